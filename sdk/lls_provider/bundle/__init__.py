@@ -1,0 +1,1 @@
+"""The /lls-provider tree: assemble, read, check."""

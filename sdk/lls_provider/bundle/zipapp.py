@@ -1,0 +1,86 @@
+"""The runtime as one zipapp, made once when the SDK is built: not once a provider.
+
+The bytes must not depend on who builds: entries are sorted, stored (no zlib), with one mtime
+and one mode, and the libraries come from the build requirements that pyproject.toml pins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lls_provider import resources
+
+NAME = "lls-provider.pyz"
+
+_SHEBANG = b"#!/usr/bin/env python3\n"
+_MAIN = b"from lls_provider.runtime.__main__ import main\n\nmain()\n"
+_ROOMS = ("contract", "runtime")
+_MODULES = ("__init__.py", "errors.py", "progress.py", "resources.py")
+_LIBRARIES = ("installer", "packaging", "yaml")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def zipapp_bytes(package: Path, schemas: Path) -> bytes:
+    """The zipapp made from ``package`` (the folder lls_provider) and ``schemas``.
+
+    The libraries are those of the running interpreter.
+    """
+    entries = {"__main__.py": _MAIN}
+    for module in _MODULES:
+        entries[f"lls_provider/{module}"] = (package / module).read_bytes()
+    for room in _ROOMS:
+        entries.update(_sources(package / room, f"lls_provider/{room}"))
+    for schema in sorted(schemas.glob("*.json")):
+        entries[f"lls_provider/_data/contract/schemas/{schema.name}"] = schema.read_bytes()
+    for library in _LIBRARIES:
+        entries.update(_sources(_library(library), library))
+    buffer = io.BytesIO()
+    buffer.write(_SHEBANG)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(entries):
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.external_attr = 0o100644 << 16
+            info.create_system = 3
+            archive.writestr(info, entries[name])
+    return buffer.getvalue()
+
+
+def zipapp_path() -> Path:
+    """The zipapp of this SDK: shipped in an installed wheel, made on demand in a checkout."""
+    root = resources.checkout()
+    if root is None:
+        return resources.data_path(NAME)
+    data = zipapp_bytes(root / "sdk" / "lls_provider", root / "contract" / "schemas")
+    folder = root / "build" / "zipapp" / hashlib.sha256(data).hexdigest()[:16]
+    path = folder / NAME
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        Path(name).chmod(0o755)
+        Path(name).replace(path)
+    return path
+
+
+def _library(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(name)
+    return Path(spec.origin).parent
+
+
+def _sources(folder: Path, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*.py")):
+        relative = path.relative_to(folder).as_posix()
+        # installer ships launchers for Windows and a command line; the Pod needs neither
+        if prefix == "installer" and relative.startswith(("_scripts/", "__main__")):
+            continue
+        yield f"{prefix}/{relative}", path.read_bytes()

@@ -1,0 +1,1 @@
+"""The vocabulary: paths, names, documents with positions, schemas and their complaints."""

@@ -1,0 +1,94 @@
+"""Names and places that the contract fixes (contract sections 1 and 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+API_VERSION = "llamastack.io/v1alpha1"
+
+SPEC_FILE = "lls-provider-spec.yaml"
+FRAGMENT_FILE = "extra-providers.yaml"
+CRD_CONFIG_FILE = "crd-config.yaml"
+MANIFEST_FILE = "manifest.json"
+ZIPAPP_FILE = "lls-provider.pyz"
+PACKAGES = "packages"
+
+IMAGE_ROOT = "/lls-provider"
+VOLUME_ROOT = "/opt/llama-stack"
+TERMINATION_LOG = "/dev/termination-log"
+TERMINATION_LOG_LIMIT = 4096  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BundleTree:
+    """The files under ``/lls-provider`` of a provider image, below ``root``."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        """The metadata, kind ProviderPackage."""
+        return self.root / SPEC_FILE
+
+    @property
+    def packages(self) -> Path:
+        """The folder of wheels."""
+        return self.root / PACKAGES
+
+    @property
+    def fragment(self) -> Path:
+        """This provider's own ExternalProviders fragment."""
+        return self.root / FRAGMENT_FILE
+
+    @property
+    def manifest(self) -> Path:
+        """Our manifest: hashes, target, what is assumed to be provided."""
+        return self.root / MANIFEST_FILE
+
+    @property
+    def zipapp(self) -> Path:
+        """The runtime."""
+        return self.root / ZIPAPP_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeTree:
+    """The shared volume of a Pod (contract section 2), below ``root``."""
+
+    root: Path
+
+    @property
+    def external(self) -> Path:
+        """``external-providers``: written in phase 1, read afterwards."""
+        return self.root / "external-providers"
+
+    @property
+    def python_packages(self) -> Path:
+        """What is prepended to the server's PYTHONPATH."""
+        return self.external / "python-packages"
+
+    @property
+    def metadata(self) -> Path:
+        """One folder per installed provider."""
+        return self.external / "metadata"
+
+    @property
+    def installed_packages(self) -> Path:
+        """One line per package that each provider installed."""
+        return self.external / "installed-packages.txt"
+
+    @property
+    def zipapp(self) -> Path:
+        """The copy of the runtime that merge and preflight run from."""
+        return self.external / "bin" / ZIPAPP_FILE
+
+    @property
+    def base_config(self) -> Path:
+        """The distribution's configuration, extracted or mounted."""
+        return self.root / "base-config" / "run.yaml"
+
+    @property
+    def config(self) -> Path:
+        """The folder that merge writes."""
+        return self.root / "config"

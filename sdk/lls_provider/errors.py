@@ -1,0 +1,208 @@
+"""The one error type of the project, its codes and the table of exit statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What a command's exit status means (one table for every command)."""
+
+    OK = 0
+    WRONG = 1  # the thing checked, built or installed is wrong
+    USAGE = 2  # the command line is wrong
+    ENVIRONMENT = 3  # this machine lacks something: network, Python, disk, port
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class Code(Enum):
+    """Every kind of failure: a stable slug and the exit status it leads to."""
+
+    # documents (contract)
+    YAML_INVALID = ("yaml-invalid", ExitStatus.WRONG)
+    YAML_LIMIT = ("yaml-limit", ExitStatus.WRONG)
+    DUPLICATE_KEY = ("duplicate-key", ExitStatus.WRONG)
+    FILE_MISSING = ("file-missing", ExitStatus.WRONG)
+    FILE_UNREADABLE = ("file-unreadable", ExitStatus.WRONG)
+    FIELD_MISSING = ("field-missing", ExitStatus.WRONG)
+    FIELD_UNKNOWN = ("field-unknown", ExitStatus.WRONG)
+    FIELD_TYPE = ("field-type", ExitStatus.WRONG)
+    FIELD_VALUE = ("field-value", ExitStatus.WRONG)
+    DOCUMENT_INVALID = ("document-invalid", ExitStatus.WRONG)
+    # runtime
+    METADATA_MISSING = ("metadata-missing", ExitStatus.WRONG)
+    API_MISMATCH = ("api-mismatch", ExitStatus.WRONG)
+    PROVIDER_DUPLICATE = ("provider-duplicate", ExitStatus.WRONG)
+    DEPENDENCY_CONFLICT = ("dependency-conflict", ExitStatus.WRONG)
+    WHEEL_INVALID = ("wheel-invalid", ExitStatus.WRONG)
+    WHEEL_INCOMPATIBLE = ("wheel-incompatible", ExitStatus.WRONG)
+    VALIDATION_FAILED = ("validation-failed", ExitStatus.WRONG)
+    VOLUME_UNWRITABLE = ("volume-unwritable", ExitStatus.ENVIRONMENT)
+    NO_SPACE = ("no-space", ExitStatus.ENVIRONMENT)
+    # author's side
+    PROJECT_INVALID = ("project-invalid", ExitStatus.WRONG)
+    SETTINGS_INVALID = ("settings-invalid", ExitStatus.WRONG)
+    MODULE_MISSING = ("module-missing", ExitStatus.WRONG)
+    TARGET_EXISTS = ("target-exists", ExitStatus.WRONG)
+    WHEEL_BUILD_FAILED = ("wheel-build-failed", ExitStatus.WRONG)
+    RESOLUTION_FAILED = ("resolution-failed", ExitStatus.WRONG)
+    HASH_MISMATCH = ("hash-mismatch", ExitStatus.WRONG)
+    IMAGE_INVALID = ("image-invalid", ExitStatus.WRONG)
+    BUNDLE_INVALID = ("bundle-invalid", ExitStatus.WRONG)
+    TESTS_FAILED = ("tests-failed", ExitStatus.WRONG)
+    SERVER_FAILED = ("server-failed", ExitStatus.WRONG)
+    CALL_FAILED = ("call-failed", ExitStatus.WRONG)
+    NETWORK = ("network", ExitStatus.ENVIRONMENT)
+    PYTHON_MISSING = ("python-missing", ExitStatus.ENVIRONMENT)
+    TOOL_MISSING = ("tool-missing", ExitStatus.ENVIRONMENT)
+    PORT_TAKEN = ("port-taken", ExitStatus.ENVIRONMENT)
+    USAGE = ("usage", ExitStatus.USAGE)
+    INTERNAL = ("internal", ExitStatus.WRONG)
+
+    def __init__(self, slug: str, status: ExitStatus) -> None:
+        self.slug = slug
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The place an error speaks of; every part is optional. Lines and columns count from 1."""
+
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    provider: str | None = None
+    image: str | None = None
+
+    @property
+    def position(self) -> str:
+        """``file:line:column``, as far as it is known."""
+        parts = [self.file or ""]
+        if self.line is not None:
+            parts.append(str(self.line))
+            if self.column is not None:
+                parts.append(str(self.column))
+        return ":".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One complaint among several: what is wrong, where, and how to mend it."""
+
+    code: Code
+    what: str
+    where: Where = Where()
+    resolution: str = ""
+    path: str = ""  # the place inside the document, such as ``spec.api``
+
+    def line(self) -> str:
+        """The complaint as one line: ``file:line:column: what``."""
+        position = self.where.position
+        return f"{position}: {self.what}" if position else self.what
+
+
+class SdkError(Exception):
+    """What every failure of this project is raised as.
+
+    ``what`` is one sentence, ``why`` the cause (any number of lines), ``resolution`` a step
+    the reader can take. ``problems`` holds single complaints when there are several.
+    ``layout`` is the whole message where the contract (section 6) fixes it to the letter.
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        what: str,
+        *,
+        resolution: str,
+        why: str = "",
+        where: Where = Where(),  # noqa: B008 - frozen
+        problems: Iterable[Problem] = (),
+        layout: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+        self.resolution = resolution
+        self.why = why
+        self.where = where
+        self.problems = tuple(problems)
+        self.layout = layout
+
+    @property
+    def status(self) -> ExitStatus:
+        """The exit status a command ends with when this error reaches its top."""
+        return self.code.status
+
+    def located(self, *, provider: str | None = None, image: str | None = None) -> SdkError:
+        """The same error, knowing the provider and image where it did not yet."""
+        self.where = replace(
+            self.where,
+            provider=self.where.provider or provider,
+            image=self.where.image or image,
+        )
+        return self
+
+    def render(self) -> str:
+        """The message as a user reads it, without a trailing newline."""
+        if self.layout is not None:
+            return self.layout
+        paragraphs = [f"ERROR: {self.what}"]
+        place = [
+            f"{label}: {value}"
+            for label, value in (
+                ("Provider", self.where.provider),
+                ("Image", self.where.image),
+                ("File", self.where.position),
+            )
+            if value
+        ]
+        if place:
+            paragraphs.append("\n".join(place))
+        if self.why:
+            paragraphs.append(self.why.rstrip("\n"))
+        if self.problems:
+            paragraphs.append("\n".join(_problem_lines(self.problems)))
+        paragraphs.append(f"Resolution: {self.resolution}")
+        return "\n\n".join(paragraphs)
+
+    def to_document(self) -> dict[str, object]:
+        """The error as plain data, for ``--format json``."""
+        return {
+            "code": self.code.slug,
+            "what": self.what,
+            "why": self.why,
+            "where": _where_document(self.where),
+            "resolution": self.resolution,
+            "problems": [
+                {
+                    "code": problem.code.slug,
+                    "what": problem.what,
+                    "where": _where_document(problem.where),
+                    "path": problem.path,
+                    "resolution": problem.resolution,
+                }
+                for problem in self.problems
+            ],
+        }
+
+
+def _problem_lines(problems: Iterable[Problem]) -> Iterable[str]:
+    for problem in problems:
+        yield f"- {problem.line()}"
+        if problem.resolution:
+            yield f"  {problem.resolution}"
+
+
+def _where_document(where: Where) -> dict[str, object]:
+    found = {
+        "file": where.file,
+        "line": where.line,
+        "column": where.column,
+        "provider": where.provider,
+        "image": where.image,
+    }
+    return {key: value for key, value in found.items() if value is not None}

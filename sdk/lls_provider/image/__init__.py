@@ -1,0 +1,1 @@
+"""One image value and the sinks that write it."""

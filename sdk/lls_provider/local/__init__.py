@@ -1,0 +1,1 @@
+"""The five phases on this machine."""

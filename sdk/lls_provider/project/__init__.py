@@ -1,0 +1,1 @@
+"""A provider's source tree: scaffold, settings, wheel, tests."""

@@ -1,0 +1,1 @@
+"""What runs in the Pod: install (plan, apply, record), merge, preflight."""

@@ -1,0 +1,1 @@
+"""Interpreters, distributions, closures: build, resolve, fetch and inspect wheels."""
