@@ -1,0 +1,151 @@
+"""Documents: plain data read from YAML, with line and column in every complaint.
+
+Documents are read as the servers read them (YAML 1.1, as PyYAML's safe loader has it), because
+a base configuration must mean the same before and after the merge (contract section 4). On top
+of that: no duplicate keys, no tag but plain data, and limits on size, depth, number of values
+and aliases. The parser itself is imported at the first load: the installer's fast path reads
+no YAML.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lls_provider.errors import Code, SdkError, Where
+
+if TYPE_CHECKING:
+    from lls_provider.contract.nodes import Tree
+
+Step = str | int
+"""One step of a place inside a document: a key of a mapping or an index of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a document may cost. Every limit is told by its number when it is passed.
+
+    ``size`` is what Kubernetes lets a ConfigMap hold; the largest configuration that a
+    released server ships has 12 KB, 700 values and 8 levels.
+    """
+
+    size: int = 1024 * 1024  # bytes
+    depth: int = 64  # levels of mappings and lists, aliases expanded
+    nodes: int = 50_000  # values, aliases expanded
+    aliases: int = 1_000  # uses of an anchor
+    digits: int = 400  # characters of one number
+
+
+DEFAULT = Limits()
+
+
+class Timestamp(str):
+    """The text of an unquoted YAML timestamp, such as ``2026-11-22``.
+
+    No field of ours is a timestamp, so a schema never accepts one as text. In free data it
+    is text that `dump` writes back unquoted: the server reads what it would have read.
+    """
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain data with the positions it was read from.
+
+    ``value`` consists of dict, list, str (`Timestamp` among them), int, float, bool and None.
+    """
+
+    source: str
+    value: Any
+    tree: Tree | None = None
+
+    def where(self, path: Sequence[Step] = (), *, key: bool = False) -> Where:
+        """The position of the value at ``path``, or of its key; lines and columns from 1.
+
+        When the path leads nowhere it is the position of the deepest value on the way. Data
+        that was not read from YAML knows no position: then it is the source alone.
+        """
+        if self.tree is None:
+            return Where(file=self.source)
+        line, column = self.tree.position(path, key=key)
+        return Where(file=self.source, line=line, column=column)
+
+    def text(self, path: Sequence[Step]) -> str | None:
+        """A single value as it was written, without its quotes; None where that is unknown."""
+        return self.tree.text(path) if self.tree is not None else None
+
+
+def load(data: bytes, source: str, *, limits: Limits = DEFAULT) -> Document:
+    """Read one YAML document; ``source`` is the name that complaints give it.
+
+    Raises SdkError YAML_INVALID (syntax, encoding, tags, an empty file or several documents),
+    YAML_LIMIT or DUPLICATE_KEY, with file, line and column. Duplicate keys and refused values
+    are told all at once: in the error's ``problems`` when there are several.
+    """
+    from lls_provider.contract import nodes
+
+    if len(data) > limits.size:
+        raise _too_large(source, limits)
+    tree = nodes.compose(data, source, limits)
+    return Document(source, tree.value, tree)
+
+
+def load_file(path: Path, source: str | None = None, *, limits: Limits = DEFAULT) -> Document:
+    """Read a file, at most one byte more than the limit of it.
+
+    Raises SdkError FILE_MISSING or FILE_UNREADABLE, and whatever `load` raises.
+    """
+    name = source if source is not None else str(path)
+    return load(read_bytes(path, name, limits=limits), name, limits=limits)
+
+
+def read_bytes(path: Path, source: str, *, limits: Limits = DEFAULT) -> bytes:
+    """The bytes of a document's file.
+
+    Raises SdkError FILE_MISSING, FILE_UNREADABLE, or YAML_LIMIT when it is too large.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limits.size + 1)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise SdkError(
+                Code.FILE_MISSING,
+                f"File not found: {source}",
+                where=Where(file=source),
+                resolution="Check the path, or create the file.",
+            ) from error
+        raise SdkError(
+            Code.FILE_UNREADABLE,
+            f"Cannot read {source}",
+            why=error.strerror or str(error),
+            where=Where(file=source),
+            resolution="Make it a regular file that the current user may read.",
+        ) from error
+    if len(data) > limits.size:
+        raise _too_large(source, limits)
+    return data
+
+
+def dump(value: object) -> str:
+    """The value as YAML, the same text for the same value, ending in a newline.
+
+    Block style, keys in their order, no aliases, no folded lines. Text that some YAML reader
+    could take for another type is quoted. Raises TypeError for what is not plain data.
+    """
+    from lls_provider.contract import emit
+
+    return emit.dump(value)
+
+
+def _too_large(source: str, limits: Limits) -> SdkError:
+    return SdkError(
+        Code.YAML_LIMIT,
+        f"The document is larger than {limits.size:,} bytes",
+        where=Where(file=source),
+        resolution="Make it smaller: large data does not belong into a configuration.",
+    )

@@ -1,0 +1,61 @@
+"""Plain data to YAML text, deterministic and safe for every reader of YAML."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import yaml
+
+from lls_provider.contract.document import Timestamp
+
+_TAG = "tag:yaml.org,2002:"
+# PyYAML quotes what YAML 1.1 resolves. These are texts to it, but numbers, booleans or null to
+# a reader of YAML 1.2 or to one that follows the letter of 1.1 (an operator in Go, say).
+_AMBIGUOUS = re.compile(r"[-+]?\.?[0-9]|[-+]?\.(inf|nan)$|[yn]$", re.IGNORECASE)
+# Texts of several lines that survive as a literal block in any reader.
+_BLOCK = re.compile(r"[!-~]([\t -~]*[!-~])?(\n+[\t -~]*[!-~])+\n?")
+_PRINTABLE = re.compile(r"[ -~\xa1-\u1fff\u2c00-\ud7ff\U00010000-\U0001f9ff]*")
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, indentless)
+
+    def text(self, data: str) -> yaml.ScalarNode:
+        style = None
+        if _BLOCK.fullmatch(data):
+            style = "|"
+        elif not _PRINTABLE.fullmatch(data):
+            style = '"'
+        elif _AMBIGUOUS.match(data):
+            style = "'"
+        return self.represent_scalar(_TAG + "str", data, style=style)
+
+    def timestamp(self, data: Timestamp) -> yaml.ScalarNode:
+        return self.represent_scalar(_TIMESTAMP, str(data))
+
+
+_TIMESTAMP = _TAG + "timestamp"
+_Dumper.add_representer(str, _Dumper.text)
+_Dumper.add_representer(Timestamp, _Dumper.timestamp)
+
+
+def dump(value: Any) -> str:
+    """The value as YAML text; see `document.dump`."""
+    try:
+        text = yaml.dump(
+            value,
+            Dumper=_Dumper,
+            default_flow_style=False,
+            sort_keys=False,
+            allow_unicode=True,
+            width=sys.maxsize,
+        )
+    except yaml.representer.RepresenterError as error:
+        raise TypeError(f"not plain data: {error}") from error
+    return str(text).removesuffix("...\n")
