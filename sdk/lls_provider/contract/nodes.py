@@ -140,7 +140,8 @@ class _Composer(yaml.SafeLoader):
         self.nodes += 1
         self._limit("values", self.nodes, self.limits.nodes)
         self.depth += 1
-        self._limit("levels", self.depth, self.limits.depth + 1)  # a scalar adds no level
+        # the value in the deepest level stands one deeper, and adds no level
+        self._limit("levels", self.depth - 1, self.limits.depth)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -148,9 +149,7 @@ class _Composer(yaml.SafeLoader):
     def _limit(self, what: str, count: int, limit: int) -> None:
         if count > limit:
             event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
-            mark = event.start_mark
-            assert mark is not None  # noqa: S101 - the parser gives every event its marks
-            raise _limit_error(self.source, mark, what, limit)
+            raise _limit_error(_at(self.source, event.start_mark), what, limit)
 
 
 def _compose(text: str, source: str, limits: Limits) -> tuple[yaml.Node, _Composer]:
@@ -170,12 +169,12 @@ def _compose(text: str, source: str, limits: Limits) -> tuple[yaml.Node, _Compos
         raise _syntax_error(source, error) from error
     except (ValueError, OverflowError) as error:
         # PyYAML passes on what chr() says to an escape beyond Unicode
-        mark = loader.get_mark()
+        where = _at(source, loader.get_mark())
         raise SdkError(
             Code.YAML_INVALID,
             "Invalid YAML",
-            why=f"an escape that is no character: {error}",
-            where=Where(source, mark.line + 1, mark.column + 1),
+            why="an escape that is no character",
+            where=where,
             resolution="Correct the escape; the largest is \\U0010FFFF.",
         ) from error
     if root is None or (root.tag == _TAG + "null" and root.value == ""):
@@ -193,11 +192,11 @@ def _syntax_error(source: str, error: yaml.MarkedYAMLError) -> SdkError:
     where = Where(file=source)
     why = error.problem or "not YAML"
     if mark is not None:
-        where = Where(source, mark.line + 1, mark.column + 1)
+        where = _at(source, mark)
         why += f" (line {where.line}, column {where.column})"
     if error.context and error.context_mark is not None:
-        start = error.context_mark
-        why += f"\n{error.context} (line {start.line + 1}, column {start.column + 1})"
+        start = _at(source, error.context_mark)
+        why += f"\n{error.context} (line {start.line}, column {start.column})"
     resolution = "Correct the YAML at this place."
     if error.context == "expected a single document in the stream":
         why = f"a second document starts here (line {where.line}, column {where.column})"
@@ -207,11 +206,15 @@ def _syntax_error(source: str, error: yaml.MarkedYAMLError) -> SdkError:
     return SdkError(Code.YAML_INVALID, "Invalid YAML", why=why, where=where, resolution=resolution)
 
 
-def _limit_error(source: str, mark: yaml.Mark, what: str, limit: int) -> SdkError:
+def _at(source: str, mark: Any) -> Where:
+    return Where(source, mark.line + 1, mark.column + 1)
+
+
+def _limit_error(where: Where, what: str, limit: int) -> SdkError:
     return SdkError(
         Code.YAML_LIMIT,
         f"The document has more than {limit:,} {what}",
-        where=Where(source, mark.line + 1, mark.column + 1),
+        where=where,
         resolution="Make it smaller; aliases count for all that they stand for.",
     )
 
@@ -227,7 +230,7 @@ class _Builder:
         self._limits = limits
         self._count = 0
         self._open: list[int] = []  # ids of the nodes that are being built, outermost first
-        self._told: set[tuple[int, str]] = set()
+        self._told: set[tuple[Where, str]] = set()
 
     def build(self, node: yaml.Node) -> Any:
         """The plain data of ``node``; a refused value becomes None and a problem."""
@@ -238,7 +241,7 @@ class _Builder:
             self._tell(Code.YAML_INVALID, node, "an alias stands inside of what it stands for")
             return None
         if len(self._open) >= self._limits.depth:
-            raise _limit_error(self._source, node.start_mark, "levels", self._limits.depth)
+            raise _limit_error(self._where(node), "levels", self._limits.depth)
         self._open.append(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -316,9 +319,7 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         text = str(node.value)
         if node.tag in _NUMBER and len(text) > self._limits.digits:
-            raise _limit_error(
-                self._source, node.start_mark, "characters in one number", self._limits.digits
-            )
+            raise _limit_error(self._where(node), "characters in one number", self._limits.digits)
         if any("\ud800" <= character <= "\udfff" for character in text):
             self._tell(Code.YAML_INVALID, node, "half a surrogate pair is no character")
             return None
@@ -352,16 +353,18 @@ class _Builder:
         what: str,
         resolution: str = "Correct the YAML at this place.",
     ) -> None:
-        mark = node.start_mark
-        if (mark.index, what) not in self._told:  # what an alias repeats is told once
-            self._told.add((mark.index, what))
-            where = Where(self._source, mark.line + 1, mark.column + 1)
+        where = self._where(node)
+        if (where, what) not in self._told:  # what an alias repeats is told once
+            self._told.add((where, what))
             self.problems.append(Problem(code, what, where, resolution))
 
     def _spend(self, node: yaml.Node, count: int) -> None:
         self._count += count
         if self._count > self._limits.nodes:
-            raise _limit_error(self._source, node.start_mark, "values", self._limits.nodes)
+            raise _limit_error(self._where(node), "values", self._limits.nodes)
+
+    def _where(self, node: yaml.Node) -> Where:
+        return _at(self._source, node.start_mark)
 
 
 def _timestamp(loader: _Composer, node: yaml.ScalarNode) -> Timestamp:
