@@ -35,6 +35,7 @@ class Tree:
     root: yaml.Node
     value: Any = None
     merged: dict[int, _Pairs] = field(default_factory=dict)  # by id(): mappings with a "<<"
+    keys: dict[int, Any] = field(default_factory=dict)  # by id(): keys that are no text
 
     def position(self, path: Sequence[Step], *, key: bool) -> tuple[int, int]:
         """Line and column, from 1, of the deepest node on ``path`` (or of its key)."""
@@ -68,8 +69,7 @@ class Tree:
                 return node.value[step], node.value[step]
         elif isinstance(node, yaml.MappingNode):
             for key, value in reversed(self.pairs(node)):
-                # a key that is no text (1, true) is found by what the reader sees
-                if isinstance(key, yaml.ScalarNode) and key.value == str(step):
+                if self.keys.get(id(key), key.value) == step:
                     return key, value
         return None
 
@@ -265,7 +265,10 @@ class _Builder:
         result = {}
         for key_node, value_node in self._merge(node):
             if isinstance(key_node, yaml.ScalarNode):
-                result[self._scalar(key_node)] = self.build(value_node)
+                key = self._scalar(key_node)
+                if not isinstance(key, str):
+                    self.tree.keys[id(key_node)] = key
+                result[key] = self.build(value_node)
             else:
                 self._tell(Code.YAML_INVALID, key_node, "a key must be a single value")
         return result

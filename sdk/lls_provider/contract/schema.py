@@ -252,7 +252,8 @@ class _Walk:
             here = (*path, key)
             if not isinstance(key, str):
                 what = f"{self._in(path)} has the key {shown(key)}, expected text"
-                self._tell(Code.FIELD_TYPE, what, here, f"Quote the key: '{key}'.", key=True)
+                text = f"Quote the key: '{key}'."
+                self._tell(Code.FIELD_TYPE, what, (*path, str(key)), text, key=True, at=here)
             elif key in properties:
                 self.check(child, properties[key], here)
             elif rest is False:

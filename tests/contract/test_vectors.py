@@ -1,0 +1,142 @@
+"""Every conformance vector, run against this implementation and against `jsonschema`."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from lls_provider import resources
+from lls_provider.contract import schema
+from lls_provider.contract.document import Document, Timestamp, load, load_file
+from lls_provider.errors import Code, Problem, SdkError
+
+FOLDER = resources.data_path("contract/vectors")
+SOURCE = "document.yaml"
+# What a JSON Schema validator cannot see, because no schema can express it.
+BEYOND_SCHEMA = {Code.PROVIDER_DUPLICATE}
+
+
+@dataclass(frozen=True)
+class Vector:
+    schema: str | None
+    name: str
+    data: bytes
+    errors: list[dict[str, Any]]
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.schema or 'document'}: {self.name}"
+
+
+def _read(path: Path) -> Iterator[Vector]:
+    content = load_file(path).value
+    for vector in content["vectors"]:
+        if "base64" in vector:
+            data = base64.b64decode(vector["base64"])
+        elif "parts" in vector:
+            data = "".join(part["text"] * part["times"] for part in vector["parts"]).encode()
+        else:
+            data = vector["document"].encode()
+        yield Vector(content["schema"], vector["name"], data, vector["errors"], vector.get("value"))
+
+
+VECTORS = [vector for path in sorted(FOLDER.glob("*.yaml")) for vector in _read(path)]
+SCHEMA_VECTORS = [vector for vector in VECTORS if vector.schema is not None]
+
+
+def _told(vector: Vector) -> list[Problem]:
+    """Every complaint about the vector's document, from loading or from the schema."""
+    try:
+        document = load(vector.data, SOURCE)
+    except SdkError as error:
+        return list(error.problems) or [Problem(error.code, error.what, error.where)]
+    if vector.schema is None:
+        if vector.value is not None:
+            assert document.value == vector.value
+        return []
+    return schema.problems(document, vector.schema)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=str)
+def test_vector(vector: Vector) -> None:
+    found = [
+        {
+            "code": problem.code.slug,
+            "path": problem.path,
+            "line": problem.where.line,
+            "column": problem.where.column,
+        }
+        for problem in _told(vector)
+    ]
+    expected = [dict(error) for error in vector.errors]
+    told = [
+        {key: complaint[key] for key in error}
+        for error, complaint in zip(expected, found, strict=False)
+    ]
+    assert told == expected, found
+    assert len(found) == len(expected), found
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=str)
+def test_every_complaint_names_the_file_and_a_step(vector: Vector) -> None:
+    try:
+        document = load(vector.data, SOURCE)
+        if vector.schema is not None:
+            schema.require(document, vector.schema, "It is not valid", "Correct it.")
+    except SdkError as error:
+        assert error.where.file == SOURCE
+        assert error.resolution
+        for problem in error.problems:
+            assert problem.what
+            assert problem.resolution
+            assert problem.where.file == SOURCE
+    else:
+        assert not vector.errors
+
+
+def _json(value: Any) -> Any:
+    """The value for `jsonschema`: a timestamp is no text there either."""
+    if isinstance(value, dict):
+        return {key: _json(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_json(child) for child in value]
+    return datetime.date.min if isinstance(value, Timestamp) else value
+
+
+def _loaded(vector: Vector) -> Document | None:
+    try:
+        return load(vector.data, SOURCE)
+    except SdkError:
+        return None
+
+
+@pytest.mark.parametrize("vector", SCHEMA_VECTORS, ids=str)
+def test_jsonschema_agrees(vector: Vector) -> None:
+    assert vector.schema is not None
+    document = _loaded(vector)
+    assert document is not None
+    rules = json.loads(
+        # Python's "$" also matches before a last line break; JSON Schema's does not
+        resources.read_data(f"contract/schemas/{vector.schema}.json").replace(b'$"', b'\\\\Z"')
+    )
+    passes = not list(jsonschema.Draft7Validator(rules).iter_errors(_json(document.value)))
+    if passes:
+        beyond = [problem.code for problem in schema.problems(document, vector.schema)]
+        assert set(beyond) <= BEYOND_SCHEMA | {Code.FIELD_VALUE}
+    else:
+        assert vector.errors
+
+
+def test_there_are_vectors_for_every_schema() -> None:
+    assert len(VECTORS) >= 60
+    assert {vector.schema for vector in SCHEMA_VECTORS} == set(schema.SCHEMAS)
+    for name in schema.SCHEMAS:
+        assert any(not vector.errors for vector in SCHEMA_VECTORS if vector.schema == name)
