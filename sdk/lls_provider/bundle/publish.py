@@ -1,0 +1,99 @@
+"""Publishes a directory by rename: whole under the name asked for, or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from lls_provider.errors import Code, SdkError, Where
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@contextlib.contextmanager
+def publishing(directory: Path, what: str) -> Iterator[Path]:
+    """A new empty folder beside ``directory`` that takes its place when the block ends well.
+
+    What stood there before is replaced in one step (whether it may be is the caller's
+    decision). When the block fails, ``directory`` stays as it was and nothing is left beside it.
+    ``what`` names the thing written in error messages (``the bundle``). Raises SdkError
+    NO_SPACE, OUTPUT_UNWRITABLE.
+    """
+    directory = directory.resolve()  # a link to a folder stays a link
+    # not mkdtemp: the result gets the permissions that the user's umask gives any folder
+    staging = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}.tmp")
+    with writing(directory, what):
+        staging.parent.mkdir(parents=True, exist_ok=True)
+        staging.mkdir()
+        try:
+            yield staging
+            if os.path.lexists(directory):
+                _exchange(staging, directory)
+            else:
+                staging.rename(directory)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def writing(place: Path, what: str) -> Iterator[None]:
+    """Turns an OSError of the block into an SdkError that tells what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(error, place, what) from error
+
+
+def _unwritable(error: OSError, place: Path, what: str) -> SdkError:
+    reason = error.strerror or str(error)
+    where = Where(file=str(error.filename or place))
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        free = ""
+        with contextlib.suppress(OSError):
+            existing = next(path for path in (place, *place.parents) if path.exists())
+            free = f"; {shutil.disk_usage(existing).free:,} bytes are free"
+        return SdkError(
+            Code.NO_SPACE,
+            f"No space to write {what}",
+            why=f"{reason}{free}. Nothing was left behind at {place}.",
+            where=where,
+            resolution="Free space on this file system or write to another one.",
+        )
+    return SdkError(
+        Code.OUTPUT_UNWRITABLE,
+        f"Cannot write {what} to {place}",
+        why=reason,
+        where=where,
+        resolution="Choose a place that can be written, or make this one readable and writable.",
+    )
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two paths; ``new`` then names what stood at ``old``, for the caller to remove."""
+    if _renameat2(new, old):
+        return
+    # a file system that cannot swap: two renames, undone when the second fails
+    aside = new.with_name(new.name + ".old")
+    old.rename(aside)
+    try:
+        new.rename(old)
+    except OSError:
+        aside.rename(old)
+        raise
+    aside.rename(new)
+
+
+def _renameat2(new: Path, old: Path) -> bool:
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    result = call(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE)
+    return bool(result == 0)

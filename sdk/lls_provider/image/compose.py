@@ -1,0 +1,190 @@
+"""Makes the image of a bundle: base | runtime | dependency wheels | provider.
+
+Rarely changing files come first, so that a change in the provider's code moves only the last
+layer (design.md, "One image value, three sinks").
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.media import ANNOTATION
+from lls_provider.image.model import Image, Layer, Platform, TreeLayer, platform_of
+from lls_provider.image.tar import Entry, Tree
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.read import Bundle
+
+USER = "1001"
+ENTRYPOINT = ("python3", "-I", "-S", f"{IMAGE_ROOT}/{ZIPAPP_FILE}", "install")
+PREFIX = "io.llamastack.provider"
+# podman sets no PATH when an image's configuration has none, and then finds no python3
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def compose(bundle: Bundle, base: Image | None = None) -> Image:
+    """The image of ``bundle`` on ``base``; without a base the data image (contract section 1).
+
+    Reads no wheel: layers are described and streamed later. Raises SdkError IMAGE_INVALID when
+    the base is for another platform than the bundle, USAGE when SOURCE_DATE_EPOCH is no number.
+    """
+    platform = _platform(bundle, base)
+    epoch = source_date_epoch()
+    ours = _layers(bundle, epoch)
+    created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    labels = _labels(bundle)
+    config: dict[str, Any] = {
+        "architecture": platform.architecture,
+        "os": platform.os,
+        "created": created,
+        "config": _runtime_config(base, labels),
+        "history": [
+            *_base_history(base),
+            *({"created": created, "created_by": f"lls-provider: {it.title}"} for it in ours),
+        ],
+    }
+    if platform.variant:
+        config["variant"] = platform.variant
+    annotations = {name: value for name, value in labels.items() if name.startswith(ANNOTATION)}
+    annotations[f"{ANNOTATION}.created"] = created
+    if base is not None:
+        annotations[f"{ANNOTATION}.base.digest"] = base.digest
+    return Image(config, (*_base_layers(base), *ours), annotations, platform)
+
+
+def source_date_epoch(environment: Mapping[str, str] | None = None) -> int:
+    """The time that stands in everything written: SOURCE_DATE_EPOCH, else 0.
+
+    Raises SdkError USAGE when it is no whole number of seconds.
+    """
+    text = (os.environ if environment is None else environment).get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return 0
+    # to the end of what a plain tar header can say
+    if not (text.isascii() and text.isdigit() and int(text) < 8**11):
+        raise SdkError(
+            Code.USAGE,
+            f"SOURCE_DATE_EPOCH is not a time: {text!r}",
+            why="It is a number of seconds since 1970.",
+            resolution="Unset it, or set it to `git log -1 --pretty=%ct`.",
+        )
+    return int(text)
+
+
+def _platform(bundle: Bundle, base: Image | None) -> Platform:
+    manifest = bundle.manifest
+    wanted = platform_of(manifest.target.machine) if manifest and manifest.target.machine else None
+    if base is None:
+        if wanted is None:
+            raise SdkError(
+                Code.BUNDLE_INVALID,
+                "The bundle does not tell which machine it is for",
+                why="It has no manifest.json, so the image's platform is unknown.",
+                where=Where(file=str(bundle.tree.manifest)),
+                resolution="Name a base with --base; the image then gets the base's platform.",
+            )
+        return wanted
+    if wanted is not None and (wanted.os, wanted.architecture) != (
+        base.platform.os,
+        base.platform.architecture,
+    ):
+        raise SdkError(
+            Code.IMAGE_INVALID,
+            f"The base image is for {base.platform}, the bundle for {wanted}",
+            why="The base's Python could not run on the machine that the wheels were chosen for.",
+            resolution=f"Choose a base for {wanted}, or build for {base.platform}.",
+        )
+    return base.platform
+
+
+def _layers(bundle: Bundle, epoch: int) -> tuple[Layer, ...]:
+    tree = bundle.tree
+    own = bundle.own_wheel
+    last = [tree.spec, tree.fragment, tree.manifest, own]
+    groups: tuple[tuple[str, Iterable[Path]], ...] = (
+        ("runtime", [tree.zipapp]),
+        ("dependency wheels", bundle.dependencies),
+        ("provider", last),
+    )
+    layers = []
+    for title, paths in groups:
+        entries = [_entry(bundle.root, path) for path in paths if path.is_file()]
+        if entries:
+            layers.append(TreeLayer(Tree.of(entries, epoch), title))
+    return tuple(layers)
+
+
+def _entry(root: Path, path: Path) -> Entry:
+    name = f"{IMAGE_ROOT[1:]}/{path.relative_to(root).as_posix()}"
+    mode = 0o755 if path.name == ZIPAPP_FILE else 0o644
+    return Entry(name, path, path.stat().st_size, mode)
+
+
+def _runtime_config(base: Image | None, labels: dict[str, str]) -> dict[str, Any]:
+    config: dict[str, Any] = dict(base.config.get("config") or {}) if base is not None else {}
+    # what the base starts and serves is no part of an installer
+    for key in ("Cmd", "ExposedPorts", "Healthcheck", "OnBuild", "StopSignal", "Volumes"):
+        config.pop(key, None)
+    inherited = base.labels if base is not None else {}
+    config["Labels"] = {
+        **{name: value for name, value in inherited.items() if not name.startswith(ANNOTATION)},
+        **labels,
+    }
+    config["User"] = USER
+    config["WorkingDir"] = "/"
+    if base is not None:
+        config["Entrypoint"] = list(ENTRYPOINT)
+        environment = list(config.get("Env") or [])
+        if not any(variable.startswith("PATH=") for variable in environment):
+            environment.append(_PATH)
+        config["Env"] = environment
+    return config
+
+
+def _labels(bundle: Bundle) -> dict[str, str]:
+    """What inspect tells without reading a layer."""
+    metadata, manifest = bundle.metadata, bundle.manifest
+    labels = {
+        f"{ANNOTATION}.title": metadata.name,
+        f"{ANNOTATION}.version": metadata.version,
+        f"{ANNOTATION}.vendor": metadata.vendor,
+        f"{ANNOTATION}.description": metadata.description,
+        f"{ANNOTATION}.authors": metadata.maintainer,
+        f"{PREFIX}.id": bundle.provider_id,
+        f"{PREFIX}.name": metadata.name,
+        f"{PREFIX}.version": metadata.version,
+        f"{PREFIX}.vendor": metadata.vendor,
+        f"{PREFIX}.api": metadata.api,
+        f"{PREFIX}.type": metadata.provider_type,
+        f"{PREFIX}.module": metadata.package_name,
+        f"{PREFIX}.wheels": str(len(bundle.wheels)),
+    }
+    if manifest is not None:
+        labels |= {
+            f"{PREFIX}.target.python": manifest.target.python_tag,
+            f"{PREFIX}.target.machine": manifest.target.machine,
+            f"{PREFIX}.distributions": ",".join(manifest.distributions),
+            f"{PREFIX}.installed-size": str(manifest.installed_size),
+            f"{PREFIX}.sdk": manifest.sdk,
+        }
+    return {name: value for name, value in labels.items() if value}
+
+
+def _base_layers(base: Image | None) -> tuple[Layer, ...]:
+    return base.layers if base is not None else ()
+
+
+def _base_history(base: Image | None) -> list[Any]:
+    if base is None:
+        return []
+    history = base.config.get("history")
+    if isinstance(history, list) and history:
+        return history
+    # a history must speak of every layer or not exist: one line for each of a silent base
+    return [{"created_by": "base"} for _ in base.layers]

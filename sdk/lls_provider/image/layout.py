@@ -1,0 +1,121 @@
+"""The OCI layout sink: writing one whole or not at all, and reading one that nobody vouches for.
+
+The format is the OCI image-layout specification: ``oci-layout``, ``index.json``, ``blobs``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.bundle.publish import publishing, writing
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.media import (
+    BLOBS,
+    INDEX_FILE,
+    INDEX_TYPE,
+    LAYOUT_FILE,
+    LAYOUT_VERSION,
+    MANIFEST_TYPE,
+    REF_NAME,
+)
+from lls_provider.image.model import canonical, descriptor, sha256
+from lls_provider.image.reader import read_layout
+
+if TYPE_CHECKING:
+    from lls_provider.image.model import Image, JsonObject, Layer
+
+__all__ = ["is_layout", "parse_reference", "read_layout", "writable_target", "write_layout"]
+
+DEFAULT_TAG = "latest"
+_WHAT = "the image layout"
+
+
+def is_layout(path: Path) -> bool:
+    """Whether ``path`` is an OCI layout, judged by its marker file alone."""
+    return (path / LAYOUT_FILE).is_file()
+
+
+def parse_reference(text: str) -> tuple[Path, str | None]:
+    """The folder and the tag of ``oci:DIR[:TAG]`` (the prefix may be missing)."""
+    rest = text.removeprefix("oci:")
+    folder, colon, tag = rest.rpartition(":")
+    if colon and "/" not in tag and not Path(rest).exists():
+        return Path(folder), tag or None
+    return Path(rest), None
+
+
+def writable_target(directory: Path) -> None:
+    """Refuse a place where a layout may not be written: what is there is not one.
+
+    Raises SdkError TARGET_EXISTS. Callers ask before long work; write_layout asks again.
+    """
+    if not directory.exists() or is_layout(directory):
+        return
+    if directory.is_dir() and not any(directory.iterdir()):
+        return
+    raise SdkError(
+        Code.TARGET_EXISTS,
+        f"{directory} exists and is no OCI layout",
+        why="Only an earlier layout is replaced; anything else could be work of yours.",
+        where=Where(file=str(directory)),
+        resolution="Choose another directory, or remove this one first.",
+    )
+
+
+def write_layout(image: Image, directory: Path, *, tag: str = DEFAULT_TAG) -> str:
+    """Write ``image`` as the only image of an OCI layout; gives the manifest's digest.
+
+    Each layer is read once, hashed while it is written. The layout appears under its name when
+    it is complete, replacing an earlier one in one step. Raises SdkError TARGET_EXISTS,
+    NO_SPACE, OUTPUT_UNWRITABLE, and what a layer raises whose files changed meanwhile.
+    """
+    with writing(directory, _WHAT):
+        writable_target(directory)
+    with publishing(directory, _WHAT) as staging:
+        blobs = staging / BLOBS / "sha256"
+        blobs.mkdir(parents=True)
+        for layer in image.layers:
+            _write_layer(layer, blobs)
+        _write_blob(image.config_bytes(), blobs)
+        manifest = image.manifest_bytes()
+        _write_blob(manifest, blobs)
+        index: JsonObject = {
+            "schemaVersion": 2,
+            "mediaType": INDEX_TYPE,
+            "manifests": [
+                {
+                    **descriptor(_manifest_type(image), manifest),
+                    "platform": image.platform.to_document(),
+                    "annotations": {REF_NAME: tag},
+                }
+            ],
+        }
+        (staging / INDEX_FILE).write_bytes(canonical(index))
+        (staging / LAYOUT_FILE).write_bytes(canonical({"imageLayoutVersion": LAYOUT_VERSION}))
+    return sha256(manifest)
+
+
+def _manifest_type(image: Image) -> str:
+    if image.raw_manifest is None:
+        return MANIFEST_TYPE
+    return str(json.loads(image.raw_manifest).get("mediaType") or MANIFEST_TYPE)
+
+
+def _write_layer(layer: Layer, blobs: Path) -> None:
+    partial = blobs / "partial"
+    with partial.open("wb", buffering=0) as stream:
+        for chunk in layer.chunks():
+            view = memoryview(chunk)
+            while view:
+                view = view[stream.write(view) :]
+    partial.rename(blobs / _hex(layer.digest))
+
+
+def _write_blob(data: bytes, blobs: Path) -> None:
+    (blobs / _hex(sha256(data))).write_bytes(data)
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")

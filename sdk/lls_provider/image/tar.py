@@ -1,0 +1,125 @@
+"""Tar streams that are the same bytes whoever writes them, without holding a file in memory.
+
+What could differ between two machines is fixed: order, times, owners, modes; there are no
+PAX records but for names that need them (design.md, "One image value, three sinks").
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lls_provider.errors import Code, SdkError, Where
+
+CHUNK = 1 << 20
+_DIRECTORY_MODE = 0o755
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A regular file of a layer: its path in the image and where its bytes come from."""
+
+    name: str  # relative, such as ``lls-provider/packages/x.whl``
+    source: Path
+    size: int
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The files of one layer, sorted, with the folders above them."""
+
+    entries: tuple[Entry, ...]
+    mtime: int = 0
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry], mtime: int = 0) -> Tree:
+        """The tree of ``entries`` in whatever order they come."""
+        return cls(tuple(sorted(entries, key=lambda entry: _order(entry.name))), mtime)
+
+    @property
+    def size(self) -> int:
+        """The length of the tar stream, known without reading a file."""
+        length = sum(len(header) for header in self._folder_headers().values())
+        for entry in self.entries:
+            length += len(self._header(entry)) + _padded(entry.size, tarfile.BLOCKSIZE)
+        return _padded(length + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The tar stream. Raises SdkError HASH_MISMATCH when a file's size has changed."""
+        length = 0
+        folders = self._folder_headers()
+        for entry in self.entries:
+            for folder in reversed(PurePosixPath(entry.name).parents[:-1]):
+                header = folders.pop(folder.as_posix(), b"")
+                if header:
+                    yield header
+                    length += len(header)
+            header = self._header(entry)
+            yield header
+            yield from _content(entry)
+            padding = _padded(entry.size, tarfile.BLOCKSIZE) - entry.size
+            if padding:
+                yield bytes(padding)
+            length += len(header) + entry.size + padding
+        end = _padded(length + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE)
+        yield bytes(end - length)
+
+    def _folder_headers(self) -> dict[str, bytes]:
+        folders = {
+            folder.as_posix()
+            for entry in self.entries
+            for folder in PurePosixPath(entry.name).parents[:-1]
+        }
+        return {name: self._info(name, _DIRECTORY_MODE, tarfile.DIRTYPE, 0) for name in folders}
+
+    def _header(self, entry: Entry) -> bytes:
+        return self._info(entry.name, entry.mode, tarfile.REGTYPE, entry.size)
+
+    def _info(self, name: str, mode: int, kind: bytes, size: int) -> bytes:
+        info = tarfile.TarInfo(name)
+        info.type = kind
+        info.mode = mode
+        info.size = size
+        info.mtime = self.mtime
+        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+def _order(name: str) -> tuple[str, ...]:
+    return PurePosixPath(name).parts
+
+
+def _padded(length: int, block: int) -> int:
+    return -(-length // block) * block
+
+
+def _content(entry: Entry) -> Iterator[bytes]:
+    left = entry.size
+    try:
+        with entry.source.open("rb", buffering=0) as stream:
+            while left:
+                chunk = stream.read(min(CHUNK, left))
+                if not chunk:
+                    break
+                left -= len(chunk)
+                yield chunk
+            changed = bool(left or stream.read(1))
+    except OSError as error:
+        raise SdkError(
+            Code.FILE_UNREADABLE,
+            f"Cannot read {entry.source.name} for the image",
+            why=error.strerror or str(error),
+            where=Where(file=str(entry.source)),
+            resolution="Build the bundle again; its files must stay in place while the image "
+            "is written.",
+        ) from error
+    if changed:
+        raise SdkError(
+            Code.HASH_MISMATCH,
+            f"{entry.source.name} changed while the image was written",
+            why=f"It had {entry.size:,} bytes when the image was planned.",
+            where=Where(file=str(entry.source)),
+            resolution="Build again and leave the bundle's files alone meanwhile.",
+        )
