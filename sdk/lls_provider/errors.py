@@ -55,6 +55,7 @@ class Code(Enum):
     TESTS_FAILED = ("tests-failed", ExitStatus.WRONG)
     SERVER_FAILED = ("server-failed", ExitStatus.WRONG)
     CALL_FAILED = ("call-failed", ExitStatus.WRONG)
+    OUTPUT_UNWRITABLE = ("output-unwritable", ExitStatus.ENVIRONMENT)
     NETWORK = ("network", ExitStatus.ENVIRONMENT)
     PYTHON_MISSING = ("python-missing", ExitStatus.ENVIRONMENT)
     TOOL_MISSING = ("tool-missing", ExitStatus.ENVIRONMENT)
