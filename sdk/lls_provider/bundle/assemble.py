@@ -1,0 +1,199 @@
+"""Writes the /lls-provider tree of a provider image (contract section 1), whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider import __version__
+from lls_provider.bundle import zipapp
+from lls_provider.bundle.publish import publishing, writing
+from lls_provider.bundle.read import Bundle, read_bundle
+from lls_provider.contract import schema
+from lls_provider.contract.document import dump, load
+from lls_provider.contract.models import (
+    FileHash,
+    Manifest,
+    ProviderPackage,
+    Target,
+    dump_manifest,
+    external_providers_document,
+    provider_entry,
+    provider_id_from_name,
+)
+from lls_provider.contract.paths import (
+    FRAGMENT_FILE,
+    IMAGE_ROOT,
+    MANIFEST_FILE,
+    PACKAGES,
+    SPEC_FILE,
+    ZIPAPP_FILE,
+    BundleTree,
+)
+from lls_provider.errors import Code, SdkError, Where
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
+
+_WHAT = "the bundle"
+_NAMES = {SPEC_FILE, PACKAGES, FRAGMENT_FILE, MANIFEST_FILE, ZIPAPP_FILE}
+
+
+def assemble(
+    out: Path,
+    *,
+    metadata: ProviderPackage,
+    own_wheel: Path,
+    dependencies: Sequence[Path],
+    target: Target,
+    provided: Mapping[str, str],
+    distributions: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    expected: Mapping[str, str] | None = None,
+) -> Bundle:
+    """Write the bundle to ``out``, replacing an earlier bundle, and read it back.
+
+    ``metadata`` comes without wheel paths: they are filled in here. ``expected`` gives the
+    sha256 that a wheel, by file name, must have. The same input gives the same bytes. Raises
+    SdkError TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_INVALID,
+    BUNDLE_INVALID, NO_SPACE, OUTPUT_UNWRITABLE; ``out`` is then as it was.
+    """
+    with writing(out, _WHAT):
+        writable_target(out)
+    wheels = _by_name(own_wheel, dependencies)
+    with publishing(out, _WHAT) as staging:
+        tree = BundleTree(staging)
+        tree.packages.mkdir()
+        files: dict[str, FileHash] = {}
+        installed_size = 0
+        for name, wheel in wheels.items():
+            placed = tree.packages / name
+            _place(wheel, placed)
+            files[f"{PACKAGES}/{name}"] = found = _hash(placed)
+            _verify(wheel, found, (expected or {}).get(name))
+            installed_size += _installed_size(wheel)
+        shutil.copyfile(zipapp.zipapp_path(), tree.zipapp)
+        complete = replace(
+            metadata,
+            wheel_path=_image_path(own_wheel.name),
+            dependency_wheels=tuple(_image_path(it) for it in wheels if it != own_wheel.name),
+        )
+        tree.spec.write_bytes(_document(complete.to_document(), "provider-package", SPEC_FILE))
+        tree.fragment.write_bytes(
+            _document(fragment(complete), "external-providers", FRAGMENT_FILE)
+        )
+        for path in (tree.zipapp, tree.spec, tree.fragment):
+            files[path.name] = _hash(path)
+        manifest = Manifest(
+            files=files,
+            target=target,
+            provided=dict(provided),
+            distributions=tuple(distributions),
+            overrides=tuple(overrides),
+            sdk=__version__,
+            installed_size=installed_size,
+        )
+        tree.manifest.write_bytes(dump_manifest(manifest))
+    return read_bundle(out)
+
+
+def fragment(metadata: ProviderPackage) -> dict[str, object]:
+    """The document ``extra-providers.yaml`` of one provider (contract sections 1 and 3)."""
+    entry = provider_entry(
+        provider_id_from_name(metadata.name), metadata.provider_type, metadata.package_name, None
+    )
+    return external_providers_document({metadata.api: [entry]})
+
+
+def writable_target(out: Path) -> None:
+    """Refuse a place where a bundle may not be written: what is there is not one of ours.
+
+    Raises SdkError TARGET_EXISTS. Callers ask before long work; assemble asks again.
+    """
+    if not out.exists():
+        return
+    found = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    if out.is_dir() and (not found or (MANIFEST_FILE in found and found <= _NAMES)):
+        return
+    raise SdkError(
+        Code.TARGET_EXISTS,
+        f"{out} exists and is no bundle that this command wrote",
+        why="Only an earlier bundle is replaced; anything else could be work of yours.",
+        where=Where(file=str(out)),
+        resolution="Choose another directory, or remove this one first.",
+    )
+
+
+def _document(value: object, kind: str, name: str) -> bytes:
+    """The YAML of a document that passes its schema; what we publish is always valid."""
+    data = dump(value).encode()
+    schema.require(
+        load(data, f"{name} (generated)"),
+        kind,
+        f"{name} would not be valid",
+        "Correct the settings or flags that these values come from.",
+    )
+    return data
+
+
+def _image_path(name: str) -> str:
+    return f"{IMAGE_ROOT}/{PACKAGES}/{name}"
+
+
+def _by_name(own_wheel: Path, dependencies: Iterable[Path]) -> dict[str, Path]:
+    """The wheels by file name, sorted; one file name cannot mean two wheels."""
+    wheels = {own_wheel.name: own_wheel}
+    for wheel in dependencies:
+        if wheels.setdefault(wheel.name, wheel) != wheel:
+            raise SdkError(
+                Code.BUNDLE_INVALID,
+                f"Two wheels are named {wheel.name}",
+                why=f"{wheels[wheel.name]}\n{wheel}",
+                resolution="Give the bundle one wheel for each distribution.",
+            )
+    return dict(sorted(wheels.items()))
+
+
+def _place(source: StrPath, destination: Path) -> None:
+    """A hard link where the file system has them across these places, else a copy."""
+    try:
+        os.link(source, destination)
+    except OSError:
+        shutil.copyfile(source, destination)
+
+
+def _hash(path: Path) -> FileHash:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return FileHash(digest, os.fstat(stream.fileno()).st_size)
+
+
+def _verify(wheel: Path, found: FileHash, expected: str | None) -> None:
+    if expected is not None and found.sha256 != expected:
+        raise SdkError(
+            Code.HASH_MISMATCH,
+            f"{wheel.name} is not the file that was resolved",
+            why=f"Its sha256 is {found.sha256}, the lock says {expected}.",
+            where=Where(file=str(wheel)),
+            resolution="Remove the file and build again, so that it is downloaded anew.",
+        )
+
+
+def _installed_size(wheel: Path) -> int:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise SdkError(
+            Code.WHEEL_INVALID,
+            f"{wheel.name} is no readable wheel",
+            why=str(error),
+            where=Where(file=str(wheel)),
+            resolution="Build or download the wheel again.",
+        ) from error
