@@ -34,7 +34,7 @@ class Limits:
 
     size: int = 1024 * 1024  # bytes
     depth: int = 64  # levels of mappings and lists, aliases expanded
-    nodes: int = 50_000  # values, aliases expanded
+    nodes: int = 50_000  # values, keys among them, aliases expanded
     aliases: int = 1_000  # uses of an anchor
     digits: int = 400  # characters of one number
 

@@ -265,6 +265,7 @@ class _Builder:
         result = {}
         for key_node, value_node in self._merge(node):
             if isinstance(key_node, yaml.ScalarNode):
+                self._spend(key_node, 1)
                 key = self._scalar(key_node)
                 if not isinstance(key, str):
                     self.tree.keys[id(key_node)] = key
