@@ -151,6 +151,13 @@ def test_one_problem_is_the_error_itself() -> None:
     assert "first in line 1" in error.render()
 
 
+@pytest.mark.parametrize(
+    "data", [b"!" * 5000 + b" a", b"? " + b"a" * 5000 + b"\n? " + b"a" * 5000, b"*" + b"a" * 5000]
+)
+def test_a_message_does_not_grow_with_the_document(data: bytes) -> None:
+    assert len(_refusal(data).render()) < 600
+
+
 def test_a_syntax_error_tells_its_cause_line_and_context() -> None:
     error = _refusal(b"a: [1, 2\nb: 3\n")
     assert "(line 2, column 2)" in error.why

@@ -181,9 +181,10 @@ def test_a_wrong_type_is_named(value: str, word: str) -> None:
 def test_a_missing_key_is_told_with_what_it_is_for() -> None:
     (told,) = _told(dump(PACKAGE).replace("  vendor: ACME\n", ""))
     assert told == (
-        "4: metadata.vendor is missing: the organisation, not blank | "
-        "Add the key 'vendor' to metadata."
+        "4: metadata.vendor is missing: the organisation, not blank | Add 'vendor' to metadata."
     )
+    (told,) = _told(dump(PACKAGE).replace("kind: ProviderPackage\n", ""))
+    assert told.endswith("Add 'kind: ProviderPackage' to the document.")
 
 
 @pytest.mark.parametrize(
@@ -221,6 +222,11 @@ def test_long_and_unprintable_values_are_shortened() -> None:
     assert f"'{'x ' * 28}x...'" in told
     (told,) = _told(dump(PACKAGE).replace("name: acme-echo", 'name: "a\\tb"'))
     assert r"'a\tb'" in told
+
+
+def test_a_message_does_not_grow_with_the_key() -> None:
+    (told,) = _told(dump({**PACKAGE, "k" * 5000: 1}))
+    assert len(told) < 300
 
 
 def test_require_raises_the_single_complaint_with_its_code_and_place() -> None:

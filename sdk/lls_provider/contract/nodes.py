@@ -190,7 +190,7 @@ def _compose(text: str, source: str, limits: Limits) -> tuple[yaml.Node, _Compos
 def _syntax_error(source: str, error: yaml.MarkedYAMLError) -> SdkError:
     mark = error.problem_mark or error.context_mark
     where = Where(file=source)
-    why = error.problem or "not YAML"
+    why = _short(error.problem or "not YAML", 200)
     if mark is not None:
         where = _at(source, mark)
         why += f" (line {where.line}, column {where.column})"
@@ -204,6 +204,11 @@ def _syntax_error(source: str, error: yaml.MarkedYAMLError) -> SdkError:
     elif error.problem and "'\\t'" in error.problem:
         resolution = "Indent with spaces: YAML takes no tabs."
     return SdkError(Code.YAML_INVALID, "Invalid YAML", why=why, where=where, resolution=resolution)
+
+
+def _short(text: str, length: int = 60) -> str:
+    """A text of the document as far as a message shows it."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _at(source: str, mark: Any) -> Where:
@@ -286,7 +291,7 @@ class _Builder:
                 self._tell(
                     Code.DUPLICATE_KEY,
                     key_node,
-                    f"the key '{key_node.value}' stands here twice, first in line {line}",
+                    f"the key '{_short(key_node.value)}' stands here twice, first in line {line}",
                     "Keep one of the two: a reader would silently take the last.",
                 )
             first.setdefault(key, key_node)
@@ -337,11 +342,11 @@ class _Builder:
             return construct(self._loader, node)
         except (ValueError, KeyError, IndexError, OverflowError):
             kind = node.tag.removeprefix(_TAG)
-            self._tell(Code.YAML_INVALID, node, f"'{text[:60]}' is no {kind}")
+            self._tell(Code.YAML_INVALID, node, f"'{_short(text)}' is no {kind}")
             return None
 
     def _refuse_tag(self, node: yaml.Node) -> None:
-        tag = node.tag.removeprefix(_TAG)
+        tag = _short(node.tag.removeprefix(_TAG))
         shown = tag if tag.startswith("!") else f"!!{tag}"
         self._tell(
             Code.YAML_INVALID,

@@ -145,7 +145,8 @@ def path_text(path: Sequence[Step]) -> str:
         if isinstance(step, int) and not isinstance(step, bool):
             text += f"[{step}]"
         else:
-            text += f".{step}" if text else str(step)
+            key = str(step) if len(str(step)) <= 100 else f"{str(step)[:97]}..."
+            text += f".{key}" if text else key
     return text
 
 
@@ -267,19 +268,21 @@ class _Walk:
                     self.check(child, rest, here)
 
     def _missing(self, key: str, schema: Schema, path: tuple[Step, ...]) -> None:
-        about = _resolve(schema, self.root).get("description", "")
+        schema = _resolve(schema, self.root)
+        about = schema.get("description", "")
+        entry = f"{key}: {schema['const']}" if "const" in schema else key
         self._tell(
             Code.FIELD_MISSING,
             f"{path_text((*path, key))} is missing" + (f": {about}" if about else ""),
             (*path, key),
-            f"Add the key '{key}' to {self._in(path)}.",
+            f"Add '{entry}' to {self._in(path)}.",
             at=path,
         )
 
     def _unknown(self, key: str, known: list[str], path: tuple[Step, ...]) -> None:
         from lls_provider.contract import rules
 
-        what = f"unknown key '{key}' in {self._in(path[:-1])}"
+        what = f"unknown key {shown(key)} in {self._in(path[:-1])}"
         resolution = rules.unknown_key_hint(self.name, key)
         meant = nearest(key, known)
         if resolution is None and meant is not None:
