@@ -34,6 +34,7 @@ _BUFFER = 1 << 16
 # what may stand between two entries: PAX headers and long names of the entry to come
 _HEADER_BUDGET = 1 << 20
 _NAME_LIMIT = 255
+_DEPTH_LIMIT = 32
 _REBUILD = "Rebuild the image; `lls-provider build` writes regular files and folders only."
 
 
@@ -125,7 +126,7 @@ class _Tree:
             if above and not self.path(above).is_dir():
                 self.remove(above)
                 self.path(above).mkdir()
-            self.owners[above] = self.layer
+            self._claim(above)
 
     def file(self, parts: tuple[str, ...], chunks: Iterator[bytes], executable: bool) -> None:
         """Write a regular file, replacing what stood there."""
@@ -134,9 +135,7 @@ class _Tree:
         self.folder(parts[:-1])
         if parts in self.owners:
             self.remove(parts)
-        self.owners[parts] = self.layer
-        if len(self.owners) > self.limits.paths:
-            self.refuse(f"{IMAGE_ROOT} holds more than {self.limits.paths:,} paths")
+        self._claim(parts)
         mode = 0o777 if executable else 0o666
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with os.fdopen(os.open(self.path(parts), flags, mode), "wb", buffering=0) as stream:
@@ -147,6 +146,11 @@ class _Tree:
                 view = memoryview(chunk)
                 while view:
                     view = view[stream.write(view) :]
+
+    def _claim(self, parts: tuple[str, ...]) -> None:
+        self.owners[parts] = self.layer
+        if len(self.owners) > self.limits.paths:
+            self.refuse(f"{IMAGE_ROOT} holds more than {self.limits.paths:,} paths")
 
     def remove(self, parts: tuple[str, ...], *, only_below: bool = False) -> None:
         """Remove a path and what is below it, whatever layer it came from."""
@@ -227,8 +231,9 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: _Tree) -> Non
     if parts[0] != _ROOT:
         return
     inside = parts[1:]
-    if any(len(os.fsencode(part)) > _NAME_LIMIT or "\0" in part for part in inside):
-        tree.refuse(f"{member.name[:200]!r} has a name that no file system takes")
+    too_long = any(len(os.fsencode(part)) > _NAME_LIMIT for part in inside)
+    if too_long or len(inside) > _DEPTH_LIMIT or "\0" in member.name:
+        tree.refuse(f"{member.name[:200]!r} has a name that cannot be a file's")
     if member.isdir():
         tree.folder(inside)
     elif member.islnk():
