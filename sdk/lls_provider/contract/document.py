@@ -86,11 +86,11 @@ def load(data: bytes, source: str, *, limits: Limits = DEFAULT) -> Document:
     YAML_LIMIT or DUPLICATE_KEY, with file, line and column. Duplicate keys and refused values
     are told all at once: in the error's ``problems`` when there are several.
     """
-    from lls_provider.contract import nodes
+    from lls_provider.contract import plain
 
     if len(data) > limits.size:
         raise _too_large(source, limits)
-    tree = nodes.compose(data, source, limits)
+    tree = plain.read(data, source, limits)
     return Document(source, tree.value, tree)
 
 
