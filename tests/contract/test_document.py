@@ -296,6 +296,12 @@ def test_a_single_value_has_no_document_end() -> None:
     assert dump(None) == "null\n"
 
 
+@pytest.mark.parametrize("text", ["a\n...", "a\n...\n", "a...", "...", "a\n\n...\n\n"])
+def test_text_that_ends_like_a_document_survives(text: str) -> None:
+    for value in (text, {"a": text}, [text]):
+        assert load(dump(value).encode(), "f.yaml").value == value
+
+
 def test_what_is_no_plain_data_is_not_written() -> None:
     with pytest.raises(TypeError):
         dump({"a": object()})
