@@ -59,4 +59,4 @@ def dump(value: Any) -> str:
     except yaml.representer.RepresenterError as error:
         raise TypeError(f"not plain data: {error}") from error
     # behind a single value PyYAML writes the end of the document, a line of its own
-    return f"{text}".removesuffix("\n").removesuffix("\n...") + "\n"
+    return str(text).removesuffix("\n").removesuffix("\n...") + "\n"
