@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from lls_provider.contract.paths import (
     BundleTree,
 )
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.runtime.wheel import read_wheel
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -73,11 +73,11 @@ def assemble(
         files: dict[str, FileHash] = {}
         installed_size = 0
         for name, wheel in wheels.items():
+            installed_size += read_wheel(wheel).installed_size
             placed = tree.packages / name
             _place(wheel, placed)
             files[f"{PACKAGES}/{name}"] = found = _hash(placed)
             _verify(wheel, found, (expected or {}).get(name))
-            installed_size += _installed_size(wheel)
         shutil.copyfile(zipapp.zipapp_path(), tree.zipapp)
         complete = replace(
             metadata,
@@ -183,17 +183,3 @@ def _verify(wheel: Path, found: FileHash, expected: str | None) -> None:
             where=Where(file=str(wheel)),
             resolution="Remove the file and build again, so that it is downloaded anew.",
         )
-
-
-def _installed_size(wheel: Path) -> int:
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            return sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise SdkError(
-            Code.WHEEL_INVALID,
-            f"{wheel.name} is no readable wheel",
-            why=str(error),
-            where=Where(file=str(wheel)),
-            resolution="Build or download the wheel again.",
-        ) from error

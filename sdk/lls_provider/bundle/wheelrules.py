@@ -1,0 +1,318 @@
+"""The rules about the wheels of a bundle: readable, the right ones, complete, for the target.
+
+Whether requirements are satisfied is decided by the installer's own rule (`runtime.conflict`),
+so that check and init container cannot disagree.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import zipfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from lls_provider.bundle.read import wheels_in
+from lls_provider.contract.paths import IMAGE_ROOT
+from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.runtime.conflict import (
+    Candidate,
+    Conflict,
+    Source,
+    decide,
+    parse_overrides,
+    parse_provided,
+)
+from lls_provider.runtime.target import TargetPython, parse_python_tag
+from lls_provider.runtime.wheel import Wheel, read_wheel
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.report import Findings
+    from lls_provider.contract.models import Manifest, ProviderPackage
+    from lls_provider.contract.paths import BundleTree
+
+_SOURCE_LIMIT = 4 << 20  # of a provider.py that is parsed
+
+
+def read_all(tree: BundleTree, findings: Findings) -> list[Wheel]:
+    """The readable wheels of the bundle; the others become errors of the rule ``wheels``."""
+    rule = "wheels"
+    paths = wheels_in(tree)
+    if not paths:
+        findings.error(
+            rule,
+            Code.BUNDLE_INVALID,
+            f"No wheel in {IMAGE_ROOT}/packages",
+            where=Where(file=str(tree.packages)),
+            resolution="Add the provider's wheel and every dependency that the distribution "
+            "does not provide (contract section 1).",
+        )
+    wheels = []
+    for path in paths:
+        try:
+            wheels.append(read_wheel(path))
+        except SdkError as error:
+            what = f"{error.what}: {error.why}" if error.why else error.what
+            problem = Problem(error.code, what, Where(file=str(path)), error.resolution)
+            findings.add(rule, "error", [problem])
+    by_name: dict[str, list[Wheel]] = defaultdict(list)
+    for wheel in wheels:
+        by_name[wheel.name].append(wheel)
+    for name, same in by_name.items():
+        if len(same) > 1:
+            findings.error(
+                rule,
+                Code.BUNDLE_INVALID,
+                f"{len(same)} wheels of {name}: {', '.join(wheel.filename for wheel in same)}",
+                where=Where(file=str(same[0].path)),
+                resolution="Keep one: every wheel under packages is installed.",
+            )
+    if paths and not findings.broken(rule):
+        findings.ok(rule, f"{len(wheels)} wheels are readable")
+    return wheels
+
+
+def check(
+    wheels: Sequence[Wheel],
+    findings: Findings,
+    *,
+    own: Path | None,
+    package: ProviderPackage | None,
+    manifest: Manifest | None,
+) -> None:
+    """Run the rules; those that need what is missing are left out."""
+    own_wheel = next((wheel for wheel in wheels if wheel.path == own), None)
+    if package is not None and own_wheel is not None:
+        _identity(own_wheel, package, findings)
+        _module(own_wheel, wheels, package, findings)
+    if not findings.broken("wheels"):
+        _closure(wheels, own_wheel, manifest, findings)
+    _target(wheels, manifest, findings)
+    _shadowing(wheels, findings)
+
+
+def _identity(own: Wheel, package: ProviderPackage, findings: Findings) -> None:
+    rule = "identity"
+    where = Where(file=str(own.path))
+    if canonicalize_name(package.name) != own.name:
+        findings.warning(
+            rule,
+            Code.FIELD_VALUE,
+            f"metadata.name is {package.name!r}, the provider's wheel is {own.name}",
+            where=where,
+            path="metadata.name",
+            resolution="Give both one name, so that people find the one by the other.",
+        )
+    try:
+        same = Version(package.version) == own.version
+    except InvalidVersion:
+        same = False
+    if not same:
+        findings.warning(
+            rule,
+            Code.FIELD_VALUE,
+            f"metadata.version is {package.version!r}, the provider's wheel has {own.version}",
+            where=where,
+            path="metadata.version",
+            resolution="Give both one version.",
+        )
+    if not any(finding.rule == rule for finding in findings.found):
+        findings.ok(rule, f"name and version are those of {own.filename}")
+
+
+def _module(
+    own: Wheel, wheels: Sequence[Wheel], package: ProviderPackage, findings: Findings
+) -> None:
+    """The server imports ``<packageName>.provider`` and calls ``get_provider_spec()``."""
+    rule = "module"
+    module = f"{package.package_name}.provider"
+    base = module.replace(".", "/")
+    holder = next((wheel for wheel in (own, *wheels) if _module_file(wheel, base)), None)
+    if holder is None:
+        findings.error(
+            rule,
+            Code.MODULE_MISSING,
+            f"The server will import {module}, but {own.filename} has no {base}.py",
+            where=Where(file=str(own.path)),
+            path="spec.packageName",
+            resolution="Set packageName to the package that holds provider.py with "
+            "get_provider_spec() (contract section 1).",
+        )
+        return
+    if holder is not own:
+        findings.warning(
+            rule,
+            Code.MODULE_MISSING,
+            f"{module} is not in the provider's own wheel but in {holder.filename}",
+            where=Where(file=str(own.path)),
+            path="spec.wheelPath",
+            resolution="Set wheelPath to the wheel that holds the provider's module.",
+        )
+        return
+    member = _module_file(holder, base)
+    if member.endswith(".py") and not _defines_spec(holder.path, member):
+        findings.error(
+            rule,
+            Code.MODULE_MISSING,
+            f"{member} defines no get_provider_spec()",
+            where=Where(file=str(own.path)),
+            resolution="Define get_provider_spec() there, or import it.",
+        )
+        return
+    findings.ok(rule, f"{module} is in {holder.filename}")
+
+
+def _module_file(wheel: Wheel, base: str) -> str:
+    """The file that makes a module importable: source, package or extension; '' when none."""
+    for file in wheel.files:
+        if file.path in (f"{base}.py", f"{base}/__init__.py") or (
+            file.path.startswith(f"{base}.") and file.path.endswith(".so")
+        ):
+            return file.path
+    return ""
+
+
+def _defines_spec(wheel: Path, member: str) -> bool:
+    """Whether a module binds ``get_provider_spec``; true when only running it could tell."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            if archive.getinfo(member).file_size > _SOURCE_LIMIT:
+                return True
+            tree = ast.parse(archive.read(member))
+    except (KeyError, ValueError, SyntaxError, RecursionError, zipfile.BadZipFile):
+        return True  # under .data, or newer syntax than this Python knows
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.FunctionDef(name="get_provider_spec")
+                | ast.Name(id="get_provider_spec", ctx=ast.Store())
+            ):
+                return True
+            case ast.ImportFrom(names=names):
+                bound = {alias.asname or alias.name for alias in names}
+                if bound & {"get_provider_spec", "*"}:
+                    return True
+            case ast.FunctionDef(name="__getattr__"):
+                return True
+    return False
+
+
+def _closure(
+    wheels: Sequence[Wheel], own: Wheel | None, manifest: Manifest | None, findings: Findings
+) -> None:
+    rule = "closure"
+    target = _target_python(manifest)
+    provided = manifest.provided if manifest is not None else {}
+    try:
+        overrides = parse_overrides(manifest.overrides if manifest is not None else ())
+    except InvalidRequirement as error:
+        findings.error(
+            rule,
+            Code.BUNDLE_INVALID,
+            f"The manifest has an override that is no requirement: {error}",
+            resolution="Build the bundle again.",
+        )
+        return
+    source = Source(
+        provider="this bundle",
+        own=own.name if own is not None else None,
+        provided=parse_provided(provided),
+        overrides=overrides,
+    )
+    candidates = [Candidate(it.name, it.version, it.requires, source) for it in wheels]
+    conflicts = decide([], candidates, target.markers()).conflicts
+    present = {wheel.name for wheel in wheels}
+    unknown = manifest is None
+    for conflict in conflicts:
+        # made by hand: what is not there may well be the distribution's
+        assumed = unknown and conflict.name not in present
+        report = findings.warning if assumed else findings.error
+        report(
+            rule,
+            Code.BUNDLE_INVALID,
+            _unsatisfied(conflict, provided),
+            resolution="Make sure that the distribution provides it, or add its wheel."
+            if assumed
+            else "Build the bundle again, with --distribution for the server that it is for.",
+        )
+    if not conflicts:
+        relied = f" with {len(provided)} provided by the distribution" if provided else ""
+        findings.ok(rule, f"every requirement of every wheel is satisfied{relied}")
+
+
+def _unsatisfied(conflict: Conflict, provided: Mapping[str, str]) -> str:
+    wanted = "; ".join(
+        f"{demand.requirer.name} {demand.requirer.version} needs {demand.requirement}"
+        for demand in conflict.demands
+    )
+    if conflict.new is not None:
+        state = f"the bundle has {conflict.new}"
+    elif conflict.provided is not None:
+        state = f"the distribution is assumed to provide {conflict.provided}"
+    else:
+        state = "not in the bundle" + (" nor assumed to be provided" if provided else "")
+    return f"{conflict.name}: {state}, but {wanted}"
+
+
+def _target(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findings) -> None:
+    """Tags, Requires-Python and native files fit the target (contract decision 6)."""
+    if manifest is None:
+        return
+    rule = "target"
+    target = _target_python(manifest)
+    for wheel in wheels:
+        found = Where(file=str(wheel.path))
+        if not any(
+            target.accepts_python(tag) and target.accepts_machine(tag) for tag in wheel.tags
+        ):
+            tags = ", ".join(sorted(str(tag) for tag in wheel.tags))
+            findings.error(
+                rule,
+                Code.WHEEL_INCOMPATIBLE,
+                f"{wheel.filename} is for {tags}, not for {target.tag} on {target.machine}",
+                where=found,
+                resolution="Build the bundle again for this target.",
+            )
+        # the target tells no patch release: any that fits is good
+        patches = (f"3.{target.minor}.0", f"3.{target.minor}.99")
+        if not any(wheel.requires_python.contains(patch) for patch in patches):
+            findings.error(
+                rule,
+                Code.WHEEL_INCOMPATIBLE,
+                f"{wheel.filename} needs Python {wheel.requires_python}, "
+                f"the target has 3.{target.minor}",
+                where=found,
+                resolution="Build with --python for a Python that it accepts.",
+            )
+    if not findings.broken(rule):
+        findings.ok(rule, f"every wheel fits {target.tag} on {target.machine}")
+
+
+def _shadowing(wheels: Sequence[Wheel], findings: Findings) -> None:
+    rule = "shadowing"
+    for wheel in wheels:
+        shadowed = sorted(wheel.top_levels & sys.stdlib_module_names)
+        if shadowed:
+            findings.warning(
+                rule,
+                Code.WHEEL_INVALID,
+                f"{wheel.filename} puts {', '.join(shadowed)} in front of the standard library's",
+                where=Where(file=str(wheel.path)),
+                resolution="Ask its authors not to ship it at the top level; the server will "
+                "import this one.",
+            )
+    if not any(finding.rule == rule for finding in findings.found):
+        findings.ok(rule, "nothing shadows the standard library")
+
+
+def _target_python(manifest: Manifest | None) -> TargetPython:
+    if manifest is None:
+        return TargetPython(12, "x86_64")
+    minor = parse_python_tag(manifest.target.python_tag)
+    return TargetPython(minor if minor is not None else 12, manifest.target.machine)

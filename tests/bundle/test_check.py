@@ -1,0 +1,316 @@
+"""Every rule of contract section 1, kept and broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from lls_provider.bundle.check import check_bundle
+from lls_provider.bundle.read import Bundle
+from lls_provider.errors import Code, ExitStatus
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.report import Finding, Report
+
+MakeWheel = Callable[..., Path]
+MakeBundle = Callable[..., Bundle]
+
+
+def check(bundle: Bundle) -> Report:
+    return check_bundle(bundle.root, label="the-label")
+
+
+def one(report: Report, level: str) -> Finding:
+    found = [finding for finding in report.findings if finding.level == level]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def by_hand(bundle: Bundle) -> Bundle:
+    bundle.tree.manifest.unlink()
+    return bundle
+
+
+def test_what_we_assemble_keeps_every_rule(make_bundle: MakeBundle) -> None:
+    report = check(make_bundle())
+    assert [(finding.rule, finding.level) for finding in report.findings] == [
+        ("manifest", "ok"),
+        ("metadata", "ok"),
+        ("fragment", "ok"),
+        ("wheel-path", "ok"),
+        ("wheels", "ok"),
+        ("identity", "ok"),
+        ("module", "ok"),
+        ("closure", "ok"),
+        ("target", "ok"),
+        ("shadowing", "ok"),
+    ]
+    assert report.status is ExitStatus.OK
+    assert json.loads(json.dumps(report.to_document()))["ok"] is True
+
+
+def test_a_bundle_by_hand_is_fine_with_warnings(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    bundle.tree.fragment.unlink()
+    bundle.tree.zipapp.unlink()
+    report = check(bundle)
+    assert report.status is ExitStatus.OK
+    assert [finding.rule for finding in report.warnings] == ["manifest", "fragment", "closure"]
+    assert "llama-stack-api" in report.warnings[2].what
+
+
+def test_every_mistake_in_the_metadata_is_told_with_its_place(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    edit(bundle.tree.spec, "api: inference", "api: inferense")
+    edit(bundle.tree.spec, "  vendor: Acme\n", "")
+    report = check(bundle)
+    assert len(report.errors) == 2
+    places = set()
+    for finding in report.errors:
+        assert finding.rule == "metadata"
+        assert finding.problem is not None
+        places.add(finding.problem.where.position.rpartition(":")[0])
+    assert all(place.startswith("the-label/lls-provider-spec.yaml:") for place in places)
+    assert report.status is ExitStatus.WRONG
+
+
+def test_missing_metadata_has_the_contracts_words(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    bundle.tree.spec.unlink()
+    finding = one(check(bundle), "error")
+    assert finding.what == "Missing /lls-provider/lls-provider-spec.yaml"
+
+
+def test_advice_is_a_warning(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    bundle.tree.fragment.unlink()
+    edit(bundle.tree.spec, "remote::acme-echo", "remote::acme_echo")
+    report = check(bundle)
+    assert not report.errors
+    assert any("underscore" in finding.what for finding in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/opt/x.whl", "under /lls-provider"),
+        ("/lls-provider/../x.whl", "under /lls-provider"),
+        ("/lls-provider/packages/other.whl", "no wheel of the bundle"),
+        ("/lls-provider/lls-provider.pyz", "ends in .whl"),
+    ],
+)
+def test_wheel_path_must_name_a_wheel_of_the_bundle(
+    make_bundle: MakeBundle, path: str, words: str
+) -> None:
+    bundle = by_hand(make_bundle())
+    edit(
+        bundle.tree.spec,
+        "wheelPath: /lls-provider/packages/acme_echo-1.0.0-py3-none-any.whl",
+        f"wheelPath: {path}",
+    )
+    finding = one(check(bundle), "error")
+    assert words in finding.what
+    assert finding.problem is not None
+    assert finding.problem.where.line == 12
+
+
+def test_a_wheel_path_beside_packages_is_never_installed(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    bundle.own_wheel.rename(bundle.root / bundle.own_wheel.name)
+    edit(bundle.tree.spec, "/packages/acme_echo", "/acme_echo")
+    assert "outside /lls-provider/packages" in one(check(bundle), "error").what
+
+
+def test_a_listed_dependency_that_is_not_there_is_a_warning(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    edit(bundle.tree.spec, "packages/dep-1.0.0", "packages/dep-1.0.1")
+    report = check(bundle)
+    assert not report.errors
+    assert "dependency-wheels" in [finding.rule for finding in report.warnings]
+
+
+def test_a_fragment_that_disagrees_is_an_error(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    edit(bundle.tree.fragment, "module: acme_echo", "module: acme_other")
+    assert one(check(bundle), "error").rule == "fragment"
+    edit(bundle.tree.fragment, "kind: ExternalProviders", "kind: [")
+    finding = one(check(bundle), "error")
+    assert finding.problem is not None
+    assert finding.problem.code is Code.YAML_INVALID
+
+
+@pytest.mark.parametrize("what", ["changed", "missing", "unlisted"])
+def test_files_must_be_what_the_manifest_says(make_bundle: MakeBundle, what: str) -> None:
+    bundle = make_bundle()
+    if what == "changed":
+        bundle.tree.zipapp.write_bytes(b"#!/bin/sh")
+    elif what == "missing":
+        bundle.tree.zipapp.unlink()
+    else:
+        (bundle.root / "more.txt").write_text("")
+    assert one(check(bundle), "error").rule == "manifest"
+
+
+def test_a_manifest_that_is_none_is_an_error(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle()
+    bundle.tree.manifest.write_text('{"format": 2}')
+    assert {finding.rule for finding in check(bundle).errors} == {"manifest"}
+
+
+def test_no_wheel_at_all_is_an_error(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    for wheel in bundle.wheels:
+        wheel.unlink()
+    assert [finding.rule for finding in check(bundle).errors] == ["wheel-path", "wheels"]
+
+
+def test_an_unreadable_wheel_is_told_by_its_name(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    bundle.dependencies[0].unlink()
+    bundle.dependencies[0].write_bytes(b"PK\x05\x06")
+    finding = one(check(bundle), "error")
+    assert finding.rule == "wheels"
+    assert finding.problem is not None
+    assert finding.problem.where.file == "the-label/packages/dep-1.0.0-py3-none-any.whl"
+
+
+def test_two_wheels_of_one_distribution_are_an_error(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    bundle = make_bundle(dependencies=[make_wheel("dep"), make_wheel("dep", "2.0.0")])
+    assert "2 wheels of dep" in one(check(bundle), "error").what
+
+
+def test_another_name_or_version_than_the_wheels_is_a_warning(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    edit(bundle.tree.spec, "version: '1.0.0'", "version: 1.0.1")
+    edit(bundle.tree.spec, "  name: acme-echo", "  name: acme-says")
+    bundle.tree.fragment.unlink()
+    warnings = [finding for finding in check(bundle).warnings if finding.rule == "identity"]
+    assert len(warnings) == 2
+
+
+def test_an_equal_version_written_otherwise_is_fine(make_bundle: MakeBundle) -> None:
+    bundle = by_hand(make_bundle())
+    edit(bundle.tree.spec, "'1.0.0'", "'1.0'")
+    assert not [finding for finding in check(bundle).warnings if finding.rule == "identity"]
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"acme_echo/__init__.py": ""}, "has no acme_echo/provider.py"),
+        ({"acme_echo/provider.py": "spec = 1\n"}, "no get_provider_spec"),
+    ],
+)
+def test_the_server_must_find_the_spec(
+    make_bundle: MakeBundle, make_wheel: MakeWheel, files: dict[str, str], words: str
+) -> None:
+    own = make_wheel("acme-echo", files=files)
+    finding = one(check(make_bundle(own=own)), "error")
+    assert finding.rule == "module"
+    assert words in finding.what
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from .specs import get_provider_spec\n",
+        "from .specs import *\n",
+        "from .specs import spec as get_provider_spec\n",
+        "get_provider_spec = lambda: []\n",
+        "try:\n    import x\nexcept ImportError:\n    def get_provider_spec(): ...\n",
+        "def __getattr__(name): ...\n",
+        "newer syntax than ours may be fine\n",
+    ],
+)
+def test_a_spec_function_may_come_about_in_many_ways(
+    make_bundle: MakeBundle, make_wheel: MakeWheel, source: str
+) -> None:
+    own = make_wheel("acme-echo", files={"acme_echo/provider.py": source})
+    assert not check(make_bundle(own=own)).errors
+
+
+def test_a_module_in_another_wheel_is_a_warning(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    own = make_wheel("acme-echo", files={"acme_meta.py": ""}, requires=["acme-code"])
+    code = make_wheel("acme-code", files={"acme_echo/provider.py": "get_provider_spec = 1\n"})
+    report = check(make_bundle(own=own, dependencies=[code]))
+    assert not report.errors
+    assert one(report, "warning").rule == "module"
+
+
+def test_a_requirement_nobody_satisfies_is_told_with_its_requirer(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    needy = make_wheel("dep", requires=["absent>=2", "nested[x]; python_version>='3.12'"])
+    nested = make_wheel(
+        "nested", requires=["behind-extra; extra == 'x'", "windows-only; sys_platform == 'win32'"]
+    )
+    report = check(make_bundle(dependencies=[needy, nested]))
+    whats = [finding.what for finding in report.errors]
+    assert len(whats) == 2
+    assert "absent" in whats[0]
+    assert "dep 1.0.0 needs absent>=2" in whats[0]
+    assert "behind-extra" in whats[1]
+
+
+def test_a_version_that_does_not_fit_is_an_error_unless_overridden(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    own = make_wheel(
+        "acme-echo",
+        files={"acme_echo/provider.py": "get_provider_spec = 1\n"},
+        requires=["dep>=2"],
+    )
+    finding = one(check(make_bundle(own=own)), "error")
+    assert finding.rule == "closure"
+    assert "the bundle has 1.0.0" in finding.what
+    assert not check(make_bundle(own=own, overrides=["dep>=1"])).errors
+
+
+def test_a_provided_version_that_does_not_fit_is_an_error(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    needy = make_wheel("dep", requires=["llama-stack-api>=0.8"])
+    finding = one(check(make_bundle(dependencies=[needy])), "error")
+    assert "assumed to provide 0.7.3" in finding.what
+
+
+@pytest.mark.parametrize(
+    "tag", ["cp311-cp311-manylinux_2_28_x86_64", "cp312-cp312-manylinux_2_28_aarch64"]
+)
+def test_a_wheel_for_another_target_is_an_error(
+    make_bundle: MakeBundle, make_wheel: MakeWheel, tag: str
+) -> None:
+    finding = one(check(make_bundle(dependencies=[make_wheel("dep", tag=tag)])), "error")
+    assert finding.rule == "target"
+    assert tag in finding.what
+
+
+def test_a_wheel_for_another_python_is_an_error(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    old = make_wheel("dep", fields=["Requires-Python: <3.12"])
+    assert "needs Python <3.12" in one(check(make_bundle(dependencies=[old])), "error").what
+    patch = make_wheel("dep", fields=["Requires-Python: >=3.12.4"])
+    assert not check(make_bundle(dependencies=[patch])).errors
+
+
+def test_shadowing_the_standard_library_is_a_warning(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    wheel = make_wheel("dep", files={"dep/__init__.py": "", "json/__init__.py": ""})
+    finding = one(check(make_bundle(dependencies=[wheel])), "warning")
+    assert finding.rule == "shadowing"
+    assert "json" in finding.what
