@@ -1,0 +1,187 @@
+"""What a provider's wheel says about itself without running it.
+
+The fallback of ``build --package`` for specs that cannot be imported outside their server:
+``provider.py`` is parsed and the calls that make specs are read where they are plain
+(contract section 1: ``<packageName>.provider`` has ``get_provider_spec()``).
+"""
+
+from __future__ import annotations
+
+import ast
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lls_provider.runtime.archive import wheel_invalid
+from lls_provider.runtime.headers import Headers
+
+_SUFFIX = "/provider.py"
+_SOURCE_LIMIT = 4 << 20
+_SPEC_FUNCTION = "get_provider_spec"
+_KINDS = {
+    "RemoteProviderSpec": "remote",
+    "InlineProviderSpec": "inline",
+    "remote_provider_spec": "remote",  # of servers up to 0.2
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DeclaredSpec:
+    """One spec: the package the server imports, and what the spec in it says."""
+
+    module: str  # the package that holds provider.py
+    api: str
+    provider_type: str
+    spec_module: str = ""  # the spec's own `module`; should be the package too
+
+
+def provider_modules(wheel: Path) -> tuple[str, ...]:
+    """The packages with a ``provider.py``, the outermost first.
+
+    Raises SdkError WHEEL_INVALID.
+    """
+    with _opened(wheel) as archive:
+        names = [name for name in archive.namelist() if name.endswith(_SUFFIX)]
+    folders = [name.removesuffix(_SUFFIX).split("/") for name in names]
+    modules = {".".join(parts) for parts in folders if all(part.isidentifier() for part in parts)}
+    return tuple(sorted(modules, key=lambda module: (module.count("."), module)))
+
+
+def declared_specs(wheel: Path) -> tuple[DeclaredSpec, ...]:
+    """Every spec that can be read off the wheel's provider modules, sorted, each once.
+
+    Raises SdkError WHEEL_INVALID.
+    """
+    found: set[DeclaredSpec] = set()
+    with _opened(wheel) as archive:
+        for module in provider_modules(wheel):
+            info = archive.getinfo(module.replace(".", "/") + _SUFFIX)
+            if info.file_size > _SOURCE_LIMIT:
+                continue
+            try:
+                tree = ast.parse(archive.read(info))
+            except (SyntaxError, ValueError, RecursionError):
+                continue  # for another Python than this one
+            except zipfile.BadZipFile as error:
+                raise wheel_invalid(wheel, str(error)) from error
+            found.update(_specs(tree, module))
+    return tuple(sorted(found))
+
+
+def declared_vendor(wheel: Path) -> str | None:
+    """Who made it, as its METADATA has it: Maintainer, Author, or the name in their addresses.
+
+    Raises SdkError WHEEL_INVALID.
+    """
+    headers = _metadata(wheel)
+    for field in ("Maintainer", "Author", "Maintainer-email", "Author-email"):
+        text = (headers.optional(field) or "").split(",")[0]
+        name = text.partition("<")[0].strip().strip('"')
+        if name and "@" not in name:
+            return " ".join(name.split())
+    return None
+
+
+def declared_summary(wheel: Path) -> str | None:
+    """The one line that describes it. Raises SdkError WHEEL_INVALID."""
+    return _metadata(wheel).optional("Summary") or None
+
+
+def declared_maintainer(wheel: Path) -> str | None:
+    """An address to write to. Raises SdkError WHEEL_INVALID."""
+    headers = _metadata(wheel)
+    for field in ("Maintainer-email", "Author-email"):
+        for text in (headers.optional(field) or "").split(","):
+            address = text.rpartition("<")[2].strip().rstrip(">")
+            if "@" in address:
+                return address
+    return None
+
+
+def _metadata(wheel: Path) -> Headers:
+    with _opened(wheel) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        try:
+            (name,) = names
+            return Headers(archive.read(name))
+        except (ValueError, zipfile.BadZipFile) as error:
+            raise wheel_invalid(wheel, f"METADATA: {error}") from error
+
+
+def _opened(wheel: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(wheel)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise wheel_invalid(wheel, str(error)) from error
+
+
+def _specs(tree: ast.Module, module: str) -> Iterator[DeclaredSpec]:
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for call in _calls(tree):
+        kind = _KINDS.get(_called(call), "")
+        values = {word.arg: word.value for word in call.keywords if word.arg}
+        # the adapter of old servers holds what later stands in the spec itself
+        adapter = values.get("adapter")
+        inner = (
+            {word.arg: word.value for word in adapter.keywords if word.arg}
+            if isinstance(adapter, ast.Call)
+            else {}
+        )
+        api = _text(values.get("api"), constants)
+        provider_type = _text(values.get("provider_type"), constants)
+        adapter_type = _text(values.get("adapter_type", inner.get("adapter_type")), constants)
+        if not provider_type and adapter_type:
+            provider_type = f"{kind}::{adapter_type}"
+        if api and provider_type:
+            spec_module = _text(values.get("module", inner.get("module")), constants)
+            yield DeclaredSpec(module, api, provider_type, spec_module)
+
+
+def _calls(tree: ast.Module) -> list[ast.Call]:
+    """The calls that make specs: those in get_provider_spec(), else all of the module."""
+    functions = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name == _SPEC_FUNCTION
+    ]
+    for scope in (functions, [tree]):
+        calls = [
+            node
+            for part in scope
+            for node in ast.walk(part)
+            if isinstance(node, ast.Call) and _called(node) in _KINDS
+        ]
+        if calls:
+            return calls
+    return []
+
+
+def _called(call: ast.Call) -> str:
+    match call.func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def _text(node: ast.expr | None, constants: dict[str, ast.expr]) -> str:
+    """The text that an expression plainly is: a string, ``Api.safety``, or a constant's name."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Attribute(value=ast.Name(id="Api"), attr=text):
+            return text
+        case ast.Attribute(value=ast.Attribute(attr="Api"), attr=text):
+            return text
+        case ast.Attribute(value=inner, attr="value"):
+            return _text(inner, constants)
+        case ast.Name(id=name) if name in constants:
+            others = {key: value for key, value in constants.items() if key != name}
+            return _text(constants[name], others)
+    return ""

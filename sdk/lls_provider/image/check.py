@@ -1,0 +1,119 @@
+"""Checks an image: what its configuration says, then every rule of the bundle in it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.bundle import check as bundle_rules
+from lls_provider.bundle.report import Finding, Findings, Report
+from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE
+from lls_provider.errors import Code, SdkError
+from lls_provider.image.compose import PREFIX
+from lls_provider.image.layout import read_layout
+from lls_provider.image.unpack import unpack
+
+if TYPE_CHECKING:
+    from lls_provider.contract.models import ProviderPackage
+    from lls_provider.image.model import Image
+
+
+def check_layout(directory: Path, *, label: str, tag: str | None = None) -> Report:
+    """Every finding about the image in the OCI layout ``directory``.
+
+    Files inside the image are named by their path in it. Never raises for what is wrong with
+    the image; raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when it cannot be unpacked here.
+    """
+    findings = Findings()
+    try:
+        image = read_layout(directory, tag)
+    except SdkError as error:
+        findings.add("layout", "error", bundle_rules.problems_of(error))
+        return findings.report(label, "image")
+    findings.ok("layout", f"{len(image.layers)} layers have their digests")
+    return Report(label, "image", (*findings.found, *check_image(image)))
+
+
+def check_image(image: Image) -> tuple[Finding, ...]:
+    """The findings about an image wherever it came from."""
+    findings = Findings()
+    with tempfile.TemporaryDirectory(prefix="lls-provider-") as folder:
+        root = Path(folder) / "bundle"
+        try:
+            unpack(image, root)
+        except SdkError as error:
+            if error.code not in {Code.IMAGE_INVALID, Code.METADATA_MISSING}:
+                raise
+            findings.add("unpack", "error", bundle_rules.problems_of(error))
+            return tuple(findings.found)
+        _configuration(image, findings)
+        package = bundle_rules.collect(root, findings)
+        if package is not None:
+            _labels(image, package, findings)
+        return tuple(bundle_rules.relabelled(findings.found, root, IMAGE_ROOT))
+
+
+def _configuration(image: Image, findings: Findings) -> None:
+    rule = "kind"
+    user = str((image.config.get("config") or {}).get("User") or "")
+    if not image.entrypoint:
+        findings.ok(
+            rule,
+            "a data image: it starts nothing, so it cannot be an init container by itself, "
+            "but it can be mounted or unpacked",
+        )
+        return
+    installer = f"{IMAGE_ROOT}/{ZIPAPP_FILE}"
+    if installer in image.entrypoint:
+        findings.ok(rule, "a runnable image: it starts the installer")
+    else:
+        findings.warning(
+            rule,
+            Code.IMAGE_INVALID,
+            f"The image starts {' '.join(image.entrypoint)!r:.200}, not the installer {installer}",
+            resolution="The Pod must name its command, or build the image with "
+            "`lls-provider build --base`.",
+        )
+    name, _, _group = user.partition(":")
+    if name in {"", "0", "root"}:
+        findings.warning(
+            "user",
+            Code.IMAGE_INVALID,
+            "The image runs as root unless the Pod says otherwise",
+            resolution="Set USER 1001; init containers run as non-root (contract section 2).",
+        )
+    elif not name.isdigit():
+        findings.warning(
+            "user",
+            Code.IMAGE_INVALID,
+            f"The image's user is a name, {name!r:.60}: Kubernetes cannot tell that it is not root",
+            resolution="Set a number, such as USER 1001.",
+        )
+
+
+def _labels(image: Image, package: ProviderPackage, findings: Findings) -> None:
+    """Labels are what `inspect` shows: they must not say something else than the metadata."""
+    rule = "labels"
+    expected = {
+        f"{PREFIX}.name": package.name,
+        f"{PREFIX}.version": package.version,
+        f"{PREFIX}.api": package.api,
+        f"{PREFIX}.type": package.provider_type,
+        f"{PREFIX}.module": package.package_name,
+    }
+    labels = image.labels
+    wrong = [
+        f"{name} is {labels[name]!r:.100}, the metadata says {value!r:.100}"
+        for name, value in expected.items()
+        if name in labels and labels[name] != value
+    ]
+    for what in wrong:
+        findings.error(
+            rule,
+            Code.IMAGE_INVALID,
+            f"The label {what}",
+            resolution="Build the image again: its labels and content do not belong together.",
+        )
+    if not wrong and expected.keys() <= labels.keys():
+        findings.ok(rule, "the labels agree with the metadata")

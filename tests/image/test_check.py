@@ -1,0 +1,95 @@
+"""Checking images: the configuration, and the bundle inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from lls_provider.bundle.read import Bundle
+from lls_provider.image.check import check_image, check_layout
+from lls_provider.image.compose import compose
+from lls_provider.image.layout import read_layout, write_layout
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.report import Report
+    from lls_provider.image.model import Image
+
+MakeBundle = Callable[..., Bundle]
+MakeLayout = Callable[..., Path]
+
+PROVIDER = "def get_provider_spec():\n    return []\n"
+
+
+def rules(report: Report, level: str) -> list[str]:
+    return [finding.rule for finding in report.findings if finding.level == level]
+
+
+@pytest.fixture
+def data_image(make_bundle: MakeBundle) -> Image:
+    return compose(make_bundle(source=PROVIDER))
+
+
+def test_an_image_of_ours_keeps_every_rule(data_image: Image, tmp_path: Path) -> None:
+    write_layout(data_image, tmp_path / "oci")
+    report = check_layout(tmp_path / "oci", label="oci:here")
+    assert (report.kind, report.target) == ("image", "oci:here")
+    assert not report.errors
+    assert not report.warnings
+    assert rules(report, "ok")[:2] == ["layout", "kind"]
+    assert rules(report, "ok")[-1] == "labels"
+    assert any("a data image" in finding.what for finding in report.findings)
+
+
+def test_a_runnable_image_is_told_apart(make_bundle: MakeBundle, make_layout: MakeLayout) -> None:
+    base = read_layout(make_layout([("usr/bin/python3", b"")]))
+    findings = check_image(compose(make_bundle(source=PROVIDER), base))
+    assert not [finding for finding in findings if finding.level != "ok"]
+    assert any("a runnable image" in finding.what for finding in findings)
+
+
+def test_a_damaged_layout_is_a_finding(data_image: Image, tmp_path: Path) -> None:
+    write_layout(data_image, tmp_path / "oci")
+    (tmp_path / "oci" / "index.json").write_text("{")
+    report = check_layout(tmp_path / "oci", label="x")
+    assert rules(report, "error") == ["layout"]
+
+
+def test_an_image_of_something_else_is_a_finding(make_layout: MakeLayout) -> None:
+    report = check_layout(make_layout([("etc/passwd", b"")]), label="x")
+    assert rules(report, "error") == ["unpack"]
+    assert "Missing /lls-provider/lls-provider-spec.yaml" in report.errors[0].what
+
+
+def test_files_are_named_by_their_path_in_the_image(make_layout: MakeLayout) -> None:
+    report = check_layout(
+        make_layout([("lls-provider/lls-provider-spec.yaml", b"a: [")]), label="x"
+    )
+    files = {finding.problem.where.file for finding in report.errors if finding.problem}
+    assert files == {"/lls-provider/lls-provider-spec.yaml", "/lls-provider/packages"}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"Entrypoint": ["sh", "-c", "cp"], "User": "1001"}, ["kind"]),
+        ({"Entrypoint": ["sh"]}, ["kind", "user"]),
+        ({"Entrypoint": ["sh"], "User": "0:0"}, ["kind", "user"]),
+        ({"Entrypoint": ["sh"], "User": "nobody"}, ["kind", "user"]),
+    ],
+)
+def test_an_image_by_hand_is_warned_about(
+    data_image: Image, config: Mapping[str, Any], expected: list[str]
+) -> None:
+    findings = check_image(replace(data_image, config={"config": config}))
+    assert [finding.rule for finding in findings if finding.level == "warning"] == expected
+
+
+def test_labels_that_speak_of_another_provider_are_an_error(data_image: Image) -> None:
+    labels = {**data_image.labels, "io.llamastack.provider.api": "safety"}
+    changed = replace(data_image, config={"config": {"Labels": labels}})
+    errors = [finding for finding in check_image(changed) if finding.level == "error"]
+    assert [finding.rule for finding in errors] == ["labels"]
+    assert "'safety'" in errors[0].what
