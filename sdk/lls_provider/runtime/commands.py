@@ -1,0 +1,145 @@
+"""Carries out a parsed command line: values in, exit status out, every error shown once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+from lls_provider import __version__
+from lls_provider.errors import Code, ExitStatus, SdkError, Where
+from lls_provider.runtime.console import Console
+from lls_provider.runtime.signals import Stopped, stopping
+from lls_provider.runtime.termination import write_termination_log
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; an error goes to stderr and the termination log."""
+    console = Console()
+    try:
+        with stopping():
+            return int(_COMMANDS[options.command](options, console))
+    except Stopped as stop:
+        console.error(f"lls-provider: stopped before '{options.command}' was done")
+        return int(stop.status)
+    except SdkError as error:
+        return _show(error, options, console)
+    except Exception as error:  # noqa: BLE001 - no traceback of ours reaches a user
+        return _show(_internal(error, options.command), options, console)
+
+
+def read_config(text: bytes, source: str) -> dict[str, Any]:
+    """A provider's configuration as JSON, or YAML by the contract's rules.
+
+    Raises SdkError with file, line and column: what `document.load` raises, or FIELD_TYPE when
+    it is no mapping.
+    """
+    from lls_provider.contract import document
+
+    value: Any
+    try:
+        # first as JSON: YAML 1.1 has other numbers (1e3 is text), tabs and escapes
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        value = document.load(text, source).value
+    if isinstance(value, dict):
+        return value
+    raise SdkError(
+        Code.FIELD_TYPE,
+        "The provider's configuration is no mapping",
+        why=f"it is {type(value).__name__}: {str(value)[:60]}",
+        where=Where(file=source, line=1, column=1),
+        resolution='Give a mapping, such as {"url": "http://localhost:8000"}.',
+    )
+
+
+def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
+    from lls_provider.runtime.install import InstallRequest, check_request, install
+
+    request = InstallRequest(
+        provider_id=options.provider_id,
+        api=options.api,
+        image=options.image,
+        container=options.container,
+        source=Path(options.source),
+        root=Path(options.root),
+        order=options.order,
+        python_tag=options.python_tag,
+        arguments=options.fingerprint,
+        config=None,
+    )
+    check_request(request)  # before its configuration is looked at
+    import dataclasses
+
+    result = install(dataclasses.replace(request, config=_config(options)), console)
+    record = result.record
+    console.result(
+        f"Installed provider '{record.provider_id}' (order {record.order}): "
+        f"{len(record.packages)} packages"
+    )
+    return ExitStatus.OK
+
+
+def _config(options: argparse.Namespace) -> dict[str, Any] | None:
+    from lls_provider.contract import document
+
+    if options.config_file is not None:
+        path = Path(options.config_file)
+        return read_config(document.read_bytes(path, str(path), limits=document.DEFAULT), str(path))
+    if options.config is not None:
+        return read_config(options.config.encode("utf-8", "surrogateescape"), "--config")
+    return None
+
+
+def _merge(options: argparse.Namespace, console: Console) -> ExitStatus:
+    from lls_provider.contract.paths import VolumeTree
+    from lls_provider.runtime.merge import merge
+
+    root = Path(options.root)
+    base = Path(options.base) if options.base is not None else VolumeTree(root).base_config
+    result = merge(root, base=base, output_name=options.output_name, progress=console)
+    console.result(f"Merged {len(result.providers)} external providers into {result.path}")
+    return ExitStatus.OK
+
+
+def _preflight(options: argparse.Namespace, console: Console) -> ExitStatus:
+    from lls_provider.runtime.preflight import preflight
+
+    preflight(Path(options.run_yaml), root=Path(options.root), progress=console)
+    console.result("All providers validated successfully")
+    return ExitStatus.OK
+
+
+_COMMANDS = {"install": _install, "merge": _merge, "preflight": _preflight}
+
+
+def _show(error: SdkError, options: argparse.Namespace, console: Console) -> int:
+    message = error.render()
+    console.error(message)
+    write_termination_log(message + "\n", options.termination_log)
+    return int(error.status)
+
+
+def _internal(error: Exception, command: str) -> SdkError:
+    """An error that nobody foresaw, with what a maintainer needs to find it."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = f" at {Path(last[0].filename).name}:{last[0].lineno}" if last else ""
+    return SdkError(
+        Code.INTERNAL,
+        f"'{command}' failed in a way that nobody foresaw",
+        why=f"{type(error).__name__}: {error} (lls-provider {__version__}{place})",
+        resolution="Report this as a fault of lls-provider, with this message and the command.",
+    )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("duplicate key")
+    return value
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,220 @@
+"""What the provider image brings: metadata, manifest, wheels; read and checked, nothing written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement
+
+from lls_provider.contract.models import (
+    Manifest,
+    ProviderPackage,
+    read_manifest,
+    read_provider_package,
+)
+from lls_provider.contract.paths import IMAGE_ROOT, BundleTree
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.runtime import messages
+from lls_provider.runtime.conflict import Candidate, Source, parse_overrides, parse_provided
+from lls_provider.runtime.target import (
+    TargetPython,
+    machine_of,
+    shown_platform,
+    target_python,
+)
+from lls_provider.runtime.wheel import Wheel, read_wheel
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A provider image that passed its checks."""
+
+    provider_id: str
+    image: str
+    metadata: ProviderPackage
+    manifest: Manifest | None
+    wheels: tuple[Wheel, ...]
+    own: Wheel
+    target: TargetPython
+
+    @property
+    def source(self) -> Source:
+        """The provider as the conflict rule sees it."""
+        manifest = self.manifest
+        return Source(
+            provider=self.provider_id,
+            image=self.image,
+            own=self.own.name,
+            provided=parse_provided(manifest.provided) if manifest is not None else None,
+            overrides=parse_overrides(manifest.overrides) if manifest is not None else {},
+        )
+
+    def candidates(self) -> list[Candidate]:
+        """Its distributions."""
+        source = self.source
+        return [
+            Candidate(wheel.name, wheel.version, wheel.requires, source) for wheel in self.wheels
+        ]
+
+
+def read_incoming(
+    tree: BundleTree,
+    *,
+    provider_id: str,
+    api: str,
+    image: str,
+    container: str,
+    python_tag: str | None,
+) -> Incoming:
+    """Read ``/lls-provider``.
+
+    Raises SdkError METADATA_MISSING and API_MISMATCH with the layouts of contract section 6,
+    WHEEL_INCOMPATIBLE when a wheel is for another Python or machine (decision 6),
+    BUNDLE_INVALID, and whatever reading documents and wheels raises.
+    """
+    metadata = _metadata(tree, provider_id, api, image, container)
+    manifest = read_manifest(tree.manifest) if tree.manifest.is_file() else None
+    if manifest is not None:
+        _check_files(tree, manifest)
+    own_path = _own_path(tree, metadata)
+    paths = sorted(tree.packages.glob("*.whl"))
+    if own_path not in paths:
+        paths.append(own_path)
+    wheels = tuple(read_wheel(path) for path in paths)
+    _check_unique(wheels, tree)
+    target = target_python(
+        python_tag,
+        manifest_tag=manifest.target.python_tag if manifest is not None else None,
+        manifest_machine=manifest.target.machine if manifest is not None else None,
+    )
+    incoming = Incoming(
+        provider_id=provider_id,
+        image=image,
+        metadata=metadata,
+        manifest=manifest,
+        wheels=wheels,
+        own=next(wheel for wheel in wheels if wheel.path == own_path),
+        target=target,
+    )
+    if python_tag is not None or manifest is not None:
+        for wheel in wheels:
+            _check_target(wheel, incoming)
+    try:
+        _ = incoming.source
+    except InvalidRequirement as error:
+        raise _bundle_invalid(tree.manifest, f"an override is no requirement: {error}") from error
+    return incoming
+
+
+def _metadata(
+    tree: BundleTree, provider_id: str, api: str, image: str, container: str
+) -> ProviderPackage:
+    if not tree.spec.is_file():
+        layout = messages.metadata_missing(provider_id, image, container)
+        raise SdkError(
+            Code.METADATA_MISSING,
+            layout.partition("\n")[0].removeprefix("ERROR: "),
+            where=Where(file=str(tree.spec), provider=provider_id, image=image),
+            resolution=layout.rpartition("Resolution: ")[2],
+            layout=layout,
+        )
+    metadata = read_provider_package(tree.spec)
+    if metadata.api != api:
+        layout = messages.api_mismatch(provider_id, image, metadata.api, api)
+        raise SdkError(
+            Code.API_MISMATCH,
+            "Provider API type mismatch",
+            where=Where(file=str(tree.spec), provider=provider_id, image=image),
+            resolution=layout.rpartition("Resolution: ")[2],
+            layout=layout,
+        )
+    return metadata
+
+
+def _check_files(tree: BundleTree, manifest: Manifest) -> None:
+    """Every file of the manifest is there in its size: a copy that was cut short is told early."""
+    for name, expected in sorted(manifest.files.items()):
+        path = tree.root / name
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise _bundle_invalid(
+                path, "the manifest lists this file, but it is missing"
+            ) from error
+        if size != expected.size:
+            why = f"it has {size:,} bytes, the manifest says {expected.size:,}"
+            raise _bundle_invalid(path, why)
+
+
+def _own_path(tree: BundleTree, metadata: ProviderPackage) -> Path:
+    # the schema has checked that it is absolute, below /lls-provider and without ".."
+    path = tree.root / metadata.wheel_path.removeprefix(IMAGE_ROOT + "/")
+    if not path.is_file():
+        raise _bundle_invalid(
+            path, f"spec.wheelPath names {metadata.wheel_path}, but it is missing"
+        )
+    return path
+
+
+def _check_unique(wheels: tuple[Wheel, ...], tree: BundleTree) -> None:
+    seen: dict[str, Wheel] = {}
+    for wheel in wheels:
+        if wheel.name in seen:
+            raise _bundle_invalid(
+                tree.packages,
+                f"two wheels of {wheel.name}: {seen[wheel.name].filename} and {wheel.filename}",
+            )
+        seen[wheel.name] = wheel
+
+
+def _check_target(wheel: Wheel, incoming: Incoming) -> None:
+    target = incoming.target
+    fitting = [tag for tag in wheel.tags if target.accepts_python(tag)]
+    expected = found = ""
+    if not fitting:
+        reason = "Python version or ABI mismatch"
+        expected = f"Expected Python: {target.tag}"
+        found = f"Found: {', '.join(sorted(str(tag) for tag in wheel.tags))}"
+        fix = f"Build the provider image for Python 3.{target.minor}."
+    elif not any(target.accepts_machine(tag) for tag in fitting):
+        reason = "Native extension architecture mismatch"
+        wanted = shown_platform(target.machine)
+        machine = sorted(machine_of(tag.platform) or "any" for tag in fitting)[0]
+        expected = f"Expected architecture: {wanted}"
+        found = f"Found architecture: {shown_platform(machine)}"
+        fix = f"Build the provider image for {wanted}."
+    elif not wheel.requires_python.contains(f"3.{target.minor}.0", prereleases=True) and not (
+        wheel.requires_python.contains(f"3.{target.minor}.999", prereleases=True)
+    ):
+        reason = "Python version mismatch"
+        expected = f"Expected Python: {target.tag}"
+        found = f"Requires-Python: {wheel.requires_python}"
+        fix = f"Build the provider image for Python 3.{target.minor}."
+    else:
+        return
+    layout = messages.validation_failed(
+        incoming.provider_id,
+        incoming.metadata.package_name,
+        reason,
+        f"Package: {wheel.name}\n{expected}\n{found}",
+        fix,
+        incoming.image,
+    )
+    raise SdkError(
+        Code.WHEEL_INCOMPATIBLE,
+        reason,
+        where=Where(file=str(wheel.path), provider=incoming.provider_id, image=incoming.image),
+        resolution=fix,
+        layout=layout,
+    )
+
+
+def _bundle_invalid(path: Path, why: str) -> SdkError:
+    return SdkError(
+        Code.BUNDLE_INVALID,
+        "The provider image is not complete",
+        why=why,
+        where=Where(file=str(path)),
+        resolution="Build the provider image again with 'lls-provider build'.",
+    )

@@ -1,0 +1,222 @@
+"""Phase 1: plan, apply, record (contract section 2, decisions 1 to 3 and 9)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lls_provider.contract.apis import APIS
+from lls_provider.contract.models import CrdConfig, provider_id_problem
+from lls_provider.contract.paths import BundleTree
+from lls_provider.errors import Code, SdkError
+from lls_provider.progress import SILENT, Progress
+from lls_provider.runtime.apply import apply
+from lls_provider.runtime.errnos import volume_error
+from lls_provider.runtime.incoming import Incoming, read_incoming
+from lls_provider.runtime.plan import Plan, make_plan
+from lls_provider.runtime.publish import crd_config_bytes, publish, running_zipapp
+from lls_provider.runtime.record import InstalledPackage, ProviderRecord
+from lls_provider.runtime.rerun import bundle_fingerprint
+from lls_provider.runtime.slots import SlotDecision, decide_slot
+from lls_provider.runtime.target import parse_python_tag
+from lls_provider.runtime.volume import Volume
+from lls_provider.runtime.workers import worker_count
+
+
+@dataclass(frozen=True, slots=True)
+class InstallRequest:
+    """What the init container was told. ``arguments`` is their fingerprint, for the rerun."""
+
+    provider_id: str
+    api: str
+    image: str
+    container: str
+    source: Path
+    root: Path
+    order: int | None = None
+    config: dict[str, Any] | None = None
+    python_tag: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallResult:
+    """What was done: the packages written, those kept from before, and the record."""
+
+    record: ProviderRecord
+    plan: Plan
+    updated: bool
+
+
+def install(
+    request: InstallRequest, progress: Progress = SILENT, *, workers: int | None = None
+) -> InstallResult:
+    """Install the provider of ``request.source`` into the volume of ``request.root``.
+
+    Raises SdkError USAGE for arguments that cannot be, else what `read_incoming`,
+    `decide_slot`, `make_plan` and `apply` raise; VOLUME_UNWRITABLE and NO_SPACE for
+    what the volume refuses. The provider is visible to merge when this returned, not before.
+    """
+    check_request(request)
+    try:
+        with _fixed_umask():
+            return _install(request, progress, workers or worker_count())
+    except SdkError as error:
+        raise error.located(provider=request.provider_id, image=request.image) from error
+    except OSError as error:
+        raise volume_error(error, "installing the provider").located(
+            provider=request.provider_id, image=request.image
+        ) from error
+
+
+def check_request(request: InstallRequest) -> None:
+    """Raise SdkError USAGE for arguments that cannot be (contract section 1)."""
+    problem = provider_id_problem(request.provider_id)
+    if problem is not None:
+        raise _usage(problem, "Give the provider an ID such as acme-echo.")
+    if request.api not in APIS:
+        raise _usage(f"'{request.api}' is no server API", f"Use one of: {', '.join(APIS)}.")
+    if request.order is not None and request.order < 0:
+        raise _usage(f"order {request.order} is negative", "Count the providers of the CR from 0.")
+    if request.python_tag is not None and parse_python_tag(request.python_tag) is None:
+        raise _usage(
+            f"'{request.python_tag}' is no CPython tag", "Use a tag such as cp312 for Python 3.12."
+        )
+    for name, value in (("image", request.image), ("container", request.container)):
+        if not value or any(character.isspace() or ord(character) < 32 for character in value):
+            raise _usage(f"the {name} {value!r} is empty or holds blanks", f"Give --{name}.")
+
+
+def _install(request: InstallRequest, progress: Progress, workers: int) -> InstallResult:
+    progress.step(f"reading the provider image of '{request.provider_id}'")
+    tree = BundleTree(request.source)
+    incoming = read_incoming(
+        tree,
+        provider_id=request.provider_id,
+        api=request.api,
+        image=request.image,
+        container=request.container,
+        python_tag=request.python_tag,
+    )
+    bundle = bundle_fingerprint(str(request.source), request.python_tag)
+    volume = Volume(request.root)
+    with volume.locked():
+        try:
+            records = volume.records()
+            slot = decide_slot(
+                records,
+                provider_id=request.provider_id,
+                image=request.image,
+                container=request.container,
+                order=request.order,
+                bundle=bundle,
+            )
+            crd_config = crd_config_bytes(_crd_config(request, slot.order))
+            others = _make_room(volume, records, slot, progress)
+            plan = _packages(request, incoming, volume, slot, others, progress, workers)
+            record = _record(request, incoming, slot, plan, bundle)
+            progress.step("recording the provider")
+            publish(
+                volume,
+                record,
+                others,
+                spec=tree.spec.read_bytes(),
+                crd_config=crd_config,
+                zipapp=running_zipapp() or (tree.zipapp if tree.zipapp.is_file() else None),
+            )
+        finally:
+            with contextlib.suppress(OSError):
+                volume.clean_staging()
+    return InstallResult(record, plan, bool(slot.forget))
+
+
+def _make_room(
+    volume: Volume, records: list[ProviderRecord], slot: SlotDecision, progress: Progress
+) -> list[ProviderRecord]:
+    """Drop what stands in the slot with other content, and what no record claims."""
+    for record in slot.forget:
+        progress.note(
+            f"dropped provider '{record.provider_id}' (order {record.order}): slot {slot.order} "
+            "has other content now"
+        )
+    volume.forget(slot.forget)
+    gone = {record.provider_id for record in slot.forget}
+    left = [record for record in records if record.provider_id not in gone]
+    for dist_info in volume.recover(left):
+        progress.note(f"removed {dist_info.removesuffix('.dist-info')}, which nobody claims")
+    return [record for record in left if record is not slot.same]
+
+
+def _packages(
+    request: InstallRequest,
+    incoming: Incoming,
+    volume: Volume,
+    slot: SlotDecision,
+    others: list[ProviderRecord],
+    progress: Progress,
+    workers: int,
+) -> Plan:
+    if slot.same is not None:
+        progress.note("the packages are installed already; only the arguments differ")
+        return Plan(packages=slot.same.packages, replaced=slot.same.replaced)
+    plan = make_plan(incoming, volume.distributions(others), volume, request.container)
+    for note in plan.notes:
+        progress.note(note)
+    for warning in plan.warnings:
+        progress.warn(warning)
+    progress.step(
+        f"installing {len(plan.unpackings)} of {len(incoming.wheels)} packages: "
+        f"{plan.file_count:,} files, {plan.size:,} bytes"
+    )
+    apply(plan, volume, request.provider_id, workers=workers)
+    return plan
+
+
+def _crd_config(request: InstallRequest, order: int) -> CrdConfig:
+    return CrdConfig(
+        provider_id=request.provider_id,
+        api=request.api,
+        config=request.config,
+        image=request.image,
+        init_container_name=request.container,
+        order=order,
+    )
+
+
+def _record(
+    request: InstallRequest, incoming: Incoming, slot: SlotDecision, plan: Plan, bundle: str
+) -> ProviderRecord:
+    manifest = incoming.manifest
+    packages: tuple[InstalledPackage, ...] = plan.packages
+    return ProviderRecord(
+        provider_id=request.provider_id,
+        image=request.image,
+        container=request.container,
+        order=slot.order,
+        bundle=bundle,
+        arguments=request.arguments,
+        own=incoming.own.name,
+        packages=packages,
+        replaced=plan.replaced,
+        provided=dict(manifest.provided) if manifest is not None else None,
+        distributions=manifest.distributions if manifest is not None else (),
+        overrides=manifest.overrides if manifest is not None else (),
+    )
+
+
+@contextlib.contextmanager
+def _fixed_umask() -> Iterator[None]:
+    """Modes do not depend on who runs the container: folders stay writable for its group."""
+    before = os.umask(0o002)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _usage(what: str, resolution: str) -> SdkError:
+    return SdkError(Code.USAGE, what[0].upper() + what[1:], resolution=resolution)

@@ -1,0 +1,145 @@
+"""The messages that the contract fixes to the letter (section 6; the override of section 4).
+
+Every function returns the text without a trailing newline. ``contract/golden`` holds one
+example of each, and the tests compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lls_provider.contract.apis import cr_name
+from lls_provider.contract.paths import IMAGE_ROOT, SPEC_FILE
+
+_INSTALLED_PACKAGES = "/opt/llama-stack/external-providers/installed-packages.txt"
+
+
+class FieldComparison(NamedTuple):
+    """A field that stands in the metadata and in the runtime spec."""
+
+    field: str
+    metadata: str
+    runtime: str
+
+    @property
+    def matches(self) -> bool:
+        """Whether both say the same."""
+        return self.metadata == self.runtime
+
+
+def conflict(provider: str, image: str, container: str, details: str) -> str:
+    """Dependencies that cannot live together; ``details`` tells packages and who needs what."""
+    return f"""\
+ERROR: Cannot install provider '{provider}' due to dependency conflict
+
+Provider: {provider}
+Image: {image}
+Init Container: {container}
+
+Installation failed with:
+{details}
+
+Previously installed packages can be found in: {_INSTALLED_PACKAGES}
+
+Resolution: Update provider images to use compatible dependency versions, or reorder providers \
+in the CRD if one provider's dependencies are a superset of another's."""
+
+
+def api_mismatch(provider: str, image: str, declared: str, placement: str) -> str:
+    """A provider in the section of another API; both are snake_case, the CR writes camelCase."""
+    return f"""\
+ERROR: Provider API type mismatch
+
+Provider '{provider}' (image: {image})
+declares api={declared} in {SPEC_FILE}
+but is placed under externalProviders.{cr_name(placement)}
+
+Resolution: Move the provider to externalProviders.{cr_name(declared)} section in the LLSD spec."""
+
+
+def validation_failed(
+    provider: str, module: str, reason: str, details: str, resolution: str, image: str | None = None
+) -> str:
+    """A provider that cannot be loaded; ``image`` is told when the volume knows it."""
+    lines = [f"Image: {image}"] if image else []
+    if details:
+        lines.append(details)
+    block = "\n".join(lines) + "\n\n" if lines else ""
+    return f"""\
+ERROR: Provider validation failed
+
+Provider: {provider}
+Module: {module}
+Reason: {reason}
+
+{block}Resolution: {resolution}"""
+
+
+def architecture(
+    provider: str, module: str, package: str, expected: str, found: str, image: str | None = None
+) -> str:
+    """Native code for another machine; ``expected`` and ``found`` such as ``linux/arm64``."""
+    return validation_failed(
+        provider,
+        module,
+        "Native extension architecture mismatch",
+        f"Package: {package}\nExpected architecture: {expected}\nFound architecture: {found}",
+        f"Build the provider image for {expected}.",
+        image,
+    )
+
+
+def spec_invalid(provider: str, module: str, field: str) -> str:
+    """A spec that lacks a field."""
+    return f"""\
+ERROR: Provider spec validation failed
+
+Provider: {provider}
+Module: {module}
+Reason: get_provider_spec() returned invalid data
+
+Missing required field: {field}
+
+Resolution: Provider implementation must return ProviderSpec with {field} field."""
+
+
+def metadata_mismatch(provider: str, fields: Sequence[FieldComparison]) -> str:
+    """Metadata and runtime differ in at least one of ``fields``; never a failure."""
+    blocks = []
+    for field in fields:
+        end = "Match ✓" if field.matches else f"Using: {field.runtime} (runtime value)"
+        blocks.append(
+            f"Field: {field.field}\n"
+            f"  Metadata ({SPEC_FILE}): {field.metadata}\n"
+            f"  Runtime (get_provider_spec()): {field.runtime}\n"
+            f"  {end}\n\n"
+        )
+    return f"""\
+WARNING: Provider metadata mismatch (non-blocking)
+
+Provider: {provider}
+
+{"".join(blocks)}\
+Note: Update {SPEC_FILE} to match runtime implementation for mismatched fields."""
+
+
+def override(provider: str, api: str, base_type: str, external_type: str) -> str:
+    """An external provider takes the place of one in the base."""
+    return f"""\
+External provider '{provider}' overrides base provider in API '{api}'
+  Base type: {base_type}
+  External type: {external_type}"""
+
+
+def metadata_missing(provider: str, image: str, container: str) -> str:
+    """An image without metadata."""
+    return f"""\
+ERROR: Missing {IMAGE_ROOT}/{SPEC_FILE} in image {image}
+
+Provider: {provider}
+Image: {image}
+Init Container: {container}
+
+Resolution: Build the provider image again with {SPEC_FILE} under {IMAGE_ROOT} \
+('lls-provider build' writes it)."""

@@ -1,0 +1,85 @@
+"""Decides in a moment whether an installation has nothing to do (the container ran before).
+
+Only the standard library is imported here, and little of it: a Pod whose init containers are
+run again waits for this decision as many times as it has providers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+
+_MANIFEST = "manifest.json"
+_SPEC = "lls-provider-spec.yaml"
+_PACKAGES = "packages"
+_CHUNK = 1024 * 1024
+
+
+def bundle_fingerprint(source: str, python_tag: str | None) -> str:
+    """What stands for the content of ``/lls-provider`` and the Python it is installed for.
+
+    The manifest holds the hash of every wheel, so names and sizes are all that is looked at
+    besides; without one the wheels themselves are hashed. Raises OSError.
+    """
+    digest = hashlib.sha256()
+    manifest = _content(f"{source}/{_MANIFEST}")
+    for part in (python_tag or "", _content(f"{source}/{_SPEC}") or b"", manifest or b""):
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(b"%d:" % len(data) + data)
+    try:
+        with os.scandir(f"{source}/{_PACKAGES}") as entries:
+            wheels = sorted((entry.name, entry.stat().st_size) for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        wheels = []
+    for name, size in wheels:
+        digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
+        if manifest is None:
+            digest.update(_hash(f"{source}/{_PACKAGES}/{name}"))
+    return digest.hexdigest()
+
+
+def arguments_fingerprint(values: Sequence[str | None]) -> str:
+    """What stands for everything else that was told."""
+    return hashlib.sha256(json.dumps(list(values)).encode()).hexdigest()
+
+
+def nothing_to_do(root: str, provider_id: str, bundle: str, arguments: str) -> bool:
+    """Whether the volume holds this very installation, complete.
+
+    The record is written last, so its presence tells that all before it was done.
+    """
+    if not provider_id or "/" in provider_id or provider_id.startswith("."):
+        return False
+    external = f"{root}/external-providers"
+    data = _content(f"{external}/metadata/{provider_id}/installed.json")
+    if data is None:
+        return False
+    try:
+        record = json.loads(data)
+        same = record["bundle"] == bundle and record["arguments"] == arguments
+    except (ValueError, KeyError, TypeError):
+        return False
+    return (
+        same
+        and os.path.isdir(f"{external}/python-packages")  # noqa: PTH112 - no pathlib yet
+        and os.path.isfile(f"{external}/installed-packages.txt")  # noqa: PTH113
+        and not os.path.lexists(f"{external}/.staging")
+    )
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - no pathlib yet
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _hash(path: str) -> bytes:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:  # noqa: PTH123
+        while data := stream.read(_CHUNK):
+            digest.update(data)
+    return digest.digest()

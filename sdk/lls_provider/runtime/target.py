@@ -1,0 +1,105 @@
+"""The Python that will import what is installed: its markers and its wheel tags.
+
+The init container's own Python does not matter (contract decision 6): a target is told by
+``--python-tag``, else by the bundle's manifest, else it is the running one.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
+
+_PYTHON_TAG = re.compile(r"cp3([0-9]{1,3})")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPython:
+    """CPython ``3.minor`` on a Linux ``machine``."""
+
+    minor: int
+    machine: str
+
+    @property
+    def tag(self) -> str:
+        """``cp312``."""
+        return f"cp3{self.minor}"
+
+    def markers(self) -> dict[str, str]:
+        """The environment that markers are evaluated in."""
+        full = f"3.{self.minor}.0"
+        if sys.version_info[:2] == (3, self.minor) and sys.version_info.releaselevel == "final":
+            full = platform.python_version()
+        return {
+            "implementation_name": "cpython",
+            "implementation_version": full,
+            "os_name": "posix",
+            "platform_machine": self.machine,
+            "platform_python_implementation": "CPython",
+            "platform_release": "",
+            "platform_system": "Linux",
+            "platform_version": "",
+            "python_full_version": full,
+            "python_version": f"3.{self.minor}",
+            "sys_platform": "linux",
+            "extra": "",
+        }
+
+    def accepts_python(self, tag: Tag) -> bool:
+        """Whether the interpreter and ABI parts of a wheel's tag fit."""
+        interpreter, abi = tag.interpreter, tag.abi
+        if interpreter == "py3":
+            return abi == "none"
+        match = re.fullmatch(r"(py|cp)3([0-9]{1,3})", interpreter)
+        if match is None:
+            return False
+        minor = int(match[2])
+        if match[1] == "py" or abi == "none":
+            return abi == "none" and minor <= self.minor
+        if abi == "abi3":
+            return minor <= self.minor
+        return minor == self.minor and abi == f"cp3{minor}"
+
+    def accepts_machine(self, tag: Tag) -> bool:
+        """Whether the platform part names Linux on this machine, whatever its libc."""
+        machine = machine_of(tag.platform)
+        return machine in (None, self.machine)
+
+
+def machine_of(platform_tag: str) -> str | None:
+    """The machine in a platform tag, None for ``any``; what is not Linux comes as it is."""
+    if platform_tag == "any":
+        return None
+    match = re.fullmatch(r"(?:many|musl)?linux(?:(?:_[0-9]+_[0-9]+)|[0-9]+)?_(.+)", platform_tag)
+    return match[1] if match else platform_tag
+
+
+def shown_platform(machine: str) -> str:
+    """A machine as the messages name it (contract section 6): ``aarch64`` is ``linux/arm64``."""
+    return "linux/" + {"aarch64": "arm64"}.get(machine, machine)
+
+
+def parse_python_tag(text: str) -> int | None:
+    """The minor version in ``cp312``; None when the text is no such tag."""
+    match = _PYTHON_TAG.fullmatch(text)
+    return int(match[1]) if match else None
+
+
+def target_python(
+    python_tag: str | None = None,
+    *,
+    manifest_tag: str | None = None,
+    manifest_machine: str | None = None,
+) -> TargetPython:
+    """The target from what was told and from what the bundle was built for."""
+    minor = parse_python_tag(python_tag or manifest_tag or "")
+    return TargetPython(
+        minor if minor is not None else sys.version_info.minor,
+        manifest_machine or os.uname().machine,
+    )

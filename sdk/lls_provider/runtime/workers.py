@@ -1,0 +1,170 @@
+"""Work spread over processes by plain ``fork`` and pipes.
+
+`multiprocessing` needs semaphores, which need a writable ``/dev/shm``; init containers may not
+have one. A pipe of job numbers and a pipe for the first failure need nothing. Where no process
+can be started, this one does the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import struct
+import threading
+from collections.abc import Callable
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.runtime.errnos import volume_error
+
+_JOB = struct.Struct("=I")
+_PIPE_JOBS = 4096  # 16 KiB: fits into a pipe whatever its size is, so writing never blocks
+_STARTED_WORKERS_LIMIT = 8
+
+
+def worker_count() -> int:
+    """As many processes as this one may use processors."""
+    return min(len(os.sched_getaffinity(0)), _STARTED_WORKERS_LIMIT)
+
+
+def run_jobs(count: int, work: Callable[[int], None], *, workers: int, doing: str) -> None:
+    """Call ``work(0)`` … ``work(count - 1)``, each once, in any order and process.
+
+    The first failure stops the others and is raised here: SdkError as it is, OSError as what
+    `volume_error` makes of it. No process is left when this returns or raises.
+    """
+    workers = min(workers, count)
+    if workers > 1 and count <= _PIPE_JOBS and threading.active_count() == 1:
+        pool = _Pool(work, doing)
+        try:
+            if pool.start(workers):
+                pool.feed(count)
+                pool.wait()
+                return
+        finally:
+            pool.stop()
+    for job in range(count):
+        try:
+            work(job)
+        except OSError as error:
+            raise volume_error(error, doing) from error
+
+
+class _Pool:
+    def __init__(self, work: Callable[[int], None], doing: str) -> None:
+        self._work = work
+        self._doing = doing
+        self._jobs_out, self._jobs_in = os.pipe()
+        self._failure_out, self._failure_in = os.pipe()
+        self._children: list[int] = []
+        self._open = {self._jobs_out, self._jobs_in, self._failure_out, self._failure_in}
+
+    def start(self, workers: int) -> bool:
+        """Start the processes; False when not one could be started."""
+        parent = os.getpid()
+        for _ in range(workers):
+            try:
+                child = os.fork()
+            except OSError:
+                break  # a limit on processes: the ones there are do the work
+            if child == 0:
+                self._child(parent)
+            self._children.append(child)
+        self._close(self._jobs_out, self._failure_in)
+        return bool(self._children)
+
+    def feed(self, count: int) -> None:
+        """Hand out the jobs."""
+        with contextlib.suppress(BrokenPipeError):  # all have failed: `wait` tells
+            os.write(self._jobs_in, b"".join(_JOB.pack(job) for job in range(count)))
+        self._close(self._jobs_in)
+
+    def wait(self) -> None:
+        """Wait for the end of all, or for the first failure, which is raised."""
+        message = b""
+        while data := os.read(self._failure_out, 65536):
+            message += data
+            if message.endswith(b"\n"):
+                break
+        if message:
+            raise _failure(message)
+        while self._children:
+            _, status = os.waitpid(self._children[-1], 0)
+            self._children.pop()
+            if status != 0:
+                raise _died(status, self._doing)
+
+    def stop(self) -> None:
+        """End what still runs."""
+        for child in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        for child in self._children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child, 0)
+        self._close(*self._open)
+
+    def _child(self, parent: int) -> None:
+        status = 1
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            os.close(self._jobs_in)
+            # a parent that was killed leaves its lock with us: end soon
+            while (data := os.read(self._jobs_out, _JOB.size)) and os.getppid() == parent:
+                self._work(_JOB.unpack(data)[0])
+            status = 0
+        except BaseException as error:  # noqa: BLE001 - all of it belongs to the parent
+            with contextlib.suppress(BaseException):
+                os.write(self._failure_in, _message(error, self._doing))
+        finally:
+            os._exit(status)
+
+    def _close(self, *descriptors: int) -> None:
+        for descriptor in descriptors:
+            if descriptor in self._open:
+                self._open.discard(descriptor)
+                os.close(descriptor)
+
+
+def _message(error: BaseException, doing: str) -> bytes:
+    if isinstance(error, OSError):
+        error = volume_error(error, doing)
+    if not isinstance(error, SdkError):
+        error = SdkError(
+            Code.INTERNAL,
+            f"A worker process failed while {doing}",
+            why=f"{type(error).__name__}: {error}",
+            resolution="Report this as a fault of lls-provider, with the command and its output.",
+        )
+    document = {
+        "code": error.code.name,
+        "what": error.what,
+        "why": error.why[:2000],
+        "file": error.where.file,
+        "resolution": error.resolution,
+    }
+    return json.dumps(document).encode() + b"\n"
+
+
+def _failure(message: bytes) -> SdkError:
+    document = json.loads(message.partition(b"\n")[0])
+    return SdkError(
+        Code[document["code"]],
+        document["what"],
+        why=document["why"],
+        where=Where(file=document["file"]),
+        resolution=document["resolution"],
+    )
+
+
+def _died(status: int, doing: str) -> SdkError:
+    number = os.waitstatus_to_exitcode(status)
+    return SdkError(
+        Code.INTERNAL,
+        f"A worker process ended unexpectedly while {doing}",
+        why=f"it was killed by signal {-number}" if number < 0 else f"exit status {number}",
+        resolution="If the container ran out of memory, raise its memory limit; the reason of its "
+        "last state says so (OOMKilled).",
+    )
