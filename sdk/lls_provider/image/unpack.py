@@ -40,7 +40,7 @@ _REBUILD = "Rebuild the image; `lls-provider build` writes regular files and fol
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of an image is read before it is refused as hostile (docs/reference)."""
+    """How much of an image is read before it is refused as hostile."""
 
     entries: int = 2_000_000  # in all layers together
     stream: int = 256 << 30  # uncompressed bytes of all layers together

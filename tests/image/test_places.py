@@ -1,0 +1,47 @@
+"""What ``--base`` and ``--output`` take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lls_provider.bundle.read import Bundle
+from lls_provider.errors import Code, SdkError
+from lls_provider.image.compose import compose
+from lls_provider.image.layout import read_layout
+from lls_provider.image.places import parse_output, read_base
+
+MakeBundle = Callable[..., Bundle]
+MakeLayout = Callable[..., Path]
+
+
+def test_an_output_is_written_with_its_tag(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    output = parse_output(f"oci:{tmp_path}/new:v1")
+    digest = output.write(compose(make_bundle()))
+    assert read_layout(tmp_path / "new", "v1").digest == digest
+    assert str(output) == f"oci:{tmp_path}/new:v1"
+    assert str(parse_output(f"oci:{tmp_path}/other")) == f"oci:{tmp_path}/other"
+
+
+def test_an_output_that_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("x")
+    with pytest.raises(SdkError) as caught:
+        parse_output(f"oci:{tmp_path}")
+    assert caught.value.code is Code.TARGET_EXISTS
+
+
+def test_bases(make_layout: MakeLayout) -> None:
+    assert read_base("scratch") is None
+    base = read_base(f"oci:{make_layout([('x', b'')])}")
+    assert base is not None
+    assert base.platform.architecture == "amd64"
+
+
+@pytest.mark.parametrize("text", ["", "oci:", "docker.io/library/python:3.12", "registry:x/y"])
+def test_other_places_are_a_usage_error(text: str) -> None:
+    for parse in (parse_output, read_base):
+        with pytest.raises(SdkError) as caught:
+            parse(text)
+        assert caught.value.code is Code.USAGE
+        assert "skopeo copy" in caught.value.resolution
