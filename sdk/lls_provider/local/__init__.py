@@ -1,1 +1,1 @@
-"""The five phases on this machine."""
+"""The five phases on this machine, with the real server (contract section 2)."""

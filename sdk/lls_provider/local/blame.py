@@ -1,0 +1,90 @@
+"""From a server's log to an error that says whose fault it is and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.local.causes import Cause, last_lines, true_cause
+
+_NO_SPACE = ("[Errno 28]", "[Errno 122]", "No space left on device", "disk is full")
+_SILENT = (
+    "The server's log names no error. A provider that ends the process while it starts, with "
+    "sys.exit() for example, leaves none."
+)
+_LOG_HEADING = "The end of the server's log:"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """The providers that were installed, so that a traceback can be laid at one's door.
+
+    ``modules`` gives the providerId by module path; ``overlay`` is ``python-packages``.
+    """
+
+    overlay: Path
+    modules: Mapping[str, str]
+
+    def provider_of(self, cause: Cause) -> str | None:
+        """The provider whose code the cause arose in, as far as the frames tell."""
+        module = cause.module_below(self.overlay)
+        if module is None:
+            return None
+        for name, provider_id in self.modules.items():
+            if module == name or module.startswith(f"{name}."):
+                return provider_id
+        # some dependency: with one provider there is no doubt whose
+        return next(iter(self.modules.values())) if len(self.modules) == 1 else None
+
+    def error(
+        self, code: Code, what: str, log: str, *, why: str = "", kept: bool = False
+    ) -> SdkError:
+        """The error for ``what``, with the true cause that ``log`` tells and the log's end.
+
+        A full disk makes it NO_SPACE, whatever ``code`` says.
+        """
+        cause = true_cause(log)
+        if cause is None:
+            nothing = _SILENT if log.strip() else "The server wrote nothing to its log."
+            end = f"{_LOG_HEADING}\n{last_lines(log)}" if log.strip() else ""
+            return SdkError(
+                code,
+                what,
+                why="\n\n".join(text for text in (why, nothing, end) if text),
+                resolution="Run it again with --keep, and start the server by hand on the "
+                "configuration that is kept.",
+            )
+        provider = self.provider_of(cause)
+        if any(sign in cause.reason for sign in _NO_SPACE):
+            code = Code.NO_SPACE
+        paragraphs = [why, cause.text(), f"{_LOG_HEADING}\n{last_lines(log)}"]
+        return SdkError(
+            code,
+            what,
+            why="\n\n".join(paragraph for paragraph in paragraphs if paragraph),
+            where=Where(provider=provider),
+            resolution=_resolution(cause, provider, code, kept=kept),
+        )
+
+
+def _resolution(cause: Cause, provider: str | None, code: Code, *, kept: bool) -> str:
+    who = f"provider '{provider}'" if provider else "the provider that imports it"
+    if code is Code.NO_SPACE:
+        return "Free space, or set TMPDIR to a folder on a larger file system."
+    if cause.missing_module is not None:
+        return (
+            f"Add the package that holds the module '{cause.missing_module}' to the dependencies "
+            f"of {who}, then build it again."
+        )
+    if "ValidationError" in cause.reason.partition("\n")[0]:
+        return (
+            "Correct the configuration that it speaks of: --config or [tool.lls-provider.up.config]"
+            " for a provider, --base-config for the rest."
+        )
+    if provider is not None:
+        return f"Correct provider '{provider}' at the place shown."
+    if kept:
+        return "Read the whole log in the folder that is kept, and correct what it names."
+    return "Correct what the cause names; --keep keeps the whole log and the configuration."

@@ -1,0 +1,204 @@
+"""A real server on this machine: started, found ready, watched, and always stopped.
+
+It is judged by its health and its list of providers, never by its exit status: ogx ends with 0
+when a provider fails to load (field-notes.md, "Servers").
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.bundle.publish import writing
+from lls_provider.errors import Code, SdkError
+from lls_provider.local.calling import healthy
+from lls_provider.local.causes import port_in_use
+from lls_provider.local.sockets import HOST, group_listens, port_taken
+
+if TYPE_CHECKING:
+    from lls_provider.local.blame import Suspects
+    from lls_provider.local.workspace import Workspace
+    from lls_provider.wheels.environment import Environment
+
+READY_TIMEOUT = 180.0
+"""Seconds; both servers need 4 to 7, on a busy machine and with many providers far more."""
+
+# What the user set for other servers, projects or Pods must not reach this one.
+_FOREIGN = ("LLAMA_STACK_", "OGX_", "LLS_", "PYTHON", "VIRTUAL_ENV", "XDG_")
+_LOG_LIMIT = 4 * 1024 * 1024  # the end of a log that is looked at
+# The servers' log handlers cut lines to this width; a message must stay on one line to be read.
+_LOG_WIDTH = "1000"
+
+
+def server_environment(
+    inherited: Mapping[str, str],
+    *,
+    home: Path,
+    temporary: Path,
+    packages: Sequence[Path],
+    given: Mapping[str, str],
+) -> dict[str, str]:
+    """The environment of a server that leaves nothing outside its folders.
+
+    Servers write state below ``$HOME`` and ogx even moves an older server's state there, so HOME
+    is a folder of the run. ``packages`` go in front of the PYTHONPATH that ``given``, the user's
+    own settings, may hold.
+    """
+    values = {name: value for name, value in inherited.items() if not name.startswith(_FOREIGN)}
+    values |= {
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
+        "PYTHONUNBUFFERED": "1",
+        "LLAMA_STACK_LOG_WIDTH": _LOG_WIDTH,
+        "OGX_LOG_WIDTH": _LOG_WIDTH,
+    }
+    values |= given
+    path = [*(str(folder) for folder in packages), *given.get("PYTHONPATH", "").split(os.pathsep)]
+    values["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry)
+    return values
+
+
+def start_command(environment: Environment, config: Path, port: int) -> list[str]:
+    """What starts the server of ``environment`` on ``config``.
+
+    Raises SdkError SERVER_FAILED when the environment has no such command, USAGE when it holds
+    no server that we know.
+    """
+    line = environment.distribution.line
+    label = environment.distribution.label
+    if line is None:
+        raise SdkError(
+            Code.USAGE,
+            f"{label} holds no server that `up` knows",
+            why="Neither llama-stack nor ogx is in it.",
+            resolution="Pass --server 'llama-stack==0.7.3', --server 'ogx==1.5.0', or an "
+            "environment that has one of them.",
+        )
+    script = environment.bin / line.command[0]
+    if not script.is_file():
+        raise SdkError(
+            Code.SERVER_FAILED,
+            f"{label} has no command '{line.command[0]}'",
+            why=f"{script} does not exist.",
+            resolution=f"Install {line.name} into that environment anew.",
+        )
+    # the port in the file is not honoured by every server; the flag is
+    return [str(script), *line.command[1:], str(config), "--port", str(port)]
+
+
+class Server:
+    """One server process group in a workspace, which also stops it when its context ends.
+
+    ``suspects`` tells a provider's fault from the server's.
+    """
+
+    def __init__(
+        self, workspace: Workspace, *, label: str, port: int, log: Path, suspects: Suspects
+    ) -> None:
+        self.label = label
+        self.port = port
+        self.log = log
+        self.suspects = suspects
+        self._workspace = workspace
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{HOST}:{self.port}"
+
+    def start(
+        self, command: Sequence[str], *, environment: Mapping[str, str], directory: Path
+    ) -> None:
+        """Start it. Raises SdkError TOOL_MISSING when no process can be made."""
+        with writing(self.log, "the server's log"), self.log.open("wb") as log:
+            self._process = self._workspace.start(
+                command, environment=environment, directory=directory, log=log
+            )
+
+    def wait_ready(self, *, timeout: float = READY_TIMEOUT) -> None:
+        """Poll its health until it is good.
+
+        Raises what `failure` makes, when the process ends or the time is over.
+        """
+        process = self._running()
+        deadline = time.monotonic() + timeout
+        pause = 0.05
+        while True:
+            # the wait between two looks ends at once when the process does
+            try:
+                status = process.wait(pause)
+            except subprocess.TimeoutExpired:
+                pause = min(pause * 1.4, 0.5)
+            else:
+                raise self.failure(f"ended before it was ready ({ended(status)})")
+            if healthy(self.port) and group_listens(process.pid, self.port):
+                return
+            if time.monotonic() > deadline:
+                raise self.failure(f"was not ready within {timeout:g} seconds")
+
+    def require_alive(self) -> None:
+        """Raise what `failure` makes when it has ended."""
+        status = self._running().poll()
+        if status is not None:
+            raise self.failure(f"ended ({ended(status)})")
+
+    def wait(self) -> None:
+        """Wait until it ends, which it should not. Raises what `failure` makes."""
+        status = self._running().wait()
+        raise self.failure(f"ended by itself ({ended(status)})")
+
+    def stop(self) -> None:
+        """End it with everything it started; nothing when it has ended already."""
+        process, self._process = self._process, None
+        if process is not None:
+            self._workspace.stop(process.pid)
+
+    def log_size(self) -> int:
+        """How long the log is now, for `log_text`."""
+        try:
+            return self.log.stat().st_size
+        except OSError:
+            return 0
+
+    def log_text(self, start: int = 0) -> str:
+        """The log from ``start`` on, at most its last megabytes."""
+        try:
+            with self.log.open("rb") as stream:
+                stream.seek(max(start, self.log_size() - _LOG_LIMIT))
+                return stream.read(_LOG_LIMIT).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def failure(self, what: str) -> SdkError:
+        """The error for a server that ``what``: its true cause first, then the log's end.
+
+        SERVER_FAILED, or PORT_TAKEN and NO_SPACE where the log says so.
+        """
+        log = self.log_text()
+        if port_in_use(log):
+            return port_taken(self.port)
+        return self.suspects.error(
+            Code.SERVER_FAILED, f"The server {self.label} {what}", log, kept=self._workspace.keep
+        )
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "the server has not been started"  # noqa: S101
+        return self._process
+
+
+def ended(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = ", often for lack of memory" if -status == signal.SIGKILL else ""
+    return f"killed by {name}{hint}"

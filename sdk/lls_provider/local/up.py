@@ -1,0 +1,363 @@
+"""`up`: all five phases of a Pod on this machine, with the real server (contract section 2)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from lls_provider.bundle.publish import writing
+from lls_provider.bundle.read import read_bundle
+from lls_provider.contract.paths import VolumeTree
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.compose import PREFIX, compose
+from lls_provider.image.layout import read_layout, write_layout
+from lls_provider.image.unpack import unpack
+from lls_provider.local import config, plan
+from lls_provider.local.blame import Suspects
+from lls_provider.local.calling import list_providers, send
+from lls_provider.local.causes import last_lines
+from lls_provider.local.phases import RUN_CONFIG, Runtime
+from lls_provider.local.plan import Candidate, Options, Provider
+from lls_provider.local.result import Phase, UpResult, shown
+from lls_provider.local.server import Server, server_environment, start_command
+from lls_provider.local.signals import ending_cleanly
+from lls_provider.local.sockets import free_port, require_free
+from lls_provider.local.target import Kind, Target
+from lls_provider.local.workspace import Workspace
+from lls_provider.progress import SILENT, Progress
+from lls_provider.project.bundle import bundle_project
+from lls_provider.project.settings import SampleCall, Settings, read_settings
+from lls_provider.wheels.distribution import Distribution, load_distribution
+from lls_provider.wheels.environment import Environment, ensure_environment
+
+CALL_TIMEOUT = 300.0  # seconds; a provider may well load a model at its first call
+
+
+class Up:
+    """One run of `up`; a context manager that leaves nothing running and nothing behind.
+
+    Entering checks what can be checked at once: the targets, the port. `run` then does the
+    phases, filling ``result`` as they end; `stay` waits with the server up.
+    """
+
+    def __init__(
+        self, targets: Sequence[Target], options: Options, progress: Progress = SILENT
+    ) -> None:
+        self.options = options
+        self.result = UpResult()
+        self._targets = tuple(targets)
+        self._progress = progress
+        self._stack = contextlib.ExitStack()
+        self._workspace = Workspace(keep=options.keep)
+        self._candidates: tuple[Candidate, ...] = ()
+        self._server: Server | None = None
+
+    def __enter__(self) -> Up:
+        with contextlib.ExitStack() as stack:
+            if self.options.port is not None:
+                require_free(self.options.port)
+            self._candidates = tuple(_candidate(target) for target in self._targets)
+            self.result.server = plan.choose_server(self.options.server, self._candidates)
+            plan.choose_base(self.options.base_config, self._settings)
+            stack.enter_context(ending_cleanly())
+            stack.enter_context(self._workspace)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.options.keep:
+            self._progress.note(f"kept: {self._workspace.root}")
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def url(self) -> str:
+        """Where the server listens; empty before it is up."""
+        return self._server.url if self._server is not None else ""
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self._workspace.root / "server.log"
+
+    @property
+    def call(self) -> SampleCall | None:
+        """The sample call, if there is one."""
+        return plan.choose_call(self.options.call, self._settings)
+
+    def run(self) -> UpResult:
+        """All phases, up to and including the sample call.
+
+        Raises the SdkError of the phase that failed; the server is stopped at the latest when
+        the context ends.
+        """
+        environment = self._environment()
+        providers = self._unpacked(environment.distribution)
+        volume = VolumeTree(self._workspace.folder("volume"))
+        self._configured(providers, volume, environment)
+        server = self._started(providers, volume, environment)
+        self._listed(server, providers)
+        self._called(server)
+        return self.result
+
+    def stay(self) -> None:
+        """Wait with the server up. Raises SdkError SERVER_FAILED when it ends by itself."""
+        assert self._server is not None, "stay() comes after run()"  # noqa: S101
+        self._server.wait()
+
+    @property
+    def _settings(self) -> list[Settings]:
+        return [item.settings for item in self._candidates if item.settings is not None]
+
+    @contextlib.contextmanager
+    def _phase(self, name: str, doing: str) -> Iterator[None]:
+        self._progress.step(doing)
+        begin = time.monotonic()
+        ok = False
+        try:
+            yield
+            ok = True
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            with writing(self._workspace.root, f"what the {name} phase makes"):
+                raise
+        finally:
+            phase = Phase(name, time.monotonic() - begin, ok)
+            self.result.phases.append(phase)
+            state = "done" if ok else "failed"
+            self._progress.note(f"{name:<11} {state} in {phase.seconds:.1f} s")
+
+    def _environment(self) -> Environment:
+        """The server's environment; it comes first, because the phases run on its Python."""
+        name = self.result.server
+        python = (
+            None
+            if name.startswith("python:")
+            else plan.choose_python(self.options.python, self._candidates)
+        )
+        with self._phase("environment", f"preparing the server {name}"):
+            distribution = load_distribution(name, python=python, progress=self._progress)
+            self.result.server = distribution.label
+            environment = ensure_environment(distribution, progress=self._progress)
+            start_command(environment, Path(), 0)  # refuses what is no server, before the rest
+            return environment
+
+    def _unpacked(self, distribution: Distribution) -> list[Provider]:
+        """The bundles of all targets, those of projects and images out of an image."""
+        layouts: dict[int, Path] = {}
+        projects = [
+            (index, item.settings)
+            for index, item in enumerate(self._candidates)
+            if item.settings is not None
+        ]
+        if projects:
+            names = ", ".join(settings.name for _, settings in projects)
+            with self._phase("build", f"building {names}"):
+                for index, settings in projects:
+                    layouts[index] = self._built(index, settings, distribution)
+        found: list[Provider] = []
+        with self._phase("unpack", "unpacking"):
+            for index, item in enumerate(self._candidates):
+                target = item.target
+                if target.kind is Kind.BUNDLE:
+                    root = target.path.resolve()
+                else:
+                    image = read_layout(layouts.get(index, target.path), tag=target.tag)
+                    root = unpack(image, self._workspace.root / f"image-{index}")
+                bundle = read_bundle(root)
+                found.append(
+                    Provider(
+                        target.text,
+                        root,
+                        bundle.provider_id,
+                        bundle.metadata.api,
+                        bundle.metadata.package_name,
+                        item.settings,
+                    )
+                )
+        return found
+
+    def _built(self, index: int, settings: Settings, distribution: Distribution) -> Path:
+        """The OCI layout of a project, made for the server that will run it."""
+        bundle = bundle_project(
+            settings,
+            self._workspace.root / f"bundle-{index}",
+            distributions=[distribution],
+            python=None,
+            overrides=(),
+            progress=self._progress,
+        )
+        layout = self._workspace.root / f"layout-{index}"
+        write_layout(compose(bundle), layout)
+        return layout
+
+    def _configured(
+        self, providers: Sequence[Provider], volume: VolumeTree, environment: Environment
+    ) -> None:
+        """Phases 1 to 4: everything before the server."""
+        ids = [provider.provider_id for provider in providers]
+        configs = config.assign_configs(self.options.configs, ids)
+        interpreter = environment.distribution.interpreter
+        runtime = Runtime(self._workspace, volume, self._variables(volume), self._progress)
+        with self._phase("install", f"installing {', '.join(ids)}"):
+            for container in plan.init_containers(providers, configs):
+                runtime.install(container, interpreter.path, interpreter.tag)
+        with self._phase("extract", "extracting the base configuration"):
+            self._extract(providers, volume, environment)
+        with self._phase("merge", "merging the configuration"):
+            runtime.merge(environment.python)
+        with self._phase("preflight", "validating the providers"):
+            runtime.preflight(environment.python)
+
+    def _extract(
+        self, providers: Sequence[Provider], volume: VolumeTree, environment: Environment
+    ) -> None:
+        line = environment.distribution.line
+        assert line is not None  # noqa: S101 - refused before
+        minimal = line.minimal_config()
+        path = plan.choose_base(self.options.base_config, self._settings)
+        base = minimal if path is None else config.read_base(path).value
+        resources = [
+            config.of_provider(provider.settings.up.resources, provider.provider_id)
+            for provider in providers
+            if provider.settings is not None
+        ]
+        for kind, resource in self.options.resources:
+            group = {kind: [resource]}
+            alone = len(providers) == 1
+            resources.append(
+                config.of_provider(group, providers[0].provider_id) if alone else group
+            )
+        made = config.with_resources(config.localized(base, minimal), config.joined(resources))
+        config.write_base(made, volume.base_config)
+
+    def _variables(self, volume: VolumeTree) -> dict[str, str]:
+        home, temporary = (self._workspace.root / name for name in ("home", "tmp"))
+        for folder in (home, temporary):
+            if not folder.exists():
+                self._workspace.folder(folder.name)
+        return server_environment(
+            os.environ,
+            home=home,
+            temporary=temporary,
+            packages=[volume.python_packages],
+            given=plan.environment_of(self.options.environment, self._settings),
+        )
+
+    def _started(
+        self, providers: Sequence[Provider], volume: VolumeTree, environment: Environment
+    ) -> Server:
+        """Phase 5, on a free port when none was asked for."""
+        suspects = Suspects(
+            volume.python_packages, {item.module: item.provider_id for item in providers}
+        )
+        attempts = _PORT_ATTEMPTS if self.options.port is None else 1
+        with self._phase("server", f"starting {self.result.server}"):
+            while True:
+                attempts -= 1
+                server = Server(
+                    self._workspace,
+                    label=self.result.server,
+                    port=free_port() if self.options.port is None else self.options.port,
+                    log=self.log,
+                    suspects=suspects,
+                )
+                require_free(server.port)
+                server.start(
+                    start_command(environment, volume.config / RUN_CONFIG, server.port),
+                    environment=self._variables(volume),
+                    directory=self._workspace.root / "home",
+                )
+                try:
+                    server.wait_ready()
+                except SdkError as error:
+                    server.stop()
+                    # between our look and the server's start somebody else took a free port
+                    if error.code is not Code.PORT_TAKEN or not attempts:
+                        raise
+                else:
+                    self._server = server
+                    return server
+
+    def _listed(self, server: Server, providers: Sequence[Provider]) -> None:
+        with self._phase("providers", "asking the server for its providers"):
+            self.result.providers = list_providers(server.port)
+            server.require_alive()
+            there = {(item.api, item.provider_id) for item in self.result.providers}
+            missing = [
+                provider
+                for provider in providers
+                if (provider.api, provider.provider_id) not in there
+            ]
+            if missing:
+                raise _not_listed(server, missing)
+
+    def _called(self, server: Server) -> None:
+        call = self.call
+        if call is None:
+            return
+        name = f"{call.method} {call.path}"
+        with self._phase("call", f"calling {name}"):
+            before = server.log_size()
+            try:
+                reply = send(call, server.port, timeout=CALL_TIMEOUT)
+            except SdkError as error:
+                server.require_alive()
+                if error.code is not Code.CALL_FAILED:
+                    raise
+                log = server.log_text(before)
+                raise server.suspects.error(error.code, error.what, log, why=error.why) from error
+            self.result.call = reply
+            if reply.status != call.expect_status:
+                raise server.suspects.error(
+                    Code.CALL_FAILED,
+                    f"{name} gave status {reply.status}, not {call.expect_status}",
+                    server.log_text(before),
+                    why=f"The reply: {shown(reply.body)}",
+                )
+
+
+_PORT_ATTEMPTS = 3
+
+
+def _candidate(target: Target) -> Candidate:
+    """What a target says about itself, read without building or unpacking it."""
+    if target.kind is Kind.PROJECT:
+        settings = read_settings(target.path)
+        return Candidate(target, settings, settings.distributions)
+    if target.kind is Kind.BUNDLE:
+        manifest = read_bundle(target.path).manifest
+        if manifest is None:
+            return Candidate(target)
+        return Candidate(target, None, manifest.distributions, manifest.target.python_tag)
+    labels = read_layout(target.path, tag=target.tag).labels
+    distributions = labels.get(f"{PREFIX}.distributions", "").split(",")
+    return Candidate(
+        target,
+        None,
+        tuple(name for name in distributions if name),
+        labels.get(f"{PREFIX}.target.python"),
+    )
+
+
+def _not_listed(server: Server, missing: Sequence[Provider]) -> SdkError:
+    names = ", ".join(f"'{item.provider_id}' ({item.api})" for item in missing)
+    first = missing[0]
+    return SdkError(
+        Code.SERVER_FAILED,
+        f"The server {server.label} runs but does not list {names}",
+        why=f"The end of the server's log:\n{last_lines(server.log_text())}",
+        where=Where(provider=first.provider_id, image=first.target),
+        resolution=f"Check that {server.label} has the API '{first.api}' and that nothing in the "
+        "base configuration switches the provider off.",
+    )

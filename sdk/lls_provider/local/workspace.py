@@ -1,0 +1,231 @@
+"""The temporary folder of one run, and the watchdog that outlives us.
+
+In every ordinary case the folder goes when the context ends, and its processes before it. For
+the case that we are killed (SIGKILL, out of memory) a small process waits for our end: see
+`watchdog`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from lls_provider.bundle.publish import writing
+from lls_provider.errors import Code, SdkError
+from lls_provider.local.sockets import group_lives
+
+_WATCHDOG = Path(__file__).with_name("watchdog.py")
+_GRACE = 8.0  # seconds a process group gets to end by itself; the servers need less than one
+
+# Waits until the watchdog knows the process group, so that no moment is left in which we could
+# be killed and the server stay. Without the word it ends.
+_GATE = (
+    "import os,sys\n"
+    "fd=int(sys.argv[1])\n"
+    "go=os.read(fd,1)\n"
+    "os.close(fd)\n"
+    "if not go: sys.exit(1)\n"
+    "try: os.execv(sys.argv[2],sys.argv[2:])\n"
+    "except OSError as e: sys.exit('cannot run %s: %s' % (sys.argv[2], e.strerror))\n"
+)
+
+
+class Workspace:
+    """A temporary folder and the process groups that work in it; a context manager.
+
+    Entering raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when the folder cannot be made. With
+    ``keep`` the folder stays; its processes do not.
+    """
+
+    def __init__(self, *, keep: bool = False) -> None:
+        self.keep = keep
+        self._root: Path | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._groups: dict[int, subprocess.Popen[bytes]] = {}
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        assert self._root is not None, "the workspace is used outside its context"  # noqa: S101
+        return self._root
+
+    def folder(self, name: str) -> Path:
+        """A new folder inside."""
+        path = self.root / name
+        with writing(path, "a temporary folder"):
+            path.mkdir()
+        return path
+
+    def __enter__(self) -> Workspace:
+        # the watchdog knows the folder before it is there, so no moment is left uncovered
+        root = _temporary_root()
+        try:
+            self._watchdog = _start_watchdog()
+            if not self.keep:
+                self._tell(f"folder {root}")
+            self._root = root
+            with writing(root, "a temporary folder"):
+                root.mkdir(mode=0o700)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        # an interrupt in here is not lost: the watchdog finishes what is left
+        try:
+            for group in list(self._groups):
+                self.stop(group)
+            if self._root is not None and not self.keep:
+                _remove(self._root)
+        finally:
+            self._dismiss()
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        log: IO[bytes],
+    ) -> subprocess.Popen[bytes]:
+        """Start a process in a group of its own, its output appended to ``log``.
+
+        The first word of ``command`` is a path. Raises SdkError TOOL_MISSING when no process
+        can be made.
+        """
+        gate, release = os.pipe()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _GATE, str(gate), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                cwd=directory,
+                pass_fds=(gate,),
+                start_new_session=True,
+            )
+            self._groups[process.pid] = process
+            self._tell(f"group {process.pid}")
+            os.write(release, b"!")
+        except OSError as error:
+            raise SdkError(
+                Code.TOOL_MISSING,
+                f"Cannot start {command[0]}",
+                why=error.strerror or str(error),
+                resolution="Check that this machine has processes and memory left.",
+            ) from error
+        finally:
+            os.close(gate)
+            os.close(release)
+        return process
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        name: str,
+    ) -> tuple[int, str]:
+        """Run a process to its end; gives exit status and output (kept as ``NAME.log``)."""
+        path = self.root / f"{name}.log"
+        with writing(path, "the output of a phase"), path.open("w+b") as log:
+            process = self.start(command, environment=environment, directory=directory, log=log)
+            try:
+                status = process.wait()
+            finally:
+                self.stop(process.pid)
+            log.seek(0)
+            return status, log.read().decode("utf-8", "replace")
+
+    def stop(self, group: int) -> None:
+        """End a process group: asked first, killed after a grace; nothing when it is gone."""
+        process = self._groups[group]
+        if _signal(group, signal.SIGTERM):
+            deadline = time.monotonic() + _GRACE
+            pause = 0.01
+            while time.monotonic() < deadline:
+                process.poll()  # reaps the leader, which would otherwise stay a zombie
+                if not group_lives(group):
+                    break
+                time.sleep(pause)
+                pause = min(pause * 1.5, 0.1)
+            else:
+                _signal(group, signal.SIGKILL)
+        process.wait()
+        self._groups.pop(group, None)
+        self._tell(f"forget {group}")
+
+    def _tell(self, order: str) -> None:
+        if self._watchdog is None or self._watchdog.stdin is None:
+            return
+        # when somebody killed the watchdog we are still there ourselves
+        with contextlib.suppress(BrokenPipeError):
+            self._watchdog.stdin.write(os.fsencode(order) + b"\n")
+
+    def _dismiss(self) -> None:
+        watchdog, self._watchdog = self._watchdog, None
+        if watchdog is None:
+            return
+        if watchdog.stdin is not None:
+            with contextlib.suppress(OSError):
+                watchdog.stdin.close()
+        watchdog.wait()
+
+
+def _temporary_root() -> Path:
+    place = Path("the temporary folder")
+    with writing(place, "a temporary folder"):
+        place = Path(tempfile.gettempdir()).resolve()
+    return place / f"lls-provider-up-{secrets.token_hex(6)}"
+
+
+def _start_watchdog() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_WATCHDOG)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        bufsize=0,  # an order is with the watchdog when write() returns
+        start_new_session=True,
+    )
+
+
+def _signal(group: int, number: signal.Signals) -> bool:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _remove(root: Path) -> None:
+    """Remove a tree, folders without write permission too (an image may hold such)."""
+    shutil.rmtree(root, ignore_errors=True)
+    if not root.exists():
+        return
+    for folder, names, _files in os.walk(root):
+        for path in (Path(folder, name) for name in names):
+            if not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    path.chmod(0o700)
+    shutil.rmtree(root, ignore_errors=True)
