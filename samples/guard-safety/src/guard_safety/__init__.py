@@ -1,0 +1,1 @@
+"""The inline safety provider guard-safety."""

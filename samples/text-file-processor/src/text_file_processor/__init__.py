@@ -1,0 +1,1 @@
+"""The inline file_processors provider text-file-processor."""

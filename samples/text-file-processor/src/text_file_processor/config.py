@@ -1,0 +1,14 @@
+"""What the configuration of a server may say about this provider."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TextConfig(BaseModel):
+    """The ``config`` of this provider; the server validates it before anything runs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    encoding: str = Field(default="utf-8", description="How the bytes of a file become text.")
+    chunk_words: int = Field(
+        default=200, gt=0, description="The size of a chunk when a request leaves it to us."
+    )

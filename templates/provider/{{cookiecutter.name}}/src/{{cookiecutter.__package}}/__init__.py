@@ -1,0 +1,1 @@
+"""The {{ cookiecutter.kind }} {{ cookiecutter.api }} provider {{ cookiecutter.name }}."""

@@ -1,0 +1,1 @@
+{% include cookiecutter.api ~ "/test_implementation.py" %}
