@@ -1,0 +1,79 @@
+"""A directory appears whole under its name or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from lls_provider.bundle import publish
+from lls_provider.bundle.publish import publishing
+from lls_provider.errors import Code, SdkError
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(target: Path, text: str) -> None:
+    with publishing(target, "the test") as staging:
+        (staging / "file").write_text(text)
+
+
+@pytest.mark.parametrize("swaps", [True, False])
+def test_an_earlier_directory_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swaps: bool
+) -> None:
+    if not swaps:  # a file system without RENAME_EXCHANGE
+        monkeypatch.setattr(publish, "_renameat2", lambda _new, _old: False)
+    target = tmp_path / "parent" / "target"
+    write(target, "one")
+    write(target, "two")
+    assert (target / "file").read_text() == "two"
+    assert listing(target.parent) == ["target"]
+
+
+def test_a_replacement_that_fails_halfway_is_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_renameat2", lambda _new, _old: False)
+    target = tmp_path / "target"
+    write(target, "one")
+    rename = Path.rename
+
+    def second_fails(self: Path, to: Path) -> Path:
+        if to == target and self.suffix == ".tmp":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(to))
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", second_fails)
+    with pytest.raises(SdkError) as caught:
+        write(target, "two")
+    assert caught.value.code is Code.OUTPUT_UNWRITABLE
+    assert (target / "file").read_text() == "one"
+    assert listing(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("x")])
+def test_whatever_ends_the_block_nothing_stays(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), publishing(tmp_path / "target", "the test") as staging:
+        (staging / "file").write_text("half")
+        raise error
+    assert listing(tmp_path) == []
+
+
+def test_permissions_are_those_the_umask_gives(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "target", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "target").stat().st_mode & 0o777 == 0o750
+
+
+def test_a_parent_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SdkError) as caught:
+        write(tmp_path / "file" / "target", "x")
+    assert caught.value.code is Code.OUTPUT_UNWRITABLE
