@@ -154,7 +154,7 @@ class Volume:
 
     def files(self, dist_info: str) -> list[str]:
         """What a distribution's RECORD lists, its own dist-info last; unsafe names never."""
-        return _recorded(self.tree.python_packages / dist_info)
+        return recorded_files(self.tree.python_packages / dist_info)
 
     def _dist_infos(self) -> list[str]:
         return [name for name in _names(self.tree.python_packages) if name.endswith(".dist-info")]
@@ -264,7 +264,8 @@ def _candidate(dist_info: Path, source: Source | None) -> Candidate | None:
     return Candidate(name, version, tuple(requires), source)
 
 
-def _recorded(dist_info: Path) -> list[str]:
+def recorded_files(dist_info: Path) -> list[str]:
+    """What the RECORD of a dist-info folder lists, its own files last; unsafe names never."""
     try:
         with (dist_info / "RECORD").open(encoding="utf-8", newline="") as stream:
             paths = [row[0] for row in csv.reader(stream) if row]

@@ -1,0 +1,284 @@
+"""Phase 3: external providers into the distribution's configuration (contract section 4)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lls_provider.contract.document import Document, dump, load_file
+from lls_provider.contract.models import (
+    CrdConfig,
+    ProviderPackage,
+    external_providers_document,
+    provider_entry,
+    read_crd_config,
+    read_provider_package,
+)
+from lls_provider.contract.paths import CRD_CONFIG_FILE, SPEC_FILE, VolumeTree
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.progress import SILENT, Progress
+from lls_provider.runtime import messages
+from lls_provider.runtime.errnos import volume_error
+
+_REINSTALL = "Install the provider again; its folder is written by 'install'."
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalProvider:
+    """One provider directory of the volume."""
+
+    metadata: ProviderPackage
+    crd: CrdConfig
+
+    def entry(self) -> dict[str, Any]:
+        """Its entry in a ``providers`` section."""
+        return provider_entry(
+            self.crd.provider_id,
+            self.metadata.provider_type,
+            self.metadata.package_name,
+            self.crd.config,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What the merge decided, before anything is written."""
+
+    run: dict[str, Any]
+    extra: dict[str, Any]
+    log: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """The file that the server gets, and the IDs merged into it, in their order."""
+
+    path: Path
+    providers: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+
+def merge(
+    root: Path,
+    *,
+    base: Path | None = None,
+    output_name: str = "run.yaml",
+    progress: Progress = SILENT,
+) -> MergeResult:
+    """Write ``config/run.yaml``, ``extra-providers.yaml`` and ``merge-log.txt`` below ``root``.
+
+    All three appear by rename, ``run.yaml`` last. Raises SdkError: FILE_MISSING or what
+    reading raises for the base and the provider directories, API_MISMATCH,
+    PROVIDER_DUPLICATE, FIELD_TYPE for a base of another shape, VOLUME_UNWRITABLE, NO_SPACE.
+    """
+    tree = VolumeTree(root)
+    document = _read_base(base if base is not None else tree.base_config)
+    providers = read_providers(tree)
+    merged = merge_documents(document, providers)
+    for warning in merged.warnings:
+        progress.warn(warning)
+    log = "".join(f"{line}\n" for line in merged.log)
+    path = tree.config / output_name
+    try:
+        _write_all(
+            tree.config,
+            {"merge-log.txt": log, "extra-providers.yaml": dump(merged.extra)},
+            (output_name, dump(merged.run)),
+        )
+    except OSError as error:
+        raise volume_error(error, "writing the merged configuration", tree.config) from error
+    return MergeResult(path, tuple(p.crd.provider_id for p in providers), merged.warnings)
+
+
+def read_providers(tree: VolumeTree) -> list[ExternalProvider]:
+    """Every provider directory, in the order of the CR.
+
+    Raises SdkError METADATA_MISSING or FILE_MISSING for an incomplete directory, API_MISMATCH
+    and PROVIDER_DUPLICATE (contract section 4, decisions 2 and 9).
+    """
+    try:
+        names = sorted(entry.name for entry in os.scandir(tree.metadata) if entry.is_dir())
+    except FileNotFoundError:
+        names = []
+    providers = [_read_provider(tree.metadata / name) for name in names if name[0] != "."]
+    providers.sort(key=lambda found: (found.crd.order, found.crd.init_container_name))
+    seen: dict[str, ExternalProvider] = {}
+    for provider in providers:
+        other = seen.setdefault(provider.crd.provider_id, provider)
+        if other is not provider:
+            raise _duplicate(other, provider)
+    return providers
+
+
+def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Merged:
+    """The configuration with the providers in it, and what there is to say about that.
+
+    Raises SdkError FIELD_TYPE when ``providers``, one of its sections or ``apis`` is of
+    another shape than the servers read.
+    """
+    run: dict[str, Any] = dict(_shaped(base, (), dict, "a mapping"))
+    sections: dict[str, Any] = dict(_shaped(base, ("providers",), dict, "a mapping"))
+    of_base = {api: list(_shaped(base, ("providers", api), list, "a list")) for api in sections}
+    log = [f"Base configuration: {base.source}"]
+    warnings: list[str] = []
+    extra: dict[str, list[dict[str, Any]]] = {}
+    for provider in providers:
+        api, provider_id = provider.metadata.api, provider.crd.provider_id
+        same = [found for found in of_base.get(api, []) if _id(found) == provider_id]
+        warnings += [_override(provider, found) for found in same]
+        warnings += [
+            f"Provider ID '{provider_id}' of API '{api}' stands in API '{other}' of the base too; "
+            "both are kept, as IDs count for each API alone"
+            for other, entries in of_base.items()
+            if other != api and any(_id(found) == provider_id for found in entries)
+        ]
+        kept = [found for found in sections.get(api) or [] if _id(found) != provider_id]
+        sections[api] = [*kept, provider.entry()]
+        extra.setdefault(api, []).append(provider.entry())
+        log.append(
+            f"Added provider '{provider_id}' ({provider.metadata.provider_type}) to API '{api}' "
+            f"from image {provider.crd.image or '(not told)'}"
+        )
+    if extra:
+        run["providers"] = sections
+    log += [
+        f"Added API '{api}' to the list 'apis': the server ignores its providers otherwise"
+        for api in _add_apis(base, run, list(extra))
+    ]
+    log += [f"WARNING: {warning}" for warning in warnings]
+    return Merged(run, external_providers_document(extra), tuple(log), tuple(warnings))
+
+
+def _override(provider: ExternalProvider, found: Any) -> str:
+    return messages.override(
+        provider.crd.provider_id,
+        provider.metadata.api,
+        str(found.get("provider_type", "(none)")),
+        provider.metadata.provider_type,
+    )
+
+
+def _add_apis(base: Document, run: dict[str, Any], apis: Sequence[str]) -> list[str]:
+    """Complete ``apis`` (decision 4); a base without the list gets none."""
+    if run.get("apis") is None:
+        return []
+    present = list(_shaped(base, ("apis",), list, "a list"))
+    added = [api for api in apis if api not in present]
+    if added:
+        run["apis"] = present + added
+    return added
+
+
+def _read_base(path: Path) -> Document:
+    try:
+        return load_file(path)
+    except SdkError as error:
+        if error.code is Code.FILE_MISSING:
+            raise SdkError(
+                Code.FILE_MISSING,
+                "The distribution's configuration is missing",
+                where=Where(file=str(path)),
+                resolution="Run phase 2 (extract) before the merge, mount a ConfigMap with the "
+                "configuration there, or name it with --base.",
+            ) from error
+        raise
+
+
+def _read_provider(folder: Path) -> ExternalProvider:
+    crd_path, spec_path = folder / CRD_CONFIG_FILE, folder / SPEC_FILE
+    if not crd_path.is_file():
+        raise _incomplete(folder, CRD_CONFIG_FILE, "")
+    crd = read_crd_config(crd_path)
+    if not spec_path.is_file():
+        raise _incomplete(folder, SPEC_FILE, crd.image)
+    try:
+        metadata = read_provider_package(spec_path)
+    except SdkError as error:
+        raise error.located(provider=crd.provider_id, image=crd.image or None) from error
+    if metadata.api != crd.api:
+        layout = messages.api_mismatch(crd.provider_id, crd.image, metadata.api, crd.api)
+        raise SdkError(
+            Code.API_MISMATCH,
+            "Provider API type mismatch",
+            where=Where(file=str(spec_path), provider=crd.provider_id, image=crd.image),
+            resolution=layout.rpartition("Resolution: ")[2],
+            layout=layout,
+        )
+    return ExternalProvider(metadata, crd)
+
+
+def _incomplete(folder: Path, name: str, image: str) -> SdkError:
+    return SdkError(
+        Code.METADATA_MISSING,
+        f"The provider directory '{folder.name}' has no {name}",
+        where=Where(file=str(folder / name), provider=folder.name, image=image or None),
+        resolution=_REINSTALL,
+    )
+
+
+def _duplicate(first: ExternalProvider, second: ExternalProvider) -> SdkError:
+    provider_id = first.crd.provider_id
+    return SdkError(
+        Code.PROVIDER_DUPLICATE,
+        f"Two external providers have the ID '{provider_id}'",
+        why="\n".join(
+            f"{found.crd.image or '(image not told)'} in API '{found.crd.api}' "
+            f"(order {found.crd.order})"
+            for found in (first, second)
+        ),
+        where=Where(provider=provider_id),
+        resolution="Give each provider of the CR a providerId of its own.",
+    )
+
+
+def _id(entry: object) -> object:
+    return entry.get("provider_id") if isinstance(entry, dict) else None
+
+
+def _shaped(base: Document, path: tuple[str, ...], kind: type, noun: str) -> Any:
+    """The value at a place of the base; one that is missing or null counts as empty."""
+    value = base.value
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    if value is None and path:
+        return kind()
+    if isinstance(value, kind):
+        return value
+    name = ".".join(path) or "The distribution's configuration"
+    raise SdkError(
+        Code.FIELD_TYPE,
+        f"{name} must be {noun}",
+        where=base.where(path),
+        resolution="Correct the distribution's configuration, or the ConfigMap it comes from.",
+    )
+
+
+def _write_all(folder: Path, texts: dict[str, str], last: tuple[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        written = [
+            (stack.enter_context(_temporary(folder, text)), folder / name)
+            for name, text in (*texts.items(), last)
+        ]
+        for temporary, target in written:
+            temporary.replace(target)
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path, text: str) -> Iterator[Path]:
+    """A file beside its later place, gone when it was not renamed."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".merge-")
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        path.chmod(0o644)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,267 @@
+"""Phase 4: every provider of the final configuration is loaded once, before the server does it.
+
+Contract section 5: native code first, then the import, the spec, the metadata. The first failure
+ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lls_provider.contract.document import Document, load_file
+from lls_provider.contract.models import ProviderPackage, read_provider_package
+from lls_provider.contract.paths import SPEC_FILE
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.progress import SILENT, Progress
+from lls_provider.runtime import messages
+from lls_provider.runtime.platform import NativeProblem, native_problems
+from lls_provider.runtime.probing import ProbeFailure, ProbeRequest, ProbeResult, probe_all
+from lls_provider.runtime.volume import Volume
+
+if TYPE_CHECKING:
+    from lls_provider.runtime.record import ProviderRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredProvider:
+    """An entry of the configuration that names a module."""
+
+    provider_id: str
+    provider_type: str
+    api: str
+    module: str
+
+    @property
+    def package(self) -> str:
+        """The module without the version that a server splits off."""
+        return self.module.partition("==")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the volume knows about a provider, as far as it does."""
+
+    record: ProviderRecord | None = None
+    metadata: ProviderPackage | None = None
+
+    @property
+    def image(self) -> str | None:
+        """The image it came from."""
+        return (self.record.image or None) if self.record is not None else None
+
+
+def preflight(
+    run_yaml: Path,
+    *,
+    root: Path,
+    python: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    progress: Progress = SILENT,
+    timeout: float = 60,
+) -> list[ConfiguredProvider]:
+    """Check every provider with a ``module``; returns them.
+
+    ``python`` is the server's interpreter, by default the running one. Raises SdkError
+    VALIDATION_FAILED or WHEEL_INCOMPATIBLE with a layout of contract section 6 at the first
+    failure, USAGE when ``run_yaml`` is not there, and what reading it raises.
+    """
+    providers = configured_providers(_read(run_yaml))
+    volume = Volume(root)
+    known = _known(volume, providers)
+    packages = volume.tree.python_packages
+    for provider, about in zip(providers, known, strict=True):
+        _check_native(provider, about, packages)
+    results = probe_all(
+        python if python is not None else Path(sys.executable),
+        [ProbeRequest(found.module, found.provider_type) for found in providers],
+        path=[packages] if packages.is_dir() else [],
+        env=env,
+        timeout=timeout,
+    )
+    # the probe's answers end with the first that kills its process, and so does this loop
+    for provider, about, result in zip(providers, known, results, strict=False):
+        _judge(provider, result, about, progress)
+    return providers
+
+
+def configured_providers(document: Document) -> list[ConfiguredProvider]:
+    """The entries with a ``module``, in the order of the file; others are the server's own.
+
+    Raises SdkError FIELD_TYPE or FIELD_MISSING with the place of an entry that no server reads.
+    """
+    value = document.value
+    sections = value.get("providers") if isinstance(value, dict) else None
+    if sections is None:
+        return []
+    found = []
+    for api, entries in _pairs(document, sections):
+        for index, entry in enumerate(entries or []):
+            if isinstance(entry, dict) and entry.get("module"):
+                found.append(_entry(document, api, index, entry))
+    return found
+
+
+def _pairs(document: Document, sections: Any) -> list[tuple[str, list[Any]]]:
+    if not isinstance(sections, dict):
+        raise _shape(document, ("providers",), "providers must be a mapping")
+    for api, entries in sections.items():
+        if entries is not None and not isinstance(entries, list):
+            raise _shape(document, ("providers", str(api)), f"providers.{api} must be a list")
+    return [(str(api), entries) for api, entries in sections.items()]
+
+
+def _entry(document: Document, api: str, index: int, entry: dict[str, Any]) -> ConfiguredProvider:
+    for field in ("provider_id", "provider_type", "module"):
+        if not isinstance(entry.get(field), str) or not entry[field]:
+            path = ("providers", api, index)
+            raise _shape(document, path, f"providers.{api}[{index}].{field} must be text")
+    return ConfiguredProvider(entry["provider_id"], entry["provider_type"], api, entry["module"])
+
+
+def _shape(document: Document, path: tuple[str | int, ...], what: str) -> SdkError:
+    return SdkError(
+        Code.FIELD_TYPE,
+        what,
+        where=document.where(path),
+        resolution="Correct the configuration, or the base that it was merged from.",
+    )
+
+
+def _read(run_yaml: Path) -> Document:
+    try:
+        return load_file(run_yaml)
+    except SdkError as error:
+        if error.code is Code.FILE_MISSING:
+            raise SdkError(
+                Code.USAGE,
+                "There is no configuration to check",
+                where=Where(file=str(run_yaml)),
+                resolution="Name the merged configuration with --run-yaml.",
+            ) from error
+        raise
+
+
+def _known(volume: Volume, providers: Sequence[ConfiguredProvider]) -> list[Known]:
+    """What the volume tells; an entry of another module is not the provider of that ID there."""
+    records = {record.provider_id: record for record in volume.records()}
+    found = []
+    for provider in providers:
+        spec = volume.tree.metadata / provider.provider_id / SPEC_FILE
+        record = records.get(provider.provider_id)
+        if record is None or not spec.is_file():
+            found.append(Known())
+            continue
+        metadata = read_provider_package(spec)
+        ours = metadata.package_name == provider.package
+        found.append(Known(record, metadata) if ours else Known())
+    return found
+
+
+def _check_native(provider: ConfiguredProvider, known: Known, packages: Path) -> None:
+    if known.record is None:
+        return
+    present = [
+        package.dist_info
+        for package in known.record.packages
+        if os.path.lexists(packages / package.dist_info)
+    ]
+    for problem in native_problems(packages, present):
+        raise _native_error(provider, known, problem)
+
+
+def _native_error(provider: ConfiguredProvider, known: Known, problem: NativeProblem) -> SdkError:
+    if problem.architecture:
+        layout = messages.architecture(
+            provider.provider_id,
+            provider.module,
+            problem.package,
+            problem.expected,
+            problem.found,
+            known.image,
+        )
+    else:
+        layout = messages.validation_failed(
+            provider.provider_id,
+            provider.module,
+            "Python ABI mismatch",
+            f"Package: {problem.package}\nExpected: {problem.expected}\nFound: {problem.found}",
+            "Build the provider image for the Python of this distribution "
+            f"(3.{sys.version_info.minor}).",
+            known.image,
+        )
+    return _error(provider, known, Code.WHEEL_INCOMPATIBLE, layout)
+
+
+def _judge(
+    provider: ConfiguredProvider, result: ProbeResult, known: Known, progress: Progress
+) -> None:
+    if result.failure is not None:
+        raise _error(
+            provider,
+            known,
+            Code.VALIDATION_FAILED,
+            failure_layout(result.failure, provider.provider_id, provider.module, known.image),
+        )
+    spec = result.spec(provider.provider_type)
+    assert spec is not None  # noqa: S101 - the probe fails without one
+    if known.metadata is not None:
+        fields = [
+            messages.FieldComparison(
+                "provider_type", known.metadata.provider_type, spec.provider_type
+            ),
+            messages.FieldComparison("api", known.metadata.api, spec.api),
+        ]
+        if not all(field.matches for field in fields):
+            progress.warn(messages.metadata_mismatch(provider.provider_id, fields))
+    progress.note(f"provider '{provider.provider_id}' ({provider.module}) loads")
+
+
+def failure_layout(failure: ProbeFailure, provider_id: str, module: str, image: str | None) -> str:
+    """The message of contract section 6 for a provider that does not load."""
+    if failure.field is not None:
+        return messages.spec_invalid(provider_id, module, failure.field)
+    details = failure.traceback
+    if failure.output:
+        details = "\n".join(part for part in (details, failure.output) if part)
+    return messages.validation_failed(
+        provider_id, module, failure.reason, details, resolution(failure, module), image
+    )
+
+
+def resolution(failure: ProbeFailure, module: str) -> str:
+    """A step the reader can take."""
+    package = module.partition("==")[0]
+    missing = failure.missing_module
+    if missing is not None:
+        if missing in (package, f"{package}.provider") or package.startswith(f"{missing}."):
+            return (
+                f"Set spec.packageName in {SPEC_FILE} to the package that holds provider.py, and "
+                "see that its wheel is in the image."
+            )
+        if missing.partition(".")[0] in ("llama_stack_api", "ogx_api", "llama_stack"):
+            return (
+                f"Use a distribution that provides '{missing}', or a version of the provider made "
+                "for this one."
+            )
+        top = missing.partition(".")[0]
+        return f"Add '{top}' to the dependencies of the provider and build its image again."
+    if failure.kind == "no-get-provider-spec":
+        return f"Define get_provider_spec() in {package}/provider.py."
+    if failure.kind == "invalid":
+        return "Correct what get_provider_spec() returns, or provider_type in the configuration."
+    return "Correct the provider where the traceback points to, and build its image again."
+
+
+def _error(provider: ConfiguredProvider, known: Known, code: Code, layout: str) -> SdkError:
+    return SdkError(
+        code,
+        f"Provider '{provider.provider_id}' failed validation",
+        where=Where(provider=provider.provider_id, image=known.image),
+        resolution=layout.rpartition("Resolution: ")[2],
+        layout=layout,
+    )
