@@ -1,0 +1,161 @@
+"""Builds wheels from source, and repacks them so that equal content is equal bytes.
+
+The build runs in isolation in the Python that the wheel is for. What the backend's zip writer
+leaves in (times, order, compression, modes) is taken out again by `repack`.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.progress import SILENT, Progress
+from lls_provider.wheels.cache import storage_error, writing
+from lls_provider.wheels.uv import run_uv
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.interpreter import Interpreter
+
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+_SOURCE_EPOCH = "315532800"  # the same moment, for backends that ask SOURCE_DATE_EPOCH
+_CHUNK = 1024 * 1024
+_SIGNATURES = ("RECORD.jws", "RECORD.p7s")  # of the RECORD that is written anew
+
+
+def build_wheel(
+    source: Path,
+    out: Path,
+    *,
+    interpreter: Interpreter,
+    progress: Progress = SILENT,
+) -> Path:
+    """Build the wheel of a project folder or of an sdist into the folder ``out``.
+
+    Returns the repacked wheel. Raises SdkError WHEEL_BUILD_FAILED with what the build backend
+    said, NETWORK or NO_SPACE.
+    """
+    progress.step(f"building the wheel of {source.name}")
+    with scratch("wheel") as folder:
+        try:
+            run_uv(
+                [
+                    "build",
+                    "--wheel",
+                    "--quiet",
+                    "--no-create-gitignore",
+                    f"--python={interpreter.path}",
+                    f"--out-dir={folder}",
+                    str(source.absolute()),
+                ],
+                doing=f"building the wheel of {source.name}",
+                environ={"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", _SOURCE_EPOCH)},
+            )
+        except SdkError as error:
+            if error.code is not Code.TOOL_FAILED:
+                raise
+            raise SdkError(
+                Code.WHEEL_BUILD_FAILED,
+                f"The wheel of {source.name} cannot be built",
+                why=error.why,
+                where=Where(file=str(source)),
+                resolution="Mend what the build backend says above; "
+                f"'uv build --wheel {source}' runs the same build.",
+            ) from error
+        built = sorted(folder.glob("*.whl"))
+        if len(built) != 1:
+            raise SdkError(
+                Code.WHEEL_BUILD_FAILED,
+                f"The build of {source.name} gave {len(built)} wheels instead of one",
+                where=Where(file=str(source)),
+                resolution="Check [build-system] in its pyproject.toml.",
+            )
+        return repack(built[0], out)
+
+
+def repack(wheel: Path, out: Path) -> Path:
+    """Write the wheel anew into the folder ``out``: sorted, stored, one time, two modes.
+
+    Its RECORD is made from what is really in it. Raises SdkError WHEEL_INVALID.
+    """
+    target = out / wheel.name
+    try:
+        with zipfile.ZipFile(wheel) as archive, writing(target):
+            out.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=out, suffix=".tmp", delete=False) as stream:
+                try:
+                    _write(archive, stream.name)
+                    Path(stream.name).chmod(0o644)
+                    Path(stream.name).replace(target)
+                except BaseException:
+                    Path(stream.name).unlink(missing_ok=True)
+                    raise
+    except (zipfile.BadZipFile, StopIteration, NotImplementedError, RuntimeError) as error:
+        raise SdkError(
+            Code.WHEEL_INVALID,
+            f"{wheel.name} is not a wheel",
+            why=str(error) or "It holds no *.dist-info/RECORD.",
+            where=Where(file=str(wheel)),
+            resolution="Check the build backend of the project.",
+        ) from error
+    return target
+
+
+def _write(archive: zipfile.ZipFile, target: str) -> None:
+    members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+    record = next(name for name in members if _is_record(name))
+    folder = record.rpartition("/")[0]
+    rows: list[tuple[str, str, str]] = []
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
+        # the metadata comes last, as the wheel specification recommends
+        for name in sorted(members, key=lambda it: (it.startswith(f"{folder}/"), it)):
+            if name == record or name.removeprefix(f"{folder}/") in _SIGNATURES:
+                continue
+            info = _entry(name, executable=bool(members[name].external_attr >> 16 & 0o111))
+            info.file_size = members[name].file_size
+            digest, size = hashlib.sha256(), 0
+            with archive.open(members[name]) as source, packed.open(info, "w") as sink:
+                while chunk := source.read(_CHUNK):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    sink.write(chunk)
+            encoded = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+            rows.append((name, f"sha256={encoded}", str(size)))
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([*rows, (record, "", "")])
+        packed.writestr(_entry(record), text.getvalue())
+
+
+def _is_record(name: str) -> bool:
+    folder, _, base = name.rpartition("/")
+    return base == "RECORD" and folder.endswith(".dist-info") and "/" not in folder
+
+
+def _entry(name: str, *, executable: bool = False) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _ZIP_EPOCH)
+    info.create_system = 3
+    info.external_attr = (0o100755 if executable else 0o100644) << 16
+    return info
+
+
+@contextmanager
+def scratch(purpose: str) -> Iterator[Path]:
+    """A temporary folder that is gone afterwards, whatever happens."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"lls-provider-{purpose}-"))
+    except OSError as error:
+        raise storage_error(error, Path(tempfile.gettempdir())) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

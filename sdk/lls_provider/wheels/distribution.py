@@ -1,0 +1,233 @@
+"""A distribution: the server a provider is built for, as exact versions of its packages.
+
+What a distribution provides constrains the resolution and stays out of the image (contract,
+decision 3); the server environment of ``up`` is made of the same pins, so the two agree.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.progress import SILENT, Progress
+from lls_provider.wheels import servers
+from lls_provider.wheels.interpreter import Interpreter, find_interpreter
+from lls_provider.wheels.uv import run_uv
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.servers import ServerLine
+
+ENVIRONMENT_PREFIX = "python:"
+
+_LIST = (
+    "import importlib.metadata as m, json; "
+    "print(json.dumps([[d.metadata['Name'], d.version] for d in m.distributions()]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A server as the user named it (``label``) and the versions that it provides.
+
+    ``environment`` is the Python of an environment that is there already (``python:PATH``).
+    """
+
+    label: str
+    pins: Mapping[str, str]  # version by normalised name
+    interpreter: Interpreter
+    line: ServerLine | None
+    environment: Path | None = None
+
+    def requirements(self) -> list[str]:
+        """The pins as requirements, sorted."""
+        return [f"{name}=={version}" for name, version in sorted(self.pins.items())]
+
+
+def load_distribution(
+    spec: str, *, python: str | None = None, progress: Progress = SILENT
+) -> Distribution:
+    """Read a distribution from what the user named.
+
+    ``spec`` is ``python:PATH`` (an environment), a path of a freeze or requirements file, or a
+    requirement such as ``llama-stack==0.7.3``. ``python`` names the interpreter. Raises SdkError
+    USAGE, FILE_MISSING, DISTRIBUTION_INVALID, PYTHON_MISSING, or what `run_uv` raises.
+    """
+    if spec.startswith(ENVIRONMENT_PREFIX):
+        return _from_environment(spec)
+    if _is_path(spec):
+        return _from_file(spec, python, progress)
+    try:
+        requirement = Requirement(spec)
+    except InvalidRequirement as error:
+        raise _unusable(spec, str(error)) from error
+    line = servers.line_named(requirement.name)
+    interpreter = _interpreter(line, python)
+    progress.step(f"resolving the distribution {spec}")
+    pins = line.pins(requirement) if line else ()
+    return Distribution(
+        spec, _resolve([spec, *pins], interpreter, f"resolving {spec}"), interpreter, line
+    )
+
+
+def _interpreter(line: ServerLine | None, python: str | None) -> Interpreter:
+    return find_interpreter(minimum=line.python if line else (3, 11), explicit=python)
+
+
+def _is_path(spec: str) -> bool:
+    return "/" in spec or spec.endswith((".txt", ".in")) or Path(spec).is_file()
+
+
+def _from_file(spec: str, python: str | None, progress: Progress) -> Distribution:
+    path = Path(spec)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise SdkError(
+            Code.FILE_MISSING if missing else Code.FILE_UNREADABLE,
+            f"Cannot read the distribution {spec}",
+            why=getattr(error, "strerror", None) or str(error),
+            where=Where(file=spec),
+            resolution="Name a file made by 'pip freeze' or 'uv pip freeze', a requirement such as "
+            "'llama-stack==0.7.3', or python:PATH.",
+        ) from error
+    pins = freeze_pins(text, spec)
+    names = pins if pins is not None else _named_in(text)
+    line = servers.line_in(names)
+    interpreter = _interpreter(line, python)
+    if pins is None:
+        progress.step(f"resolving the distribution {spec}")
+        wanted = next((it for it in names.values() if line and it.startswith(line.name)), "")
+        extra = list(line.pins(Requirement(wanted))) if line and wanted else []
+        pins = _resolve([f"-r {path.absolute()}", *extra], interpreter, f"resolving {spec}")
+        line = servers.line_in(pins)
+    return Distribution(spec, pins, interpreter, line)
+
+
+def freeze_pins(text: str, source: str) -> dict[str, str] | None:
+    """The pins of a pure freeze file, or None for a requirements file that must be resolved.
+
+    Raises SdkError DISTRIBUTION_INVALID with every line that is no requirement.
+    """
+    pins: dict[str, str] = {}
+    problems: list[Problem] = []
+    pure = True
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = re.sub(r"(^|\s)#.*$", "", line).strip().rstrip("\\").strip()
+        if not content or content.startswith("--hash"):
+            continue
+        if content.startswith("-"):
+            pure = False
+            continue
+        try:
+            requirement = Requirement(content.split(" --hash")[0])
+        except InvalidRequirement as error:
+            reason = str(error).splitlines()[0]
+            problems.append(
+                Problem(Code.DISTRIBUTION_INVALID, f"{content}: {reason}", Where(source, number))
+            )
+            continue
+        version = _pinned(requirement)
+        if version is None:
+            pure = False
+            continue
+        name = canonicalize_name(requirement.name)
+        if pins.setdefault(name, version) != version:
+            what = f"{name} is pinned to {pins[name]} and to {version}"
+            problems.append(Problem(Code.DISTRIBUTION_INVALID, what, Where(source, number)))
+    if problems:
+        raise SdkError(
+            Code.DISTRIBUTION_INVALID,
+            f"The distribution {source} cannot be read",
+            where=problems[0].where,
+            problems=problems,
+            resolution="Write one requirement a line, as 'pip freeze' does.",
+        )
+    return pins if pure else None
+
+
+def _pinned(requirement: Requirement) -> str | None:
+    if requirement.url or requirement.marker or len(requirement.specifier) != 1:
+        return None
+    only = next(iter(requirement.specifier))
+    if only.operator != "==" or "*" in only.version:
+        return None
+    try:
+        return str(Version(only.version))
+    except InvalidVersion:
+        return None
+
+
+def _named_in(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        try:
+            found[canonicalize_name(Requirement(line.strip()).name)] = line.strip()
+        except InvalidRequirement:
+            continue
+    return found
+
+
+def _resolve(wanted: list[str], interpreter: Interpreter, doing: str) -> dict[str, str]:
+    out = run_uv(
+        [
+            "pip",
+            "compile",
+            "-",
+            "--quiet",
+            "--no-header",
+            "--no-annotate",
+            f"--python={interpreter.path}",
+        ],
+        stdin="\n".join(wanted) + "\n",
+        doing=doing,
+    )
+    pins = freeze_pins(out, "uv")
+    if pins is None:
+        raise _unusable(doing.removeprefix("resolving "), "it holds packages without a version")
+    return pins
+
+
+def _from_environment(spec: str) -> Distribution:
+    named = spec.removeprefix(ENVIRONMENT_PREFIX)
+    path = Path(named).expanduser().absolute()
+    if path.is_dir():
+        path = path / "bin" / "python"
+    interpreter = find_interpreter(minimum=(3, 11), explicit=str(path))
+    try:
+        done = subprocess.run(
+            [str(path), "-c", _LIST],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            check=True,
+            timeout=60,
+        )
+        found = json.loads(done.stdout)
+        pins: dict[str, str] = {
+            canonicalize_name(name): str(Version(version)) for name, version in found
+        }
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise _unusable(spec, f"its packages cannot be listed: {error}") from error
+    line = servers.line_in(pins)
+    # the path as named: resolving it would lead out of a virtual environment
+    return Distribution(spec, pins, replace(interpreter, path=path), line, environment=path)
+
+
+def _unusable(spec: str, why: str) -> SdkError:
+    return SdkError(
+        Code.DISTRIBUTION_INVALID,
+        f"Cannot use the distribution '{spec}'",
+        why=why,
+        resolution="Name a requirement such as 'llama-stack==0.7.3', a file made by 'pip freeze', "
+        "or an environment: python:PATH.",
+    )

@@ -1,0 +1,137 @@
+"""Virtual environments of a distribution's pins: the real server, made once, cached by content."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.progress import SILENT, Progress
+from lls_provider.wheels.cache import cache_root, locked, writing
+from lls_provider.wheels.uv import run_uv
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.distribution import Distribution
+
+_COMPLETE = ".complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A Python that sees a distribution's packages."""
+
+    python: Path
+    distribution: Distribution
+
+    @property
+    def bin(self) -> Path:
+        """The folder of its commands."""
+        return self.python.parent
+
+
+def ensure_environment(distribution: Distribution, *, progress: Progress = SILENT) -> Environment:
+    """The environment of a distribution, made when it is not in the cache yet.
+
+    Two processes at once make it once, and one that was killed half-way is made anew: the lock
+    dies with its owner and only a finished environment holds the mark. Raises SdkError as
+    `run_uv` does.
+    """
+    if distribution.environment is not None:
+        return Environment(distribution.environment, distribution)
+    folder = cache_root() / "environments" / _key(distribution)
+    environment = Environment(folder / "bin" / "python", distribution)
+    if (folder / _COMPLETE).is_file() and environment.python.exists():
+        return environment
+    with locked(folder.with_name(folder.name + ".lock")):
+        if (folder / _COMPLETE).is_file() and environment.python.exists():
+            return environment
+        progress.step(
+            f"installing {distribution.label} ({len(distribution.pins)} packages) "
+            f"for {distribution.interpreter}"
+        )
+        try:
+            _make(folder, distribution)
+            with writing(folder):
+                (folder / _COMPLETE).touch()
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return environment
+
+
+@contextlib.contextmanager
+def layered_environment(
+    distribution: Distribution,
+    extra: Sequence[str],
+    *,
+    doing: str,
+    progress: Progress = SILENT,
+) -> Iterator[Environment]:
+    """A temporary environment: the distribution and, on top, what ``extra`` requires.
+
+    ``extra`` are requirements (``pytest``, ``name @ file:///…``); the distribution's versions
+    are kept. ``doing`` completes "Failed while …".
+    """
+    with writing(Path(tempfile.gettempdir())):
+        parent = Path(tempfile.mkdtemp(prefix="lls-provider-env-"))
+    try:
+        folder = parent / "env"
+        progress.step(f"making an environment of {distribution.label} and the provider")
+        _make(folder, distribution)
+        python = folder / "bin" / "python"
+        constraints = parent / "constraints.txt"
+        with writing(parent):
+            constraints.write_text("\n".join(distribution.requirements()) + "\n")
+        run_uv(
+            [
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                str(python),
+                "--constraint",
+                str(constraints),
+                *extra,
+            ],
+            doing=doing,
+        )
+        yield Environment(python, distribution)
+    finally:
+        shutil.rmtree(parent, ignore_errors=True)
+
+
+def _key(distribution: Distribution) -> str:
+    content = json.dumps(
+        [distribution.requirements(), str(distribution.interpreter)], sort_keys=True
+    )
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    name = distribution.line.name if distribution.line else "environment"
+    return f"{name}-{digest}"
+
+
+def _make(folder: Path, distribution: Distribution) -> None:
+    python = str(distribution.interpreter.path)
+    run_uv(
+        ["venv", "--quiet", "--clear", "--python", python, str(folder)],
+        doing=f"making an environment for {distribution.label}",
+    )
+    run_uv(
+        [
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--python",
+            str(folder / "bin" / "python"),
+            "--requirements",
+            "-",
+        ],
+        stdin="\n".join(distribution.requirements()) + "\n",
+        doing=f"installing the distribution {distribution.label}",
+    )

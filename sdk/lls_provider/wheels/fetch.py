@@ -1,0 +1,147 @@
+"""Brings the files of a closure into the cache, in parallel; sdists become wheels there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.progress import SILENT, Advance, Progress
+from lls_provider.wheels.build import build_wheel, scratch
+from lls_provider.wheels.cache import cache_root, locked, writing
+from lls_provider.wheels.download import download, local_path, new_session
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.closure import LockedPackage
+    from lls_provider.wheels.interpreter import Interpreter
+
+_JOBS = 8  # connections, not cores: downloads wait
+
+
+def fetch(
+    packages: Sequence[LockedPackage],
+    *,
+    interpreter: Interpreter,
+    progress: Progress = SILENT,
+    jobs: int = _JOBS,
+) -> list[Path]:
+    """The wheels of ``packages``, every hash verified; in their order.
+
+    A source (sdist or folder) is built for ``interpreter``; a result that is not pure is
+    warned of, since it was compiled for this machine. Raises SdkError NETWORK, HASH_MISMATCH,
+    WHEEL_BUILD_FAILED, NO_SPACE, FILE_MISSING.
+    """
+    if not packages:
+        return []
+    total = sum(package.size or 0 for package in packages)
+    progress.step(f"fetching {len(packages)} packages ({total / 1e6:,.1f} MB)")
+    with (
+        progress.task("fetching", total) as advance,
+        ThreadPoolExecutor(min(jobs, len(packages))) as pool,
+    ):
+        pending = [pool.submit(_file, package, advance) for package in packages]
+        try:
+            files = [future.result() for future in pending]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [
+        _from_source(package, file, interpreter, progress) if package.is_source else file
+        for package, file in zip(packages, files, strict=True)
+    ]
+
+
+def _file(package: LockedPackage, advance: Advance) -> Path:
+    """The file as it was locked, in the cache under its hash."""
+    there = local_path(package.url)
+    if there is not None:
+        return _local(package, there, advance)
+    if package.sha256 is None:
+        raise SdkError(
+            Code.HASH_MISMATCH,
+            f"The index tells no sha256 for {package.filename}",
+            why=f"From {package.url.partition('?')[0]}",
+            resolution="Use an index that publishes hashes (PEP 503), or a wheelhouse directory.",
+        )
+    folder = cache_root() / "files" / package.sha256[:2] / package.sha256
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    target = folder / _plain(package.filename)
+    with new_session() as session:
+        download(package.url, target, sha256=package.sha256, session=session, advance=advance)
+    return target
+
+
+def _local(package: LockedPackage, path: Path, advance: Advance) -> Path:
+    """A file or folder of this machine, used where it is; a file's hash must be the locked one."""
+    if path.is_dir():
+        return path
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise SdkError(
+            Code.FILE_MISSING,
+            f"Cannot read {path.name}",
+            why=error.strerror or str(error),
+            where=Where(file=str(path)),
+            resolution="Check the path of this dependency.",
+        ) from error
+    if package.sha256 not in (None, found):
+        raise SdkError(
+            Code.HASH_MISMATCH,
+            f"{path.name} changed while it was used",
+            why=f"Expected sha256 {package.sha256}\nFound sha256 {found}",
+            where=Where(file=str(path)),
+            resolution="Run the command again.",
+        )
+    advance(package.size or 0)
+    return path
+
+
+def _from_source(
+    package: LockedPackage, source: Path, interpreter: Interpreter, progress: Progress
+) -> Path:
+    """The wheel of an sdist, built once for a Python and machine; of a folder, built each time."""
+    if package.sha256 is None:
+        key = hashlib.sha256(str(source).encode()).hexdigest()
+    else:
+        key = package.sha256
+    folder = cache_root() / "built" / f"{key}-{interpreter.tag}-{os.uname().machine}"
+    with locked(folder.with_name(folder.name + ".lock")):
+        built = sorted(folder.glob("*.whl"))
+        if len(built) == 1 and package.sha256 is not None:
+            wheel = built[0]
+        else:
+            progress.note(f"{package.name} has no wheel: building one from {package.filename}")
+            with scratch("sdist") as temporary:
+                made = build_wheel(source, temporary, interpreter=interpreter, progress=progress)
+                with writing(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    folder.mkdir(parents=True)
+                    wheel = folder / made.name
+                    shutil.copyfile(made, wheel.with_suffix(".tmp"))
+                    wheel.with_suffix(".tmp").replace(wheel)
+    if not wheel.name.endswith("-any.whl"):
+        progress.warn(
+            f"{wheel.name} was compiled on this machine: it needs the C library of this machine "
+            "or a later one"
+        )
+    return wheel
+
+
+def _plain(filename: str) -> str:
+    """The name, if it is one: an index's answer must not choose a path."""
+    if Path(filename).name != filename or filename in ("", ".", ".."):
+        raise SdkError(
+            Code.RESOLUTION_FAILED,
+            f"The index names a file {filename!r}",
+            why="It is no plain file name.",
+            resolution="Do not use this index.",
+        )
+    return filename

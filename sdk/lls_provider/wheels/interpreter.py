@@ -1,0 +1,171 @@
+"""Finds a Python to build for and to run servers on, by running the candidates.
+
+A machine's ``python3`` is often older than the servers need, and a newer one may exist only
+under a version manager whose shim on PATH fails: so nothing is believed that was not run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lls_provider.errors import Code, SdkError
+
+_TIMEOUT = 20.0  # seconds a candidate may take to tell its version
+_NEWEST = 20  # the highest minor version that is looked for by name
+_ASK = (
+    "import json, sys; print(json.dumps([sys.implementation.name, list(sys.version_info[:3]), "
+    "sys.version_info.releaselevel, sys.executable]))"
+)
+_VARIABLE = "LLS_PROVIDER_PYTHON"
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A CPython that was run and told its version."""
+
+    path: Path
+    version: tuple[int, int, int]
+
+    @property
+    def minor(self) -> tuple[int, int]:
+        """``(3, 12)``."""
+        return self.version[:2]
+
+    @property
+    def tag(self) -> str:
+        """The tag of wheels made for it: ``cp312``."""
+        return f"cp{self.version[0]}{self.version[1]}"
+
+    def __str__(self) -> str:
+        return f"Python {'.'.join(map(str, self.version))} ({self.path})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    candidate: str
+    reason: str
+
+
+def find_interpreter(
+    *,
+    minimum: tuple[int, int] = (3, 12),
+    exactly: tuple[int, int] | None = None,
+    explicit: str | None = None,
+) -> Interpreter:
+    """The lowest suitable Python of this machine; the lowest, since every provider supports it.
+
+    ``explicit`` (a path, a command, or a version such as ``3.13``) or, without it, the variable
+    LLS_PROVIDER_PYTHON leaves no choice. ``exactly`` wants that minor version. Raises SdkError
+    PYTHON_MISSING, which lists every candidate with the reason it was refused.
+    """
+    told = explicit or os.environ.get(_VARIABLE)
+    if told and (version := _as_version(told)):
+        exactly = version
+        told = None
+    wanted = f"{exactly[0]}.{exactly[1]}" if exactly else f"{minimum[0]}.{minimum[1]} or later"
+    suitable: dict[tuple[int, int], Interpreter] = {}
+    refused: list[_Refused] = []
+    for candidate in [told] if told else _candidates():
+        found = run_candidate(candidate)
+        if isinstance(found, _Refused):
+            refused.append(found)
+        elif found.minor != exactly if exactly else found.minor < minimum:
+            version_text = ".".join(map(str, found.version))
+            refused.append(_Refused(candidate, f"is Python {version_text}, not {wanted}"))
+        else:
+            if exactly or told:
+                return found
+            suitable.setdefault(found.minor, found)
+    if suitable:
+        return suitable[min(suitable)]
+    raise SdkError(
+        Code.PYTHON_MISSING,
+        f"No Python {wanted} on this machine",
+        why="Tried, by running them:\n"
+        + ("\n".join(f"  {it.candidate}: {it.reason}" for it in refused) or "  nothing was found"),
+        resolution=f"Install a CPython {wanted} (from your system, pyenv or uv) and name it with "
+        f"--python PATH or {_VARIABLE}=PATH.",
+    )
+
+
+def run_candidate(candidate: str) -> Interpreter | _Refused:
+    """Run a candidate, a path or a command on PATH, and hear what it is."""
+    path = shutil.which(candidate)
+    if path is None:
+        return _Refused(candidate, "not found, or not executable")
+    try:
+        done = subprocess.run(
+            [path, "-I", "-c", _ASK],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return _Refused(candidate, f"gave no answer within {_TIMEOUT:.0f} s")
+    except OSError as error:
+        return _Refused(candidate, error.strerror or str(error))
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        return _Refused(candidate, f"fails: {said[0] if said else f'exit {done.returncode}'}")
+    try:
+        name, version, level, executable = json.loads(done.stdout)
+        major, minor, micro = version
+    except ValueError:
+        return _Refused(candidate, "is no Python")
+    if name != "cpython":
+        return _Refused(candidate, f"is {name}, not CPython")
+    if level != "final":
+        return _Refused(candidate, f"is a pre-release ({level})")
+    # the executable it names itself: a shim may choose another Python in another directory
+    return Interpreter(Path(executable or path), (major, minor, micro))
+
+
+def _as_version(text: str) -> tuple[int, int] | None:
+    major, dot, minor = text.partition(".")
+    return (int(major), int(minor)) if dot and major.isdigit() and minor.isdigit() else None
+
+
+def _candidates() -> Iterator[str]:
+    """Where Pythons live, each real file once."""
+    seen: set[Path] = set()
+    for path in _places():
+        if path.is_file() and (real := path.resolve()) not in seen:
+            seen.add(real)
+            yield str(path)
+
+
+def _places() -> Iterable[Path]:
+    names = [f"python3.{minor}" for minor in range(11, _NEWEST + 1)]
+    # the base of a virtual environment, whose packages are nobody's business here
+    yield Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+    folders = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
+    folders += [Path("/usr/bin"), Path("/usr/local/bin")]
+    for folder in folders:
+        yield from (folder / name for name in names)
+    home = Path.home()
+    pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
+    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    uv_pythons = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
+    asdf = Path(os.environ.get("ASDF_DATA_DIR") or home / ".asdf") / "installs" / "python"
+    mise = Path(os.environ.get("MISE_DATA_DIR") or data / "mise") / "installs" / "python"
+    for parent, pattern in (
+        (pyenv / "versions", "3.*/bin/python3"),
+        (uv_pythons, "*/bin/python3"),
+        (asdf, "3.*/bin/python3"),
+        (mise, "3.*/bin/python3"),
+        (Path("/opt"), "python*/bin/python3"),
+        (Path("/opt/hostedtoolcache/Python"), "3.*/*/bin/python3"),
+        (home / "miniconda3", "bin/python3"),
+        (home / "miniforge3", "bin/python3"),
+        (Path("/opt/conda"), "bin/python3"),
+    ):
+        yield from sorted(parent.glob(pattern))
+    yield from (folder / "python3" for folder in folders)

@@ -1,0 +1,86 @@
+"""The one table of server lines: what each needs besides its own name, how it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLine:
+    """A server distribution on PyPI, in all its versions."""
+
+    name: str  # of the distribution package, normalised
+    api_package: str  # the helper package that providers import
+    command: tuple[str, ...]  # before FILE --port N; the first word is a script of the environment
+    settings: Mapping[str, Any]  # what the section ``server`` of its smallest configuration needs
+    pins: Callable[[Requirement], tuple[str, ...]]
+    python: tuple[int, int] = (3, 12)
+
+    def minimal_config(self) -> dict[str, Any]:
+        """The smallest configuration that this server starts with."""
+        return {
+            "version": 2,
+            "distro_name": "local",
+            "providers": {},
+            "server": {"host": "127.0.0.1", **self.settings},
+        }
+
+
+def _llama_stack_pins(requirement: Requirement) -> tuple[str, ...]:
+    # With mcp 2 even ``llama --help`` fails: no released line says so in its metadata.
+    pins = ["mcp<2"]
+    exact = _exact_version(requirement.specifier)
+    if exact and exact.startswith("0.6."):
+        # 0.6 asks for any later API package and works with its own only
+        pins.append(f"llama-stack-api=={exact}")
+    return tuple(pins)
+
+
+LINES: tuple[ServerLine, ...] = (
+    ServerLine(
+        name="llama-stack",
+        api_package="llama_stack_api",
+        command=("llama", "stack", "run"),
+        settings={},
+        pins=_llama_stack_pins,
+    ),
+    ServerLine(
+        name="ogx",
+        api_package="ogx_api",
+        command=("ogx", "run"),
+        settings={"insecure": True},  # it refuses to start without TLS otherwise
+        pins=lambda _requirement: (),
+    ),
+)
+
+
+def line_named(name: str) -> ServerLine | None:
+    """The line whose package this is; None for every other package."""
+    wanted = canonicalize_name(name)
+    return next((line for line in LINES if line.name == wanted), None)
+
+
+def line_of(requirement: str) -> ServerLine | None:
+    """The line that a requirement such as ``llama-stack==0.7.3`` asks for."""
+    try:
+        return line_named(Requirement(requirement).name)
+    except InvalidRequirement:
+        return None
+
+
+def line_in(pins: Mapping[str, str]) -> ServerLine | None:
+    """The line among pinned packages: what server an environment holds."""
+    return next((line for line in LINES if line.name in pins), None)
+
+
+def _exact_version(specifier: SpecifierSet) -> str | None:
+    versions = [it.version for it in specifier if it.operator in ("==", "===")]
+    return versions[0] if len(versions) == 1 and "*" not in versions[0] else None

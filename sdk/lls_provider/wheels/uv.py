@@ -1,0 +1,124 @@
+"""Calls uv: the one place where its binary, its environment and its failures are known."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lls_provider.errors import Code, SdkError, Where
+
+_SHOWN_LINES = 40
+_UNSATISFIABLE = "No solution found"
+_NETWORK = (
+    "error sending request",
+    "dns error",
+    "client error (Connect)",
+    "Connection refused",
+    "connection closed",
+    "operation timed out",
+    "invalid peer certificate",
+    "Network connectivity is disabled",
+    "tcp connect error",
+    "tunnel error",
+)
+_SPACE = ("No space left on device", "os error 28", "Disk quota exceeded")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+
+
+def run_uv(
+    args: Sequence[str],
+    *,
+    doing: str,
+    stdin: str | None = None,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> str:
+    """Run ``uv`` and return what it printed on stdout.
+
+    ``doing`` completes the sentence "Failed while …". The user's own settings of uv (indexes,
+    proxies, certificates) hold. Raises SdkError RESOLUTION_FAILED with uv's explanation,
+    NETWORK, NO_SPACE, TOOL_MISSING, or TOOL_FAILED with all that uv said.
+    """
+    environment = {
+        **os.environ,
+        **(environ or {}),
+        "UV_NO_PROGRESS": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "NO_COLOR": "1",
+    }
+    # a surrounding environment must not become the one that uv installs into
+    environment.pop("VIRTUAL_ENV", None)
+    try:
+        done = subprocess.run(
+            [_binary(), *args],
+            input=stdin.encode() if stdin is not None else b"",
+            capture_output=True,
+            cwd=cwd,
+            env=environment,
+            check=False,
+        )
+    except OSError as error:
+        raise _missing(str(error)) from error
+    if done.returncode:
+        raise uv_error(done.stderr.decode(errors="replace"), done.returncode, doing)
+    return done.stdout.decode(errors="replace")
+
+
+def uv_error(said: str, status: int, doing: str) -> SdkError:
+    """What a failure of uv means: pure, so that every kind can be tested by its text."""
+    why = "\n".join(_CREDENTIALS.sub("", _ANSI.sub("", said)).strip().splitlines()[-_SHOWN_LINES:])
+    why = why.removeprefix("error: ")
+    if any(sign in said for sign in _SPACE):
+        return SdkError(
+            Code.NO_SPACE,
+            f"No space left while {doing}",
+            why=why,
+            resolution="Free space, or set UV_CACHE_DIR, LLS_PROVIDER_CACHE and TMPDIR to places "
+            "on a larger file system.",
+        )
+    if any(sign in said for sign in _NETWORK):
+        return SdkError(
+            Code.NETWORK,
+            f"The package index could not be reached while {doing}",
+            why=why,
+            resolution="Check the network, the proxy (HTTPS_PROXY) and the certificates "
+            "(SSL_CERT_FILE); a private index is named with UV_DEFAULT_INDEX.",
+        )
+    if _UNSATISFIABLE in said:
+        return SdkError(
+            Code.RESOLUTION_FAILED,
+            f"No set of packages satisfies everything, found while {doing}",
+            why=why.removeprefix("No solution found when resolving dependencies\n"),
+            resolution="Change the requirement that the explanation names in the project's "
+            "dependencies; or build for another --distribution; or, when a bound is wrong "
+            "upstream, replace it with --override 'NAME==VERSION'.",
+        )
+    return SdkError(
+        Code.TOOL_FAILED,
+        f"uv failed while {doing} (exit {status})",
+        why=why,
+        resolution="Mend what uv says above.",
+    )
+
+
+def _binary() -> str:
+    try:
+        from uv import find_uv_bin
+
+        return find_uv_bin()
+    except (ImportError, FileNotFoundError) as error:
+        raise _missing(str(error)) from error
+
+
+def _missing(why: str) -> SdkError:
+    return SdkError(
+        Code.TOOL_MISSING,
+        "uv is not there, or cannot be run",
+        why=why,
+        where=Where(),
+        resolution="Install the SDK anew with its dependencies: pip install lls-provider-sdk.",
+    )
