@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Suspects:
         cause = true_cause(log)
         if cause is None:
             nothing = _SILENT if log.strip() else "The server wrote nothing to its log."
-            end = f"{_LOG_HEADING}\n{last_lines(log)}" if log.strip() else ""
+            end = log_end(log) if log.strip() else ""
             return SdkError(
                 code,
                 what,
@@ -59,7 +60,7 @@ class Suspects:
         provider = self.provider_of(cause)
         if any(sign in cause.reason for sign in _NO_SPACE):
             code = Code.NO_SPACE
-        paragraphs = [why, cause.text(), f"{_LOG_HEADING}\n{last_lines(log)}"]
+        paragraphs = [why, cause.text(), log_end(log)]
         return SdkError(
             code,
             what,
@@ -67,6 +68,11 @@ class Suspects:
             where=Where(provider=provider),
             resolution=_resolution(cause, provider, code, kept=kept),
         )
+
+
+def log_end(log: str) -> str:
+    """The end of a server's log as a part of an error, set off from our own words."""
+    return f"{_LOG_HEADING}\n" + textwrap.indent(last_lines(log), "  | ", lambda _line: True)
 
 
 def _resolution(cause: Cause, provider: str | None, code: Code, *, kept: bool) -> str:

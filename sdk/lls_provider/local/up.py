@@ -18,9 +18,8 @@ from lls_provider.image.compose import PREFIX, compose
 from lls_provider.image.layout import read_layout, write_layout
 from lls_provider.image.unpack import unpack
 from lls_provider.local import config, plan
-from lls_provider.local.blame import Suspects
+from lls_provider.local.blame import Suspects, log_end
 from lls_provider.local.calling import list_providers, send
-from lls_provider.local.causes import last_lines
 from lls_provider.local.phases import RUN_CONFIG, Runtime
 from lls_provider.local.plan import Candidate, Options, Provider
 from lls_provider.local.result import Phase, UpResult, shown
@@ -356,7 +355,7 @@ def _not_listed(server: Server, missing: Sequence[Provider]) -> SdkError:
     return SdkError(
         Code.SERVER_FAILED,
         f"The server {server.label} runs but does not list {names}",
-        why=f"The end of the server's log:\n{last_lines(server.log_text())}",
+        why=log_end(server.log_text()),
         where=Where(provider=first.provider_id, image=first.target),
         resolution=f"Check that {server.label} has the API '{first.api}' and that nothing in the "
         "base configuration switches the provider off.",

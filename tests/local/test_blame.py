@@ -1,0 +1,77 @@
+"""From a real server's log to an error that says whose fault it is and what to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lls_provider.errors import Code, ExitStatus, SdkError
+from lls_provider.local.blame import Suspects
+
+LOGS = Path(__file__).parent / "logs"
+OVERLAY = Path("/opt/llama-stack/external-providers/python-packages")
+BOTH = pytest.mark.parametrize("server", ["ls", "ogx"])
+
+
+def error_of(name: str, server: str, modules: dict[str, str] | None = None) -> SdkError:
+    log = (LOGS / f"{name}.{server}.log").read_text("utf-8")
+    suspects = Suspects(OVERLAY, modules if modules is not None else {name: "acme", "b": "other"})
+    return suspects.error(Code.SERVER_FAILED, "The server ended", log)
+
+
+@BOTH
+def test_a_missing_module_names_the_provider_and_the_module_first(server: str) -> None:
+    error = error_of("bad_import", server)
+    assert error.code is Code.SERVER_FAILED
+    assert error.where.provider == "acme"
+    assert error.why.startswith("ModuleNotFoundError: No module named 'absent_dependency'\n")
+    assert "'absent_dependency'" in error.resolution
+    assert "dependencies of provider 'acme'" in error.resolution
+    rendered = error.render()
+    assert rendered.index("absent_dependency") < rendered.index("get_provider_spec not found")
+
+
+@BOTH
+def test_a_config_that_does_not_fit_points_at_the_config(server: str) -> None:
+    error = error_of("bad_config", server)
+    assert "Input should be a valid string" in error.why
+    assert "--config" in error.resolution
+
+
+@BOTH
+def test_a_provider_that_raises_is_named_with_its_place(server: str) -> None:
+    error = error_of("bad_call", server)
+    assert error.where.provider == "acme"
+    assert f"{OVERLAY}/bad_call/provider.py, line 2" in error.why
+    assert error.resolution == "Correct provider 'acme' at the place shown."
+
+
+@BOTH
+def test_a_dependencys_fault_is_laid_at_no_providers_door_when_there_are_several(
+    server: str,
+) -> None:
+    assert error_of("bad_call", server, {"a": "one", "b": "two"}).where.provider is None
+    assert error_of("bad_call", server, {"a": "one"}).where.provider == "one"
+
+
+def test_a_log_without_an_error_says_what_that_means() -> None:
+    error = error_of("bad_exit", "ls")
+    assert "sys.exit()" in error.why
+    assert "  | INFO" in error.why
+
+
+def test_an_empty_log_is_told() -> None:
+    error = Suspects(OVERLAY, {}).error(Code.SERVER_FAILED, "The server ended", "")
+    assert error.why == "The server wrote nothing to its log."
+
+
+def test_a_full_disk_is_the_machines_fault() -> None:
+    log = """\
+Traceback (most recent call last):
+  File "/opt/server/lib/x.py", line 1, in write
+    stream.write(data)
+OSError: [Errno 28] No space left on device
+"""
+    error = Suspects(OVERLAY, {}).error(Code.SERVER_FAILED, "The server ended", log)
+    assert error.code is Code.NO_SPACE
+    assert error.status is ExitStatus.ENVIRONMENT

@@ -1,0 +1,88 @@
+"""What a TARGET names is found out, or told with what was looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lls_provider.errors import Code, SdkError
+from lls_provider.local.target import Kind, resolve_target
+
+
+def layout(path: Path) -> Path:
+    path.mkdir(parents=True)
+    (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    return path
+
+
+def bundle(path: Path) -> Path:
+    path.mkdir(parents=True)
+    (path / "lls-provider-spec.yaml").write_text("kind: ProviderPackage\n")
+    return path
+
+
+def project(path: Path) -> Path:
+    path.mkdir(parents=True)
+    (path / "pyproject.toml").write_text("")
+    return path
+
+
+def test_each_kind_is_told_by_its_marker_file(tmp_path: Path) -> None:
+    for make, kind in ((layout, Kind.IMAGE), (bundle, Kind.BUNDLE), (project, Kind.PROJECT)):
+        path = make(tmp_path / kind.value)
+        target = resolve_target(str(path))
+        assert (target.kind, target.path, target.tag) == (kind, path, None)
+        assert target.text == str(path)
+
+
+@pytest.mark.parametrize("prefix", ["oci:", ""])
+def test_a_layout_may_have_prefix_and_tag(tmp_path: Path, prefix: str) -> None:
+    path = layout(tmp_path / "oci")
+    target = resolve_target(f"{prefix}{path}:v1")
+    assert (target.kind, target.path, target.tag) == (Kind.IMAGE, path, "v1")
+
+
+def test_a_bundle_inside_a_project_is_not_taken_for_the_project(tmp_path: Path) -> None:
+    path = project(tmp_path / "both")
+    (path / "lls-provider-spec.yaml").write_text("kind: ProviderPackage\n")
+    assert resolve_target(str(path)).kind is Kind.BUNDLE
+
+
+def test_a_directory_without_any_marker_tells_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(SdkError) as caught:
+        resolve_target(str(tmp_path))
+    assert caught.value.code is Code.PROJECT_INVALID
+    for name in ("oci-layout", "lls-provider-spec.yaml", "pyproject.toml"):
+        assert str(tmp_path / name) in caught.value.why
+
+
+@pytest.mark.parametrize("prefix", ["oci:", ""])
+def test_a_missing_directory_is_named(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "absent"
+    with pytest.raises(SdkError) as caught:
+        resolve_target(f"{prefix}{path}")
+    assert caught.value.code is Code.FILE_MISSING
+    assert str(path) in caught.value.what
+
+
+def test_a_file_is_no_target(tmp_path: Path) -> None:
+    path = tmp_path / "image.tar"
+    path.touch()
+    with pytest.raises(SdkError) as caught:
+        resolve_target(str(path))
+    assert caught.value.code is Code.FILE_MISSING
+    assert "is a file" in caught.value.why
+
+
+def test_oci_without_a_layout_is_an_image_error(tmp_path: Path) -> None:
+    with pytest.raises(SdkError) as caught:
+        resolve_target(f"oci:{project(tmp_path / 'project')}")
+    assert caught.value.code is Code.IMAGE_INVALID
+
+
+@pytest.mark.parametrize("text", ["oci-archive:a.tar", "docker:ref", "registry:host/ref"])
+def test_other_kinds_of_images_are_refused_with_the_way_out(text: str) -> None:
+    with pytest.raises(SdkError) as caught:
+        resolve_target(text)
+    assert caught.value.code is Code.USAGE
+    assert "oci:DIR" in caught.value.resolution
