@@ -23,7 +23,7 @@ _SHEBANG = b"#!/usr/bin/env python3\n"
 _MAIN = b"from lls_provider.runtime.__main__ import main\n\nmain()\n"
 _ROOMS = ("contract", "runtime")
 _MODULES = ("__init__.py", "errors.py", "progress.py", "resources.py")
-_LIBRARIES = ("installer", "packaging", "yaml")
+_LIBRARIES = ("packaging", "yaml")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -80,7 +80,4 @@ def _library(name: str) -> Path:
 def _sources(folder: Path, prefix: str) -> Iterator[tuple[str, bytes]]:
     for path in sorted(folder.rglob("*.py")):
         relative = path.relative_to(folder).as_posix()
-        # installer ships launchers for Windows and a command line; the Pod needs neither
-        if prefix == "installer" and relative.startswith(("_scripts/", "__main__")):
-            continue
         yield f"{prefix}/{relative}", path.read_bytes()

@@ -6,6 +6,7 @@ ends it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -76,16 +77,14 @@ def preflight(
     packages = volume.tree.python_packages
     for provider, about in zip(providers, known, strict=True):
         _check_native(provider, about, packages)
-    results = probe_all(
-        python if python is not None else Path(sys.executable),
-        [ProbeRequest(found.module, found.provider_type) for found in providers],
-        path=[packages] if packages.is_dir() else [],
-        env=env,
-        timeout=timeout,
-    )
-    # the probe's answers end with the first that kills its process, and so does this loop
-    for provider, about, result in zip(providers, known, results, strict=False):
-        _judge(provider, result, about, progress)
+    requests = [ProbeRequest(found.module, found.provider_type) for found in providers]
+    path = [packages] if packages.is_dir() else []
+    interpreter = python if python is not None else Path(sys.executable)
+    results = probe_all(interpreter, requests, path=path, env=env, timeout=timeout)
+    # the answers end with the first that kills the process, and so does this loop
+    with contextlib.closing(results):
+        for provider, about, result in zip(providers, known, results, strict=False):
+            _judge(provider, result, about, progress)
     return providers
 
 

@@ -14,7 +14,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -110,7 +110,7 @@ def probe_all(
     path: Sequence[Path] = (),
     env: Mapping[str, str] | None = None,
     timeout: float = 60,
-) -> Iterator[ProbeResult]:
+) -> Generator[ProbeResult, None, None]:
     """Ask several modules in one process, as the server loads them; yields in their order.
 
     ``path`` goes in front of ``env``'s PYTHONPATH. ``timeout`` counts for each module anew. When
