@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import yaml
-
-from lls_provider.errors import Code, SdkError
 
 if TYPE_CHECKING:
     BundleFactory = Callable[..., Path]

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from lls_provider.runtime.termination import cut, write_termination_log
+
+
+def test_a_short_message_is_written_whole(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("old " * 100)
+    write_termination_log("ERROR: x\n", str(log))
+    assert log.read_text() == "ERROR: x\n"
+
+
+def test_a_file_that_is_not_there_is_not_created(tmp_path: Path) -> None:
+    write_termination_log("x", str(tmp_path / "log"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("keep")
+    (tmp_path / "log").symlink_to("target")
+    write_termination_log("x", str(tmp_path / "log"))
+    assert (tmp_path / "target").read_text() == "keep"
+
+
+def test_a_folder_is_no_reason_to_fail(tmp_path: Path) -> None:
+    write_termination_log("x", str(tmp_path))
+    write_termination_log("x", "/proc/\0")
+
+
+def test_a_long_message_keeps_cause_and_resolution() -> None:
+    message = "ERROR: cause\n\n" + "é details\n" * 5000 + "\nResolution: do this"
+    data = cut(message, 4096)
+    text = data.decode()
+    assert len(data) <= 4096
+    assert text.startswith("ERROR: cause\n")
+    assert text.endswith("\n\nResolution: do this")
+    assert "[…]" in text
+
+
+def test_a_long_message_without_resolution_keeps_its_beginning() -> None:
+    data = cut("é" * 5000, 4096)
+    assert len(data) <= 4096
+    assert data.decode().startswith("ééé")
+
+
+def test_a_long_resolution_leaves_room_for_the_cause() -> None:
+    data = cut("ERROR: cause\n\nResolution: " + "x" * 9000, 4096)
+    assert len(data) <= 4096
+    assert data.startswith(b"ERROR: cause")
+    assert b"Resolution: xxx" in data
