@@ -314,3 +314,53 @@ def test_shadowing_the_standard_library_is_a_warning(
     finding = one(check(make_bundle(dependencies=[wheel])), "warning")
     assert finding.rule == "shadowing"
     assert "json" in finding.what
+
+
+def test_a_top_level_test_package_is_a_warning(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    wheel = make_wheel("dep", files={"dep/__init__.py": "", "test/__init__.py": ""})
+    assert one(check(make_bundle(dependencies=[wheel])), "warning").rule == "shadowing"
+
+
+def elf(machine: int) -> bytes:
+    return (
+        b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00" + machine.to_bytes(2, "little") + bytes(44)
+    )
+
+
+X86, ARM = elf(62), elf(183)
+
+
+@pytest.mark.parametrize(
+    ("files", "fits"),
+    [
+        ({"dep/_x.abi3.so": X86}, True),
+        ({"dep/_x.abi3.so": ARM}, False),
+        ({"dep/_x.cpython-312-x86_64-linux-gnu.so": ARM, "dep/other.so": X86}, False),
+        ({"dep/lib/arm/libx.so.1": ARM, "dep/lib/x86/libx.so.1": X86}, True),
+        ({"dep/lib/arm/libx.so.1": ARM}, False),
+        ({"dep/text.so": b"INPUT(libx.so.1)"}, True),
+    ],
+)
+def test_native_code_is_for_the_target(
+    make_bundle: MakeBundle, make_wheel: MakeWheel, files: dict[str, bytes], fits: bool
+) -> None:
+    errors = check(make_bundle(dependencies=[make_wheel("dep", files=files)])).errors
+    assert [finding.rule for finding in errors] == ([] if fits else ["target"])
+    assert fits or "linux/arm64" in errors[0].what
+
+
+def test_a_spec_that_names_an_absent_module_is_a_warning(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    own = make_wheel(
+        "acme-echo",
+        files={
+            "acme_echo/provider.py": "def get_provider_spec():\n"
+            "    return RemoteProviderSpec(api='x', adapter_type='y', module='echo_adapter')\n"
+        },
+    )
+    finding = one(check(make_bundle(own=own)), "warning")
+    assert finding.rule == "spec-module"
+    assert "echo_adapter" in finding.what

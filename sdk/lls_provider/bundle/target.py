@@ -6,17 +6,17 @@ import os
 from typing import TYPE_CHECKING
 
 from lls_provider.contract.models import Target
+from lls_provider.wheels.closure import linux_platforms
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
-# The oldest C library that a server's image has; written down, not asked of the machine that
-# builds: its own would make the same bundle differ from one machine to the next.
-_GLIBC = (2, 28)
-
 
 def target_of(interpreter: Interpreter, machine: str | None = None) -> Target:
-    """The target of a build for ``interpreter`` on ``machine`` (default: this one)."""
+    """The target of a build for ``interpreter`` on ``machine`` (default: this one).
+
+    The platforms are the policy that the resolution used, not what this machine's C library
+    happens to be: so the same bundle is the same bytes wherever it is built.
+    """
     machine = machine or os.uname().machine
-    major, minor = _GLIBC
-    return Target(interpreter.tag, (f"manylinux_{major}_{minor}_{machine}",), machine)
+    return Target(interpreter.tag, linux_platforms(machine), machine)

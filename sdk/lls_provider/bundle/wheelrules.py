@@ -18,6 +18,8 @@ from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lls_provider.bundle.declared import declared_specs
+from lls_provider.bundle.native import foreign_code
 from lls_provider.bundle.read import wheels_in
 from lls_provider.contract.paths import IMAGE_ROOT
 from lls_provider.errors import Code, Problem, SdkError, Where
@@ -29,7 +31,7 @@ from lls_provider.runtime.conflict import (
     parse_overrides,
     parse_provided,
 )
-from lls_provider.runtime.target import TargetPython, parse_python_tag
+from lls_provider.runtime.target import TargetPython, parse_python_tag, shown_platform
 from lls_provider.runtime.wheel import Wheel, read_wheel
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from lls_provider.contract.models import Manifest, ProviderPackage
     from lls_provider.contract.paths import BundleTree
 
+# Python does not count its own tests; a top-level `test` stands in their way all the same
+_STANDARD = sys.stdlib_module_names | {"test"}
 _SOURCE_LIMIT = 4 << 20  # of a provider.py that is parsed
 
 
@@ -166,6 +170,27 @@ def _module(
         )
         return
     findings.ok(rule, f"{module} is in {holder.filename}")
+    _spec_modules(own, wheels, package, findings)
+
+
+def _spec_modules(
+    own: Wheel, wheels: Sequence[Wheel], package: ProviderPackage, findings: Findings
+) -> None:
+    """The server imports the module that the spec names; read as far as it is plain text."""
+    for spec in declared_specs(own.path):
+        base = spec.spec_module.replace(".", "/")
+        if spec.module != package.package_name or not base:
+            continue
+        if not any(_module_file(wheel, base) for wheel in wheels):
+            findings.warning(
+                "spec-module",
+                Code.MODULE_MISSING,
+                f"The spec of {spec.module} names the module {spec.spec_module!r:.200}, which no "
+                "wheel of the bundle holds; the server will import it",
+                where=Where(file=str(own.path)),
+                resolution=f"Correct `module` in get_provider_spec(), probably to "
+                f"{spec.module!r:.200}.",
+            )
 
 
 def _module_file(wheel: Wheel, base: str) -> str:
@@ -290,6 +315,16 @@ def _target(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findin
                 where=found,
                 resolution="Build with --python for a Python that it accepts.",
             )
+        foreign = foreign_code(wheel, target)
+        if foreign is not None:
+            findings.error(
+                rule,
+                Code.WHEEL_INCOMPATIBLE,
+                f"{wheel.filename} holds code for {shown_platform(foreign[1])}, not for "
+                f"{shown_platform(target.machine)}: {foreign[0]}",
+                where=found,
+                resolution="Ask its authors for a right wheel, or build one from source.",
+            )
     if not findings.broken(rule):
         findings.ok(rule, f"every wheel fits {target.tag} on {target.machine}")
 
@@ -297,7 +332,7 @@ def _target(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findin
 def _shadowing(wheels: Sequence[Wheel], findings: Findings) -> None:
     rule = "shadowing"
     for wheel in wheels:
-        shadowed = sorted(wheel.top_levels & sys.stdlib_module_names)
+        shadowed = sorted(wheel.top_levels & _STANDARD)
         if shadowed:
             findings.warning(
                 rule,

@@ -1,0 +1,180 @@
+"""Bundling providers that are published: what to ask, what to choose, real ones from PyPI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lls_provider.bundle.check import check_bundle
+from lls_provider.bundle.declared import DeclaredSpec
+from lls_provider.bundle.published import bundle_published, choose, exact_requirement, own_wheel
+from lls_provider.errors import Code, ExitStatus, SdkError
+from lls_provider.progress import Silent
+from packaging.requirements import Requirement
+
+OWN = Path("acme-1.0.0-py3-none-any.whl")
+A = DeclaredSpec("acme", "safety", "remote::a")
+B = DeclaredSpec("acme", "safety", "remote::b")
+C = DeclaredSpec("acme.inner", "eval", "remote::b")
+
+
+@pytest.mark.parametrize("text", ["acme==1.0", "acme[extra,more]==1.0rc1", "acme===1.0+local"])
+def test_one_version_is_exact(text: str) -> None:
+    assert exact_requirement(text).name == "acme"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "acme",
+        "acme>=1",
+        "acme==1.*",
+        "acme==1,!=2",
+        "acme @ https://example.com/acme.whl",
+        "acme==1; python_version > '3'",
+        "../acme",
+    ],
+)
+def test_anything_looser_is_a_usage_error(text: str) -> None:
+    with pytest.raises(SdkError) as caught:
+        exact_requirement(text)
+    assert caught.value.status is ExitStatus.USAGE
+    assert "NAME==VERSION" in caught.value.what
+
+
+def test_the_only_spec_is_chosen() -> None:
+    assert choose([A, A], OWN) == A
+
+
+def test_flags_choose_among_several() -> None:
+    assert choose([A, B, C], OWN, provider_type="remote::a") == A
+    assert choose([A, B, C], OWN, api="eval") == C
+    assert choose([A, B, C], OWN, module="acme", provider_type="remote::b") == B
+
+
+def test_flags_that_say_everything_need_no_spec() -> None:
+    chosen = choose([], OWN, module="m", api="safety", provider_type="remote::x")
+    assert chosen == DeclaredSpec("m", "safety", "remote::x")
+
+
+def test_several_types_are_listed_with_the_flags_that_choose_them() -> None:
+    with pytest.raises(SdkError) as caught:
+        choose([A, B, C], OWN)
+    assert caught.value.code is Code.USAGE
+    text = caught.value.render()
+    assert "--module acme --api safety --provider-type remote::a" in text
+    assert "--module acme.inner --api eval --provider-type remote::b" in text
+
+
+def test_flags_that_leave_nothing_show_what_there_is() -> None:
+    with pytest.raises(SdkError) as caught:
+        choose([A], OWN, provider_type="remote::z")
+    assert caught.value.code is Code.USAGE
+    assert "remote::a" in caught.value.render()
+
+
+def test_a_package_without_provider_is_told() -> None:
+    with pytest.raises(SdkError) as caught:
+        choose([], OWN, api="safety")
+    assert caught.value.code is Code.MODULE_MISSING
+
+
+def test_the_own_wheel_is_found_by_its_name() -> None:
+    wheels = [Path("dep-1.0-py3-none-any.whl"), Path("My_Name-1.0-py3-none-any.whl")]
+    assert own_wheel(wheels, Requirement("my.name==1.0")) == wheels[1]
+    with pytest.raises(SdkError, match="already provides"):
+        own_wheel(wheels, Requirement("llama-stack==0.7.3"))
+
+
+class Recorder(Silent):
+    """Keeps what a user would have been warned of."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str, /) -> None:
+        self.warnings.append(text)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(
+    ("package", "api", "provider_type", "vendor", "wheels"),
+    [
+        (
+            "llama-stack-provider-trustyai-fms==0.4.0",
+            "safety",
+            "remote::trustyai_fms",
+            "TrustyAI Developers",
+            range(20, 35),
+        ),
+        (
+            "llama-stack-provider-lmeval==0.5.0",
+            "eval",
+            "remote::trustyai_lmeval",
+            "llama-stack-provider-lmeval",
+            range(25, 40),
+        ),
+    ],
+)
+def test_a_real_provider_is_bundled_without_its_server(
+    tmp_path: Path, package: str, api: str, provider_type: str, vendor: str, wheels: range
+) -> None:
+    recorder = Recorder()
+    bundle = bundle_published(
+        package, out=tmp_path / "out", distributions=["llama-stack==0.7.3"], progress=recorder
+    )
+    metadata = bundle.metadata
+    assert (metadata.api, metadata.provider_type, metadata.vendor) == (api, provider_type, vendor)
+    assert len(bundle.wheels) in wheels
+    assert not [wheel for wheel in bundle.wheels if wheel.name.startswith("llama_stack-")]
+    assert bundle.manifest is not None
+    assert bundle.manifest.distributions == ("llama-stack==0.7.3",)
+    assert "pydantic" in bundle.manifest.provided
+    assert not check_bundle(bundle.root, label="x").errors
+    assert recorder.warnings == []
+
+
+@pytest.mark.network
+def test_without_a_distribution_everything_is_bundled_and_the_spec_is_read(
+    tmp_path: Path,
+) -> None:
+    bundle = bundle_published(
+        "llama-stack-provider-trustyai-fms==0.4.0", out=tmp_path / "out", vendor="Mine"
+    )
+    assert len(bundle.wheels) > 50
+    assert bundle.metadata.provider_type == "remote::trustyai_fms"
+    assert bundle.metadata.vendor == "Mine"
+    assert bundle.manifest is not None
+    assert bundle.manifest.provided == {}
+    assert not check_bundle(bundle.root, label="x").errors
+
+
+@pytest.mark.network
+def test_a_provider_that_loads_nowhere_is_bundled_with_warnings(tmp_path: Path) -> None:
+    recorder = Recorder()
+    bundle = bundle_published(
+        "llama-stack-provider-kft==0.1.0",
+        out=tmp_path / "out",
+        distributions=["llama-stack==0.7.3"],
+        progress=recorder,
+    )
+    assert bundle.metadata.provider_type == "remote::instructlab_kft"
+    assert bundle.metadata.package_name == "llama_stack_provider_kft"
+    assert "llama_stack.providers.datatypes" in recorder.warnings[0]
+    assert "'kft_adapter'" in recorder.warnings[1]
+    warnings = {finding.rule for finding in check_bundle(bundle.root, label="x").warnings}
+    assert warnings == {"metadata", "spec-module", "shadowing"}
+
+
+@pytest.mark.network
+def test_a_module_that_the_package_does_not_have_is_told_with_those_it_has(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(SdkError) as caught:
+        bundle_published(
+            "llama-stack-provider-kft==0.1.0", out=tmp_path / "out", module="kft_adapter"
+        )
+    assert caught.value.code is Code.MODULE_MISSING
+    assert "llama_stack_provider_kft.provider" in caught.value.why
+    assert list(tmp_path.iterdir()) == []
