@@ -1,0 +1,85 @@
+"""The one place where an error becomes text on stderr and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from lls_provider import __version__
+from lls_provider.errors import Code, ExitStatus, SdkError
+
+DEBUG = "LLS_PROVIDER_DEBUG"
+
+
+def run(command: click.Command, argv: Sequence[str]) -> int:
+    """Run ``command`` and return its exit status; nothing leaves as an exception."""
+    from lls_provider.runtime.signals import Stopped, stopping
+
+    try:
+        with stopping():
+            return _status(
+                command.main(list(argv), prog_name="lls-provider", standalone_mode=False)
+            )
+    except Stopped as stopped:
+        print(f"lls-provider: stopped by {_signal(stopped.status)}", file=sys.stderr)
+        return stopped.status
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return ExitStatus.USAGE
+    except click.UsageError as error:
+        return _show(usage_error(error))
+    except click.ClickException as error:
+        return _show(_usage(error.format_message(), ""))
+    except (click.Abort, KeyboardInterrupt):
+        return ExitStatus.INTERRUPTED
+    except SdkError as error:
+        return _show(error)
+    except BrokenPipeError:
+        # the reader of our output has gone, as `| head` does: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.OK
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not reach users as a traceback
+        return _show(internal_error(error))
+
+
+def usage_error(error: click.UsageError) -> SdkError:
+    """A wrong command line in the look of every other error."""
+    path = error.ctx.command_path if error.ctx else "lls-provider"
+    return _usage(error.format_message(), path)
+
+
+def internal_error(error: BaseException) -> SdkError:
+    """What an unexpected exception means to the user: a report to us."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"\nin {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    return SdkError(
+        Code.INTERNAL,
+        "A fault of lls-provider itself",
+        why=f"{type(error).__name__}: {error}{place}\nlls-provider {__version__}, "
+        f"Python {sys.version.split()[0]}",
+        resolution=f"Please report it with this text. {DEBUG}=1 shows the traceback.",
+    )
+
+
+def _show(error: SdkError) -> int:
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error, file=sys.stderr)
+    sys.stdout.flush()
+    print(error.render(), file=sys.stderr)
+    return error.status
+
+
+def _usage(what: str, path: str) -> SdkError:
+    return SdkError(
+        Code.USAGE,
+        what.rstrip("."),
+        resolution=f"Run '{path or 'lls-provider'} --help' for the options and an example.",
+    )
+
+
+def _signal(status: ExitStatus) -> str:
+    return "SIGTERM" if status == ExitStatus.TERMINATED else "SIGINT"

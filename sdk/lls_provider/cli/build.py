@@ -1,0 +1,194 @@
+"""``lls-provider build``: wheel, closure, bundle, image."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lls_provider.cli import EXIT_STATUSES
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.read import Bundle
+    from lls_provider.image.model import Image
+    from lls_provider.image.places import Output
+    from lls_provider.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What the command line asks for, as click hands it over."""
+
+    path: Path | None
+    package: str | None
+    module: str | None
+    api: str | None
+    provider_type: str | None
+    vendor: str | None
+    distribution: tuple[str, ...]
+    python: str | None
+    base: str
+    output: tuple[str, ...]
+    override: tuple[str, ...]
+    form: str
+
+
+@click.command(
+    "build",
+    epilog="Example: lls-provider build acme-echo --output oci:build/image\n\n" + EXIT_STATUSES,
+)
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    multiple=True,
+    metavar="oci:DIR[:TAG]",
+    help="Where the image goes: an OCI layout (repeatable).",
+)
+@click.option(
+    "--distribution",
+    multiple=True,
+    metavar="REQUIREMENT|FILE|python:PATH",
+    help="The server to resolve against; what it provides stays out of the image.  "
+    "[default: the project's; none bundles everything]",
+)
+@click.option("--python", metavar="PATH|VERSION", help="The Python to build for.")
+@click.option(
+    "--base",
+    default="scratch",
+    show_default=True,
+    metavar="scratch|oci:DIR[:TAG]",
+    help="scratch makes a data image; a base with Python makes a runnable one.",
+)
+@click.option(
+    "--override",
+    multiple=True,
+    metavar="REQUIREMENT",
+    help="Replace a bound that is wrong upstream; recorded in the image (repeatable).",
+)
+@click.option(
+    "--package",
+    metavar="'NAME[EXTRA]==VERSION'",
+    help="Package a published provider; takes no PATH.",
+)
+@click.option("--module", help="With --package: the provider's importable module.")
+@click.option("--api", help="With --package: the API it implements.")
+@click.option("--provider-type", help="With --package: which of its types, remote::… or inline::….")
+@click.option("--vendor", help="With --package: the organisation.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How the result is written to stdout.",
+)
+def command(**options: object) -> None:
+    """Build the project at PATH (default: here), or a published package, into an image.
+
+    The provider's wheel and every wheel that the distribution does not provide go into
+    /lls-provider of the image, with the metadata and the installer. The same input gives the
+    same digest.
+    """
+    _build(_Options(**options))  # type: ignore[arg-type]
+
+
+def _build(options: _Options) -> None:
+    from lls_provider.cli.console import console
+    from lls_provider.image.compose import compose
+    from lls_provider.image.places import parse_output, read_base
+    from lls_provider.wheels.build import scratch
+
+    if not options.output:
+        raise click.UsageError("Missing option '--output', such as --output oci:build/image.")
+    _consistent(options)
+    outputs = [parse_output(text) for text in options.output]
+    base = read_base(options.base)
+    progress = console()
+    with scratch("build") as folder:
+        bundle = _bundle(options, folder / "bundle", progress)
+        image = compose(bundle, base)
+        written = []
+        for output in outputs:
+            progress.step(f"writing {output}")
+            written.append((output, output.write(image)))
+        _show(bundle, image, written, options.form)
+
+
+def _consistent(options: _Options) -> None:
+    about_package = ("module", "api", "provider_type", "vendor")
+    if options.package is None:
+        for name in about_package:
+            if getattr(options, name) is not None:
+                raise click.UsageError(
+                    f"'--{name.replace('_', '-')}' goes with --package; "
+                    "a project says it in [tool.lls-provider]."
+                )
+    elif options.path is not None:
+        raise click.UsageError("Give a PATH or --package, not both.")
+
+
+def _bundle(options: _Options, out: Path, progress: Progress) -> Bundle:
+    if options.package is not None:
+        from lls_provider.bundle.published import bundle_published
+
+        return bundle_published(
+            options.package,
+            out=out,
+            distributions=options.distribution,
+            module=options.module,
+            api=options.api,
+            provider_type=options.provider_type,
+            vendor=options.vendor,
+            python=options.python,
+            overrides=options.override,
+            progress=progress,
+        )
+    from lls_provider.project.bundle import bundle_project
+    from lls_provider.project.settings import read_settings
+
+    settings = read_settings(options.path or Path())
+    return bundle_project(
+        settings,
+        out,
+        distributions=options.distribution or settings.distributions,
+        python=options.python,
+        overrides=options.override,
+        progress=progress,
+    )
+
+
+def _show(bundle: Bundle, image: Image, written: list[tuple[Output, str]], form: str) -> None:
+    sizes = {path.name: path.stat().st_size for path in bundle.wheels}
+    manifest = bundle.manifest
+    provided = dict(manifest.provided) if manifest else {}
+    distributions = list(manifest.distributions) if manifest else []
+    metadata = bundle.metadata
+    if form == "json":
+        document = {
+            "provider": {
+                "provider_id": bundle.provider_id,
+                "name": metadata.name,
+                "version": metadata.version,
+                "api": metadata.api,
+                "provider_type": metadata.provider_type,
+                "module": metadata.package_name,
+            },
+            "platform": str(image.platform),
+            "wheels": [{"file": name, "size": size} for name, size in sorted(sizes.items())],
+            "provided": provided,
+            "distributions": distributions,
+            "outputs": [{"output": str(output), "digest": digest} for output, digest in written],
+        }
+        click.echo(json.dumps(document, indent=2))
+        return
+    total = sum(sizes.values())
+    click.echo(f"{metadata.name} {metadata.version}: {metadata.api} {metadata.provider_type}")
+    click.echo(f"  wheels:   {len(sizes)}, {total / 1e6:,.1f} MB")
+    if distributions:
+        click.echo(f"  provided: {len(provided)} packages by {', '.join(distributions)}")
+    click.echo(f"  platform: {image.platform}")
+    for output, digest in written:
+        click.echo(f"  {output} {digest}")

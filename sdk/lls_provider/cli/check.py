@@ -1,0 +1,93 @@
+"""``lls-provider check``: every rule of the contract, for projects, bundles and images."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from lls_provider.cli import EXIT_STATUSES
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.report import Finding, Report
+    from lls_provider.progress import Progress
+
+_MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
+
+
+@click.command(
+    "check",
+    epilog="Example: lls-provider check acme-echo oci:build/image\n\n" + EXIT_STATUSES,
+)
+@click.argument("targets", nargs=-1, required=True, metavar="PATH|oci:DIR...")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "junit"]),
+    default="text",
+    show_default=True,
+    help="How the findings are written to stdout.",
+)
+@click.option("--python", metavar="PATH|VERSION", help="The Python of the distribution.")
+def command(targets: tuple[str, ...], form: str, python: str | None) -> int:
+    """Check projects, bundle directories and OCI layouts.
+
+    A project is also asked for its spec, in the environment of its first distribution, and the
+    answer is compared with its settings.
+    """
+    from lls_provider.cli.console import console
+
+    progress = console()
+    reports = [_check(text, python, progress) for text in targets]
+    if form == "json":
+        click.echo(json.dumps([report.to_document() for report in reports], indent=2))
+    elif form == "junit":
+        from lls_provider.cli.junit import junit
+
+        click.echo(junit(reports))
+    else:
+        click.echo("\n\n".join(describe(report) for report in reports))
+    return max(report.status for report in reports)
+
+
+def describe(report: Report) -> str:
+    """A report for people: what is kept in one line a rule, what is not with its resolution."""
+    lines = [f"{report.target} ({report.kind})"]
+    for finding in report.findings:
+        lines.extend(_lines(finding))
+    errors, warnings = len(report.errors), len(report.warnings)
+    lines.append(f"  {_count(errors, 'error')}, {_count(warnings, 'warning')}")
+    return "\n".join(lines)
+
+
+def _lines(finding: Finding) -> list[str]:
+    place = finding.problem.where.position if finding.problem else ""
+    text = f"{place}: {finding.what}" if place else finding.what
+    first, *rest = text.splitlines()
+    lines = [f"  {_MARKS[finding.level]:7} {finding.rule}: {first}"]
+    lines += [f"          {line}" for line in rest]
+    if finding.problem and finding.problem.resolution:
+        lines.append(f"          Resolution: {finding.problem.resolution}")
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _check(text: str, python: str | None, progress: Progress) -> Report:
+    from lls_provider.local.target import Kind, resolve_target
+
+    target = resolve_target(text)
+    if target.kind is Kind.PROJECT:
+        from lls_provider.project.check import check_project
+
+        return check_project(target.path, label=text, python=python, progress=progress)
+    if target.kind is Kind.BUNDLE:
+        from lls_provider.bundle.check import check_bundle
+
+        return check_bundle(target.path, label=text)
+    from lls_provider.image.check import check_layout
+
+    return check_layout(target.path, label=text, tag=target.tag)

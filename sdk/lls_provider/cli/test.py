@@ -1,0 +1,43 @@
+"""``lls-provider test``: a project's own tests, where they have to pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lls_provider.cli import EXIT_STATUSES
+
+
+@click.command(
+    "test",
+    epilog="Example: lls-provider test acme-echo --distribution 'ogx==1.5.0' -- -k spec\n\n"
+    + EXIT_STATUSES,
+)
+@click.argument("path", default=".", type=click.Path(path_type=Path))
+@click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- PYTEST_ARGS]...")
+@click.option(
+    "--distribution",
+    metavar="REQUIREMENT|FILE|python:PATH",
+    help="The server to test against.  [default: the project's first]",
+)
+@click.option("--python", metavar="PATH|VERSION", help="The Python to test on.")
+def command(
+    path: Path, pytest_args: tuple[str, ...], distribution: str | None, python: str | None
+) -> int:
+    """Run the tests of the project at PATH in an environment of its distribution.
+
+    The environment holds the server's packages, the provider with its dependencies, and
+    pytest; it is temporary.
+    """
+    from lls_provider.cli.console import console
+    from lls_provider.project.settings import read_settings
+    from lls_provider.project.tests import run_tests
+
+    return run_tests(
+        read_settings(path),
+        distribution=distribution,
+        python=python,
+        arguments=pytest_args,
+        progress=console(),
+    )
