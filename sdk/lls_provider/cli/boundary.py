@@ -21,9 +21,8 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
 
     try:
         with stopping():
-            return _status(
-                command.main(list(argv), prog_name="lls-provider", standalone_mode=False)
-            )
+            result = command.main(list(argv), prog_name="lls-provider", standalone_mode=False)
+        return result if isinstance(result, int) else ExitStatus.OK
     except Stopped as stopped:
         print(f"lls-provider: stopped by {_signal(stopped.status)}", file=sys.stderr)
         return stopped.status

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lls_provider.progress import Progress
 
 _ERROR = re.compile(r"^ERROR: ", re.MULTILINE)
+# the lines of the layouts of contract sections 4 and 6 that follow a warning's first
+_WARNING_LINES = (" ", "Provider: ", "Field: ", "Note: ")
 _NOWHERE = Where()
 _ISOLATED = ("-I", "-S")
 RUN_CONFIG = "run.yaml"
@@ -115,17 +117,13 @@ def paragraphs(output: str) -> list[str]:
         if line.startswith("WARNING"):
             found.append(line)
             in_warning = True
-        elif in_warning and (not line.strip() or line.startswith(_WARNING_LINES)):
+        elif in_warning and (not line or line.startswith(_WARNING_LINES)):
             found[-1] += f"\n{line}"
         else:
             in_warning = False
             if line.strip():
-                found.append(line)
+                found.append(line.removeprefix("lls-provider: ").removeprefix("note: "))
     return [paragraph.rstrip() for paragraph in found]
-
-
-# the lines of the layouts of contract sections 4 and 6 that follow a warning's first
-_WARNING_LINES = (" ", "Provider: ", "Field: ", "Note: ")
 
 
 def runtime_error(command: str, status: int, output: str, where: Where) -> SdkError:

@@ -112,6 +112,11 @@ class Server:
         """Where it listens."""
         return f"http://{HOST}:{self.port}"
 
+    @property
+    def group(self) -> int:
+        """Its process group."""
+        return self._running().pid
+
     def start(
         self, command: Sequence[str], *, environment: Mapping[str, str], directory: Path
     ) -> None:

@@ -84,6 +84,12 @@ class Up:
         return self._server.url if self._server is not None else ""
 
     @property
+    def server_group(self) -> int:
+        """The process group of the server that is up."""
+        assert self._server is not None, "no server is up"  # noqa: S101
+        return self._server.group
+
+    @property
     def log(self) -> Path:
         """The server's log."""
         return self._workspace.root / "server.log"
