@@ -1,0 +1,76 @@
+"""Finds the module of a provider in its source tree, without importing anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_DEPTH = 5
+_NOT_SOURCE = {"build", "dist", "node_modules", "site-packages", "test", "tests", "venv"}
+_ENTRY = "provider.py"
+
+
+def find_module(root: Path, module: str) -> Path | None:
+    """The folder of a package in any layout of a source tree: flat, ``src`` or deeper.
+
+    Only what could hold source is searched: no hidden folder, environment or build output.
+    """
+    parts = module.split(".")
+    for folder in _folders(root):
+        candidate = folder.joinpath(*parts)
+        if candidate.is_dir():
+            return candidate
+    return None
+
+
+def holds_provider(package: Path) -> bool:
+    """Whether a package has the module that servers import (contract section 1)."""
+    entry = package / _ENTRY
+    return entry.is_file() or (package / "provider" / "__init__.py").is_file()
+
+
+def provider_modules(root: Path) -> list[str]:
+    """The packages of a source tree that have a ``provider.py``, as import paths."""
+    found = set()
+    for folder in _folders(root):
+        if folder != root and holds_provider(folder):
+            found.add(".".join(_import_path(root, folder)))
+    return sorted(found)
+
+
+def _import_path(root: Path, package: Path) -> list[str]:
+    """The names from the outermost folder that is itself a package.
+
+    A namespace package has no ``__init__.py``, so ``src/acme/echo`` counts from below ``src``.
+    """
+    parts = list(package.relative_to(root).parts)
+    outer = [root.joinpath(*parts[: length + 1]) for length in range(len(parts))]
+    first = next(
+        (index for index, path in enumerate(outer) if (path / "__init__.py").is_file()),
+        len(parts) - 1,
+    )
+    return parts[first:] if parts[0] != "src" else parts[1:]
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """The folder and those below it that could hold source, the nearest first."""
+    level = [root]
+    for _ in range(_DEPTH):
+        yield from level
+        level = [child for folder in level for child in _children(folder)]
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                Path(entry.path)
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False)
+                and not entry.name.startswith((".", "__"))
+                and entry.name not in _NOT_SOURCE
+                and not Path(entry.path, "pyvenv.cfg").exists()
+            )
+    except OSError:
+        return []

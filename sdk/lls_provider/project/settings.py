@@ -1,0 +1,341 @@
+"""A provider's settings: ``[project]`` and ``[tool.lls-provider]`` of its ``pyproject.toml``."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lls_provider.contract.schema import nearest, shown
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.project.modules import find_module, holds_provider, provider_modules
+from lls_provider.project.pyproject import FILE, PyProject, load_pyproject
+from lls_provider.project.section import Rule, Section, metadata_rule
+
+_TABLE = ("tool", "lls-provider")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_EXAMPLE = """\
+[tool.lls-provider]
+api = "inference"
+provider-type = "remote::acme-echo"
+module = "acme_echo"
+vendor = "Acme"
+distribution = ["llama-stack==0.7.3"]"""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleCall:
+    """A request to the server that shows that the provider works.
+
+    ``body`` is sent as JSON. ``form`` and ``files`` make it a multipart form instead, as file
+    processors take it.
+    """
+
+    method: str
+    path: str
+    body: Any | None = None
+    expect_status: int = 200
+    form: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UpSettings:
+    """``[tool.lls-provider.up]``: what a server on this machine is started with."""
+
+    config: dict[str, Any] | None = None
+    resources: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    base: Path | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    call: SampleCall | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a project says about the provider it makes.
+
+    ``version`` is None when it is dynamic: the built wheel tells it.
+    """
+
+    root: Path
+    name: str
+    version: str | None
+    description: str | None
+    maintainer: str | None
+    vendor: str
+    api: str
+    provider_type: str
+    module: str
+    pyproject: PyProject = field(repr=False)
+    distributions: tuple[str, ...] = ()
+    python: str | None = None
+    platforms: tuple[str, ...] = ()
+    base: str | None = None
+    test_requirements: tuple[str, ...] = ()
+    up: UpSettings = UpSettings()
+
+    def where(self, key: str) -> Where:
+        """The place of a key of ``[tool.lls-provider]``."""
+        return self.pyproject.where((*_TABLE, key))
+
+
+def read_settings(project: Path) -> Settings:
+    """Read and check the settings of the project in a folder.
+
+    Raises SdkError: PROJECT_INVALID without a readable ``pyproject.toml``; MODULE_MISSING when
+    the module is the only thing wrong; else SETTINGS_INVALID with every problem, each with line
+    and column.
+    """
+    pyproject = load_pyproject(project)
+    top = Section(pyproject, (), dict(pyproject.data), [])
+    own = Section(pyproject, _TABLE, _own_table(pyproject), top.problems)
+    settings = _settings(project, top, own)
+    if top.problems:
+        raise _refusal(top)
+    return settings
+
+
+def _own_table(pyproject: PyProject) -> dict[str, Any]:
+    tool = pyproject.data.get("tool")
+    tool = tool if isinstance(tool, dict) else {}
+    own = tool.get("lls-provider")
+    if isinstance(own, dict):
+        return own
+    meant = nearest("lls-provider", list(tool))
+    raise SdkError(
+        Code.SETTINGS_INVALID,
+        "pyproject.toml has no table [tool.lls-provider]",
+        why="It tells the API, the type and the module of the provider."
+        + (f"\nThere is [tool.{meant}]: did you mean that?" if meant else ""),
+        where=pyproject.where(("tool", meant)) if meant else Where(file=pyproject.source),
+        resolution=f"Rename it to [{'.'.join(_TABLE)}]."
+        if meant
+        else f"Add it, for example:\n\n{_EXAMPLE}",
+    )
+
+
+def _settings(root: Path, top: Section, own: Section) -> Settings:
+    """The settings; what is wrong with them stands in the problems, under a substitute value."""
+    known = top.section("project", required='[project] with name = "acme-echo"')
+    project = known or Section(top.project, (), {}, [])
+    name = project.text("name", metadata_rule("metadata", "name"), required='name = "acme-echo"')
+    api = own.text("api", metadata_rule("spec", "api"), required='api = "inference"')
+    settings = Settings(
+        root=root,
+        name=name or "",
+        version=_version(project),
+        description=project.text("description"),
+        maintainer=_maintainer(project),
+        vendor=own.text("vendor", metadata_rule("metadata", "vendor"), required='vendor = "Acme"')
+        or "",
+        api=api or "",
+        provider_type=own.text(
+            "provider-type",
+            metadata_rule("spec", "providerType"),
+            required='provider-type = "remote::acme-echo"',
+        )
+        or "",
+        module=_module(root, own) or "",
+        pyproject=top.project,
+        distributions=own.texts("distribution"),
+        python=own.text("python", Rule("a version such as 3.12", pattern=r"^3\.[0-9]+$")),
+        platforms=own.texts("platforms"),
+        base=own.text("base"),
+        test_requirements=_test_requirements(top, project),
+        up=_up(root, own),
+    )
+    own.asked.append("template")  # written by `lls-provider new`
+    own.closed()
+    return settings
+
+
+def _version(project: Section) -> str | None:
+    from packaging.version import InvalidVersion, Version
+
+    if "version" in project.texts("dynamic"):
+        return None
+    version = project.text("version", required='version = "0.1.0"')
+    if version is not None:
+        try:
+            Version(version)
+        except InvalidVersion:
+            project.tell(
+                Code.FIELD_VALUE,
+                f"version in [project] is {shown(version)}, expected a PEP 440 version",
+                "Write a version such as 1.2.0, 1.2.0rc1 or 1.2.0.post1.",
+                "version",
+            )
+    return version
+
+
+def _maintainer(project: Section) -> str | None:
+    """The first e-mail address among the maintainers, else among the authors."""
+    for key in ("maintainers", "authors"):
+        people = project.table.get(key)
+        for person in people if isinstance(people, list) else ():
+            email = person.get("email") if isinstance(person, dict) else None
+            if isinstance(email, str) and metadata_rule("metadata", "maintainer").allows(email):
+                return email
+    return None
+
+
+def _module(root: Path, own: Section) -> str | None:
+    module = own.text(
+        "module", metadata_rule("spec", "packageName"), required='module = "acme_echo"'
+    )
+    if module is None:
+        return None
+    reserved = [part for part in module.split(".") if keyword.iskeyword(part)]
+    package = find_module(root, module)
+    if reserved:
+        own.tell(
+            Code.FIELD_VALUE,
+            f"module '{module}' cannot be imported: '{reserved[0]}' is a reserved word of Python",
+            "Rename the package.",
+            "module",
+        )
+    elif package is None or not holds_provider(package):
+        found = provider_modules(root)
+        own.tell(
+            Code.MODULE_MISSING,
+            f"module '{module}' does not exist in this project"
+            if package is None
+            else f"module '{module}' has no provider.py, which the server imports",
+            f"Name a package that has one: {', '.join(found)}."
+            if found
+            else f"Write {module.replace('.', '/')}/provider.py with get_provider_spec(), or "
+            "correct the name.",
+            "module",
+        )
+    return module
+
+
+def _test_requirements(top: Section, project: Section) -> tuple[str, ...]:
+    """What the project's tests need: its dependency group or extra called ``test``."""
+    from packaging.dependency_groups import resolve_dependency_groups
+    from packaging.requirements import InvalidRequirement
+
+    groups = top.table.get("dependency-groups")
+    if isinstance(groups, dict) and "test" in groups:
+        try:
+            return tuple(str(it) for it in resolve_dependency_groups(groups, "test"))
+        except (ValueError, TypeError, LookupError, InvalidRequirement) as error:
+            top.tell(
+                Code.FIELD_VALUE,
+                f"the group test in [dependency-groups] cannot be read: {error}",
+                'Write a list of requirements, such as test = ["pytest>=8"].',
+                "dependency-groups",
+                "test",
+            )
+        return ()
+    extras = project.table.get("optional-dependencies")
+    found = extras.get("test") if isinstance(extras, dict) else None
+    return tuple(it for it in found if isinstance(it, str)) if isinstance(found, list) else ()
+
+
+def _up(root: Path, own: Section) -> UpSettings:
+    up = own.section("up")
+    if up is None:
+        return UpSettings()
+    config = up.section("config")
+    base = up.text("base")
+    settings = UpSettings(
+        config=up.plain("config") if config is not None else None,
+        resources=_resources(up),
+        base=_file(root, up, base, "base") if base is not None else None,
+        env=up.mapping("env"),
+        call=_call(root, up),
+    )
+    up.closed()
+    return settings
+
+
+def _resources(up: Section) -> dict[str, list[dict[str, Any]]]:
+    resources = up.section("resources")
+    if resources is None:
+        return {}
+    found = {}
+    for kind in resources.table:
+        items = resources.plain(kind)
+        if isinstance(items, list) and all(isinstance(item, dict) for item in items):
+            found[kind] = items
+        else:
+            resources.tell(
+                Code.FIELD_TYPE,
+                f"{kind} in {resources.title} must be a list of tables, not {shown(items)}",
+                f"Write [[{resources.title[1:-1]}.{kind}]] for each.",
+                kind,
+            )
+    return found
+
+
+def _call(root: Path, up: Section) -> SampleCall | None:
+    call = up.section("call")
+    if call is None:
+        return None
+    methods = Rule("a method of HTTP", choices=_METHODS)
+    method = call.text("method", methods)
+    path = call.text(
+        "path",
+        Rule("a path that begins with /", pattern=r"^/[^\s]*$"),
+        required='path = "/v1/chat/completions"',
+    )
+    body, form = call.plain("body"), call.mapping("form")
+    names = call.mapping("files")
+    files = {
+        field_name: file
+        for field_name, name in names.items()
+        if (file := _file(root, call, name, "files", field_name)) is not None
+    }
+    if body is not None and (form or names):
+        call.tell(
+            Code.FIELD_VALUE,
+            f"{call.title} has a body and a form; a request has one of them",
+            "Remove 'body', or remove 'form' and 'files'.",
+            "body",
+            key=True,
+        )
+    status = call.number("expect-status", 200)
+    call.closed()
+    sends = body is not None or form or files
+    return SampleCall(method or ("POST" if sends else "GET"), path or "", body, status, form, files)
+
+
+def _file(root: Path, section: Section, name: str, *steps: str) -> Path | None:
+    """A file below the project, named relative to it."""
+    file = root / name
+    inside = file.resolve().is_relative_to(root.resolve())
+    if inside and file.is_file():
+        return file
+    section.tell(
+        Code.FILE_MISSING if inside else Code.FIELD_VALUE,
+        f"there is no file {shown(name)} in the project"
+        if inside
+        else f"the file {shown(name)} lies outside of the project",
+        "Name a file below the folder of pyproject.toml.",
+        *steps,
+    )
+    return None
+
+
+def _refusal(top: Section) -> SdkError:
+    problems = sorted(top.problems, key=lambda it: (it.where.line or 0, it.where.column or 0))
+    if len(problems) > 1:
+        return SdkError(
+            Code.SETTINGS_INVALID,
+            f"{FILE} has {len(problems)} mistakes",
+            where=Where(file=top.project.source),
+            problems=problems,
+            resolution="Correct them; each line above says where and how.",
+        )
+    only = problems[0]
+    missing = only.code is Code.MODULE_MISSING
+    return SdkError(
+        Code.MODULE_MISSING if missing else Code.SETTINGS_INVALID,
+        only.what,
+        where=only.where,
+        problems=(),
+        resolution=only.resolution,
+    )

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lls_provider.contract.apis import APIS
+from lls_provider.errors import Code, SdkError
+from lls_provider.project.settings import SampleCall, read_settings
+
+
+def change(project: Path, old: str, new: str) -> None:
+    file = project / "pyproject.toml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def refused(project: Path) -> SdkError:
+    with pytest.raises(SdkError) as caught:
+        read_settings(project)
+    return caught.value
+
+
+def test_everything_is_read(project: Path) -> None:
+    settings = read_settings(project)
+
+    assert settings.root == project
+    assert (settings.name, settings.version) == ("acme-echo", "1.2.0")
+    assert (settings.description, settings.maintainer) == ("Echoes.", "team@acme.example")
+    assert (settings.vendor, settings.api) == ("Acme", "inference")
+    assert settings.provider_type == "remote::acme-echo"
+    assert settings.module == "acme_echo"
+    assert settings.distributions == ("llama-stack==0.7.3",)
+    assert settings.up.config == {"prefix": "> "}
+    assert settings.up.env == {"LOG": "debug"}
+    assert settings.up.call == SampleCall("GET", "/v1/models")
+    assert settings.where("module").line == 14
+
+
+def test_one_distribution_needs_no_list(project: Path) -> None:
+    change(project, '["llama-stack==0.7.3"]', '"ogx==1.5.0"')
+
+    assert read_settings(project).distributions == ("ogx==1.5.0",)
+
+
+def test_a_dynamic_version_is_left_to_the_wheel(project: Path) -> None:
+    change(project, 'version = "1.2.0"', 'dynamic = ["version"]')
+
+    assert read_settings(project).version is None
+
+
+def test_maintainers_come_before_authors(project: Path) -> None:
+    change(project, "authors =", 'maintainers = [{ email = "m@acme.example" }]\nauthors =')
+
+    assert read_settings(project).maintainer == "m@acme.example"
+
+
+def test_resources_are_lists_of_tables(project: Path) -> None:
+    change(
+        project,
+        "[tool.lls-provider.up.call]",
+        '[[tool.lls-provider.up.resources.models]]\nmodel_id = "m"\n\n[tool.lls-provider.up.call]',
+    )
+
+    assert read_settings(project).up.resources == {"models": [{"model_id": "m"}]}
+
+
+def test_a_call_with_a_file_is_a_form(project: Path) -> None:
+    (project / "sample.txt").write_text("text")
+    change(
+        project,
+        'path = "/v1/models"',
+        'path = "/v1/files"\nform = { purpose = "batch" }\nfiles = { file = "sample.txt" }',
+    )
+
+    assert read_settings(project).up.call == SampleCall(
+        "POST",
+        "/v1/files",
+        form={"purpose": "batch"},
+        files={"file": project / "sample.txt"},
+    )
+
+
+def test_a_call_with_a_body_is_posted(project: Path) -> None:
+    change(project, 'path = "/v1/models"', 'path = "/x"\nbody = { a = [1] }\nexpect-status = 201')
+
+    assert read_settings(project).up.call == SampleCall("POST", "/x", {"a": [1]}, 201)
+
+
+def test_what_the_tests_need_is_their_dependency_group(project: Path) -> None:
+    change(
+        project,
+        "[tool.lls-provider]",
+        '[dependency-groups]\nbase = ["pytest>=8"]\n'
+        'test = [{ include-group = "base" }, "respx"]\n\n[tool.lls-provider]',
+    )
+
+    assert read_settings(project).test_requirements == ("pytest>=8", "respx")
+
+
+def test_what_the_tests_need_can_be_an_extra(project: Path) -> None:
+    change(
+        project,
+        "[tool.lls-provider]",
+        '[project.optional-dependencies]\ntest = ["respx"]\n\n[tool.lls-provider]',
+    )
+
+    assert read_settings(project).test_requirements == ("respx",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "column", "what"),
+    [
+        ('"inference"', '"inferense"', 12, 7, "did you mean 'inference'?"),
+        ('"inference"', '"vectorIo"', 12, 7, "did you mean 'vector_io'?"),
+        ('"inference"', "3", 12, 7, "api in [tool.lls-provider] must be text, not the number 3"),
+        ('api = "inference"\n', "", 11, 7, "api is missing in [tool.lls-provider]"),
+        ('"remote::acme-echo"', '"acme-echo"', 13, 17, "expected remote::NAME or inline::NAME"),
+        ("provider-type", "provider_type", 13, 1, "did you mean 'provider-type'?"),
+        ('"acme_echo"', '"acme-echo"', 14, 10, "expected an importable Python module path"),
+        ('"acme_echo"', '"acme.class"', 14, 10, "'class' is a reserved word"),
+        ('vendor = "Acme"', 'vendor = ""', 15, 10, "expected the organisation"),
+        ('vendor = "Acme"', 'vendro = "Acme"', 15, 1, "unknown key 'vendro'"),
+        ('["llama-stack==0.7.3"]', '["llama-stack==0.7.3", 1]', 16, 39, "must be a list of texts"),
+        ('["llama-stack==0.7.3"]', '["x"]\npython = "py3"', 17, 10, "a version such as 3.12"),
+        ('version = "1.2.0"', 'version = "one"', 7, 11, "expected a PEP 440 version"),
+        ('version = "1.2.0"\n', "", 5, 2, "version is missing in [project]"),
+        ('name = "acme-echo"', 'name = "-echo"', 6, 8, "expected a package identifier"),
+        ('config = { prefix = "> " }', "config = 1", 19, 10, "must be a table"),
+        ('"> "', "1979-05-27", 19, 21, "the date or time 1979-05-27, which JSON cannot hold"),
+        ('LOG = "debug"', "LOG = 1", 20, 15, "must be text, not the number 1"),
+        ("env =", 'base = "base.yaml"\nenv =', 20, 8, "there is no file 'base.yaml'"),
+        ("env =", 'base = "../base.yaml"\nenv =', 20, 8, "lies outside of the project"),
+        ("env =", "resources = { models = 1 }\nenv =", 20, 24, "must be a list of tables"),
+        ('"/v1/models"', '"v1/models"', 23, 8, "a path that begins with /"),
+        ('"/v1/models"', '"/"\nmethod = "post"', 24, 10, "did you mean 'POST'?"),
+        ('"/v1/models"', '"/"\nexpect_status = 1', 24, 1, "did you mean 'expect-status'?"),
+        ('"/v1/models"', '"/"\nexpect-status = true', 24, 17, "must be a whole number"),
+        ('"/v1/models"', '"/"\nbody = 1\nform = { a = "b" }', 24, 1, "a body and a form"),
+    ],
+)
+def test_each_mistake_is_told_with_its_place(
+    project: Path, old: str, new: str, line: int, column: int, what: str
+) -> None:
+    change(project, old, new)
+
+    error = refused(project)
+
+    told = error.problems[0] if error.problems else error
+    places = [told.where, *(problem.where for problem in error.problems)]
+    assert error.code is Code.SETTINGS_INVALID
+    assert (line, column) in [(place.line, place.column) for place in places]
+    assert what in error.render()
+    assert f"{project}/pyproject.toml" in error.render()
+    assert "Resolution: " in error.render()
+
+
+def test_a_wrong_api_is_answered_with_all_of_them(project: Path) -> None:
+    change(project, '"inference"', '"telemetry"')
+
+    assert all(api in refused(project).resolution for api in APIS)
+
+
+def test_all_mistakes_are_told_at_once_in_their_order(project: Path) -> None:
+    change(project, '"inference"', '"x"')
+    change(project, '"1.2.0"', '"one"')
+    change(project, '"remote::acme-echo"', '"x"')
+    change(project, '"/v1/models"', '"x"')
+
+    error = refused(project)
+
+    assert [problem.where.line for problem in error.problems] == [7, 12, 13, 23]
+    assert error.what == "pyproject.toml has 4 mistakes"
+
+
+def test_a_module_that_does_not_exist_is_its_own_error(project: Path) -> None:
+    change(project, 'module = "acme_echo"', 'module = "acme_eco"')
+
+    error = refused(project)
+
+    assert error.code is Code.MODULE_MISSING
+    assert (error.where.line, error.where.column) == (14, 10)
+    assert error.resolution == "Name a package that has one: acme_echo."
+
+
+def test_a_module_without_provider_py_is_told(project: Path) -> None:
+    (project / "src" / "acme_echo" / "provider.py").unlink()
+
+    error = refused(project)
+
+    assert error.code is Code.MODULE_MISSING
+    assert error.what == "module 'acme_echo' has no provider.py, which the server imports"
+    assert "Write acme_echo/provider.py" in error.resolution
+
+
+@pytest.mark.parametrize("layout", ["acme_echo", "lib/python/acme_echo", "src/acme_echo"])
+def test_any_layout_of_the_source_will_do(project: Path, layout: str) -> None:
+    package = project / "src" / "acme_echo"
+    target = project / layout
+    if target != package:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        package.rename(target)
+
+    assert read_settings(project).module == "acme_echo"
+
+
+def test_a_namespace_package_is_found(project: Path) -> None:
+    package = project / "src" / "acme_echo"
+    (project / "src" / "my_org").mkdir()
+    package.rename(project / "src" / "my_org" / "echo")
+    change(project, 'module = "acme_echo"', 'module = "my_org.echoo"')
+    assert refused(project).resolution == "Name a package that has one: my_org.echo."
+
+    change(project, "my_org.echoo", "my_org.echo")
+    assert read_settings(project).module == "my_org.echo"
+
+
+def test_an_environment_in_the_project_is_no_source(project: Path) -> None:
+    site = project / "env" / "lib" / "other"
+    site.mkdir(parents=True)
+    (project / "env" / "pyvenv.cfg").touch()
+    (site / "provider.py").touch()
+    change(project, 'module = "acme_echo"', 'module = "other"')
+
+    assert refused(project).code is Code.MODULE_MISSING
+
+
+def test_no_settings_are_answered_with_an_example(project: Path) -> None:
+    (project / "pyproject.toml").write_text('[project]\nname = "acme"\n')
+
+    error = refused(project)
+
+    assert error.code is Code.SETTINGS_INVALID
+    assert error.what == "pyproject.toml has no table [tool.lls-provider]"
+    assert 'api = "inference"' in error.resolution
+
+
+def test_a_misspelt_table_is_found(project: Path) -> None:
+    change(project, "[tool.lls-provider]", "[tool.lls_provider]")
+    change(project, "[tool.lls-provider.up]", "[tool.lls_provider.up]")
+    change(project, "[tool.lls-provider.up.call]", "[tool.lls_provider.up.call]")
+
+    error = refused(project)
+
+    assert (error.where.line, error.where.column) == (11, 7)
+    assert error.resolution == "Rename it to [tool.lls-provider]."
+
+
+def test_a_missing_project_table_is_told(project: Path) -> None:
+    change(project, "[project]", "[prject]")
+
+    assert refused(project).what == "project is missing in the file"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [('a = 1\nb = "x\n', 2, 7), ("a = 1\nb\n", 2, 2), ("a = [1,", 1, 8), ("a = 1\na = 2\n", 2, 6)],
+)
+def test_invalid_toml_is_told_with_line_and_column(
+    project: Path, text: str, line: int, column: int
+) -> None:
+    (project / "pyproject.toml").write_text(text)
+
+    error = refused(project)
+
+    assert error.code is Code.PROJECT_INVALID
+    assert error.what == "pyproject.toml is not valid TOML"
+    assert (error.where.line, error.where.column) == (line, column)
+
+
+def test_bytes_that_are_no_text_are_told_with_their_line(project: Path) -> None:
+    (project / "pyproject.toml").write_bytes(b"a = 1\nb = '\xff'\n")
+
+    assert (refused(project).code, refused(project).where.line) == (Code.PROJECT_INVALID, 2)
+
+
+def test_a_folder_without_pyproject_is_no_project(tmp_path: Path) -> None:
+    error = refused(tmp_path)
+
+    assert error.code is Code.PROJECT_INVALID
+    assert error.what == f"{tmp_path} is no project: it has no pyproject.toml"
+    assert "lls-provider new" in error.resolution
+
+
+def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    assert refused(tmp_path / "no").what == f"There is no project at {tmp_path / 'no'}"
+
+
+def test_a_file_is_no_project(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert refused(tmp_path / "file").what == f"{tmp_path / 'file'} is no project, it is a file"
