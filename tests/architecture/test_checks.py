@@ -1,0 +1,39 @@
+"""The house's own rules, run as tests so that one command passes them all."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "sdk").rglob("*.py"))
+LONGEST = 450  # lines; about 400 is the aim
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["-m", "ruff", "check", "."], id="ruff"),
+        pytest.param(["-m", "ruff", "format", "--check", "."], id="format"),
+        pytest.param(["-m", "mypy"], id="mypy"),
+        pytest.param(
+            ["-c", "from importlinter.cli import lint_imports_command as f; f()"], id="imports"
+        ),
+    ],
+)
+def test_the_sources_pass(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda it: str(it.relative_to(ROOT / "sdk")))
+def test_a_module_holds_one_concept(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= LONGEST
+    assert ast.get_docstring(ast.parse(text)), "says in its first line what it is"

@@ -1,0 +1,80 @@
+"""What all tests share: engines, the real command, one cache of servers for a whole run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+CI = os.environ.get("CI", "") not in ("", "0", "false")
+
+Engine = Callable[[str], str]
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The path of an engine's command. Where it is missing: a skip here, a failure in CI."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            reason = f"{name} is not installed: run tests/engines/install"
+            if CI:
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for the run (and for all workers of it), so that servers are installed once."""
+    told = os.environ.get("LLS_PROVIDER_CACHE")
+    # the base of one run's temporary folders is the parent of each worker's
+    base = tmp_path_factory.getbasetemp()
+    cache = Path(told) if told else (base.parent if _is_worker() else base) / "lls-provider-cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLS_PROVIDER_CACHE", str(cache))
+        yield cache
+
+
+def _is_worker() -> bool:
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    """Run the real command in a process of its own and return what it did."""
+
+    def run(
+        *args: str | Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str | None] | None = None,
+        prefix: Sequence[str] = (),
+        timeout: float = 600,
+    ) -> subprocess.CompletedProcess[str]:
+        environment = dict(os.environ)
+        for name, value in (env or {}).items():
+            if value is None:
+                environment.pop(name, None)
+            else:
+                environment[name] = value
+        return subprocess.run(
+            [*prefix, sys.executable, "-m", "lls_provider.cli", *map(str, args)],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            cwd=cwd,
+            env=environment,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
