@@ -122,7 +122,7 @@ class SdkError(Exception):
         *,
         resolution: str,
         why: str = "",
-        where: Where = Where(),  # noqa: B008 - frozen
+        where: Where = Where(),
         problems: Iterable[Problem] = (),
         layout: str | None = None,
     ) -> None:

@@ -46,7 +46,7 @@ class Silent:
     def warn(self, text: str, /) -> None:
         """Nothing."""
 
-    def task(self, label: str, total: int, /) -> AbstractContextManager[Advance]:
+    def task(self, _label: str, _total: int, /) -> AbstractContextManager[Advance]:
         """A context whose counter counts nothing."""
         return _SilentTask()
 

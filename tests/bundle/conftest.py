@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.read import Bundle
 from lls_provider.contract.models import ProviderPackage, Target

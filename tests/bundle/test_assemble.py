@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from lls_provider import __version__
 from lls_provider.bundle import assemble as room
 from lls_provider.bundle.read import Bundle, is_bundle, read_bundle, resolve_wheel_path

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from lls_provider.bundle.check import check_bundle
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, ExitStatus

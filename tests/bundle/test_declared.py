@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from lls_provider.bundle.declared import (
     DeclaredSpec,
     declared_maintainer,

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from lls_provider.bundle import publish
 from lls_provider.bundle.publish import publishing
 from lls_provider.errors import Code, SdkError

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
 from lls_provider.bundle.check import check_bundle
 from lls_provider.bundle.declared import DeclaredSpec
 from lls_provider.bundle.published import bundle_published, choose, exact_requirement, own_wheel
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.progress import Silent
-from packaging.requirements import Requirement
 
 OWN = Path("acme-1.0.0-py3-none-any.whl")
 A = DeclaredSpec("acme", "safety", "remote::a")

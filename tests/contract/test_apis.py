@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lls_provider.contract.apis import APIS, cr_name, from_cr_name
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lls_provider.contract.document import (
     DEFAULT,
     Document,

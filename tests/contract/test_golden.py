@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from lls_provider import resources
 from lls_provider.contract.apis import cr_name
 from lls_provider.contract.document import load_file

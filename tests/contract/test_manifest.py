@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lls_provider.contract.models import (
     FileHash,
     Manifest,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lls_provider.contract import schema
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.models import (

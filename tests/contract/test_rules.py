@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lls_provider.contract import rules, schema
 from lls_provider.contract.document import Document, load
 from lls_provider.errors import Code

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lls_provider import resources
 from lls_provider.contract import schema
 from lls_provider.contract.apis import APIS, cr_name

@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+
 from lls_provider import resources
 from lls_provider.contract import schema
 from lls_provider.contract.document import Document, Timestamp, load, load_file

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.read import Bundle
 from lls_provider.contract.models import ProviderPackage, Target

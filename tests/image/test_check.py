@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from lls_provider.bundle.read import Bundle
 from lls_provider.image.check import check_image, check_layout
 from lls_provider.image.compose import compose

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.image.compose import compose

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.compose import compose
