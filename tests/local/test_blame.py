@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.local.blame import Suspects
 

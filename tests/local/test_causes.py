@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from lls_provider.local.causes import last_lines, port_in_use, true_cause
 
 LOGS = Path(__file__).parent / "logs"

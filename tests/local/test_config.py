@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lls_provider.errors import Code, SdkError
 from lls_provider.local import config
 from lls_provider.wheels.servers import LINES

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.local.sockets import (
     HOST,

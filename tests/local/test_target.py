@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.target import Kind, resolve_target
 

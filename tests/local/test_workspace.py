@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.sockets import group_lives
 from lls_provider.local.workspace import Workspace
@@ -31,10 +32,10 @@ OWNER = textwrap.dedent(
     """
     import os, sys, time
     from pathlib import Path
-    from lls_provider.local.signals import ending_cleanly
     from lls_provider.local.workspace import Workspace
+    from lls_provider.runtime.signals import Stopped, stopping
 
-    with ending_cleanly(), Workspace() as workspace:
+    def serve(workspace):
         log = workspace.root / "log"
         with log.open("wb") as stream:
             process = workspace.start(
@@ -45,6 +46,12 @@ OWNER = textwrap.dedent(
             time.sleep(0.01)
         print(workspace.root, process.pid, flush=True)
         time.sleep(600)
+
+    try:
+        with stopping(), Workspace() as workspace:
+            serve(workspace)
+    except Stopped as stopped:
+        sys.exit(stopped.status)
     """
 )
 
@@ -80,8 +87,8 @@ def owner(server: str = SERVER) -> tuple[subprocess.Popen[str], Path, int]:
     [
         (signal.SIGKILL, -signal.SIGKILL),
         (signal.SIGTERM, 143),
-        (signal.SIGHUP, 143),
-        (signal.SIGINT, -signal.SIGINT),  # Python's own, for a KeyboardInterrupt nobody caught
+        (signal.SIGHUP, -signal.SIGHUP),  # a terminal that was closed; handled like SIGKILL
+        (signal.SIGINT, 130),
     ],
     ids=["kill", "term", "hup", "int"],
 )

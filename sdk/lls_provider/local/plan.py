@@ -159,6 +159,22 @@ def environment_of(given: Mapping[str, str], settings: Sequence[Settings]) -> di
     return {**values, **given}
 
 
+def parse_environment(texts: Sequence[str]) -> dict[str, str]:
+    """Variables written as ``NAME=VALUE``. Raises SdkError USAGE."""
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or "\0" in text:
+            raise SdkError(
+                Code.USAGE,
+                f"--env cannot be understood: {text!r}",
+                why="It is NAME=VALUE.",
+                resolution="Write for example --env ACME_TOKEN=abc.",
+            )
+        values[name] = value
+    return values
+
+
 def choose_call(given: SampleCall | None, settings: Sequence[Settings]) -> SampleCall | None:
     """The sample call: the command line's, else the first that a project has."""
     if given is not None:

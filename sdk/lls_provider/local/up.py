@@ -24,13 +24,12 @@ from lls_provider.local.phases import RUN_CONFIG, Runtime
 from lls_provider.local.plan import Candidate, Options, Provider
 from lls_provider.local.result import Phase, UpResult, shown
 from lls_provider.local.server import Server, server_environment, start_command
-from lls_provider.local.signals import ending_cleanly
 from lls_provider.local.sockets import free_port, require_free
 from lls_provider.local.target import Kind, Target
 from lls_provider.local.workspace import Workspace
 from lls_provider.progress import SILENT, Progress
-from lls_provider.project.bundle import bundle_project
 from lls_provider.project.settings import SampleCall, Settings, read_settings
+from lls_provider.runtime.signals import stopping
 from lls_provider.wheels.distribution import Distribution, load_distribution
 from lls_provider.wheels.environment import Environment, ensure_environment
 
@@ -63,7 +62,7 @@ class Up:
             self._candidates = tuple(_candidate(target) for target in self._targets)
             self.result.server = plan.choose_server(self.options.server, self._candidates)
             plan.choose_base(self.options.base_config, self._settings)
-            stack.enter_context(ending_cleanly())
+            stack.enter_context(stopping())
             stack.enter_context(self._workspace)
             self._stack = stack.pop_all()
         return self
@@ -194,6 +193,8 @@ class Up:
 
     def _built(self, index: int, settings: Settings, distribution: Distribution) -> Path:
         """The OCI layout of a project, made for the server that will run it."""
+        from lls_provider.project.bundle import bundle_project  # resolving and building are heavy
+
         bundle = bundle_project(
             settings,
             self._workspace.root / f"bundle-{index}",

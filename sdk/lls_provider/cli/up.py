@@ -1,0 +1,145 @@
+"""``lls-provider up``: all five phases here, with the real server."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lls_provider.cli import EXIT_STATUSES
+
+if TYPE_CHECKING:
+    from lls_provider.local.up import Up
+
+
+@click.command(
+    "up",
+    epilog="Example: lls-provider up acme-echo --server 'ogx==1.5.0' --check\n\n" + EXIT_STATUSES,
+)
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.option(
+    "--server",
+    metavar="REQUIREMENT|python:PATH",
+    help="The server, such as 'llama-stack==0.7.3'.  [default: what the target was made for]",
+)
+@click.option("--check", is_flag=True, help="Stop after the sample call instead of staying up.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How the result is written to stdout.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Where the server listens.  [default: a free one]"
+)
+@click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    metavar="[ID=]JSON",
+    help="A provider's configuration, as the CR would give it (repeatable).",
+)
+@click.option(
+    "--resource",
+    "resources",
+    multiple=True,
+    metavar="KIND=JSON",
+    help="A resource to register, such as models={...} (repeatable).",
+)
+@click.option(
+    "--base-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The configuration to merge into.  [default: the server's smallest]",
+)
+@click.option(
+    "--env",
+    "variables",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A variable for the server's environment (repeatable).",
+)
+@click.option("--call", metavar="'METHOD PATH [JSON]'", help="The sample call.")
+@click.option("--python", metavar="PATH|VERSION", help="The Python to run the server on.")
+@click.option("--keep", is_flag=True, help="Keep the volume, the configuration and the log.")
+def command(
+    targets: tuple[str, ...],
+    server: str | None,
+    check: bool,
+    form: str,
+    port: int | None,
+    configs: tuple[str, ...],
+    resources: tuple[str, ...],
+    base_config: Path | None,
+    variables: tuple[str, ...],
+    call: str | None,
+    python: str | None,
+    keep: bool,
+) -> None:
+    """Install each TARGET as a Pod would, start the real server and call it once.
+
+    A TARGET is a project, a bundle directory or an OCI layout (oci:DIR[:TAG]). Settings come
+    from [tool.lls-provider.up] of a project; options win. Without --check the server stays up
+    until Ctrl-C.
+    """
+    from lls_provider.cli.console import console
+    from lls_provider.local.calling import parse_call
+    from lls_provider.local.config import parse_config, parse_resource
+    from lls_provider.local.plan import Options, parse_environment
+    from lls_provider.local.target import resolve_target
+    from lls_provider.local.up import Up
+
+    options = Options(
+        server=server,
+        python=python,
+        port=port,
+        configs=tuple(parse_config(text) for text in configs),
+        resources=tuple(parse_resource(text) for text in resources),
+        base_config=base_config,
+        environment=parse_environment(variables),
+        call=parse_call(call) if call is not None else None,
+        keep=keep,
+    )
+    progress = console()
+    with Up([resolve_target(text) for text in targets], options, progress) as up:
+        try:
+            up.run()
+        finally:
+            # a failure too is told phase by phase; its cause goes to stderr
+            if form == "json":
+                click.echo(json.dumps(up.result.to_document(), indent=2, ensure_ascii=False))
+        if form == "text":
+            click.echo(up.result.text(_name(up)))
+        if not check:
+            _say_how(up)
+            up.stay()
+
+
+def _name(up: Up) -> str:
+    return f"{up.call.method} {up.call.path}" if up.call is not None else ""
+
+
+def _say_how(up: Up) -> None:
+    """Where the server is and how it is called, for as long as it stays up."""
+    click.echo(f"\n{up.result.server} stays up at {up.url} until Ctrl-C.", err=True)
+    click.echo(f"Its log: {up.log}", err=True)
+    click.echo(f"Call it: {_curl(up)}", err=True)
+
+
+def _curl(up: Up) -> str:
+    call = up.call
+    if call is None:
+        return shlex.join(["curl", f"{up.url}/v1/providers"])
+    words = ["curl", "-X", call.method, f"{up.url}{call.path}"]
+    for name, value in call.form.items():
+        words += ["-F", f"{name}={value}"]
+    for name, path in call.files.items():
+        words += ["-F", f"{name}=@{path}"]
+    if call.body is not None:
+        words += ["-H", "Content-Type: application/json", "-d", json.dumps(call.body)]
+    return shlex.join(words)
