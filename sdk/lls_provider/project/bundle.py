@@ -1,0 +1,133 @@
+"""Turns a project into a bundle: its wheel, the closure beyond the distribution, the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.bundle.assemble import assemble, writable_target
+from lls_provider.bundle.published import one_distribution
+from lls_provider.bundle.target import target_of
+from lls_provider.contract.models import ProviderPackage
+from lls_provider.errors import Code, SdkError
+from lls_provider.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.read import Bundle
+    from lls_provider.project.settings import Settings
+    from lls_provider.runtime.wheel import Wheel
+    from lls_provider.wheels.distribution import Distribution
+    from lls_provider.wheels.interpreter import Interpreter
+
+
+def bundle_project(
+    settings: Settings,
+    out: Path,
+    *,
+    distributions: Sequence[str | Distribution] = (),
+    python: str | None = None,
+    overrides: Sequence[str] = (),
+    progress: Progress = SILENT,
+) -> Bundle:
+    """Build, resolve, fetch and assemble a project's bundle at ``out``.
+
+    ``distributions`` is what to resolve against; without one every dependency goes into the
+    bundle. ``python`` wins over the project's. Raises SdkError MODULE_MISSING when the wheel
+    lacks the provider's module, TARGET_EXISTS before any work, and what building, resolving,
+    fetching and assembling raise.
+    """
+    from lls_provider.wheels.build import scratch
+    from lls_provider.wheels.fetch import fetch
+    from lls_provider.wheels.interpreter import find_interpreter
+    from lls_provider.wheels.resolve import resolve
+
+    writable_target(out)
+    python = python or settings.python
+    servers = [load(it, python, progress) for it in distributions]
+    distribution = one_distribution(servers)
+    interpreter = distribution.interpreter if distribution else find_interpreter(explicit=python)
+    with scratch("project") as folder:
+        wheel = build_own_wheel(settings, folder, interpreter, progress)
+        closure = resolve(
+            [requirement(wheel)],
+            own=[wheel.name],
+            distribution=distribution,
+            interpreter=interpreter,
+            overrides=overrides,
+            progress=progress,
+        )
+        dependencies = fetch(closure.packages, interpreter=interpreter, progress=progress)
+        progress.step(f"assembling {len(dependencies) + 1} wheels")
+        return assemble(
+            out,
+            metadata=metadata(settings, version=str(wheel.version)),
+            own_wheel=wheel.path,
+            dependencies=dependencies,
+            target=target_of(interpreter),
+            provided=closure.provided,
+            distributions=tuple(server.label for server in servers),
+            overrides=tuple(overrides),
+            expected={
+                package.filename: package.sha256
+                for package in closure.packages
+                if package.sha256 is not None and not package.is_source
+            },
+        )
+
+
+def load(distribution: str | Distribution, python: str | None, progress: Progress) -> Distribution:
+    """A distribution as a value, from what the user named."""
+    from lls_provider.wheels.distribution import load_distribution
+
+    if isinstance(distribution, str):
+        return load_distribution(distribution, python=python, progress=progress)
+    return distribution
+
+
+def build_own_wheel(
+    settings: Settings, folder: Path, interpreter: Interpreter, progress: Progress
+) -> Wheel:
+    """Build the project's wheel into ``folder`` and check that the provider is in it.
+
+    Raises SdkError MODULE_MISSING, or what building and reading a wheel raise.
+    """
+    from lls_provider.runtime.wheel import read_wheel
+    from lls_provider.wheels.build import build_wheel
+
+    wheel = read_wheel(
+        build_wheel(settings.root, folder, interpreter=interpreter, progress=progress)
+    )
+    package = settings.module.replace(".", "/")
+    entries = {f"{package}/provider.py", f"{package}/provider/__init__.py"}
+    if not entries & {file.path for file in wheel.files}:
+        raise SdkError(
+            Code.MODULE_MISSING,
+            f"The wheel of {settings.name} does not hold {package}/provider.py",
+            why="The project has it, but the build backend leaves it out. The wheel holds:\n"
+            + "\n".join(f"  {name}" for name in sorted(wheel.top_levels)),
+            where=settings.where("module"),
+            resolution="Name the package for the build backend, for hatchling: "
+            f'[tool.hatch.build.targets.wheel] packages = ["src/{package.partition("/")[0]}"].',
+        )
+    return wheel
+
+
+def requirement(wheel: Wheel) -> str:
+    """The requirement that only this wheel satisfies."""
+    return f"{wheel.name} @ {wheel.path.absolute().as_uri()}"
+
+
+def metadata(settings: Settings, *, version: str) -> ProviderPackage:
+    """The metadata that settings make, still without the paths of wheels."""
+    return ProviderPackage(
+        name=settings.name,
+        version=version,
+        vendor=settings.vendor,
+        description=settings.description,
+        maintainer=settings.maintainer,
+        package_name=settings.module,
+        provider_type=settings.provider_type,
+        api=settings.api,
+        wheel_path="",
+    )

@@ -1,0 +1,175 @@
+"""Checks a project: its settings, and what its provider says when the server's Python asks it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.bundle.report import Findings, Report
+from lls_provider.contract import rules
+from lls_provider.contract.document import dump, load
+from lls_provider.errors import Code, Problem, SdkError
+from lls_provider.progress import SILENT, Progress
+from lls_provider.project.bundle import load as load_distribution
+from lls_provider.project.bundle import metadata
+from lls_provider.project.settings import read_settings
+
+if TYPE_CHECKING:
+    from lls_provider.project.settings import Settings
+    from lls_provider.runtime.probing import ProbeFailure, ProviderSpecInfo
+    from lls_provider.wheels.distribution import Distribution
+
+# where a field of the metadata comes from
+_SOURCES = {
+    "metadata.version": ("project", "version"),
+    "spec.providerType": ("tool", "lls-provider", "provider-type"),
+}
+
+
+def check_project(
+    project: Path,
+    *,
+    label: str | None = None,
+    distribution: str | None = None,
+    python: str | None = None,
+    progress: Progress = SILENT,
+) -> Report:
+    """Every finding about the project in a folder.
+
+    The static rules come first; then the provider's wheel is built and its
+    ``get_provider_spec()`` called beside each distribution that the project (or the caller)
+    names. What is wrong with the project is in the report. Raises SdkError only for what is
+    wrong with this machine, such as a missing network or Python.
+    """
+    findings = Findings()
+    try:
+        settings = read_settings(project)
+    except SdkError as error:
+        _add(findings, "settings", error)
+        return findings.report(label or str(project), "project")
+    findings.ok("settings", "[project] and [tool.lls-provider] are complete and valid")
+    findings.ok("module", f"{settings.module} has a provider.py")
+    _advise(settings, findings)
+    _sample_call(settings, findings)
+    named = (distribution,) if distribution else settings.distributions
+    if not named:
+        findings.warning(
+            "spec",
+            Code.SETTINGS_INVALID,
+            "no distribution is named, so get_provider_spec() was not called",
+            where=settings.pyproject.where(("tool", "lls-provider")),
+            resolution='Add distribution = ["llama-stack==0.7.3"] to [tool.lls-provider].',
+        )
+    for spec in named:
+        server = load_distribution(spec, python or settings.python, progress)
+        _spec(settings, server, findings, progress)
+    return findings.report(label or str(project), "project")
+
+
+def _add(findings: Findings, rule: str, error: SdkError) -> None:
+    """An error as findings; what this machine lacks says nothing about the project: raised."""
+    if error.status.name == "ENVIRONMENT":
+        raise error
+    what = f"{error.what}\n{error.why}".rstrip()
+    single = Problem(error.code, what, error.where, error.resolution)
+    findings.add(rule, "error", error.problems or [single])
+
+
+def _advise(settings: Settings, findings: Findings) -> None:
+    """What the metadata of the image would be warned of, told at the setting it comes from."""
+    package = metadata(settings, version=settings.version or "0.0.0")
+    document = load(dump(package.to_document()).encode(), "the metadata")
+    advice = []
+    for problem in rules.advice(document):
+        where = settings.pyproject.where(_SOURCES[problem.path])
+        advice.append(replace(problem, where=where))
+    findings.add("metadata", "warning", advice)
+    if not advice:
+        findings.ok("metadata", f"{package.provider_type}, version {settings.version or 'dynamic'}")
+
+
+def _sample_call(settings: Settings, findings: Findings) -> None:
+    if settings.up.call is not None:
+        findings.ok("sample-call", f"{settings.up.call.method} {settings.up.call.path}")
+        return
+    findings.warning(
+        "sample-call",
+        Code.SETTINGS_INVALID,
+        "no sample call, so `lls-provider up --check` cannot show that the provider works",
+        where=settings.pyproject.where(("tool", "lls-provider")),
+        resolution="Add [tool.lls-provider.up.call] with a path, and a body or a form.",
+    )
+
+
+def _spec(settings: Settings, server: Distribution, findings: Findings, progress: Progress) -> None:
+    from lls_provider.project.environment import provider_environment
+    from lls_provider.runtime.probing import probe
+
+    try:
+        with provider_environment(settings, server, progress=progress) as environment:
+            progress.step(f"asking {settings.module} for its spec beside {server.label}")
+            result = probe(
+                environment.python, settings.module, provider_type=settings.provider_type
+            )
+    except SdkError as error:
+        _add(findings, "spec", error)
+        return
+    if result.failure is not None:
+        _refused(settings, server, result.failure, findings)
+        return
+    spec = result.spec(settings.provider_type)
+    if spec is not None:
+        _compare(settings, server, spec, findings)
+
+
+def _refused(
+    settings: Settings, server: Distribution, failure: ProbeFailure, findings: Findings
+) -> None:
+    details = failure.traceback or failure.output
+    what = f"the provider does not load beside {server.label}: {failure.reason}"
+    findings.error(
+        "spec",
+        Code.VALIDATION_FAILED,
+        f"{what}\n{details}".rstrip(),
+        where=settings.where("module"),
+        resolution=f"Add what provides '{failure.missing_module}' to the dependencies in "
+        "[project], or correct the import."
+        if failure.missing_module
+        else "Mend the provider; the cause comes first above.",
+    )
+
+
+def _compare(
+    settings: Settings, server: Distribution, spec: ProviderSpecInfo, findings: Findings
+) -> None:
+    """The image's metadata is made of the settings, so the spec has to say the same."""
+    agree = True
+    for key, said, found in (
+        ("provider-type", settings.provider_type, spec.provider_type),
+        ("api", settings.api, spec.api),
+    ):
+        if said != found:
+            agree = False
+            findings.error(
+                "spec",
+                Code.VALIDATION_FAILED,
+                f"{key} is '{said}' in the settings, but '{found}' in get_provider_spec()",
+                where=settings.where(key),
+                resolution="Make both say the same.",
+            )
+    top = settings.module.partition(".")[0]
+    if spec.module and spec.module.partition(".")[0] != top:
+        findings.warning(
+            "spec",
+            Code.VALIDATION_FAILED,
+            f"get_provider_spec() names the module '{spec.module}', which is not in '{top}'",
+            where=settings.where("module"),
+            resolution=f"Name the module of '{top}' that holds the implementation.",
+        )
+    if agree:
+        findings.ok(
+            "spec",
+            f"beside {server.label}: {spec.api} {spec.provider_type}, module {spec.module}, "
+            f"config class {spec.config_class}",
+        )

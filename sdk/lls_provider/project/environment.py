@@ -1,0 +1,42 @@
+"""An environment to run a project in: the server's packages and the provider's own wheel."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from lls_provider.project.bundle import build_own_wheel, requirement
+
+if TYPE_CHECKING:
+    from lls_provider.progress import Progress
+    from lls_provider.project.settings import Settings
+    from lls_provider.wheels.distribution import Distribution
+    from lls_provider.wheels.environment import Environment
+
+
+@contextlib.contextmanager
+def provider_environment(
+    settings: Settings,
+    distribution: Distribution,
+    *,
+    extra: Sequence[str] = (),
+    progress: Progress,
+) -> Iterator[Environment]:
+    """A temporary environment of ``distribution`` with the project's wheel and ``extra``.
+
+    The wheel, not the source tree: what runs is what an image would carry. Raises SdkError as
+    building and resolving do.
+    """
+    from lls_provider.wheels.build import scratch
+    from lls_provider.wheels.environment import layered_environment
+
+    with scratch("own-wheel") as folder:
+        wheel = build_own_wheel(settings, folder, distribution.interpreter, progress)
+        with layered_environment(
+            distribution,
+            [requirement(wheel), *extra],
+            doing=f"installing {settings.name} beside {distribution.label}",
+            progress=progress,
+        ) as environment:
+            yield environment
