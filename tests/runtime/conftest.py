@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from lls_provider.runtime.install import InstallRequest, InstallResult, install
 
 PROVIDER_SOURCE = """\

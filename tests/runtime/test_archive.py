@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.archive import name_problem, read_member, read_members
 

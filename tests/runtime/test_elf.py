@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from lls_provider.runtime.elf import elf_machine, read_elf_machine
 
 

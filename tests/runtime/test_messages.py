@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from lls_provider import resources
 from lls_provider.runtime import messages
 

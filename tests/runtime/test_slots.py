@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.record import ProviderRecord
 from lls_provider.runtime.slots import SlotDecision, decide_slot

@@ -4,6 +4,8 @@ import os
 import sys
 
 import pytest
+from packaging.tags import parse_tag
+
 from lls_provider.runtime.target import (
     TargetPython,
     machine_of,
@@ -11,7 +13,6 @@ from lls_provider.runtime.target import (
     shown_platform,
     target_python,
 )
-from packaging.tags import parse_tag
 
 TARGET = TargetPython(12, "x86_64")
 

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.workers import run_jobs, worker_count
 

@@ -81,14 +81,18 @@ def check_request(request: InstallRequest) -> None:
     if request.api not in APIS:
         raise _usage(f"'{request.api}' is no server API", f"Use one of: {', '.join(APIS)}.")
     if request.order is not None and request.order < 0:
-        raise _usage(f"order {request.order} is negative", "Count the providers of the CR from 0.")
+        raise _usage(
+            f"The order {request.order} is negative", "Count the providers of the CR from 0."
+        )
     if request.python_tag is not None and parse_python_tag(request.python_tag) is None:
         raise _usage(
             f"'{request.python_tag}' is no CPython tag", "Use a tag such as cp312 for Python 3.12."
         )
     for name, value in (("image", request.image), ("container", request.container)):
         if not value or any(character.isspace() or ord(character) < 32 for character in value):
-            raise _usage(f"the {name} {value!r} is empty or holds blanks", f"Give --{name}.")
+            raise _usage(
+                f"The {name} {value!r} is empty or holds blanks", f"Give --{name} one word."
+            )
 
 
 def _install(request: InstallRequest, progress: Progress, workers: int) -> InstallResult:
@@ -219,4 +223,4 @@ def _fixed_umask() -> Iterator[None]:
 
 
 def _usage(what: str, resolution: str) -> SdkError:
-    return SdkError(Code.USAGE, what[0].upper() + what[1:], resolution=resolution)
+    return SdkError(Code.USAGE, what, resolution=resolution)

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from lls_provider.runtime.conflict import (
+    Candidate,
+    Decision,
+    Source,
+    decide,
+    parse_overrides,
+    parse_provided,
+)
+from lls_provider.runtime.target import TargetPython
+
+MARKERS = TargetPython(12, "x86_64").markers()
+ECHO = Source("acme-echo", "img/echo:1", canonicalize_name("echo"))
+GUARD = Source("acme-guard", "img/guard:1", canonicalize_name("guard"))
+
+
+def _c(source: Source | None, name: str, version: str, *requires: str) -> Candidate:
+    return Candidate(
+        canonicalize_name(name),
+        Version(version),
+        tuple(Requirement(text) for text in requires),
+        source,
+    )
+
+
+def _decide(installed: Sequence[Candidate], new: Sequence[Candidate]) -> Decision:
+    return decide(installed, new, MARKERS)
+
+
+def test_an_empty_volume_takes_everything() -> None:
+    decision = _decide([], [_c(ECHO, "echo", "1", "dep>=1"), _c(ECHO, "dep", "1")])
+    assert decision.install == ("dep", "echo")
+    assert not decision.conflicts
+
+
+def test_the_installed_version_stays_when_it_satisfies_everyone() -> None:
+    installed = [_c(ECHO, "echo", "1", "dep"), _c(ECHO, "dep", "1.0")]
+    decision = _decide(installed, [_c(GUARD, "guard", "1", "dep>=1"), _c(GUARD, "dep", "2.0")])
+    assert decision.install == ("guard",)
+    assert decision.keep == {"dep": Version("1.0")}
+    assert decision.replace == ()
+
+
+def test_the_new_version_replaces_when_only_it_satisfies_everyone() -> None:
+    installed = [_c(ECHO, "echo", "1", "dep>=1"), _c(ECHO, "dep", "1.0")]
+    decision = _decide(installed, [_c(GUARD, "guard", "1", "dep>=2"), _c(GUARD, "dep", "2.0")])
+    assert decision.replace == ("dep",)
+    assert decision.install == ("guard",)
+
+
+def test_the_golden_conflict_names_packages_requirers_and_images() -> None:
+    echo = Source("acme-echo", "registry.example.com/acme/echo:1.0", canonicalize_name("echo"))
+    guard = Source("acme-guard", "registry.example.com/acme/guard:1.0", canonicalize_name("guard"))
+    decision = _decide(
+        [_c(echo, "echo", "1", "requests==2.28.0"), _c(echo, "requests", "2.28.0")],
+        [_c(guard, "guard", "1", "requests==2.31.0"), _c(guard, "requests", "2.31.0")],
+    )
+    assert [conflict.render() for conflict in decision.conflicts] == [
+        (
+            "requests: 2.28.0 is installed, this image brings 2.31.0\n"
+            "  provider 'acme-echo' (image: registry.example.com/acme/echo:1.0) "
+            "needs requests==2.28.0\n"
+            "  provider 'acme-guard' (image: registry.example.com/acme/guard:1.0) "
+            "needs requests==2.31.0"
+        )
+    ]
+
+
+def test_a_requirer_that_is_a_dependency_is_named() -> None:
+    decision = _decide(
+        [_c(ECHO, "echo", "1", "dep"), _c(ECHO, "dep", "1"), _c(ECHO, "user", "3", "dep<2")],
+        [_c(GUARD, "guard", "1", "dep>=2"), _c(GUARD, "dep", "2")],
+    )
+    assert "needs dep<2 (by user 3)" in decision.conflicts[0].render()
+
+
+def test_switching_one_switches_what_hangs_on_it() -> None:
+    # guard needs a 2, and a 2 needs b 2: both are replaced, since nobody needs the old ones
+    installed = [_c(ECHO, "echo", "1", "a"), _c(ECHO, "a", "1", "b<2"), _c(ECHO, "b", "1")]
+    new = [_c(GUARD, "guard", "1", "a>=2"), _c(GUARD, "a", "2", "b>=2"), _c(GUARD, "b", "2")]
+    decision = _decide(installed, new)
+    assert decision.replace == ("a", "b")
+
+
+def test_what_a_kept_version_rules_out_does_not_count() -> None:
+    # the new "a" is not taken, so its need for b 2 is nobody's
+    installed = [_c(ECHO, "echo", "1", "a<2", "b<2"), _c(ECHO, "a", "1"), _c(ECHO, "b", "1")]
+    new = [_c(GUARD, "guard", "1", "a"), _c(GUARD, "a", "2", "b>=2"), _c(GUARD, "b", "2")]
+    decision = _decide(installed, new)
+    assert not decision.conflicts
+    assert set(decision.keep) == {"a", "b"}
+
+
+def test_a_choice_is_never_taken_back() -> None:
+    installed = [_c(ECHO, "echo", "1", "a<2"), _c(ECHO, "a", "1")]
+    decision = _decide(installed, [_c(GUARD, "guard", "1", "a>=2"), _c(GUARD, "a", "2")])
+    assert [conflict.name for conflict in decision.conflicts] == ["a"]
+
+
+def test_names_are_compared_normalised() -> None:
+    installed = [_c(ECHO, "echo", "1", "Zope.Interface"), _c(ECHO, "zope-interface", "1")]
+    decision = _decide(
+        installed, [_c(GUARD, "guard", "1", "zope_interface>=1"), _c(GUARD, "zope.interface", "2")]
+    )
+    assert decision.keep == {"zope-interface": Version("1")}
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "dep<1; python_version < '3.12'",
+        "dep<1; sys_platform == 'win32'",
+        "dep<1; extra == 'never'",
+        "dep<1; platform_machine == 'aarch64'",
+    ],
+)
+def test_a_marker_that_does_not_hold_for_the_target_does_not_count(requirement: str) -> None:
+    assert not _decide([], [_c(ECHO, "echo", "1", requirement), _c(ECHO, "dep", "2")]).conflicts
+
+
+def test_extras_are_followed_as_far_as_they_lead() -> None:
+    new = [
+        _c(ECHO, "echo", "1", "a[x]"),
+        _c(ECHO, "a", "1", "b[Y_z]; extra == 'x'"),
+        _c(ECHO, "b", "1", "c>=2; extra == 'y-z'"),
+        _c(ECHO, "c", "1"),
+    ]
+    assert [conflict.name for conflict in _decide([], new).conflicts] == ["c"]
+
+
+def test_pre_releases_and_urls_are_taken_as_they_are() -> None:
+    new = [
+        _c(ECHO, "echo", "1", "a>=1", "b @ https://example.com/b.zip"),
+        _c(ECHO, "a", "2.0rc1"),
+        _c(ECHO, "b", "0.1"),
+    ]
+    assert not _decide([], new).conflicts
+
+
+def test_a_dependency_that_the_server_provides_is_found_behind_the_tree() -> None:
+    source = Source("p", "i", canonicalize_name("p"), parse_provided({"Pydantic": "2.9"}))
+    assert not _decide([], [_c(source, "p", "1", "pydantic>=2")]).conflicts
+    conflict = _decide([], [_c(source, "p", "1", "pydantic>=3")]).conflicts[0]
+    assert conflict.render().startswith(
+        "pydantic: the distribution provides 2.9, this image brings none\n"
+    )
+
+
+def test_what_nobody_provides_is_a_conflict_when_the_build_said_what_it_assumed() -> None:
+    source = Source("p", "i", canonicalize_name("p"), {})
+    conflict = _decide([], [_c(source, "p", "1", "tqdm")]).conflicts[0]
+    assert conflict.render() == (
+        "tqdm: neither this image nor the distribution provides it\n"
+        "  provider 'p' (image: i) needs tqdm"
+    )
+    assert not _decide([], [_c(ECHO, "echo", "1", "tqdm")]).conflicts
+
+
+def test_what_stands_in_front_of_the_server_counts_for_all() -> None:
+    first = Source("a", "i", canonicalize_name("a"), parse_provided({"dep": "1"}))
+    installed = [_c(first, "a", "1", "dep<2")]
+    conflict = _decide(installed, [_c(GUARD, "guard", "1", "dep"), _c(GUARD, "dep", "2")]).conflicts
+    assert conflict[0].render().startswith("dep: this image brings 2\n  provider 'a'")
+
+
+def test_an_override_stands_in_place_of_the_bound_and_is_told() -> None:
+    source = Source(
+        "p", "i", canonicalize_name("p"), {}, parse_overrides(["dep<3", "gone; python_version<'3'"])
+    )
+    decision = _decide([], [_c(source, "p", "1", "dep[x]>=5", "gone"), _c(source, "dep", "2")])
+    assert not decision.conflicts
+    assert any("dep<3 (instead of dep[x]>=5 of p)" in text for text in decision.used_overrides)
+
+
+def test_a_stranger_counts_but_is_never_replaced() -> None:
+    installed = [_c(None, "dep", "1")]
+    new = [_c(GUARD, "guard", "1", "dep>=2"), _c(GUARD, "dep", "2")]
+    assert _decide(installed, new).conflicts
+    assert not _decide(installed, [_c(GUARD, "guard", "1", "dep"), _c(GUARD, "dep", "2")]).conflicts
+
+
+def test_what_was_broken_before_is_not_this_providers_doing() -> None:
+    installed = [_c(None, "old", "1", "dep>=9"), _c(None, "dep", "1")]
+    assert not _decide(installed, [_c(GUARD, "guard", "1", "dep")]).conflicts
+
+
+def test_a_providers_own_code_is_not_swapped_for_another_version() -> None:
+    other = Source("echo-two", "img/echo:2", canonicalize_name("echo"))
+    decision = _decide([_c(ECHO, "echo", "1")], [_c(other, "echo", "2")])
+    assert decision.conflicts[0].render() == (
+        "echo: 1 is installed, this image brings 2\n"
+        "  provider 'acme-echo' (image: img/echo:1) needs echo==1\n"
+        "  provider 'echo-two' (image: img/echo:2) needs echo==2"
+    )
+
+
+def test_two_providers_from_one_package_share_it() -> None:
+    other = Source("echo-two", "img/echo:1", canonicalize_name("echo"))
+    decision = _decide([_c(ECHO, "echo", "1")], [_c(other, "echo", "1")])
+    assert decision.keep == {"echo": Version("1")}
+
+
+def test_a_provided_version_that_is_none_is_left_out() -> None:
+    assert parse_provided({"a": "1", "b": "not a version"}) == {"a": Version("1")}

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.merge import MergeResult, merge
+
+if TYPE_CHECKING:
+    MakeBundle = Callable[..., Path]
+    Pod = Any
+
+BASE = """\
+version: 2
+distro_name: "starter"
+apis: [inference]
+image: 'quoted: yes'
+providers:
+  inference:
+  - provider_id: ollama
+    provider_type: remote::ollama
+    config:
+      url: ${env.OLLAMA_URL:=http://localhost:11434}
+      octal: 0o17
+      old_octal: 017
+      hex: 0x1F
+      float: 1e3
+      real: 1.50
+      text: "1.50"
+      yes: "yes"
+      truth: yes
+      nothing: ~
+      empty: ""
+      date: 2026-11-22
+      many: [1, -0.0, .inf, "null", "on"]
+      long: |
+        two
+        lines
+  - provider_id: other
+    provider_type: remote::other
+  safety:
+  tool_runtime: []
+server: {port: 8321}
+"""
+
+
+def _base(pod: Pod, text: str = BASE) -> Path:
+    path = Path(pod.root) / "base-config" / "run.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def _merged(pod: Pod, name: str = "run.yaml") -> Any:
+    return yaml.safe_load((pod.root / "config" / name).read_text())
+
+
+def _log(pod: Pod) -> str:
+    return str((pod.root / "config" / "merge-log.txt").read_text())
+
+
+def _refused(pod: Pod, **more: Any) -> SdkError:
+    with pytest.raises(SdkError) as caught:
+        merge(pod.root, **more)
+    assert not (pod.root / "config").exists()
+    return caught.value
+
+
+def test_without_providers_the_base_survives_by_value(pod: Pod) -> None:
+    _base(pod)
+    assert merge(pod.root) == MergeResult(pod.root / "config" / "run.yaml")
+    assert repr(_merged(pod)) == repr(yaml.safe_load(BASE))
+    assert _merged(pod, "extra-providers.yaml")["providers"] == {}
+
+
+def test_a_provider_is_appended_and_everything_else_survives(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    _base(pod)
+    pod.install(make_bundle(), config={"url": "${env.X:=y}", "n": 1.5})
+    result = merge(pod.root)
+    assert result.providers == ("acme-echo",)
+    entry = {
+        "provider_id": "acme-echo",
+        "provider_type": "remote::acme-echo",
+        "module": "acme_echo",
+        "config": {"url": "${env.X:=y}", "n": 1.5},
+    }
+    expected = yaml.safe_load(BASE)
+    expected["providers"]["inference"].append(entry)
+    assert repr(_merged(pod)) == repr(expected)
+    assert _merged(pod, "extra-providers.yaml") == {
+        "apiVersion": "llamastack.io/v1alpha1",
+        "kind": "ExternalProviders",
+        "providers": {"inference": [entry]},
+    }
+
+
+def test_no_config_in_the_cr_is_no_config_in_the_entry(pod: Pod, make_bundle: MakeBundle) -> None:
+    _base(pod)
+    pod.install(make_bundle())
+    merge(pod.root)
+    assert "config" not in _merged(pod)["providers"]["inference"][-1]
+
+
+def test_an_override_replaces_moves_to_the_end_and_warns(pod: Pod, make_bundle: MakeBundle) -> None:
+    _base(pod)
+    pod.install(make_bundle("ollama", provider_type="remote::ollama-custom"), "ollama")
+    result = merge(pod.root)
+    ids = [entry["provider_id"] for entry in _merged(pod)["providers"]["inference"]]
+    assert ids == ["other", "ollama"]
+    message = (
+        "External provider 'ollama' overrides base provider in API 'inference'\n"
+        "  Base type: remote::ollama\n"
+        "  External type: remote::ollama-custom"
+    )
+    assert result.warnings == (message,)
+    assert message in _log(pod)
+
+
+def test_a_missing_section_is_created_and_the_api_is_listed(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    _base(pod)
+    pod.install(make_bundle(api="vector_io"), api="vector_io")
+    merge(pod.root)
+    assert _merged(pod)["apis"] == ["inference", "vector_io"]
+    assert len(_merged(pod)["providers"]["vector_io"]) == 1
+    assert "Added API 'vector_io' to the list 'apis'" in _log(pod)
+
+
+@pytest.mark.parametrize("text", ["version: 2\n", "version: 2\nproviders:\n", "providers: {}\n"])
+def test_a_base_without_sections_gets_them_and_no_list_of_apis(
+    pod: Pod, make_bundle: MakeBundle, text: str
+) -> None:
+    _base(pod, text)
+    pod.install(make_bundle())
+    merge(pod.root)
+    assert list(_merged(pod)["providers"]) == ["inference"]
+    assert "apis" not in _merged(pod)
+
+
+def test_the_order_is_that_of_the_cr_and_not_of_the_alphabet(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    _base(pod)
+    for order, name in enumerate(("zeta", "alpha", "mid")):
+        pod.install(make_bundle(name), name, order=order)
+    assert merge(pod.root).providers == ("zeta", "alpha", "mid")
+    ids = [entry["provider_id"] for entry in _merged(pod)["providers"]["inference"]]
+    assert ids == ["ollama", "other", "zeta", "alpha", "mid"]
+
+
+def test_the_same_id_in_another_section_of_the_base_is_kept_with_a_warning(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    _base(pod)
+    pod.install(make_bundle("ollama", api="safety"), "ollama", api="safety")
+    result = merge(pod.root)
+    assert _merged(pod)["providers"]["inference"][0]["provider_id"] == "ollama"
+    assert _merged(pod)["providers"]["safety"][0]["provider_id"] == "ollama"
+    assert len(result.warnings) == 1
+    assert "stands in API 'inference' of the base" in result.warnings[0]
+
+
+def test_the_output_may_be_named_config_yaml_and_the_base_given(pod: Pod, tmp_path: Path) -> None:
+    base = tmp_path / "mounted.yaml"
+    base.write_text("version: 2\n")
+    result = merge(pod.root, base=base, output_name="config.yaml")
+    assert result.path.name == "config.yaml"
+    assert _merged(pod, "config.yaml") == {"version": 2}
+
+
+def test_merging_again_gives_the_same_bytes(pod: Pod, make_bundle: MakeBundle) -> None:
+    _base(pod)
+    pod.install(make_bundle())
+    merge(pod.root)
+    before = {path.name: path.read_bytes() for path in (pod.root / "config").iterdir()}
+    merge(pod.root)
+    assert {path.name: path.read_bytes() for path in (pod.root / "config").iterdir()} == before
+    assert sorted(before) == ["extra-providers.yaml", "merge-log.txt", "run.yaml"]
+
+
+@pytest.mark.parametrize("name", ["lls-provider-spec.yaml", "crd-config.yaml"])
+def test_an_incomplete_provider_folder_is_refused(
+    pod: Pod, make_bundle: MakeBundle, name: str
+) -> None:
+    _base(pod)
+    pod.install(make_bundle())
+    (pod.external / "metadata" / "acme-echo" / name).unlink()
+    error = _refused(pod)
+    assert error.code is Code.METADATA_MISSING
+    assert name in error.what
+
+
+def test_a_wrong_section_is_refused_again(pod: Pod, make_bundle: MakeBundle) -> None:
+    _base(pod)
+    pod.install(make_bundle())
+    crd = pod.external / "metadata" / "acme-echo" / "crd-config.yaml"
+    crd.write_text(crd.read_text().replace("api: inference", "api: safety"))
+    error = _refused(pod)
+    assert error.code is Code.API_MISMATCH
+    assert "externalProviders.safety" in error.render()
+
+
+def test_an_id_in_two_folders_is_refused_with_both_images(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    _base(pod)
+    pod.install(make_bundle())
+    pod.install(make_bundle("acme-guard"), "acme-guard")
+    crd = pod.external / "metadata" / "acme-guard" / "crd-config.yaml"
+    crd.write_text(crd.read_text().replace("providerId: acme-guard", "providerId: acme-echo"))
+    error = _refused(pod)
+    assert error.code is Code.PROVIDER_DUPLICATE
+    assert "registry.example.com/acme-echo:1.0" in error.why
+    assert "registry.example.com/acme-guard:1.0" in error.why
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("a: 1\nb: [\n", Code.YAML_INVALID, 3),
+        ("a: 1\na: 2\n", Code.DUPLICATE_KEY, 2),
+        ("- 1\n", Code.FIELD_TYPE, 1),
+        ("a: 1\nproviders: text\n", Code.FIELD_TYPE, 2),
+        ("providers:\n  inference: {}\n", Code.FIELD_TYPE, 2),
+        ("a: 1\napis: inference\n", Code.FIELD_TYPE, 2),
+    ],
+)
+def test_a_base_that_no_server_reads_is_told_with_its_line(
+    pod: Pod, make_bundle: MakeBundle, text: str, code: Code, line: int
+) -> None:
+    base = _base(pod, text)
+    pod.install(make_bundle())
+    error = _refused(pod)
+    assert error.code is code
+    assert (error.where.file, error.where.line) == (str(base), line)
+
+
+def test_a_missing_base_tells_the_ways_out(pod: Pod) -> None:
+    error = _refused(pod)
+    assert error.code is Code.FILE_MISSING
+    assert "ConfigMap" in error.resolution
+
+
+def test_a_config_folder_that_cannot_be_written_is_told(pod: Pod) -> None:
+    _base(pod)
+    (pod.root / "config").write_text("a file")
+    with pytest.raises(SdkError) as caught:
+        merge(pod.root)
+    assert caught.value.code is Code.VOLUME_UNWRITABLE

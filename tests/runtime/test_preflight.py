@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.progress import Silent
+from lls_provider.runtime.merge import merge
+from lls_provider.runtime.preflight import failure_layout, preflight
+from lls_provider.runtime.probing import ProbeFailure
+
+if TYPE_CHECKING:
+    MakeBundle = Callable[..., Path]
+    MakeWheel = Callable[..., Path]
+    Pod = Any
+
+
+class Heard(Silent):
+    """A progress that remembers."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.notes: list[str] = []
+
+    def warn(self, text: str, /) -> None:
+        self.warnings.append(text)
+
+    def note(self, text: str, /) -> None:
+        self.notes.append(text)
+
+
+def _merge(pod: Pod, base: str = "version: 2\n") -> Path:
+    path = Path(pod.root) / "base-config" / "run.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(base)
+    return merge(pod.root).path
+
+
+def _refused(pod: Pod, run_yaml: Path) -> str:
+    with pytest.raises(SdkError) as caught:
+        preflight(run_yaml, root=pod.root, timeout=20)
+    assert caught.value.status == 1
+    return caught.value.render()
+
+
+def test_good_providers_pass_in_one_process(pod: Pod, make_bundle: MakeBundle) -> None:
+    pod.install(make_bundle())
+    pod.install(make_bundle("acme-guard", api="safety"), "acme-guard", api="safety")
+    heard = Heard()
+    found = preflight(_merge(pod), root=pod.root, progress=heard)
+    assert [provider.provider_id for provider in found] == ["acme-echo", "acme-guard"]
+    assert heard.warnings == []
+
+
+def test_entries_without_a_module_are_the_servers_own(pod: Pod) -> None:
+    base = "providers:\n  inference:\n  - provider_id: x\n    provider_type: remote::x\n  safety:\n"
+    assert preflight(_merge(pod, base), root=pod.root) == []
+
+
+def test_a_module_of_the_base_is_checked_without_metadata(pod: Pod) -> None:
+    base = (
+        "providers:\n  safety:\n  - {provider_id: b, provider_type: 'remote::b', module: gone_b}\n"
+    )
+    text = _refused(pod, _merge(pod, base))
+    assert text.startswith(
+        "ERROR: Provider validation failed\n\nProvider: b\nModule: gone_b\n"
+        "Reason: No module named 'gone_b'\n\nModuleNotFoundError: "
+    )
+
+
+def test_an_import_failure_shows_image_true_cause_and_the_way_out(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    pod.install(make_bundle(files={"acme_echo/provider.py": "import tqdm_missing\n"}))
+    text = _refused(pod, _merge(pod))
+    assert text.startswith(
+        "ERROR: Provider validation failed\n\nProvider: acme-echo\nModule: acme_echo\n"
+        "Reason: No module named 'tqdm_missing'\n\n"
+        "Image: registry.example.com/acme-echo:1.0\n"
+        "ModuleNotFoundError: No module named 'tqdm_missing'\n"
+    )
+    assert text.endswith(
+        "Resolution: Add 'tqdm_missing' to the dependencies of the provider and build its image "
+        "again."
+    )
+
+
+def test_a_spec_without_a_field_has_its_own_layout(pod: Pod, make_bundle: MakeBundle) -> None:
+    source = (
+        "class S:\n    api = 'inference'\n    provider_type = 'remote::x'\n"
+        "def get_provider_spec(): return S()\n"
+    )
+    pod.install(make_bundle(files={"acme_echo/provider.py": source}))
+    text = _refused(pod, _merge(pod))
+    assert text.startswith("ERROR: Provider spec validation failed\n\nProvider: acme-echo\n")
+    assert "Missing required field: config_class" in text
+
+
+def test_metadata_that_differs_warns_and_passes(pod: Pod, make_bundle: MakeBundle) -> None:
+    source = make_bundle(manifest=False)
+    spec = source / "lls-provider-spec.yaml"
+    spec.write_text(spec.read_text().replace("remote::acme-echo", "remote::renamed"))
+    pod.install(source)
+    heard = Heard()
+    preflight(_merge(pod), root=pod.root, progress=heard)
+    assert len(heard.warnings) == 1
+    assert heard.warnings[0].startswith("WARNING: Provider metadata mismatch (non-blocking)\n")
+    assert "Using: remote::acme-echo (runtime value)" in heard.warnings[0]
+    assert "Match ✓" in heard.warnings[0]
+
+
+def _elf(machine: int) -> bytes:
+    return b"\x7fELF\x02\x01" + bytes(10) + struct.pack("<HH", 3, machine) + bytes(100)
+
+
+OURS, OTHER = (62, 183) if os.uname().machine == "x86_64" else (183, 62)
+
+
+def test_native_code_of_another_machine_is_found_before_any_import(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel, tmp_path: Path
+) -> None:
+    witness = tmp_path / "imported"
+    source = f"open({str(witness)!r}, 'w')\n"
+    wheel = make_wheel("numby", files={"numby/_core.so": _elf(OTHER)})
+    pod.install(make_bundle(files={"acme_echo/provider.py": source}, dependencies=[wheel]))
+    text = _refused(pod, _merge(pod))
+    assert "Reason: Native extension architecture mismatch" in text
+    assert "Image: registry.example.com/acme-echo:1.0\nPackage: numby\nExpected" in text
+    assert not witness.exists()
+
+
+def test_libraries_for_several_machines_are_fine_when_ours_is_among_them(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    files = {"d/attach_a.so": _elf(OURS), "d/attach_b.so": _elf(OTHER), "d/x.so.1": b"text"}
+    pod.install(make_bundle(dependencies=[make_wheel("d", files=files)]))
+    preflight(_merge(pod), root=pod.root)
+
+
+def test_a_wheel_for_another_python_is_found(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    minor = sys.version_info.minor + 1
+    machine = os.uname().machine
+    wheel = make_wheel("numby", tag=f"cp3{minor}-cp3{minor}-manylinux_2_17_{machine}")
+    pod.install(make_bundle(dependencies=[wheel], manifest=False))
+    text = _refused(pod, _merge(pod))
+    assert "Reason: Python ABI mismatch" in text
+    assert "Package: numby" in text
+
+
+def test_a_wheel_tag_of_another_machine_is_found(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    wheel = make_wheel("numby", tag="py3-none-manylinux_2_17_s390x")
+    pod.install(make_bundle(dependencies=[wheel], manifest=False))
+    assert "Found architecture: linux/s390x" in _refused(pod, _merge(pod))
+
+
+def test_nothing_is_written(pod: Pod, make_bundle: MakeBundle) -> None:
+    pod.install(make_bundle())
+    run_yaml = _merge(pod)
+    before = pod.snapshot()
+    preflight(run_yaml, root=pod.root)
+    assert pod.snapshot() == before
+
+
+def test_a_configuration_that_is_not_there_is_bad_usage(pod: Pod) -> None:
+    with pytest.raises(SdkError) as caught:
+        preflight(Path(pod.root) / "none.yaml", root=pod.root)
+    assert caught.value.code is Code.USAGE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "providers: []\n",
+        "providers: {a: text}\n",
+        "providers: {a: [{module: m, provider_id: x}]}\n",
+        "providers: {a: [{module: [m], provider_id: x, provider_type: y}]}\n",
+    ],
+)
+def test_a_configuration_of_another_shape_is_told_with_its_place(
+    pod: Pod, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(SdkError) as caught:
+        preflight(path, root=pod.root)
+    assert caught.value.code is Code.FIELD_TYPE
+    assert caught.value.where.line == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "step"),
+    [
+        (ProbeFailure("import", "r", missing_module="acme.provider"), "spec.packageName"),
+        (ProbeFailure("import", "r", missing_module="acme"), "spec.packageName"),
+        (ProbeFailure("import", "r", missing_module="ogx_api.x"), "distribution that provides"),
+        (ProbeFailure("import", "r", missing_module="a.b"), "Add 'a' to the dependencies"),
+        (ProbeFailure("import", "r"), "traceback"),
+        (ProbeFailure("no-get-provider-spec", "r"), "Define get_provider_spec()"),
+        (ProbeFailure("invalid", "r"), "Correct what get_provider_spec() returns"),
+    ],
+)
+def test_each_failure_has_a_step_to_take(failure: ProbeFailure, step: str) -> None:
+    text = failure_layout(failure, "p", "acme", None)
+    assert step in text.rpartition("Resolution: ")[2]
