@@ -8,7 +8,11 @@ from fastapi import UploadFile
 
 from text_file_processor._server import api
 from text_file_processor.config import TextConfig
-from text_file_processor.file_processors import TextProcessor, get_provider_impl, windows
+from text_file_processor.file_processors import (
+    TextProcessor,
+    get_provider_impl,
+    windows,
+)
 
 SAMPLE = (Path(__file__).parent / "sample.txt").read_bytes()
 

@@ -112,7 +112,7 @@ def refuse(problems: Sequence[Problem]) -> None:
 
 def _question(key: str, earlier: Mapping[str, str], defaults: Mapping[str, str]) -> Question:
     choices = _choices(key)
-    default = choices[0] if choices else defaults[key]
+    default = choices[0] if choices else defaults.get(key, "")
     if key == "kind":
         default = KINDS[earlier["api"]]
         choices = (default,)

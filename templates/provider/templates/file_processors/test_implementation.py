@@ -8,7 +8,11 @@ from fastapi import UploadFile
 
 from {{ cookiecutter.__package }}._server import api
 from {{ cookiecutter.__package }}.config import TextConfig
-from {{ cookiecutter.__package }}.file_processors import TextProcessor, get_provider_impl, windows
+from {{ cookiecutter.__package }}.file_processors import (
+    TextProcessor,
+    get_provider_impl,
+    windows,
+)
 
 SAMPLE = (Path(__file__).parent / "sample.txt").read_bytes()
 

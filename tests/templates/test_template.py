@@ -1,0 +1,220 @@
+"""The template itself: what it renders is clean code, whatever the name, and equals the samples."""
+
+from __future__ import annotations
+
+import compileall
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cookiecutter.main import cookiecutter
+
+from lls_provider import resources
+from lls_provider.contract.models import PROVIDER_ID_LIMIT
+from lls_provider.project.answers import ANSWERS, KINDS
+from lls_provider.project.scaffold import TEMPLATE, new
+from lls_provider.project.settings import read_settings
+
+SAMPLES = {
+    "echo-inference": "inference",
+    "guard-safety": "safety",
+    "text-file-processor": "file_processors",
+}
+NAMES = ["a", "acme-echo", "acme-" + "x" * (PROVIDER_ID_LIMIT - 5)]
+LEFT_BY_TOOLS = {"__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache"}
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not LEFT_BY_TOOLS & set(path.parts)
+    }
+
+
+def samples() -> Path:
+    root = resources.checkout()
+    assert root is not None
+    return root / "samples"
+
+
+def run(project: Path, *command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(params=list(KINDS))
+def api(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_is_what_the_template_renders(tmp_path: Path, name: str) -> None:
+    made = new(tmp_path / "made", {"name": name, "api": SAMPLES[name]})
+
+    assert tree(samples() / name) == tree(made.path)
+
+
+def test_every_sample_is_compared() -> None:
+    assert {path.name for path in samples().iterdir() if path.is_dir()} == set(SAMPLES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_code_is_clean_for_any_name(tmp_path: Path, name: str, api: str) -> None:
+    made = new(tmp_path / "made", {"name": name, "api": api})
+
+    run(made.path, "ruff", "check", "--no-cache", ".")
+    run(made.path, "ruff", "format", "--no-cache", "--check", ".")
+    assert compileall.compile_dir(made.path, quiet=1)
+
+
+@pytest.mark.parametrize("file", ["pyproject.toml", "README.md", "LICENSE", ".gitignore"])
+def test_files_end_with_one_line_end_and_hold_no_template(
+    tmp_path: Path, api: str, file: str
+) -> None:
+    made = new(tmp_path / "made", {"name": "acme", "api": api})
+
+    text = (made.path / file).read_text()
+
+    assert text.endswith("\n")
+    assert "\n\n\n" not in text
+    assert not text.endswith("\n\n")
+    assert "cookiecutter" not in text
+    assert "{%" not in text
+
+
+def test_the_readme_names_every_file_that_it_explains(tmp_path: Path, api: str) -> None:
+    made = new(tmp_path / "made", {"name": "acme-thing", "api": api})
+    text = (made.path / "README.md").read_text()
+
+    named = [part for part in text.split("`")[1::2] if part.startswith(("src/", ".github/"))]
+
+    assert f"src/acme_thing/{api}.py" in named
+    assert all((made.path / name).is_file() for name in named)
+
+
+def test_the_safety_readme_says_that_ogx_has_no_safety_api(tmp_path: Path) -> None:
+    made = new(tmp_path / "made", {"name": "acme", "api": "safety"})
+
+    text = (made.path / "README.md").read_text()
+
+    assert "**It runs on llama-stack only.**" in text
+    assert "--server" not in text
+
+
+def workflow(project: Path) -> Any:
+    # PyYAML reads the key ``on`` as true (YAML 1.1)
+    return yaml.safe_load((project / ".github" / "workflows" / "provider.yml").read_text())
+
+
+def test_the_workflow_is_valid_and_tests_on_the_servers_that_have_the_api(
+    tmp_path: Path, api: str
+) -> None:
+    made = new(tmp_path / "made", {"name": "acme", "api": api, "sdk": 'x @ "file"'})
+
+    document = workflow(made.path)
+    job = document["jobs"]["provider"]
+
+    assert set(document) == {"name", True, "permissions", "env", "jobs"}
+    assert document["permissions"] == {"contents": "read"}
+    assert document["env"] == {"LLS_PROVIDER_SDK": 'x @ "file"'}
+    servers = ["llama-stack==0.7.3"] + (["ogx==1.5.0"] if api != "safety" else [])
+    assert job["strategy"]["matrix"]["server"] == servers
+    commands = [step["run"].split()[1] for step in job["steps"] if "lls-" in step.get("run", "")]
+    assert commands == ["test", "check", "up", "build"]
+
+
+def test_the_distribution_of_the_settings_is_a_server_of_the_workflow(
+    tmp_path: Path, api: str
+) -> None:
+    made = new(tmp_path / "made", {"name": "acme", "api": api})
+
+    servers = workflow(made.path)["jobs"]["provider"]["strategy"]["matrix"]["server"]
+
+    assert set(read_settings(made.path).distributions) <= set(servers)
+
+
+def test_cookiecutter_alone_renders_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # cookiecutter writes a replay file there
+    made = new(tmp_path / "made", {"name": "acme-thing", "api": api})
+
+    rendered = cookiecutter(
+        str(resources.data_path(TEMPLATE)),
+        no_input=True,
+        default_config=True,
+        output_dir=str(tmp_path),
+        extra_context={"name": "acme-thing", "api": api},
+    )
+
+    assert tree(Path(rendered)) == tree(made.path)
+
+
+def test_cookiecutter_asks_for_what_new_asks_for() -> None:
+    text = resources.read_data(f"{TEMPLATE}/cookiecutter.json").decode()
+    context = yaml.safe_load(text)
+
+    assert [key for key in context if not key.startswith("_")] == list(ANSWERS)
+
+
+STUB = """
+class Api:
+    inference = "inference"
+
+class RemoteProviderSpec:
+    def __init__(self, **fields):
+        self.__dict__.update(fields)
+
+ProviderSpec = RemoteProviderSpec
+"""
+ASK = "from acme.provider import get_provider_spec as get; print(get().provider_type)"
+
+
+def ask(project: Path, packages: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", ASK],
+        cwd=project,
+        env={"PYTHONPATH": f"{project / 'src'}:{packages}", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def package(folder: Path, name: str, content: str) -> None:
+    (folder / name).mkdir(parents=True)
+    (folder / name / "__init__.py").write_text(content)
+
+
+@pytest.mark.parametrize("server", ["ogx_api", "llama_stack_api"])
+def test_either_api_package_will_do(tmp_path: Path, server: str) -> None:
+    made = new(tmp_path / "made", {"name": "acme", "api": "inference"})
+    package(tmp_path / "packages", server, STUB)
+
+    assert ask(made.path, tmp_path / "packages").stdout == "remote::acme\n"
+
+
+def test_a_broken_api_package_is_not_mistaken_for_a_missing_one(tmp_path: Path) -> None:
+    made = new(tmp_path / "made", {"name": "acme", "api": "inference"})
+    package(tmp_path / "packages", "ogx_api", "import not_installed")
+    package(tmp_path / "packages", "llama_stack_api", STUB)
+
+    done = ask(made.path, tmp_path / "packages")
+
+    assert done.returncode == 1
+    assert "No module named 'not_installed'" in done.stderr
+
+
+def test_a_server_without_the_safety_api_is_told_so(tmp_path: Path) -> None:
+    made = new(tmp_path / "made", {"name": "acme", "api": "safety"})
+    package(tmp_path / "packages", "ogx_api", STUB.replace("Remote", "Inline"))
+
+    done = ask(made.path, tmp_path / "packages")
+
+    assert "inline::acme needs the safety API, which this server (ogx_api)" in done.stderr
