@@ -24,7 +24,8 @@ def command(directory: Path | None, answers: tuple[str, ...], no_input: bool) ->
     inline), vendor, description and maintainer; known pairs of kind and api are remote
     inference, inline safety and inline file_processors.
     """
-    from lls_provider.project.scaffold import new, parse_answers
+    from lls_provider.project.answers import parse_answers
+    from lls_provider.project.scaffold import new
 
     if directory is not None and "=" in str(directory) and not directory.exists():
         directory, answers = None, (str(directory), *answers)

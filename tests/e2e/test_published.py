@@ -1,0 +1,106 @@
+"""A provider that is already on PyPI, packaged without a source project."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+Engine = Callable[[str], str]
+
+PACKAGE = "llama-stack-provider-trustyai-fms==0.4.0"
+SERVER = "llama-stack==0.7.3"
+DEBIAN_PYTHON = "/usr/bin/python3"
+
+pytestmark = [pytest.mark.network, pytest.mark.xdist_group("published")]
+
+
+@pytest.fixture(scope="module")
+def built(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    folder = tmp_path_factory.mktemp("published")
+    done = cli(
+        *("build", "--package", PACKAGE, "--distribution", SERVER, "--base", "scratch"),
+        *("--output", "oci:fms", "--format", "json"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "fms", json.loads(done.stdout)
+
+
+def test_what_the_server_provides_stays_out(built: tuple[Path, dict[str, object]]) -> None:
+    _layout, result = built
+    wheels = [it["file"] for it in result["wheels"]]  # type: ignore[attr-defined]
+    # 25 on 2026-11-22; the whole closure has 62
+    assert 15 <= len(wheels) <= 40
+    assert not [name for name in wheels if re.match(r"llama_stack(_api|_client)?-", name)]
+    assert "llama-stack" in str(result["provided"]) or result["provided"]
+
+
+@pytest.mark.server
+def test_the_real_server_lists_it(cli: Cli, built: tuple[Path, dict[str, object]]) -> None:
+    layout, _result = built
+    done = cli("up", f"oci:{layout}", "--server", SERVER, "--check", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    types = {it["provider_type"] for it in json.loads(done.stdout)["providers"]}
+    assert "remote::trustyai_fms" in types
+
+
+@pytest.mark.engine
+def test_the_zipapp_installs_it_with_nothing_but_a_python(
+    engine: Engine, built: tuple[Path, dict[str, object]], tmp_path: Path
+) -> None:
+    """No network, an arbitrary uid, an empty root, Debian's own Python, isolated, no site."""
+    layout, _result = built
+    bundle, root = tmp_path / "image", tmp_path / "volume"
+    _untar_all(layout, bundle)
+    root.mkdir(mode=0o777)
+    root.chmod(0o777)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    source = bundle / "lls-provider"
+    done = subprocess.run(
+        [
+            *(engine("unshare"), "-n"),
+            *(engine("setpriv"), "--reuid", "54321", "--regid", "54321", "--clear-groups"),
+            *(DEBIAN_PYTHON, "-I", "-S", source / "lls-provider.pyz", "install"),
+            *("--provider-id", "fms", "--api", "safety", "--image", "example.com/fms:0.4.0"),
+            *("--container", "install-provider-fms", "--order", "0", "--python-tag", "cp312"),
+            *("--source", source, "--root", root),
+        ],
+        env={},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    external = root / "external-providers"
+    wheels = len(list((source / "packages").glob("*.whl")))
+    lines = (external / "installed-packages.txt").read_text().splitlines()
+    assert len(lines) == wheels
+    assert all(re.fullmatch(r"\S+==\S+  # fms", line) for line in lines)
+    packages = external / "python-packages"
+    assert (packages / "llama_stack_provider_trustyai_fms" / "provider.py").is_file()
+    assert len(list(packages.glob("*.dist-info"))) == wheels
+    assert (external / "metadata" / "fms" / "crd-config.yaml").is_file()
+
+
+def _untar_all(layout: Path, target: Path) -> None:
+    """Every layer in order: an image of ours holds plain tars without whiteouts."""
+    index = json.loads((layout / "index.json").read_text())
+    manifest = _blob(layout, index["manifests"][0]["digest"])
+    for layer in json.loads(manifest.read_text())["layers"]:
+        with tarfile.open(_blob(layout, layer["digest"])) as archive:
+            archive.extractall(target, filter="data")
+
+
+def _blob(layout: Path, digest: str) -> Path:
+    return layout / "blobs" / digest.replace(":", "/")
