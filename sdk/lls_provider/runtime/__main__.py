@@ -8,21 +8,32 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False  # importing typing for it would cost the fast path a quarter of its time
+if TYPE_CHECKING:
+    from typing import TextIO
+
 
 def main() -> None:
     """Run the command line and end the process with its status."""
     from lls_provider.runtime.arguments import main as run
 
-    status = 1
     try:
         status = run(sys.argv[1:])
-        sys.stdout.flush()
     except KeyboardInterrupt:  # before or after our handlers were in place
         status = 130
-    except OSError:
-        # whoever read our output is gone; the status still counts
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        _settle(stream)
     sys.exit(status)
+
+
+def _settle(stream: TextIO | None) -> None:
+    """Write what is left; a reader that is gone must not change the exit status."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.runtime.signals import check_stopped
 from lls_provider.runtime.unpack import FOLDER_MODE, set_folder_times, unpack
 from lls_provider.runtime.volume import Volume, move_tree
 
@@ -30,6 +31,7 @@ def apply(plan: Plan, volume: Volume, provider_id: str, *, workers: int) -> None
         staged.mkdir(mode=FOLDER_MODE, parents=True)
         unpack(plan.unpackings, staged, workers=workers)
         set_folder_times(staged)
+        check_stopped()
         for dist_info in plan.replaced:
             volume.set_aside(provider_id, dist_info)
         move_tree(staged, packages)

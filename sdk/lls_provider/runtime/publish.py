@@ -13,6 +13,7 @@ from lls_provider import __version__
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.paths import CRD_CONFIG_FILE, SPEC_FILE
 from lls_provider.runtime.record import RECORD_FILE, ProviderRecord, installed_packages_text
+from lls_provider.runtime.signals import check_stopped
 from lls_provider.runtime.unpack import FOLDER_MODE, MTIME_NS, set_folder_times
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def publish(
         _fix(folder / name)
     set_folder_times(folder, below=False)
     tree.metadata.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    check_stopped()
     volume.retract(record.provider_id)
     folder.rename(tree.metadata / record.provider_id)
     volume.clean_staging()

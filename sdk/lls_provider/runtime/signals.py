@@ -10,6 +10,9 @@ from types import FrameType
 
 from lls_provider.errors import ExitStatus
 
+_NUMBERS = (signal.SIGTERM, signal.SIGINT)
+_arrived: list[ExitStatus] = []
+
 
 class Stopped(BaseException):
     """SIGTERM or SIGINT arrived; ``status`` is what the process ends with."""
@@ -28,16 +31,46 @@ def stopping() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGTERM, signal.SIGINT)
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        for other in numbers:  # once is enough: the cleaning must not be interrupted
+        for other in _NUMBERS:  # once is enough: the cleaning must not be interrupted
             signal.signal(other, signal.SIG_IGN)
-        raise Stopped(ExitStatus.TERMINATED if number == signal.SIGTERM else ExitStatus.INTERRUPTED)
+        _arrived.append(
+            ExitStatus.TERMINATED if number == signal.SIGTERM else ExitStatus.INTERRUPTED
+        )
+        raise Stopped(_arrived[0])
 
-    before = [signal.signal(number, stop) for number in numbers]
+    _arrived.clear()
+    before = [signal.signal(number, stop) for number in _NUMBERS]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(_NUMBERS, before, strict=True):
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def check_stopped() -> None:
+    """Raise `Stopped` when a signal arrived whose exception was lost.
+
+    Python drops an exception that arises in a destructor or in a hook around ``fork``. To be
+    called before each step that cannot be taken back.
+    """
+    if _arrived:
+        raise Stopped(_arrived[0])
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Let no signal arrive inside, but at the end: for what must not be torn, such as ``fork``."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NUMBERS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def as_worker() -> None:
+    """In a process just forked: signals end it at once, and are let in again."""
+    for number in _NUMBERS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _NUMBERS)

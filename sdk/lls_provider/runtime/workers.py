@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime.errnos import volume_error
+from lls_provider.runtime.signals import as_worker, check_stopped, held_back
 
 _JOB = struct.Struct("=I")
 _PIPE_JOBS = 4096  # 16 KiB: fits into a pipe whatever its size is, so writing never blocks
@@ -64,13 +65,15 @@ class _Pool:
         """Start the processes; False when not one could be started."""
         parent = os.getpid()
         for _ in range(workers):
-            try:
-                child = os.fork()
-            except OSError:
-                break  # a limit on processes: the ones there are do the work
-            if child == 0:
-                self._child(parent)
-            self._children.append(child)
+            with held_back():
+                try:
+                    child = os.fork()
+                except OSError:
+                    break  # a limit on processes: the ones there are do the work
+                if child == 0:
+                    self._child(parent)
+                self._children.append(child)
+        check_stopped()
         self._close(self._jobs_out, self._failure_in)
         return bool(self._children)
 
@@ -108,8 +111,7 @@ class _Pool:
     def _child(self, parent: int) -> None:
         status = 1
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
+            as_worker()
             os.close(self._jobs_in)
             # a parent that was killed leaves its lock with us: end soon
             while (data := os.read(self._jobs_out, _JOB.size)) and os.getppid() == parent:

@@ -1,0 +1,319 @@
+"""The zipapp as the Pod runs it: a process of its own that needs nothing but a Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lls_provider import __version__
+from lls_provider.bundle.zipapp import zipapp_path
+
+if TYPE_CHECKING:
+    MakeBundle = Callable[..., Path]
+    MakeWheel = Callable[..., Path]
+    Pod = Any
+
+_SYSTEM_PYTHON = Path("/usr/bin/python3")
+PYTHON = str(_SYSTEM_PYTHON if _SYSTEM_PYTHON.exists() else sys.executable)
+
+
+@pytest.fixture
+def zipapp(tmp_path: Path) -> Path:
+    return Path(shutil.copy(zipapp_path(), tmp_path / "lls-provider.pyz"))
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def _arguments(pod: Pod, source: Path, *more: str) -> list[str]:
+    return [
+        "install",
+        *("--provider-id", "acme-echo", "--api", "inference", "--image", "acme/echo:1"),
+        *("--source", str(source), "--root", str(pod.root)),
+        *more,
+    ]
+
+
+def _run(
+    zipapp: Path, arguments: Sequence[str], *prefix: str, **more: Any
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*prefix, PYTHON, "-I", "-S", str(zipapp), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=more.pop("env", {}),
+        **more,
+    )
+
+
+def _permitted(*command: str) -> bool:
+    return subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+
+
+def test_it_tells_its_version(zipapp: Path) -> None:
+    result = _run(zipapp, ["--version"])
+    assert (result.returncode, result.stdout) == (0, f"lls-provider {__version__}\n")
+
+
+def test_all_three_phases_run_without_any_package(
+    zipapp: Path, pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    source = make_bundle(requires=["dep"], dependencies=[make_wheel("dep")])
+    assert _run(zipapp, _arguments(pod, source)).returncode == 0
+    copy = pod.external / "bin" / "lls-provider.pyz"
+    assert copy.read_bytes() == zipapp.read_bytes()
+    base = pod.root / "base-config" / "run.yaml"
+    base.parent.mkdir()
+    base.write_text("version: 2\n")
+    merged = _run(copy, ["merge", "--root", str(pod.root)])
+    assert (merged.returncode, merged.stderr) == (0, "")
+    run_yaml = pod.root / "config" / "run.yaml"
+    checked = _run(copy, ["preflight", "--run-yaml", str(run_yaml), "--root", str(pod.root)])
+    assert checked.returncode == 0
+    assert checked.stdout == "All providers validated successfully\n"
+
+
+def test_a_rerun_says_so_and_imports_nothing_heavy(
+    zipapp: Path, pod: Pod, make_bundle: MakeBundle
+) -> None:
+    source = make_bundle()
+    _run(zipapp, _arguments(pod, source))
+    before = pod.snapshot()
+    result = subprocess.run(
+        [PYTHON, "-X", "importtime", "-I", "-S", str(zipapp), *_arguments(pod, source)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "'acme-echo' is installed already" in result.stderr
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    heavy = {"yaml", "packaging", "dataclasses", "typing", "pathlib", "lls_provider.errors"}
+    assert not heavy & imported
+    assert pod.snapshot() == before
+
+
+def test_arguments_may_come_from_the_environment(
+    zipapp: Path, pod: Pod, make_bundle: MakeBundle
+) -> None:
+    env = {
+        "LLS_PROVIDER_ID": "acme-echo",
+        "LLS_PROVIDER_API": "inference",
+        "LLS_PROVIDER_IMAGE": "acme/echo:1",
+        "LLS_INIT_CONTAINER": "the-container",
+        "LLS_PROVIDER_ORDER": "7",
+        "LLS_PROVIDER_CONFIG": '{"a": 1e3}',
+        "LLS_TARGET_PYTHON": "",
+    }
+    where = ["--source", str(make_bundle()), "--root", str(pod.root)]
+    assert _run(zipapp, ["install", *where], env=env).returncode == 0
+    crd = (pod.external / "metadata" / "acme-echo" / "crd-config.yaml").read_text()
+    assert "a: 1000.0" in crd
+    assert "initContainerName: the-container" in crd
+    assert "order: 7" in crd
+
+
+def test_confined_as_in_a_cluster_it_installs_all_the_same(
+    zipapp: Path, make_pod: Any, make_bundle: MakeBundle, make_wheel: MakeWheel, open_folder: Path
+) -> None:
+    """No network, any uid, umask 077, everything read-only but the volume."""
+    pod = make_pod(str(open_folder / "volume"))
+    pod.root.mkdir()
+    pod.root.chmod(0o777)
+    script = 'mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,ro,bind / '
+    script += "&& { [ ! -d /dev/shm ] || mount -o remount,ro,bind /dev/shm || true; } "
+    script += '&& umask 077 && shift && exec "$@"'
+    prefix = ("unshare", "--net", "--mount", "sh", "-c", script, "sh", str(pod.root))
+    dropped = ("setpriv", "--reuid", "12345", "--regid", "0", "--clear-groups", "--no-new-privs")
+    if not _permitted(*prefix, *dropped):
+        assert os.environ.get("CI") != "true", "unshare, mount and setpriv must work in CI"
+        pytest.skip("unshare, mount or setpriv is not permitted here")
+    bundle = make_bundle(requires=["dep"], dependencies=[make_wheel("dep")])
+    source = shutil.copytree(bundle, open_folder / "lls-provider")
+    zipapp = zipapp.rename(open_folder / zipapp.name)
+    log = pod.root / "termination-log"
+    log.write_text("")
+    log.chmod(0o666)
+    arguments = _arguments(pod, source, "--termination-log", str(log))
+    result = _run(zipapp, arguments, *prefix, *dropped)
+    assert result.returncode == 0, result.stderr
+    assert {path.stat().st_uid for path in pod.external.rglob("*")} == {12345}
+    assert not {oct(p.stat().st_mode) for p in pod.external.rglob("*.py")} - {"0o100644"}
+    again = _run(zipapp, arguments, *prefix, *dropped)
+    assert "installed already" in again.stderr
+    refused = _run(zipapp, [*arguments, "--api", "safety"], *prefix, *dropped)
+    assert refused.returncode == 1
+    assert log.read_text() == refused.stderr[refused.stderr.index("ERROR:") :]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "text"),
+    [
+        (["--api", "safety"], 1, "Move the provider to externalProviders.inference section"),
+        (["--api", "nope"], 2, "'nope' is no server API"),
+        (["--provider-id", "../x"], 2, "providerId"),
+        (["--order", "first"], 2, "invalid int value"),
+        (["--unknown"], 2, "unrecognized arguments"),
+        (["--config", "{"], 1, "--config:1:"),
+        (["--config", '{"a": 1, "a": 2}'], 1, "--config:1:10"),
+        (["--config", "[1]"], 1, "is no mapping"),
+        (["--config", "x", "--config-file", "y"], 2, "not allowed with"),
+        (["--config-file", "/nowhere.json"], 1, "/nowhere.json"),
+        (["--source", "/nowhere"], 1, "Missing /lls-provider/lls-provider-spec.yaml"),
+        (["--root", "/proc/nowhere"], 3, "The volume failed"),
+    ],
+)
+def test_what_cannot_be_has_its_status_and_message(
+    zipapp: Path,
+    pod: Pod,
+    make_bundle: MakeBundle,
+    change: list[str],
+    status: int,
+    text: str,
+) -> None:
+    result = _run(zipapp, [*_arguments(pod, make_bundle()), *change])
+    assert result.returncode == status
+    assert text in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Resolution: " in result.stderr or status == 2
+    assert not pod.root.exists()
+
+
+def test_a_missing_command_or_argument_is_bad_usage(zipapp: Path) -> None:
+    assert _run(zipapp, []).returncode == 2
+    assert "--provider-id" in _run(zipapp, ["install"]).stderr
+    assert _run(zipapp, ["preflight"]).returncode == 2
+    assert _run(zipapp, ["preflight", "--run-yaml", "/nowhere"]).returncode == 2
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_with_its_status_and_leaves_no_staging(
+    zipapp: Path,
+    pod: Pod,
+    make_bundle: MakeBundle,
+    make_wheel: MakeWheel,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    files = {f"many/m{index}.py": str(index) for index in range(30_000)}
+    source = make_bundle(dependencies=[make_wheel("many", files=files)])
+    process = subprocess.Popen(
+        [PYTHON, "-I", "-S", str(zipapp), *_arguments(pod, source)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={},
+    )
+    deadline = time.monotonic() + 30
+    while not (pod.external / ".staging" / "packages").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == status, stderr
+    assert "Traceback" not in stderr
+    assert not (pod.external / ".staging").exists()
+    assert not (pod.external / "metadata").exists()
+
+
+def test_a_process_that_was_killed_leaves_no_lock_and_the_rerun_is_clean(
+    zipapp: Path, pod: Pod, make_pod: Any, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    files = {f"many/m{index}.py": str(index) for index in range(2_000)}
+    source = make_bundle(dependencies=[make_wheel("many", files=files)])
+    process = subprocess.Popen(
+        [PYTHON, "-I", "-S", str(zipapp), *_arguments(pod, source)],
+        stderr=subprocess.DEVNULL,
+        env={},
+    )
+    while not (pod.external / ".staging" / "packages").exists():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert _run(zipapp, _arguments(pod, source)).returncode == 0
+    clean = make_pod("clean")
+    assert _run(zipapp, _arguments(clean, source)).returncode == 0
+    assert pod.snapshot() == clean.snapshot()
+
+
+def test_two_at_once_serialise(zipapp: Path, pod: Pod, make_bundle: MakeBundle) -> None:
+    sources = {name: make_bundle(name) for name in ("one", "two", "three", "four")}
+    processes = [
+        subprocess.Popen(
+            [
+                *(PYTHON, "-I", "-S", str(zipapp)),
+                *_arguments(pod, source, "--provider-id", name, "--order", str(order)),
+            ],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={},
+        )
+        for order, (name, source) in enumerate(sources.items())
+    ]
+    assert [process.wait(timeout=60) for process in processes] == [0] * 4
+    lines = (pod.external / "installed-packages.txt").read_text().splitlines()
+    assert lines == [f"{name}==1.0  # {name}" for name in sources]
+
+
+def test_a_reader_that_is_gone_does_not_change_the_status(
+    zipapp: Path, pod: Pod, make_bundle: MakeBundle
+) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        result = subprocess.run(
+            [PYTHON, "-I", "-S", str(zipapp), *_arguments(pod, make_bundle())],
+            stdout=write_end,
+            stderr=write_end,
+            env={},
+            check=False,
+        )
+    finally:
+        os.close(write_end)
+    assert result.returncode == 0
+
+
+def test_the_newest_zipapp_stays_on_the_volume(
+    zipapp: Path, pod: Pod, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    newer = tmp_path / "newer.pyz"
+    with zipfile.ZipFile(zipapp) as old, zipfile.ZipFile(newer, "w") as new:
+        for info in old.infolist():
+            data = old.read(info)
+            if info.filename == "lls_provider/__init__.py":
+                data = data.replace(f'"{__version__}"'.encode(), b'"99.0"')
+            new.writestr(info, data)
+    copy = pod.external / "bin" / "lls-provider.pyz"
+    for app, provider in ((zipapp, "a"), (newer, "b"), (zipapp, "c")):
+        arguments = _arguments(pod, make_bundle(provider), "--provider-id", provider)
+        assert _run(app, arguments).returncode == 0
+        assert copy.read_bytes() == (zipapp if provider == "a" else newer).read_bytes()
+
+
+def test_the_sdk_runs_the_same_code(pod: Pod, make_bundle: MakeBundle) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "lls_provider.runtime", *_arguments(pod, make_bundle())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Installed provider 'acme-echo' (order 0): 1 packages" in result.stdout
+    record = json.loads((pod.external / "metadata" / "acme-echo" / "installed.json").read_text())
+    assert record["providerId"] == "acme-echo"
