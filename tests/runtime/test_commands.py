@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.runtime import arguments, commands
+from lls_provider.runtime.commands import read_config
+
+if TYPE_CHECKING:
+    MakeBundle = Callable[..., Path]
+    Pod = Any
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"{}", {}),
+        (b'{"a":\t1e3}', {"a": 1000.0}),
+        (b'{"a": "\\/ \\ud83d\\ude00"}', {"a": "/ \U0001f600"}),
+        (b"a: ${env.X:=y}\nb: [1]\n", {"a": "${env.X:=y}", "b": [1]}),
+    ],
+)
+def test_a_config_is_json_or_yaml(text: bytes, value: dict[str, Any]) -> None:
+    assert read_config(text, "--config") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b"[1]", Code.FIELD_TYPE),
+        (b'"text"', Code.FIELD_TYPE),
+        (b"{", Code.YAML_INVALID),
+        (b"\xff", Code.YAML_INVALID),
+        (b'{"a": 1, "a": 2}', Code.DUPLICATE_KEY),
+        (b"a: !!python/object:os.system x\n", Code.YAML_INVALID),
+        (b"[" * 100_000, Code.YAML_LIMIT),
+        (b"", Code.YAML_INVALID),
+    ],
+)
+def test_a_config_that_is_none_is_refused_with_its_place(text: bytes, code: Code) -> None:
+    with pytest.raises(SdkError) as caught:
+        read_config(text, "--config")
+    assert caught.value.code is code
+    assert caught.value.where.file == "--config"
+
+
+def _options(tmp_path: Path, command: str) -> argparse.Namespace:
+    log = tmp_path / "log"
+    log.write_text("")
+    return argparse.Namespace(command=command, termination_log=str(log))
+
+
+def _run_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, action: Callable[[], None]
+) -> tuple[int, str]:
+    def command(_options: object, _console: object) -> int:
+        action()
+        return 0
+
+    monkeypatch.setitem(commands._COMMANDS, "test", command)
+    status = commands.run(_options(tmp_path, "test"))
+    return status, (tmp_path / "log").read_text()
+
+
+def test_what_nobody_foresaw_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("oops")
+
+    status, log = _run_with(monkeypatch, tmp_path, fail)
+    err = capsys.readouterr().err
+    assert status == 1
+    assert "ZeroDivisionError: oops" in err
+    assert "test_commands.py:" in err
+    assert "Resolution: Report this" in err
+    assert "Traceback" not in err
+    assert log == err
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_is_a_status_and_the_handlers_come_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    before = signal.getsignal(number)
+    found, _ = _run_with(monkeypatch, tmp_path, lambda: os.kill(os.getpid(), number))
+    assert found == status
+    assert signal.getsignal(number) is before
+
+
+def test_the_three_phases_run_in_this_process_too(
+    pod: Pod, make_bundle: MakeBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"a": 1}')
+    root = ["--root", str(pod.root)]
+    install = [
+        *("install", "--provider-id", "acme-echo", "--api", "inference", "--image", "i:1"),
+        *("--source", str(make_bundle()), "--config-file", str(config), *root),
+    ]
+    assert arguments.main(install) == 0
+    assert arguments.main(install) == 0
+    assert "installed already" in capsys.readouterr().err
+    config.write_text('{"a": 2}')
+    assert arguments.main(install) == 0
+    base = tmp_path / "base.yaml"
+    base.write_text("version: 2\n")
+    assert arguments.main(["merge", "--base", str(base), *root]) == 0
+    run_yaml = pod.root / "config" / "run.yaml"
+    assert "a: 2" in run_yaml.read_text()
+    assert arguments.main(["preflight", "--run-yaml", str(run_yaml), *root]) == 0
+    assert capsys.readouterr().out.endswith("All providers validated successfully\n")

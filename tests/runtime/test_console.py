@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING
+
+from lls_provider.runtime.console import Console
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_results_go_to_stdout_and_all_else_to_stderr(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console = Console()
+    console.step("reading")
+    console.note("kept x")
+    console.warn("careful")
+    console.warn("WARNING: a layout")
+    console.result("done")
+    out, err = capsys.readouterr()
+    assert out == "done\n"
+    assert err == (
+        "lls-provider: reading\nlls-provider: note: kept x\nWARNING: careful\nWARNING: a layout\n"
+    )
+
+
+def test_a_stream_that_cannot_hold_a_character_shows_its_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    Console().result("Match ✓")
+    assert raw.getvalue() == b"Match \\u2713\n"
+
+
+def test_a_closed_or_missing_stream_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    Console().result("x")
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    Console().error("x")

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.unpack import MTIME_NS
+from lls_provider.runtime.volume import Volume, move_tree, recorded_files
+
+if TYPE_CHECKING:
+    MakeBundle = Callable[..., Path]
+    MakeWheel = Callable[..., Path]
+    Pod = Any
+
+
+def _tree(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): path.read_text()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def _write(root: Path, files: dict[str, str]) -> Path:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return root
+
+
+def test_moving_merges_folders_and_overwrites_nothing(tmp_path: Path) -> None:
+    source = _write(tmp_path / "s", {"ns/a": "new", "ns/b": "new", "whole/x": "new"})
+    target = _write(tmp_path / "t", {"ns/a": "old", "ns/c": "old"})
+    move_tree(source, target)
+    assert _tree(target) == {"ns/a": "old", "ns/b": "new", "ns/c": "old", "whole/x": "new"}
+    assert (target / "ns").stat().st_mtime_ns == MTIME_NS
+
+
+def test_the_lock_excludes_and_dies_with_its_descriptor(tmp_path: Path) -> None:
+    volume = Volume(tmp_path)
+
+    def held() -> bool:
+        descriptor = os.open(volume.tree.external, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    with volume.locked():
+        assert held()
+    assert not held()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "external-providers").write_text("")
+    with pytest.raises(SdkError) as caught, Volume(tmp_path).locked():
+        pass
+    assert caught.value.code is Code.VOLUME_UNWRITABLE
+
+
+def test_an_empty_volume_holds_nothing(tmp_path: Path) -> None:
+    volume = Volume(tmp_path)
+    assert volume.records() == []
+    assert volume.distributions([]) == []
+    assert volume.recover([]) == []
+
+
+def test_distributions_know_who_put_them_there(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    pod.install(make_bundle(requires=["dep"], dependencies=[make_wheel("dep")]))
+    stranger = pod.packages / "stranger-1.dist-info"
+    _write(stranger, {"METADATA": "Name: stranger\nVersion: 1\nRequires-Dist: ?!\n"})
+    _write(pod.packages / "broken-1.dist-info", {"METADATA": "nothing\n"})
+    volume = Volume(pod.root)
+    found = {str(item.candidate.name): item for item in volume.distributions(volume.records())}
+    assert sorted(found) == ["acme-echo", "dep", "stranger"]
+    assert found["acme-echo"].candidate.is_own
+    assert found["dep"].candidate.source is not None
+    assert found["dep"].candidate.source.provider == "acme-echo"
+    assert found["stranger"].candidate.source is None
+    assert [found[name].ours for name in sorted(found)] == [True, True, False]
+
+
+def test_what_no_record_claims_goes_and_what_is_shared_stays(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    pod.install(make_bundle(files={"ns/shared.py": "", "ns/mine.py": ""}))
+    before = pod.snapshot()
+    files = {"ns/shared.py": "", "ns/theirs.py": "", "bin/tool": "", "lib/deep/x.py": ""}
+    pod.install(make_bundle("acme-guard", files=files), "acme-guard")
+    volume = Volume(pod.root)
+    keep = [record for record in volume.records() if record.provider_id == "acme-echo"]
+    volume.retract("acme-guard")
+    assert volume.recover(keep) == ["acme_guard-1.0.dist-info"]
+    after = {path: value for path, value in pod.snapshot().items() if "metadata" not in path}
+    (pod.external / "installed-packages.txt").write_text("acme-echo==1.0  # acme-echo\n")
+    assert set(after) == {path for path in before if "metadata" not in path}
+
+
+def test_record_names_that_leave_the_folder_are_never_touched(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("keep")
+    volume = Volume(tmp_path / "v")
+    info = _write(
+        volume.tree.python_packages / "x-1.dist-info",
+        {
+            "METADATA": "Name: x\nVersion: 1\n",
+            "INSTALLER": "lls-provider\n",
+            "RECORD": "../../../victim,,\n/etc/hostname,,\nx.py,,\nx-1.dist-info/RECORD,,\n",
+        },
+    )
+    assert recorded_files(info) == ["x.py", "x-1.dist-info/RECORD"]
+    assert volume.recover([]) == ["x-1.dist-info"]
+    assert victim.read_text() == "keep"
+    assert not info.exists()
+
+
+def test_a_damaged_record_of_files_drops_the_folder_alone(tmp_path: Path) -> None:
+    volume = Volume(tmp_path)
+    info = volume.tree.python_packages / "x-1.dist-info"
+    _write(info, {"INSTALLER": "lls-provider\n"})
+    (info / "RECORD").write_bytes(b"\xff\xfe")
+    assert volume.recover([]) == ["x-1.dist-info"]
+    assert list(volume.tree.python_packages.iterdir()) == []
+
+
+def test_folders_of_no_provider_are_passed_over(tmp_path: Path) -> None:
+    volume = Volume(tmp_path)
+    _write(volume.tree.metadata, {".hidden/installed.json": "{", "Not An ID/crd-config.yaml": "x"})
+    (volume.tree.metadata / "empty").mkdir()
+    assert volume.records() == []
