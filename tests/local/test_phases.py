@@ -40,14 +40,22 @@ def test_a_conflict_is_told_apart() -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("ERROR: No space left while installing\n\nResolution: free space", Code.NO_SPACE),
-        ("ERROR: The volume failed\n\nRead-only file system", Code.VOLUME_UNWRITABLE),
+        ("No space left while installing", Code.NO_SPACE),
+        ("The volume failed while installing", Code.VOLUME_UNWRITABLE),
     ],
 )
-def test_a_lack_of_the_machine_keeps_its_exit_status(text: str, code: Code) -> None:
-    error = runtime_error("install", 3, text, Where())
+def test_a_lack_of_the_machine_is_told_for_this_machine(text: str, code: Code) -> None:
+    message = (
+        f"ERROR: {text}\n\nProvider: acme-echo\nImage: x\n\nthe reason\n\n"
+        "Resolution: Raise the sizeLimit of the volume."
+    )
+    error = runtime_error("install", 3, message, Where(provider="acme-echo", image="x"))
     assert error.code is code
     assert error.status is ExitStatus.ENVIRONMENT
+    assert (error.what, error.why) == (text, "the reason")
+    assert error.render().count("Provider: acme-echo") == 1
+    assert "TMPDIR" in error.resolution
+    assert "sizeLimit" not in error.render()
 
 
 def test_a_process_that_says_nothing_is_our_fault() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -55,13 +57,18 @@ class Recorder(Silent):
         self.warnings.append(text)
 
 
-def folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("lls-provider-up-*"))
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary folder of the test's own: what lies there at its end was left behind."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
 
 
 def run(targets: list[Bundle | str], options: Options, progress: Silent | None = None) -> UpResult:
-    """A whole run, after which nothing may be there that was not there before."""
-    before = folders()
+    """A whole run, after which nothing may be there any more."""
     texts = [item if isinstance(item, str) else str(item.root) for item in targets]
     up = Up([resolve_target(text) for text in texts], options, progress or Silent())
     try:
@@ -74,7 +81,7 @@ def run(targets: list[Bundle | str], options: Options, progress: Silent | None =
         error.add_note(json.dumps([phase.name for phase in up.result.phases if not phase.ok]))
         raise
     finally:
-        assert folders() <= before
+        assert list(Path(tempfile.gettempdir()).iterdir()) == []
     return up.result
 
 
@@ -184,6 +191,41 @@ _BROKEN_ADAPTER = textwrap.dedent(
             raise RuntimeError("no answer today")
     """
 )
+
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+@pytest.mark.server
+@ON_BOTH
+def test_two_projects_are_built_for_the_server_and_served_together(server: str) -> None:
+    targets = [str(SAMPLES / "text-file-processor"), str(SAMPLES / "echo-inference")]
+    result = run(list(targets), Options(server=server))
+    assert [phase.name for phase in result.phases] == [
+        "environment",
+        "build",
+        *PHASES[1:],
+        "providers",
+        "call",
+    ]
+    assert {item.api for item in result.providers} == {"inference", "file_processors"}
+    assert result.call is not None
+    assert result.call.status == 200
+    assert result.call.body["chunks"]  # the call of the first target that has one
+
+
+@pytest.mark.server
+def test_a_full_disk_is_told_and_nothing_stays(
+    make_provider: MakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lls_provider.local.config.write_base", full)
+    error, failed = failing([make_provider()], Options(server=SERVERS[0]))
+    assert error.code is Code.NO_SPACE
+    assert error.status is ExitStatus.ENVIRONMENT
+    assert failed == ["extract"]
 
 
 @pytest.mark.server
@@ -321,8 +363,6 @@ def test_a_real_server_never_outlives_its_up(
 
 @pytest.mark.server
 def test_a_server_that_ends_while_up_stays_is_told(make_provider: MakeProvider) -> None:
-    import os
-
     up = Up([resolve_target(str(make_provider().root))], Options(server=SERVERS[0]))
     with up:
         up.run()

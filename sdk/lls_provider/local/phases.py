@@ -141,13 +141,30 @@ def runtime_error(command: str, status: int, output: str, where: Where) -> SdkEr
             resolution="Report this as a fault of lls-provider, with the text above.",
         )
     message = output[found.start() :].rstrip()
+    code = _code(status, message)
+    if code.status is ExitStatus.ENVIRONMENT:
+        return _lacking(code, message, where)
     return SdkError(
-        _code(status, message),
+        code,
         f"The {command} phase failed",
         why=message,
         where=where,
         resolution="Follow the resolution that the message names.",
         layout=message,
+    )
+
+
+def _lacking(code: Code, message: str, where: Where) -> SdkError:
+    """What the machine lacks, told for this machine: the installer speaks of a Pod's volume."""
+    what, _, rest = message.removeprefix("ERROR: ").partition("\n")
+    why = rest.rpartition("\n\nResolution: ")[0].strip()
+    return SdkError(
+        code,
+        what,
+        why=why if where.provider is None else why.rpartition("\n\n")[2],
+        where=where,
+        resolution="Free space in the temporary folder, or set TMPDIR to a folder on another file "
+        "system, one that this user can write to.",
     )
 
 
