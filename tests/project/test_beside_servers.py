@@ -1,0 +1,192 @@
+"""Generated projects beside the real packages of both servers: their tests, check and bundle."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.project.bundle import bundle_project
+from lls_provider.project.check import check_project
+from lls_provider.project.scaffold import new
+from lls_provider.project.settings import read_settings
+from lls_provider.project.tests import run_tests
+
+pytestmark = pytest.mark.network
+
+LLAMA_STACK = "llama-stack==0.7.3"
+OGX = "ogx==1.5.0"
+
+
+def make(tmp_path: Path, api: str = "inference") -> Path:
+    return new(tmp_path / "acme", {"name": "acme-thing", "api": api}).path
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("server", [LLAMA_STACK, OGX])
+@pytest.mark.parametrize("api", ["inference", "safety", "file_processors"])
+def test_a_new_project_passes_its_own_tests(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], api: str, server: str
+) -> None:
+    settings = read_settings(make(tmp_path, api))
+
+    assert run_tests(settings, distribution=server) == 0
+
+    assert " passed" in capfd.readouterr().out
+
+
+def test_a_failing_test_is_an_error_and_arguments_reach_pytest(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = make(tmp_path)
+    (project / "tests" / "test_more.py").write_text("def test_wrong():\n    assert 1 == 2\n")
+
+    with pytest.raises(SdkError) as caught:
+        run_tests(read_settings(project), arguments=["-k", "wrong"])
+
+    assert caught.value.code is Code.TESTS_FAILED
+    assert "1 failed, " in capfd.readouterr().out
+
+
+def test_a_project_without_tests_is_told(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    for test in (project / "tests").glob("test_*.py"):
+        test.unlink()
+
+    with pytest.raises(SdkError) as caught:
+        run_tests(read_settings(project))
+
+    assert caught.value.what == "acme-thing has no tests"
+
+
+def test_the_surrounding_python_does_not_reach_the_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "acme_thing").mkdir()
+    (tmp_path / "acme_thing" / "__init__.py").write_text("raise RuntimeError('a stranger')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
+
+    assert run_tests(read_settings(make(tmp_path))) == 0
+
+
+@pytest.mark.parametrize("server", [LLAMA_STACK, OGX])
+def test_the_spec_of_a_new_project_agrees_with_its_settings(tmp_path: Path, server: str) -> None:
+    report = check_project(make(tmp_path), distribution=server)
+
+    assert [finding.level for finding in report.findings] == ["ok"] * 5
+    assert server in report.findings[-1].what
+
+
+def test_a_spec_that_says_something_else_is_an_error(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    change(project / "src/acme_thing/provider.py", '"remote::acme-thing"', '"remote::other"')
+
+    (error,) = check_project(project).errors
+
+    assert error.rule == "spec"
+    assert "'remote::acme-thing' in the settings, but 'remote::other'" in error.what
+    assert error.problem is not None
+    assert error.problem.where == read_settings(project).where("provider-type")
+
+
+def test_a_missing_dependency_is_named_as_the_true_cause(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    change(project / "src/acme_thing/inference.py", "import time\n", "import time\nimport absent\n")
+
+    (error,) = check_project(project).errors
+
+    assert "No module named 'absent'" in error.what.splitlines()[0]
+    assert error.problem is not None
+    assert "'absent'" in error.problem.resolution
+
+
+def test_a_safety_provider_beside_ogx_says_why_not(tmp_path: Path) -> None:
+    (error,) = check_project(make(tmp_path, "safety"), distribution=OGX).errors
+
+    assert "needs the safety API, which this server (ogx_api) does not have" in error.what
+
+
+def test_a_bundle_carries_what_the_distribution_does_not_provide(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    change(project / "pyproject.toml", '["pydantic>=2"]', '["pydantic>=2", "iniconfig"]')
+
+    bundle = bundle_project(
+        read_settings(project), tmp_path / "bundle", distributions=[LLAMA_STACK]
+    )
+
+    names = [wheel.name.partition("-")[0] for wheel in bundle.wheels]
+    assert names == ["acme_thing", "iniconfig"]
+    assert bundle.manifest is not None
+    assert "pydantic" in bundle.manifest.provided
+    assert bundle.manifest.distributions == (LLAMA_STACK,)
+    assert bundle.metadata.version == "0.1.0"
+
+
+def test_a_dynamic_version_is_the_wheels(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    change(project / "pyproject.toml", 'version = "0.1.0"', 'dynamic = ["version"]')
+    change(
+        project / "pyproject.toml",
+        "[tool.lls-provider]\n",
+        '[tool.hatch.version]\npath = "src/acme_thing/__init__.py"\n\n[tool.lls-provider]\n',
+    )
+    (project / "src/acme_thing/__init__.py").write_text('__version__ = "3.2.1"\n')
+
+    bundle = bundle_project(
+        read_settings(project), tmp_path / "bundle", distributions=[LLAMA_STACK]
+    )
+
+    assert bundle.metadata.version == "3.2.1"
+
+
+def test_the_same_project_makes_the_same_bundle(tmp_path: Path) -> None:
+    settings = read_settings(make(tmp_path))
+
+    made = [bundle_project(settings, tmp_path / name, distributions=[LLAMA_STACK]) for name in "ab"]
+
+    assert made[0].manifest == made[1].manifest
+
+
+def test_a_wheel_without_the_module_is_refused(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    (project / "src" / "other").mkdir()
+    (project / "src" / "other" / "__init__.py").touch()
+    change(project / "pyproject.toml", '["src/acme_thing"]', '["src/other"]')
+
+    with pytest.raises(SdkError) as caught:
+        bundle_project(read_settings(project), tmp_path / "bundle", distributions=[LLAMA_STACK])
+
+    assert caught.value.code is Code.MODULE_MISSING
+    assert caught.value.where == read_settings(project).where("module")
+    assert "  other" in caught.value.why
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_an_unsatisfiable_dependency_is_explained(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    change(project / "pyproject.toml", '["pydantic>=2"]', '["pydantic<2"]')
+
+    with pytest.raises(SdkError) as caught:
+        bundle_project(read_settings(project), tmp_path / "bundle", distributions=[LLAMA_STACK])
+
+    assert caught.value.code is Code.RESOLUTION_FAILED
+    assert "pydantic" in caught.value.why
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
+    bundle = bundle_project(
+        read_settings(make(tmp_path)), tmp_path / "bundle", distributions=[LLAMA_STACK]
+    )
+
+    with zipfile.ZipFile(bundle.wheels[0]) as wheel:
+        tops = {name.partition("/")[0] for name in wheel.namelist()}
+    assert tops == {"acme_thing", "acme_thing-0.1.0.dist-info"}

@@ -1,0 +1,85 @@
+"""The rules that need no server; `test_beside_servers` has the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lls_provider.errors import Code, ExitStatus, SdkError
+from lls_provider.project.check import check_project
+
+
+def change(project: Path, old: str, new: str) -> None:
+    file = project / "pyproject.toml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def unbound(project: Path) -> Path:
+    """A project that names no distribution, so that nothing has to be installed."""
+    change(project, 'distribution = ["llama-stack==0.7.3"]\n', "")
+    return project
+
+
+def test_valid_settings_are_told_rule_by_rule(unbound: Path) -> None:
+    report = check_project(unbound, label="acme")
+
+    assert (report.target, report.kind, report.status) == ("acme", "project", ExitStatus.OK)
+    kept = [finding.rule for finding in report.findings if finding.level == "ok"]
+    assert kept == ["settings", "module", "metadata", "sample-call"]
+
+
+def test_without_a_distribution_a_warning_says_what_was_not_checked(unbound: Path) -> None:
+    (warning,) = check_project(unbound).warnings
+
+    assert warning.rule == "spec"
+    assert warning.problem is not None
+    assert warning.problem.where.line == 11
+
+
+def test_every_wrong_setting_is_a_finding(project: Path) -> None:
+    change(project, '"inference"', '"x"')
+    change(project, '"1.2.0"', '"one"')
+
+    report = check_project(project)
+
+    assert report.status is ExitStatus.WRONG
+    lines = [finding.problem.where.line for finding in report.errors if finding.problem]
+    assert lines == [7, 12]
+    assert {finding.rule for finding in report.findings} == {"settings"}
+
+
+def test_a_missing_project_is_a_finding(tmp_path: Path) -> None:
+    (error,) = check_project(tmp_path).errors
+
+    assert error.problem is not None
+    assert error.problem.code is Code.PROJECT_INVALID
+
+
+def test_advice_is_told_at_the_setting_that_it_is_about(unbound: Path) -> None:
+    change(unbound, '"1.2.0"', '"2026.11"')
+    change(unbound, "remote::acme-echo", "remote::acme_echo")
+
+    report = check_project(unbound)
+
+    advice = [finding for finding in report.warnings if finding.rule == "metadata"]
+    places = [finding.problem.where for finding in advice if finding.problem]
+    assert [(place.line, place.column) for place in places] == [(7, 11), (13, 17)]
+    assert {place.file for place in places} == {str(unbound / "pyproject.toml")}
+    assert report.status is ExitStatus.OK
+
+
+def test_a_project_without_a_sample_call_is_warned(unbound: Path) -> None:
+    change(unbound, '[tool.lls-provider.up.call]\npath = "/v1/models"\n', "")
+
+    assert "sample-call" in [finding.rule for finding in check_project(unbound).warnings]
+
+
+def test_what_this_machine_lacks_is_no_finding(project: Path) -> None:
+    with pytest.raises(SdkError) as caught:
+        check_project(project, python="/nowhere/python3")
+
+    assert caught.value.status is ExitStatus.ENVIRONMENT
