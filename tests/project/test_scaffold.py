@@ -98,6 +98,11 @@ def test_without_a_directory_the_name_is_the_folder(
     assert (tmp_path / "acme-thing" / "pyproject.toml").is_file()
 
 
+@pytest.mark.parametrize(("folder", "name"), [("my-thing", "my-thing"), ("My Thing", "acme-echo")])
+def test_without_a_name_the_folder_suggests_one(tmp_path: Path, folder: str, name: str) -> None:
+    assert new(tmp_path / folder, {}).answers["name"] == name
+
+
 def test_an_empty_working_folder_is_filled_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lls_provider.contract.models import provider_id_from_name, provider_id_problem
 from lls_provider.contract.schema import nearest, shown
@@ -96,6 +97,12 @@ def complete(
             resolution=f"Use kind={kind}, or leave kind out.",
         )
     return answers
+
+
+def name_of_folder(folder: Path) -> str | None:
+    """The provider's name that a folder suggests, if its own name can be one."""
+    name = folder.absolute().name
+    return name if _name_problem(name) is None else None
 
 
 def refuse(problems: Sequence[Problem]) -> None:

@@ -15,7 +15,7 @@ from lls_provider import resources
 from lls_provider.bundle.publish import publishing, writing
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.project.answers import Ask, Question, complete, parse_answers
+from lls_provider.project.answers import Ask, Question, complete, name_of_folder, parse_answers
 
 __all__ = ["Made", "Question", "new", "parse_answers"]
 
@@ -44,17 +44,18 @@ def new(
     """Make a project in ``directory`` (default: a folder of the provider's name).
 
     What ``answers`` leaves open is asked with ``ask`` (on the terminal when ``interactive``), or
-    takes its default. The project records template version and answers. The user's own
-    cookiecutter settings have no influence. Raises SdkError USAGE for unknown or wrong answers,
-    TARGET_EXISTS when the directory holds anything, NO_SPACE, OUTPUT_UNWRITABLE; nothing is left
-    behind then.
+    takes its default; the default of ``name`` is the folder's. The project records template
+    version and answers. The user's own cookiecutter settings have no influence. Raises SdkError
+    USAGE for unknown or wrong answers, TARGET_EXISTS when the directory holds anything, NO_SPACE,
+    OUTPUT_UNWRITABLE; nothing is left behind then.
     """
     if directory is not None:
         _require_empty(directory)
     if interactive and ask is None:
         ask = _prompt
     context = _context()
-    found = complete(answers, ask, context)
+    suggested = name_of_folder(directory) if directory is not None else None
+    found = complete(answers, ask, {**context, "name": suggested or context["name"]})
     target = directory if directory is not None else Path(found["name"])
     _require_empty(target)
     progress.step(f"making {found['name']} in {target}")
