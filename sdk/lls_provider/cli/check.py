@@ -29,17 +29,24 @@ _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
     show_default=True,
     help="How the findings are written to stdout.",
 )
+@click.option(
+    "--distribution",
+    metavar="REQUIREMENT|FILE|python:PATH",
+    help="The server to ask a project's spec beside.  [default: the project's first]",
+)
 @click.option("--python", metavar="PATH|VERSION", help="The Python of the distribution.")
-def command(targets: tuple[str, ...], form: str, python: str | None) -> int:
+def command(
+    targets: tuple[str, ...], form: str, distribution: str | None, python: str | None
+) -> int:
     """Check projects, bundle directories and OCI layouts.
 
-    A project is also asked for its spec, in the environment of its first distribution, and the
+    A project is also asked for its spec, in the environment of its distribution, and the
     answer is compared with its settings.
     """
     from lls_provider.cli.console import console
 
     progress = console()
-    reports = [_check(text, python, progress) for text in targets]
+    reports = [_check(text, distribution, python, progress) for text in targets]
     if form == "json":
         click.echo(json.dumps([report.to_document() for report in reports], indent=2))
     elif form == "junit":
@@ -76,14 +83,16 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _check(text: str, python: str | None, progress: Progress) -> Report:
+def _check(text: str, distribution: str | None, python: str | None, progress: Progress) -> Report:
     from lls_provider.local.target import Kind, resolve_target
 
     target = resolve_target(text)
     if target.kind is Kind.PROJECT:
         from lls_provider.project.check import check_project
 
-        return check_project(target.path, label=text, python=python, progress=progress)
+        return check_project(
+            target.path, label=text, distribution=distribution, python=python, progress=progress
+        )
     if target.kind is Kind.BUNDLE:
         from lls_provider.bundle.check import check_bundle
 

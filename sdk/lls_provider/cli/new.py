@@ -21,7 +21,8 @@ def command(directory: Path | None, answers: tuple[str, ...], no_input: bool) ->
     """Scaffold a provider project in DIR.
 
     Without --no-input every answer is asked for. The answers: name, api, kind (remote or
-    inline), vendor, description and maintainer; known pairs of kind and api are remote
+    inline), vendor, description, maintainer, license and sdk (the requirement that installs this
+    SDK in the project's CI); known pairs of kind and api are remote
     inference, inline safety and inline file_processors.
     """
     from lls_provider.project.answers import parse_answers
