@@ -163,6 +163,18 @@ def test_a_wheel_tag_of_another_machine_is_found(
     assert "Found architecture: linux/s390x" in _refused(pod, _merge(pod))
 
 
+def test_the_servers_python_counts_when_it_is_another(
+    pod: Pod, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    pod.install(make_bundle())
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    assert len(preflight(_merge(pod), root=pod.root, python=python)) == 1
+    with pytest.raises(SdkError) as caught:
+        preflight(_merge(pod), root=pod.root, python=tmp_path / "none")
+    assert caught.value.code is Code.PYTHON_MISSING
+
+
 def test_nothing_is_written(pod: Pod, make_bundle: MakeBundle) -> None:
     pod.install(make_bundle())
     run_yaml = _merge(pod)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -198,6 +199,17 @@ def test_the_child_sees_the_path_in_front_but_not_our_folder(tmp_path: Path) -> 
     )
     path = _package(tmp_path / "front", "bad", text)
     assert _failure(path, "bad").reason == f"ValueError: [{str(path)!r}]"
+
+
+def test_relative_paths_are_those_of_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _package(tmp_path, "good", GOOD, adapter=ADAPTER)
+    (tmp_path / "python").symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    assert probe(Path("python"), "good", path=[Path()], env={}).failure is None
+    inherited = {"PYTHONPATH": os.pathsep.join((".", ""))}
+    assert probe(Path("python"), "good", env=inherited).failure is None
 
 
 def test_nothing_to_ask_starts_nothing() -> None:

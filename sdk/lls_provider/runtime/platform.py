@@ -1,18 +1,17 @@
-"""Whether native code fits the machine and Python that run now: from tags and ELF headers.
+"""Whether native code fits this machine and the server's Python: from tags and ELF headers.
 
 Nothing is imported for it (contract section 5): code for another machine may crash the process.
 """
 
 from __future__ import annotations
 
-import importlib.machinery
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.tags import Tag, parse_tag, sys_tags
+from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag, sys_tags
 
 from lls_provider.runtime.elf import read_elf_machine
 from lls_provider.runtime.headers import Headers
@@ -32,18 +31,29 @@ class NativeProblem:
 
 
 def native_problems(
-    packages: Path, dist_infos: Sequence[str], *, tags: frozenset[Tag] | None = None
+    packages: Path, dist_infos: Sequence[str], *, minor: int = sys.version_info.minor
 ) -> Iterator[NativeProblem]:
-    """The distributions below ``packages`` whose native code does not fit, in their order."""
-    here = frozenset(sys_tags()) if tags is None else tags
+    """The distributions below ``packages`` whose native code does not fit, in their order.
+
+    ``minor`` is that of the Python which will import them, by default the running one.
+    """
+    here = _supported_tags(minor)
     machine = os.uname().machine
     for dist_info in dist_infos:
         name = dist_info.partition("-")[0]
-        problem = _tag_problem(name, _wheel_tags(packages / dist_info), here, machine)
+        problem = _tag_problem(name, _wheel_tags(packages / dist_info), here, (minor, machine))
         if problem is None:
-            problem = _elf_problem(name, packages, recorded_files(packages / dist_info), machine)
+            files = recorded_files(packages / dist_info)
+            problem = _elf_problem(name, packages, files, (minor, machine))
         if problem is not None:
             yield problem
+
+
+def _supported_tags(minor: int) -> frozenset[Tag]:
+    if minor == sys.version_info.minor:
+        return frozenset(sys_tags())
+    version = (3, minor)
+    return frozenset((*cpython_tags(version), *compatible_tags(version, interpreter=f"cp3{minor}")))
 
 
 def _wheel_tags(dist_info: Path) -> frozenset[Tag]:
@@ -56,15 +66,16 @@ def _wheel_tags(dist_info: Path) -> frozenset[Tag]:
 
 
 def _tag_problem(
-    name: str, tags: frozenset[Tag], here: frozenset[Tag], machine: str
+    name: str, tags: frozenset[Tag], here: frozenset[Tag], target: tuple[int, str]
 ) -> NativeProblem | None:
+    minor, machine = target
     if not tags or tags & here or any(tag.platform == "any" and _pure(tag) for tag in tags):
         return None
     machines = {machine_of(tag.platform) for tag in tags} - {None}
     if machines and machine not in machines:
         found = min(str(found) for found in machines)
         return NativeProblem(name, shown_platform(machine), shown_platform(found), True)
-    expected = f"cp3{sys.version_info.minor} on {shown_platform(machine)}"
+    expected = f"cp3{minor} on {shown_platform(machine)}"
     return NativeProblem(name, expected, ", ".join(sorted(str(tag) for tag in tags)), False)
 
 
@@ -73,22 +84,21 @@ def _pure(tag: Tag) -> bool:
 
 
 def _elf_problem(
-    name: str, packages: Path, files: Sequence[str], machine: str
+    name: str, packages: Path, files: Sequence[str], target: tuple[int, str]
 ) -> NativeProblem | None:
     """A wheel may carry libraries for several machines; one that has none for ours is wrong.
 
     So is a module of a name that this Python would import.
     """
+    minor, machine = target
     found = {
         path: elf
         for path in files
         if ".so" in path.rpartition("/")[2]
         and (elf := read_elf_machine(packages / path)) is not None
     }
-    if not found:
-        return None
-    importable = tuple(s for s in importlib.machinery.EXTENSION_SUFFIXES if s != ".so")
     for path, elf in found.items():
-        if elf != machine and (path.endswith(importable) or machine not in found.values()):
+        importable = path.endswith(".abi3.so") or f".cpython-3{minor}-{machine}-" in path
+        if elf != machine and (importable or machine not in found.values()):
             return NativeProblem(name, shown_platform(machine), shown_platform(elf), True, path)
     return None

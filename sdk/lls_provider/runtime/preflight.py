@@ -21,7 +21,13 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.platform import NativeProblem, native_problems
-from lls_provider.runtime.probing import ProbeFailure, ProbeRequest, ProbeResult, probe_all
+from lls_provider.runtime.probing import (
+    ProbeFailure,
+    ProbeRequest,
+    ProbeResult,
+    probe_all,
+    python_minor,
+)
 from lls_provider.runtime.volume import Volume
 
 if TYPE_CHECKING:
@@ -75,11 +81,12 @@ def preflight(
     volume = Volume(root)
     known = _known(volume, providers)
     packages = volume.tree.python_packages
+    interpreter = python if python is not None else Path(sys.executable)
+    minor = sys.version_info.minor if python is None else python_minor(python)
     for provider, about in zip(providers, known, strict=True):
-        _check_native(provider, about, packages)
+        _check_native(provider, about, packages, minor)
     requests = [ProbeRequest(found.module, found.provider_type) for found in providers]
     path = [packages] if packages.is_dir() else []
-    interpreter = python if python is not None else Path(sys.executable)
     results = probe_all(interpreter, requests, path=path, env=env, timeout=timeout)
     # the answers end with the first that kills the process, and so does this loop
     with contextlib.closing(results):
@@ -161,7 +168,7 @@ def _known(volume: Volume, providers: Sequence[ConfiguredProvider]) -> list[Know
     return found
 
 
-def _check_native(provider: ConfiguredProvider, known: Known, packages: Path) -> None:
+def _check_native(provider: ConfiguredProvider, known: Known, packages: Path, minor: int) -> None:
     if known.record is None:
         return
     present = [
@@ -169,11 +176,13 @@ def _check_native(provider: ConfiguredProvider, known: Known, packages: Path) ->
         for package in known.record.packages
         if os.path.lexists(packages / package.dist_info)
     ]
-    for problem in native_problems(packages, present):
-        raise _native_error(provider, known, problem)
+    for problem in native_problems(packages, present, minor=minor):
+        raise _native_error(provider, known, problem, minor)
 
 
-def _native_error(provider: ConfiguredProvider, known: Known, problem: NativeProblem) -> SdkError:
+def _native_error(
+    provider: ConfiguredProvider, known: Known, problem: NativeProblem, minor: int
+) -> SdkError:
     if problem.architecture:
         layout = messages.architecture(
             provider.provider_id,
@@ -189,8 +198,7 @@ def _native_error(provider: ConfiguredProvider, known: Known, problem: NativePro
             provider.module,
             "Python ABI mismatch",
             f"Package: {problem.package}\nExpected: {problem.expected}\nFound: {problem.found}",
-            "Build the provider image for the Python of this distribution "
-            f"(3.{sys.version_info.minor}).",
+            f"Build the provider image for the Python of this distribution (3.{minor}).",
             known.image,
         )
     return _error(provider, known, Code.WHEEL_INCOMPATIBLE, layout)

@@ -128,6 +128,30 @@ def probe_all(
             yield _result(line)
 
 
+def python_minor(python: Path) -> int:
+    """The minor version of an interpreter. Raises SdkError PYTHON_MISSING when it does not run."""
+    code = "import sys; print(sys.version_info[1])"
+    try:
+        done = subprocess.run(
+            [str(python.absolute()), "-I", "-S", "-c", code],
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        return int(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise _python_missing(python, str(error)) from error
+
+
+def _python_missing(python: Path, why: str) -> SdkError:
+    return SdkError(
+        Code.PYTHON_MISSING,
+        f"Cannot run the Python interpreter {python}",
+        why=why,
+        resolution="Name an interpreter that exists and may be executed.",
+    )
+
+
 def _result(line: bytes) -> ProbeResult:
     answer = json.loads(line)
     failure = answer["failure"]
@@ -147,8 +171,13 @@ def _script() -> str:
 
 def _environment(path: Sequence[Path], env: Mapping[str, str] | None) -> dict[str, str]:
     values = dict(os.environ if env is None else env)
-    front = [str(entry) for entry in path]
-    behind = [entry for entry in values.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    # absolute, because the child's working directory is another
+    front = [str(entry.absolute()) for entry in path]
+    behind = [
+        str(Path(entry).absolute())
+        for entry in values.get("PYTHONPATH", "").split(os.pathsep)
+        if entry
+    ]
     entries = front + [entry for entry in behind if entry not in front]
     if entries:
         values["PYTHONPATH"] = os.pathsep.join(entries)
@@ -180,7 +209,7 @@ class _Child:
         )
         try:
             self._process = subprocess.Popen(
-                [str(python), "-c", _script(), str(write_end), argument],
+                [str(python.absolute()), "-c", _script(), str(write_end), argument],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -191,12 +220,7 @@ class _Child:
             )
         except OSError as error:
             os.close(read_end)
-            raise SdkError(
-                Code.PYTHON_MISSING,
-                f"Cannot run the Python interpreter {python}",
-                why=error.strerror or str(error),
-                resolution="Name an interpreter that exists and may be executed.",
-            ) from error
+            raise _python_missing(python, error.strerror or str(error)) from error
         finally:
             os.close(write_end)
         assert self._process.stdout is not None  # noqa: S101 - asked for above
