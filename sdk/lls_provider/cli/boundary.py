@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -10,9 +11,10 @@ from collections.abc import Sequence
 import click
 
 from lls_provider import __version__
-from lls_provider.errors import Code, ExitStatus, SdkError
+from lls_provider.errors import Code, ExitStatus, SdkError, Where
 
 DEBUG = "LLS_PROVIDER_DEBUG"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(command: click.Command, argv: Sequence[str]) -> int:
@@ -24,10 +26,10 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
             result = command.main(list(argv), prog_name="lls-provider", standalone_mode=False)
         return result if isinstance(result, int) else ExitStatus.OK
     except Stopped as stopped:
-        print(f"lls-provider: stopped by {_signal(stopped.status)}", file=sys.stderr)
+        click.echo(f"lls-provider: stopped by {_signal(stopped.status)}", err=True)
         return stopped.status
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
+        click.echo(error.format_message(), err=True)
         return ExitStatus.USAGE
     except click.UsageError as error:
         return _show(usage_error(error))
@@ -39,8 +41,10 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
         return _show(error)
     except BrokenPipeError:
         # the reader of our output has gone, as `| head` does: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return ExitStatus.OK
+    except OSError as error:
+        return _show(full_error(error) if error.errno in _FULL else internal_error(error))
     except Exception as error:  # noqa: BLE001 - a fault of ours must not reach users as a traceback
         return _show(internal_error(error))
 
@@ -49,6 +53,18 @@ def usage_error(error: click.UsageError) -> SdkError:
     """A wrong command line in the look of every other error."""
     path = error.ctx.command_path if error.ctx else "lls-provider"
     return _usage(error.format_message(), path)
+
+
+def full_error(error: OSError) -> SdkError:
+    """A disk that ran full where no room expects it, such as the one stdout is redirected to."""
+    _drop_output()
+    return SdkError(
+        Code.NO_SPACE,
+        f"No space left to write {error.filename or 'the output'}",
+        why=error.strerror or "",
+        where=Where(file=error.filename),
+        resolution="Free space on that file system or write to another one.",
+    )
 
 
 def internal_error(error: BaseException) -> SdkError:
@@ -67,9 +83,14 @@ def internal_error(error: BaseException) -> SdkError:
 def _show(error: SdkError) -> int:
     if os.environ.get(DEBUG):
         traceback.print_exception(error, file=sys.stderr)
-    sys.stdout.flush()
-    print(error.render(), file=sys.stderr)
+    click.echo(error.render(), err=True)
     return error.status
+
+
+def _drop_output() -> None:
+    """Let what stdout still holds go nowhere, so that Python does not complain at its end."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(what: str, path: str) -> SdkError:

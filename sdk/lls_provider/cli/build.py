@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lls_provider.image.model import Image
     from lls_provider.image.places import Output
     from lls_provider.progress import Progress
+    from lls_provider.project.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class _Options:
     vendor: str | None
     distribution: tuple[str, ...]
     python: str | None
-    base: str
+    base: str | None
     output: tuple[str, ...]
     override: tuple[str, ...]
     form: str
@@ -57,10 +58,9 @@ class _Options:
 @click.option("--python", metavar="PATH|VERSION", help="The Python to build for.")
 @click.option(
     "--base",
-    default="scratch",
-    show_default=True,
     metavar="scratch|oci:DIR[:TAG]",
-    help="scratch makes a data image; a base with Python makes a runnable one.",
+    help="scratch makes a data image; a base with Python makes a runnable one.  "
+    "[default: the project's, else scratch]",
 )
 @click.option(
     "--override",
@@ -104,11 +104,14 @@ def _build(options: _Options) -> None:
     if not options.output:
         raise click.UsageError("Missing option '--output', such as --output oci:build/image.")
     _consistent(options)
+    # whatever can be told before the long work is told before it
     outputs = [parse_output(text) for text in options.output]
-    base = read_base(options.base)
+    source: str | Settings
+    source = options.package if options.package is not None else _settings(options.path or Path())
+    base = read_base(options.base or _own_base(source))
     progress = console()
     with scratch("build") as folder:
-        bundle = _bundle(options, folder / "bundle", progress)
+        bundle = _bundle(source, options, folder / "bundle", progress)
         image = compose(bundle, base)
         written = []
         for output in outputs:
@@ -130,12 +133,27 @@ def _consistent(options: _Options) -> None:
         raise click.UsageError("Give a PATH or --package, not both.")
 
 
-def _bundle(options: _Options, out: Path, progress: Progress) -> Bundle:
-    if options.package is not None:
+def _settings(project: Path) -> Settings:
+    from lls_provider.project.settings import read_settings
+
+    return read_settings(project)
+
+
+def _own_base(source: str | Settings) -> str:
+    """The base that the project names; a layout is meant relative to the project."""
+    if isinstance(source, str) or source.base is None:
+        return "scratch"
+    kind, colon, place = source.base.partition(":")
+    return f"{kind}:{source.root / place}" if colon else source.base
+
+
+def _bundle(source: str | Settings, options: _Options, out: Path, progress: Progress) -> Bundle:
+    """The bundle of a published package, named as a requirement, or of a project."""
+    if isinstance(source, str):
         from lls_provider.bundle.published import bundle_published
 
         return bundle_published(
-            options.package,
+            source,
             out=out,
             distributions=options.distribution,
             module=options.module,
@@ -147,13 +165,11 @@ def _bundle(options: _Options, out: Path, progress: Progress) -> Bundle:
             progress=progress,
         )
     from lls_provider.project.bundle import bundle_project
-    from lls_provider.project.settings import read_settings
 
-    settings = read_settings(options.path or Path())
     return bundle_project(
-        settings,
+        source,
         out,
-        distributions=options.distribution or settings.distributions,
+        distributions=options.distribution or source.distributions,
         python=options.python,
         overrides=options.override,
         progress=progress,

@@ -11,6 +11,7 @@ from lls_provider.cli import EXIT_STATUSES
 
 if TYPE_CHECKING:
     from lls_provider.bundle.report import Finding, Report
+    from lls_provider.local.target import Target
     from lls_provider.progress import Progress
 
 _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
@@ -32,7 +33,7 @@ _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
 @click.option(
     "--distribution",
     metavar="REQUIREMENT|FILE|python:PATH",
-    help="The server to ask a project's spec beside.  [default: the project's first]",
+    help="The server to ask a project's spec beside.  [default: the project's]",
 )
 @click.option("--python", metavar="PATH|VERSION", help="The Python of the distribution.")
 def command(
@@ -44,9 +45,11 @@ def command(
     answer is compared with its settings.
     """
     from lls_provider.cli.console import console
+    from lls_provider.local.target import resolve_target
 
+    found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
     progress = console()
-    reports = [_check(text, distribution, python, progress) for text in targets]
+    reports = [_check(target, distribution, python, progress) for target in found]
     if form == "json":
         click.echo(json.dumps([report.to_document() for report in reports], indent=2))
     elif form == "junit":
@@ -83,20 +86,25 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _check(text: str, distribution: str | None, python: str | None, progress: Progress) -> Report:
-    from lls_provider.local.target import Kind, resolve_target
+def _check(
+    target: Target, distribution: str | None, python: str | None, progress: Progress
+) -> Report:
+    from lls_provider.local.target import Kind
 
-    target = resolve_target(text)
     if target.kind is Kind.PROJECT:
         from lls_provider.project.check import check_project
 
         return check_project(
-            target.path, label=text, distribution=distribution, python=python, progress=progress
+            target.path,
+            label=target.text,
+            distribution=distribution,
+            python=python,
+            progress=progress,
         )
     if target.kind is Kind.BUNDLE:
         from lls_provider.bundle.check import check_bundle
 
-        return check_bundle(target.path, label=text)
+        return check_bundle(target.path, label=target.text)
     from lls_provider.image.check import check_layout
 
-    return check_layout(target.path, label=text, tag=target.tag)
+    return check_layout(target.path, label=target.text, tag=target.tag)

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 def console() -> Progress:
     """The progress for this process's stderr."""
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "CI" not in os.environ:
-        return _Terminal()
-    return _Plain()
+    live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+    return _Terminal() if live else _Plain()
 
 
 class _Plain:
@@ -72,7 +71,8 @@ def _bar(label: str, total: int) -> Iterator[Advance]:
 
 
 def _say(text: str, *, dim: bool | None = None, fg: str | None = None) -> None:
-    color = "NO_COLOR" not in os.environ and sys.stderr.isatty()
+    # https://no-color.org: an empty value does not count
+    color = not os.environ.get("NO_COLOR")
     click.echo(click.style(text, dim=dim, fg=fg) if color else text, err=True)
 
 

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.project.answers import ANSWERS, KINDS, parse_answers
+
+_PAIRS = ", ".join(f"{kind} {api}" for api, kind in KINDS.items())
+# \b keeps click from folding the list into a paragraph
+_HELP = f"""Scaffold a provider project in DIR (default: a folder of the provider's name).
+
+Each answer that is not given as KEY=VALUE is asked for; with --no-input it takes its default.
+There are templates for {_PAIRS}.
+
+\b
+The answers:
+""" + "\n".join(f"  {key:12} {text}" for key, text in ANSWERS.items())
 
 
 @click.command(
     "new",
+    help=_HELP,
     epilog="Example: lls-provider new acme-echo --no-input api=inference kind=remote\n\n"
     + EXIT_STATUSES,
 )
-@click.argument("directory", required=False, type=click.Path(path_type=Path))
+@click.argument("directory", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
 @click.argument("answers", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--no-input", is_flag=True, help="Ask nothing: defaults for what is not given.")
 def command(directory: Path | None, answers: tuple[str, ...], no_input: bool) -> None:
-    """Scaffold a provider project in DIR.
-
-    Without --no-input every answer is asked for. The answers: name, api, kind (remote or
-    inline), vendor, description, maintainer, license and sdk (the requirement that installs this
-    SDK in the project's CI); known pairs of kind and api are remote
-    inference, inline safety and inline file_processors.
-    """
-    from lls_provider.project.answers import parse_answers
+    """Make the project and say what to do next."""
+    from lls_provider.cli.console import console
     from lls_provider.project.scaffold import new
 
     if directory is not None and "=" in str(directory) and not directory.exists():
         directory, answers = None, (str(directory), *answers)
-    made = new(directory, parse_answers(answers), interactive=not no_input)
+    made = new(directory, parse_answers(answers), interactive=not no_input, progress=console())
     click.echo(f"Made {made.path}\n")
     click.echo("Next:")
-    for line in ("test", "check", "up"):
-        option = " --check" if line == "up" else ""
-        click.echo(f"  lls-provider {line} {made.path}{option}")
+    for words in (["test"], ["check"], ["up", "--check"]):
+        click.echo(f"  {shlex.join(['lls-provider', *words, str(made.path)])}")
