@@ -96,9 +96,10 @@ def test_invalid_toml(cli: Cli, project: Path) -> None:
 
 @pytest.mark.network
 def test_an_unsatisfiable_dependency_shows_uvs_explanation(cli: Cli, project: Path) -> None:
-    edit(project, '"pydantic>=2"', '"pydantic<2"')
+    line = edit(project, '"pydantic>=2"', '"pydantic<2"')
     message = one_error(build(cli, project), 1)
-    assert "pydantic" in message
+    assert f"pyproject.toml:{line}:" in message
+    assert "llama-stack==0.7.3 provides pydantic==" in message
     assert "your requirements are unsatisfiable" in message
 
 

@@ -316,7 +316,7 @@ def test_random_damage_never_ends_in_another_error(
     """Whatever bytes a layer has, with digests that are right for them."""
     import random
 
-    chance = random.Random(seed)  # noqa: S311 - the same damage in every run
+    chance = random.Random(seed)
     layout = make_layout(
         [
             ("lls-provider/a", b"1" * 600),

@@ -39,14 +39,16 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
         return ExitStatus.INTERRUPTED
     except SdkError as error:
         return _show(error)
-    except BrokenPipeError:
-        # the reader of our output has gone, as `| head` does: nobody is left to tell
+    except (BrokenPipeError, SystemExit):
+        # the reader of our output has gone, as `| head` does: nobody is left to tell. Where
+        # click notices it first, it asks to exit, and nothing else does
         _drop_output()
         return ExitStatus.OK
     except OSError as error:
-        return _show(full_error(error) if error.errno in _FULL else internal_error(error))
+        told = full_error(error) if error.errno in _FULL else internal_error(error)
+        return _show(told, cause=error)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not reach users as a traceback
-        return _show(internal_error(error))
+        return _show(internal_error(error), cause=error)
 
 
 def usage_error(error: click.UsageError) -> SdkError:
@@ -80,9 +82,9 @@ def internal_error(error: BaseException) -> SdkError:
     )
 
 
-def _show(error: SdkError) -> int:
+def _show(error: SdkError, cause: BaseException | None = None) -> int:
     if os.environ.get(DEBUG):
-        traceback.print_exception(error, file=sys.stderr)
+        click.echo("".join(traceback.format_exception(cause or error)), err=True)
     click.echo(error.render(), err=True)
     return error.status
 

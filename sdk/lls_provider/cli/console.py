@@ -30,8 +30,7 @@ class _Plain:
         _say(f"  {text}")
 
     def warn(self, text: str, /) -> None:
-        # the layouts of the contract (section 6) begin with the word themselves
-        _say(text if text.startswith("WARNING") else f"WARNING: {text}")
+        _say(_warning(text))
 
     def task(self, label: str, total: int, /) -> AbstractContextManager[Advance]:  # noqa: ARG002
         return nullcontext(_ignore)
@@ -41,13 +40,13 @@ class _Terminal(_Plain):
     """Steps dimmed, warnings yellow, one bar for a running task."""
 
     def step(self, text: str, /) -> None:
-        _say(text, dim=True)
+        _say(_styled(text, dim=True))
 
     def note(self, text: str, /) -> None:
-        _say(f"  {text}", dim=True)
+        _say(_styled(f"  {text}", dim=True))
 
     def warn(self, text: str, /) -> None:
-        _say(text if text.startswith("WARNING") else f"WARNING: {text}", fg="yellow")
+        _say(_styled(_warning(text), fg="yellow"))
 
     def task(self, label: str, total: int, /) -> AbstractContextManager[Advance]:
         return _bar(label, total)
@@ -70,10 +69,18 @@ def _bar(label: str, total: int) -> Iterator[Advance]:
         yield lambda amount: bars.advance(task, amount)
 
 
-def _say(text: str, *, dim: bool | None = None, fg: str | None = None) -> None:
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _styled(text: str, *, dim: bool | None = None, fg: str | None = None) -> str:
     # https://no-color.org: an empty value does not count
-    color = not os.environ.get("NO_COLOR")
-    click.echo(click.style(text, dim=dim, fg=fg) if color else text, err=True)
+    return text if os.environ.get("NO_COLOR") else click.style(text, dim=dim, fg=fg)
+
+
+def _warning(text: str) -> str:
+    # the layouts of the contract (section 6) begin with the word themselves
+    return text if text.startswith("WARNING") else f"WARNING: {text}"
 
 
 def _ignore(_amount: int) -> None:

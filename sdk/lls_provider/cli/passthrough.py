@@ -5,18 +5,16 @@ from __future__ import annotations
 import click
 
 
-def runtime_command(name: str) -> click.Command:
-    """The command ``name`` of the runtime; its options and its help are the runtime's."""
+class RuntimeCommand(click.Command):
+    """A command of the runtime; its options and its help are the runtime's."""
 
-    @click.command(
-        name,
-        add_help_option=False,
-        context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    )
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    def command(arguments: tuple[str, ...]) -> int:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the words as they are: click's own parser would drop a ``--``."""
+        ctx.args = args
+        return []
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Hand the words on and return the exit status."""
         from lls_provider.runtime.arguments import main
 
-        return main([name, *arguments], prog="lls-provider")
-
-    return command
+        return main([self.name or "", *ctx.args], prog="lls-provider")

@@ -1,5 +1,5 @@
 """``lls-provider preflight``: the runtime's own command."""
 
-from lls_provider.cli.passthrough import runtime_command
+from lls_provider.cli.passthrough import RuntimeCommand
 
-command = runtime_command("preflight")
+command = RuntimeCommand("preflight")

@@ -49,14 +49,19 @@ def bundle_project(
     interpreter = distribution.interpreter if distribution else find_interpreter(explicit=python)
     with scratch("project") as folder:
         wheel = build_own_wheel(settings, folder, interpreter, progress)
-        closure = resolve(
-            [requirement(wheel)],
-            own=[wheel.name],
-            distribution=distribution,
-            interpreter=interpreter,
-            overrides=overrides,
-            progress=progress,
-        )
+        try:
+            closure = resolve(
+                [requirement(wheel)],
+                own=[wheel.name],
+                distribution=distribution,
+                interpreter=interpreter,
+                overrides=overrides,
+                progress=progress,
+            )
+        except SdkError as error:
+            if error.code is Code.RESOLUTION_FAILED:
+                error.where = settings.dependency_named_in(error.why)
+            raise
         dependencies = fetch(closure.packages, interpreter=interpreter, progress=progress)
         progress.step(f"assembling {len(dependencies) + 1} wheels")
         return assemble(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from packaging.utils import canonicalize_name
 
 from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, SdkError, Where
@@ -79,6 +82,15 @@ class Settings:
     def where(self, key: str) -> Where:
         """The place of a key of ``[tool.lls-provider]``."""
         return self.pyproject.where((*_TABLE, key))
+
+    def dependency_named_in(self, explanation: str) -> Where:
+        """The first of the project's own dependencies that a resolver's explanation names."""
+        dependencies = self.pyproject.data.get("project", {}).get("dependencies", [])
+        for index, text in enumerate(dependencies):
+            name = re.match(r"[A-Za-z0-9._-]+", str(text))
+            if name and f"depends on {canonicalize_name(name[0])}" in explanation:
+                return self.pyproject.where(("project", "dependencies", index))
+        return self.pyproject.where(("project", "dependencies"))
 
 
 def read_settings(project: Path) -> Settings:

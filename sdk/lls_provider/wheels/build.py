@@ -45,8 +45,9 @@ def build_wheel(
     Returns the repacked wheel. Raises SdkError WHEEL_BUILD_FAILED with what the build backend
     said, NETWORK or NO_SPACE.
     """
+    source = source.absolute()
     progress.step(f"building the wheel of {source.name}")
-    with scratch("wheel") as folder:
+    with scratch("wheel") as folder, _left_as_it_was(source):
         try:
             run_uv(
                 [
@@ -56,7 +57,7 @@ def build_wheel(
                     "--no-create-gitignore",
                     f"--python={interpreter.path}",
                     f"--out-dir={folder}",
-                    str(source.absolute()),
+                    str(source),
                 ],
                 doing=f"building the wheel of {source.name}",
                 environ={"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", _SOURCE_EPOCH)},
@@ -81,6 +82,22 @@ def build_wheel(
                 resolution="Check [build-system] in its pyproject.toml.",
             )
         return repack(built[0], out)
+
+
+@contextmanager
+def _left_as_it_was(source: Path) -> Iterator[None]:
+    """Remove what setuptools leaves in a project: a later build would take stale files from it."""
+    before = set(_leftovers(source))
+    try:
+        yield
+    finally:
+        for path in set(_leftovers(source)) - before:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _leftovers(source: Path) -> Iterator[Path]:
+    for pattern in ("build", "*.egg-info", "src/*.egg-info"):
+        yield from source.glob(pattern)
 
 
 def repack(wheel: Path, out: Path) -> Path:

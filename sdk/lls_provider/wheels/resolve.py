@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -63,14 +64,15 @@ def resolve(
     against = f" against {distribution.label}" if distribution else ""
     subject = requirements[0].split(" @ ")[0] if requirements else "nothing"
     progress.step(f"resolving {subject}{against}")
-    lock = _compile(
-        requirements,
-        {name: pins[name] for name in sorted(pins) if name not in left_out},
-        interpreter,
-        overrides,
-        base,
-        f"resolving {subject}{against}",
-    )
+    constraints = {name: pins[name] for name in sorted(pins) if name not in left_out}
+    try:
+        lock = _compile(
+            requirements, constraints, interpreter, overrides, base, f"resolving {subject}{against}"
+        )
+    except SdkError as error:
+        if distribution is not None and error.code is Code.RESOLUTION_FAILED:
+            error.why = explained(error.why, constraints, distribution.label)
+        raise
     try:
         pylock = Pylock.from_dict(tomllib.loads(lock))
     except (tomllib.TOMLDecodeError, PylockValidationError) as error:
@@ -81,6 +83,18 @@ def resolve(
             resolution="Report this with the version of uv ('uv --version').",
         ) from error
     return _select(pylock, pins, left_out, interpreter, lock)
+
+
+def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
+    """uv's explanation, and which of the versions in it are there because the server has them."""
+    named = [
+        f"{name}=={version}"
+        for name, version in constraints.items()
+        if re.search(rf"(?<![\w.-]){re.escape(name)}=={re.escape(version)}(?![\w.-])", why)
+    ]
+    if not named:
+        return why
+    return f"{why}\n\n{label} provides {', '.join(named)}; what it provides is not replaced."
 
 
 def _compile(

@@ -70,8 +70,7 @@ def run_uv(
 
 def uv_error(said: str, status: int, doing: str) -> SdkError:
     """What a failure of uv means: pure, so that every kind can be tested by its text."""
-    why = "\n".join(_CREDENTIALS.sub("", _ANSI.sub("", said)).strip().splitlines()[-_SHOWN_LINES:])
-    why = why.removeprefix("error: ")
+    why = _explanation(said)
     if any(sign in said for sign in _SPACE):
         return SdkError(
             Code.NO_SPACE,
@@ -92,7 +91,7 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
         return SdkError(
             Code.RESOLUTION_FAILED,
             f"No set of packages satisfies everything, found while {doing}",
-            why=why.removeprefix("No solution found when resolving dependencies\n"),
+            why=why,
             resolution="Change the requirement that the explanation names in the project's "
             "dependencies; or build for another --distribution; or, when a bound is wrong "
             "upstream, replace it with --override 'NAME==VERSION'.",
@@ -103,6 +102,15 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
         why=why,
         resolution="Mend what uv says above.",
     )
+
+
+def _explanation(said: str) -> str:
+    """What uv said, without its headings, indentation, colours and credentials."""
+    lines = _CREDENTIALS.sub("", _ANSI.sub("", said)).strip().splitlines()[-_SHOWN_LINES:]
+    found = [re.sub(r"^(error: |\s*cause: |\s+)", "", line) for line in lines]
+    if found and found[0].startswith(_UNSATISFIABLE):
+        del found[0]
+    return "\n".join(found)
 
 
 def _binary() -> str:

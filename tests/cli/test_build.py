@@ -1,0 +1,87 @@
+"""`build` as a user runs it: what is refused before the long work, and what is shown after it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SAMPLE = Path(__file__).parents[2] / "samples" / "echo-inference"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SAMPLE, tmp_path / "project"))
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ([], "Missing option '--output'"),
+        (["--output", "docker:acme/echo"], "--output 'docker:acme/echo' is no place"),
+        (["--output", "oci:"], "--output 'oci:' is no place"),
+        (["--output", "oci:x", "--base", "registry:x"], "--base 'registry:x' is no place"),
+        (["--output", "oci:x", "--api", "inference"], "'--api' goes with --package"),
+        (["--output", "oci:x", "--package", "a==1"], "Give a PATH or --package, not both"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_at_once(
+    cli: Cli, project: Path, words: Sequence[str], what: str
+) -> None:
+    done = cli("build", project, *words, cwd=project.parent)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"ERROR: {what}")
+    assert "Resolution: " in done.stderr
+    assert sorted(project.parent.iterdir()) == [project]
+
+
+def test_a_package_needs_one_version(cli: Cli, tmp_path: Path) -> None:
+    done = cli("build", "--package", "acme>=1", "--output", "oci:x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--package needs NAME==VERSION" in done.stderr
+
+
+def test_a_folder_that_is_something_else_is_kept(cli: Cli, project: Path, tmp_path: Path) -> None:
+    there = tmp_path / "precious"
+    there.mkdir()
+    (there / "letter.txt").write_text("dear")
+    done = cli("build", project, "--output", f"oci:{there}")
+    assert done.returncode == 1
+    assert str(there) in done.stderr
+    assert (there / "letter.txt").read_text() == "dear"
+
+
+def test_the_base_of_the_settings_is_meant_relative_to_the_project(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
+    path = project / "pyproject.toml"
+    text = path.read_text().replace('vendor = "Acme"\n', 'vendor = "Acme"\nbase = "oci:base"\n', 1)
+    path.write_text(text)
+    done = cli("build", project, "--output", "oci:x", cwd=tmp_path)
+    assert done.returncode == 1
+    assert str(project / "base") in done.stderr
+
+
+@pytest.mark.network
+def test_the_result_for_people_and_for_programs(cli: Cli, project: Path, tmp_path: Path) -> None:
+    one, two = f"oci:{tmp_path / 'one'}", f"oci:{tmp_path / 'two'}:v1"
+    shown = cli("build", project, "--output", one, "--output", two)
+    assert shown.returncode == 0, shown.stderr
+    done = cli("build", project, "--output", one, "--output", two, "--format", "json")
+    result = json.loads(done.stdout)
+    assert result["provider"]["provider_id"] == "echo-inference"
+    assert [it["output"] for it in result["outputs"]] == [one, two]
+    assert len({it["digest"] for it in result["outputs"]}) == 1
+    assert result["provided"]["pydantic"]
+    assert result["distributions"] == ["llama-stack==0.7.3"]
+    assert [it["file"] for it in result["wheels"]] == ["echo_inference-0.1.0-py3-none-any.whl"]
+    lines = shown.stdout.splitlines()
+    assert lines[0] == "echo-inference 0.1.0: inference remote::echo-inference"
+    assert lines[-2:] == [f"  {it['output']} {it['digest']}" for it in result["outputs"]]
+    assert any(line.startswith("  wheels:   1, ") for line in lines)

@@ -1,0 +1,84 @@
+"""Progress: bars and colours on a terminal only, the same words everywhere."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+from lls_provider.cli.console import console
+progress = console()
+progress.step("resolving")
+progress.note("a detail")
+progress.warn("take care")
+progress.warn("WARNING: a layout of the contract")
+with progress.task("fetching", 1000) as advance:
+    advance(400)
+    advance(600)
+with progress.task("nothing", 0) as advance:
+    pass
+"""
+PLAIN = [
+    "resolving",
+    "  a detail",
+    "WARNING: take care",
+    "WARNING: a layout of the contract",
+]
+
+
+def on_a_terminal(**variables: str) -> str:
+    """What the script writes to a stderr that is a terminal."""
+    mine, theirs = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR", "TERM")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**environment, "TERM": "xterm", **variables},
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while chunk := os.read(mine, 65536):
+            seen += chunk
+    except OSError:  # Linux: the other side was closed
+        pass
+    finally:
+        os.close(mine)
+    out, _none = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, b"")
+    return seen.decode().replace("\r\n", "\n")
+
+
+def test_not_on_a_terminal_it_is_plain_lines_on_stderr() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == PLAIN
+
+
+def test_on_a_terminal_there_are_colours_and_a_bar() -> None:
+    seen = on_a_terminal()
+    assert "\x1b[33mWARNING: take care" in seen
+    assert "fetching" in seen
+
+
+@pytest.mark.parametrize("variables", [{"CI": "true"}, {"TERM": "dumb"}])
+def test_where_nobody_watches_it_is_plain_even_on_a_terminal(variables: dict[str, str]) -> None:
+    assert on_a_terminal(**variables).splitlines() == PLAIN
+
+
+def test_no_color_keeps_the_bar_and_drops_the_colours() -> None:
+    seen = on_a_terminal(NO_COLOR="1")
+    assert "\x1b[33m" not in seen
+    assert seen.splitlines()[: len(PLAIN)] == PLAIN
+    assert "fetching" in seen
+
+
+def test_an_empty_no_color_does_not_count() -> None:
+    assert "\x1b[33m" in on_a_terminal(NO_COLOR="")

@@ -1,0 +1,147 @@
+"""Wheels that tests make, and an index on loopback that serves them, faults included."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import http.server
+import io
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from lls_provider.wheels.interpreter import Interpreter, find_interpreter
+
+MakeWheel = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Interpreter:
+    return find_interpreter()
+
+
+@pytest.fixture
+def make_wheel(tmp_path: Path) -> MakeWheel:
+    """Write a valid wheel: name, version, what it requires."""
+
+    def make(
+        name: str, version: str = "1.0", requires: Sequence[str] = (), tag: str = "py3-none-any"
+    ) -> Path:
+        folder = tmp_path / "wheels"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{name}-{version}-{tag}.whl"
+        info = f"{name}-{version}.dist-info"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(
+            f"Requires-Dist: {it}\n" for it in requires
+        )
+        wheel = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
+        files = {
+            f"{name}.py": f"version = {version!r}\n",
+            f"{info}/METADATA": metadata,
+            f"{info}/WHEEL": wheel,
+        }
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for member, content in files.items():
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest())
+            writer.writerow(
+                (member, f"sha256={digest.rstrip(b'=').decode()}", len(content.encode()))
+            )
+        writer.writerow((f"{info}/RECORD", "", ""))
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member, content in {**files, f"{info}/RECORD": text.getvalue()}.items():
+                archive.writestr(member, content)
+        return path
+
+    return make
+
+
+@dataclass
+class Index:
+    """A server on loopback. ``faults`` holds, by path, what goes wrong in the next answers."""
+
+    url: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    requests: list[tuple[str, str]] = field(default_factory=list)  # path, Range header
+    ranges: bool = True
+
+    def serve(self, wheel: Path) -> str:
+        """Offer a file; returns its URL."""
+        self.files[f"/{wheel.name}"] = wheel.read_bytes()
+        return f"{self.url}/{wheel.name}"
+
+    def serve_simple(self, *wheels: Path) -> str:
+        """Offer wheels as a simple index (PEP 503); returns the index's URL."""
+        pages: dict[str, str] = {}
+        for wheel in wheels:
+            url = self.serve(wheel)
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            name = wheel.name.partition("-")[0].replace("_", "-")
+            pages[name] = pages.get(name, "") + (
+                f'<a href="{url}#sha256={digest}">{wheel.name}</a>\n'
+            )
+        for name, links in pages.items():
+            self.files[f"/simple/{name}/"] = f"<!DOCTYPE html><html>{links}</html>".encode()
+        return f"{self.url}/simple"
+
+
+@pytest.fixture
+def index() -> Iterator[Index]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range", "")
+            state.requests.append((self.path, wanted))
+            fault = (state.faults.get(self.path) or [""]).pop(0)
+            if state.faults.get(self.path) == []:
+                del state.faults[self.path]
+            data = state.files.get(self.path)
+            if fault.isdigit():
+                self._answer(int(fault), b"")
+            elif data is None:
+                self._answer(404, b"nothing here")
+            elif wanted and state.ranges:
+                start = int(wanted.removeprefix("bytes=").partition("-")[0])
+                span = f"bytes {start}-{len(data) - 1}/{len(data)}"
+                self._answer(206, data[start:], fault, {"Content-Range": span})
+            else:
+                self._answer(200, data, fault)
+
+        def _answer(
+            self, status: int, data: bytes, fault: str = "", headers: dict[str, str] | None = None
+        ) -> None:
+            if fault == "wrong":
+                data = bytes(len(data))
+            self.send_response(status)
+            kind = "text/html" if self.path.endswith("/") else "application/octet-stream"
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            if fault == "cut":
+                self.wfile.write(data[: len(data) // 2])
+                self.close_connection = True
+            else:
+                self.wfile.write(data)
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state = Index(f"http://127.0.0.1:{server.server_address[1]}")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
