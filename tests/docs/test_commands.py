@@ -1,0 +1,61 @@
+"""The page of commands is what the commands say of themselves.
+
+``python tests/docs/test_commands.py`` writes it anew.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from lls_provider.cli import COMMANDS
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
+INTRODUCTION = """\
+# Commands
+
+What each command says with `--help`. Results go to stdout, progress and logs to stderr; the
+exit statuses are explained under [errors](errors.md), the variables that commands read under
+[settings](settings.md#variables). `install`, `merge` and `preflight` are also the commands of
+the zipapp `lls-provider.pyz`, which is what runs in a Pod.
+
+"""
+
+
+def told(*words: str) -> str:
+    """A command's help as it is shown in a pipe, 80 columns wide."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lls_provider.cli", *words, "--help"],
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.rstrip()
+
+
+def made() -> str:
+    """The whole page."""
+    table = "| command | does |\n|---|---|\n"
+    table += "".join(f"| [`{name}`](#{name}) | {text} |\n" for name, text in COMMANDS.items())
+    shown = f"\n```text\n{told()}\n```\n"
+    for name in COMMANDS:
+        shown += f"\n## {name}\n\n```text\n{told(name)}\n```\n"
+    return INTRODUCTION + table + shown
+
+
+def unwrapped(text: str) -> list[str]:
+    """The words: where help breaks its lines differs between versions of Python and click."""
+    return text.split()
+
+
+def test_the_page_shows_each_commands_help() -> None:
+    assert unwrapped(PAGE.read_text("utf-8")) == unwrapped(made()), (
+        "write it anew: python tests/docs/test_commands.py"
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(made(), "utf-8")
