@@ -60,3 +60,20 @@ class _SilentTask:
 
 
 SILENT: Progress = Silent()
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 package``, ``2,300 packages``: the noun takes an ``s`` in the plural."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def shown_size(size: int) -> str:
+    """A number of bytes for a reader: ``812 bytes``, ``18.9 KB``, ``167.0 MB``, ``3.1 GB``."""
+    if size < 1000:
+        return counted(size, "byte")
+    scaled = float(size)
+    for unit in ("KB", "MB"):
+        scaled /= 1000
+        if scaled < 999.95:
+            return f"{scaled:.1f} {unit}"
+    return f"{scaled / 1000:,.1f} GB"

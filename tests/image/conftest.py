@@ -7,8 +7,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
-import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -174,19 +172,3 @@ def _blob(blobs: Path, data: bytes, media_type: str) -> dict[str, Any]:
     digest = hashlib.sha256(data).hexdigest()
     (blobs / digest).write_bytes(data)
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
-
-
-@pytest.fixture
-def engine() -> Callable[[str], str]:
-    """The path of a tool; without it the test is skipped, and fails where CI must have it."""
-
-    def find(name: str) -> str:
-        path = shutil.which(name)
-        if path is None:
-            reason = f"{name} is not installed (tests/engines installs it)"
-            if os.environ.get("CI"):
-                pytest.fail(reason)
-            pytest.skip(reason)
-        return path
-
-    return find

@@ -26,6 +26,7 @@ from lls_provider.contract.models import (
 )
 from lls_provider.contract.paths import IMAGE_ROOT, BundleTree
 from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.progress import counted
 
 if TYPE_CHECKING:
     from lls_provider.contract.document import Document
@@ -218,7 +219,7 @@ def _manifest(tree: BundleTree, findings: Findings) -> Manifest | None:
     problems = list(_hash_problems(tree, manifest))
     findings.add(rule, "error", problems)
     if not problems:
-        findings.ok(rule, f"{len(manifest.files)} files are what the manifest says")
+        findings.ok(rule, f"{counted(len(manifest.files), 'file')} as the manifest says")
     return manifest
 
 

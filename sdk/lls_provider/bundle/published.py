@@ -21,7 +21,7 @@ from lls_provider.bundle.declared import DeclaredSpec
 from lls_provider.bundle.target import target_of
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.progress import SILENT, Progress
+from lls_provider.progress import SILENT, Progress, counted
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
@@ -68,7 +68,7 @@ def bundle_published(
     own = own_wheel(wheels, requirement)
     spec = _spec(own, wheels, distribution, module, api, provider_type, progress)
     name, version, _, _ = parse_wheel_filename(own.name)
-    progress.step(f"assembling {len(wheels)} wheels")
+    progress.step(f"assembling {counted(len(wheels), 'wheel')}")
     return assemble(
         out,
         metadata=ProviderPackage(

@@ -23,6 +23,7 @@ from lls_provider.bundle.native import foreign_code
 from lls_provider.bundle.read import wheels_in
 from lls_provider.contract.paths import IMAGE_ROOT
 from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.progress import counted
 from lls_provider.runtime.conflict import (
     Candidate,
     Conflict,
@@ -78,7 +79,7 @@ def read_all(tree: BundleTree, findings: Findings) -> list[Wheel]:
                 resolution="Keep one: every wheel under packages is installed.",
             )
     if paths and not findings.broken(rule):
-        findings.ok(rule, f"{len(wheels)} wheels are readable")
+        findings.ok(rule, f"{counted(len(wheels), 'wheel')} readable")
     return wheels
 
 

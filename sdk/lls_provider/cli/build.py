@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.progress import counted, shown_size
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
@@ -202,9 +203,9 @@ def _show(bundle: Bundle, image: Image, written: list[tuple[Output, str]], form:
         return
     total = sum(sizes.values())
     click.echo(f"{metadata.name} {metadata.version}: {metadata.api} {metadata.provider_type}")
-    click.echo(f"  wheels:   {len(sizes)}, {total / 1e6:,.1f} MB")
+    click.echo(f"  wheels:   {len(sizes)}, {shown_size(total)}")
     if distributions:
-        click.echo(f"  provided: {len(provided)} packages by {', '.join(distributions)}")
+        click.echo(f"  provided: {counted(len(provided), 'package')} by {', '.join(distributions)}")
     click.echo(f"  platform: {image.platform}")
     for output, digest in written:
         click.echo(f"  {output} {digest}")

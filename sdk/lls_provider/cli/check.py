@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.progress import counted
 
 if TYPE_CHECKING:
     from lls_provider.bundle.report import Finding, Report
@@ -67,7 +68,7 @@ def describe(report: Report) -> str:
     for finding in report.findings:
         lines.extend(_lines(finding))
     errors, warnings = len(report.errors), len(report.warnings)
-    lines.append(f"  {_count(errors, 'error')}, {_count(warnings, 'warning')}")
+    lines.append(f"  {counted(errors, 'error')}, {counted(warnings, 'warning')}")
     return "\n".join(lines)
 
 
@@ -80,10 +81,6 @@ def _lines(finding: Finding) -> list[str]:
     if finding.problem and finding.problem.resolution:
         lines.append(f"          Resolution: {finding.problem.resolution}")
     return lines
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _check(

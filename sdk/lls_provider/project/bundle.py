@@ -11,7 +11,7 @@ from lls_provider.bundle.published import one_distribution
 from lls_provider.bundle.target import target_of
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError
-from lls_provider.progress import SILENT, Progress
+from lls_provider.progress import SILENT, Progress, counted
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
@@ -63,7 +63,7 @@ def bundle_project(
                 error.where = settings.dependency_named_in(error.why)
             raise
         dependencies = fetch(closure.packages, interpreter=interpreter, progress=progress)
-        progress.step(f"assembling {len(dependencies) + 1} wheels")
+        progress.step(f"assembling {counted(len(dependencies) + 1, 'wheel')}")
         return assemble(
             out,
             metadata=metadata(settings, version=str(wheel.version)),

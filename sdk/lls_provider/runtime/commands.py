@@ -10,6 +10,7 @@ from typing import Any
 
 from lls_provider import __version__
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
+from lls_provider.progress import counted
 from lls_provider.runtime.console import Console
 from lls_provider.runtime.signals import Stopped, stopping
 from lls_provider.runtime.termination import write_termination_log
@@ -77,7 +78,7 @@ def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
     record = result.record
     console.result(
         f"Installed provider '{record.provider_id}' (order {record.order}): "
-        f"{len(record.packages)} packages"
+        f"{counted(len(record.packages), 'package')}"
     )
     return ExitStatus.OK
 
@@ -100,7 +101,8 @@ def _merge(options: argparse.Namespace, console: Console) -> ExitStatus:
     root = Path(options.root)
     base = Path(options.base) if options.base is not None else VolumeTree(root).base_config
     result = merge(root, base=base, output_name=options.output_name, progress=console)
-    console.result(f"Merged {len(result.providers)} external providers into {result.path}")
+    merged = counted(len(result.providers), "external provider")
+    console.result(f"Merged {merged} into {result.path}")
     return ExitStatus.OK
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.progress import SILENT, Progress
+from lls_provider.progress import SILENT, Progress, counted
 from lls_provider.wheels.cache import cache_root, locked, writing
 from lls_provider.wheels.uv import run_uv
 
@@ -52,7 +52,7 @@ def ensure_environment(distribution: Distribution, *, progress: Progress = SILEN
         if (folder / _COMPLETE).is_file() and environment.python.exists():
             return environment
         progress.step(
-            f"installing {distribution.label} ({len(distribution.pins)} packages) "
+            f"installing {distribution.label} ({counted(len(distribution.pins), 'package')}) "
             f"for {distribution.interpreter}"
         )
         try:

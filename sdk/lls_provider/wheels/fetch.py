@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.progress import SILENT, Advance, Progress
+from lls_provider.progress import SILENT, Advance, Progress, counted, shown_size
 from lls_provider.wheels.build import build_wheel, scratch
 from lls_provider.wheels.cache import cache_root, locked, writing
 from lls_provider.wheels.download import download, local_path, new_session
@@ -39,7 +39,7 @@ def fetch(
     if not packages:
         return []
     total = sum(package.size or 0 for package in packages)
-    progress.step(f"fetching {len(packages)} packages ({total / 1e6:,.1f} MB)")
+    progress.step(f"fetching {counted(len(packages), 'package')} ({shown_size(total)})")
     with (
         progress.task("fetching", total) as advance,
         ThreadPoolExecutor(min(jobs, len(packages))) as pool,
