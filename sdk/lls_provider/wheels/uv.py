@@ -23,10 +23,18 @@ _NETWORK = (
     "Network connectivity is disabled",
     "tcp connect error",
     "tunnel error",
+    "HTTP status server error",
+    "Proxy Authentication Required",
+    "Too Many Requests",
+    "error decoding response body",
+    # an index that did not tell what it has leaves uv with "was not found"
+    "network was disabled",
+    "lack of valid authentication credentials",
+    "returned a 403 Forbidden",
 )
 _SPACE = ("No space left on device", "os error 28", "Disk quota exceeded")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")  # up to the last @: a password may hold one
 
 
 def run_uv(

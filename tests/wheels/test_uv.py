@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import os
+import stat
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uv
+
+from lls_provider.errors import Code, ExitStatus, SdkError
+from lls_provider.wheels.uv import run_uv, uv_error
+
+UNSATISFIABLE = """\
+error: No solution found when resolving dependencies
+  cause: Because acme==1.0 depends on demo>=2 and you require demo==1.0, we can conclude that \
+your requirements are unsatisfiable.
+"""
+REFUSED = """\
+error: Failed to fetch: https://index.example/simple/demo/
+  cause: error sending request for url (https://index.example/simple/demo/)
+  cause: client error (Connect)
+  cause: tcp connect error
+  cause: Connection refused (os error 111)
+"""
+FULL = """\
+error: Failed to write to the distribution cache
+  cause: failed to write to file `/cache/.tmp1/demo.py`: No space left on device (os error 28)
+"""
+
+
+def failure(said: str) -> SdkError:
+    return uv_error(said, 2, "resolving demo")
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (UNSATISFIABLE, Code.RESOLUTION_FAILED),
+        (REFUSED, Code.NETWORK),
+        (FULL, Code.NO_SPACE),
+        ("error: unexpected argument '--nonsense' found", Code.TOOL_FAILED),
+        ("", Code.TOOL_FAILED),
+    ],
+)
+def test_each_kind_of_failure_is_known_by_its_text(said: str, code: Code) -> None:
+    error = failure(said)
+    assert error.code is code
+    assert "resolving demo" in error.what
+    assert error.resolution
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "dns error",
+        "tunnel error: failed to create underlying connection",
+        "invalid peer certificate: UnknownIssuer",
+        "operation timed out",
+        "HTTP status server error (503 Service Unavailable) for url (https://index.example/)",
+        "HTTP status server error (500 Internal Server Error) for url (https://index.example/)",
+        "HTTP status client error (407 Proxy Authentication Required) for url (https://i.example/)",
+        "HTTP status client error (429 Too Many Requests) for url (https://index.example/)",
+        "error decoding response body for url (https://index.example/simple/demo/)",
+    ],
+)
+def test_an_index_that_does_not_answer_is_the_network(cause: str) -> None:
+    error = failure(f"error: Failed to fetch: https://index.example/\n  cause: {cause}\n")
+    assert error.code is Code.NETWORK
+    assert error.status is ExitStatus.ENVIRONMENT
+    assert cause in error.why
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        "Packages were unavailable because the network was disabled.",
+        "An index could not be queried due to a lack of valid authentication credentials (401)",
+        "An index (https://i.example/simple) returned a 403 Forbidden error.",
+    ],
+)
+def test_an_index_that_was_not_heard_does_not_make_a_package_impossible(hint: str) -> None:
+    said = "error: No solution found when resolving dependencies\n  cause: Because demo was not "
+    error = failure(f"{said}found in the package registry, …\n\nhint: {hint}\n")
+    assert error.code is Code.NETWORK
+    assert hint in error.why
+
+
+def test_a_full_disk_is_told_before_the_network_that_it_breaks() -> None:
+    assert failure(FULL + REFUSED).code is Code.NO_SPACE
+
+
+def test_the_explanation_comes_without_headings_and_labels() -> None:
+    assert failure(UNSATISFIABLE).why == (
+        "Because acme==1.0 depends on demo>=2 and you require demo==1.0, we can conclude that "
+        "your requirements are unsatisfiable."
+    )
+
+
+def test_colours_are_removed() -> None:
+    error = failure("\x1b[1m\x1b[31merror\x1b[39m\x1b[0m: the \x1b[36mfile\x1b[39m is wrong")
+    assert error.why == "the file is wrong"
+
+
+@pytest.mark.parametrize(
+    "credentials", ["user:hunter2", "hunter2", "user:p@hunter2", "user:%68unter2"]
+)
+def test_credentials_are_removed(credentials: str) -> None:
+    error = failure(f"error: Failed to fetch: https://{credentials}@index.example/simple/demo/")
+    assert error.why == "Failed to fetch: https://index.example/simple/demo/"
+
+
+def test_an_at_sign_after_the_host_is_no_credential() -> None:
+    said = "error: Failed to fetch: https://index.example/@scope/demo"
+    assert "index.example/@scope/demo" in failure(said).why
+
+
+def test_of_a_long_output_the_end_is_shown() -> None:
+    why = failure("\n".join(f"line {number}" for number in range(1000))).why
+    assert "line 999" in why
+    assert len(why.splitlines()) <= 40
+
+
+def test_what_uv_prints_is_returned() -> None:
+    assert run_uv(["--version"], doing="asking").startswith("uv ")
+
+
+def test_what_uv_refuses_is_told() -> None:
+    with pytest.raises(SdkError) as caught:
+        run_uv(["--nonsense"], doing="trying")
+    assert caught.value.code is Code.TOOL_FAILED
+    assert "--nonsense" in caught.value.why
+
+
+def test_the_folder_and_the_input_are_handed_over(tmp_path: Path) -> None:
+    (tmp_path / "wanted.txt").write_text("")
+    out = run_uv(
+        ["pip", "compile", "-", "--quiet", "--no-header", "--offline"],
+        stdin="-r wanted.txt\n",
+        cwd=tmp_path,
+        doing="resolving nothing",
+    )
+    assert out == ""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put a program in uv's place."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "uv"
+        path.write_text(textwrap.dedent(text))
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setattr(uv, "find_uv_bin", lambda: str(path))
+        return path
+
+    return write
+
+
+def test_uv_does_not_take_the_surrounding_environment(
+    stand_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in("#!/bin/sh\nenv\n")
+    monkeypatch.setenv("VIRTUAL_ENV", "/somewhere")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://index.example/simple")
+    said = run_uv([], doing="asking", environ={"SOURCE_DATE_EPOCH": "1"}).splitlines()
+    assert not [line for line in said if line.startswith("VIRTUAL_ENV=")]
+    assert "UV_DEFAULT_INDEX=https://index.example/simple" in said
+    assert "SOURCE_DATE_EPOCH=1" in said
+    assert "UV_PYTHON_DOWNLOADS=never" in said
+    assert os.environ["VIRTUAL_ENV"] == "/somewhere"
+
+
+def test_bytes_that_are_no_text_do_no_harm(stand_in: Any) -> None:
+    stand_in("#!/bin/sh\nprintf 'caf\\351\\n' >&2\nexit 7\n")
+    with pytest.raises(SdkError) as caught:
+        run_uv([], doing="asking")
+    assert "caf" in caught.value.why
+    assert "exit 7" in caught.value.what
+
+
+def test_uv_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> str:
+        raise FileNotFoundError("no uv in any of 3 places")
+
+    monkeypatch.setattr(uv, "find_uv_bin", gone)
+    with pytest.raises(SdkError) as caught:
+        run_uv(["--version"], doing="asking")
+    assert caught.value.code is Code.TOOL_MISSING
+    assert "3 places" in caught.value.why
+
+
+@pytest.mark.parametrize("mode", [0o644, None])
+def test_uv_that_cannot_be_run(stand_in: Any, mode: int | None) -> None:
+    path = stand_in("#!/bin/sh\n")
+    if mode is None:
+        path.unlink()
+    else:
+        path.chmod(mode)
+    with pytest.raises(SdkError) as caught:
+        run_uv(["--version"], doing="asking")
+    assert caught.value.code is Code.TOOL_MISSING
