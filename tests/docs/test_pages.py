@@ -1,0 +1,160 @@
+"""Every page: its links lead somewhere, and the commands that it shows exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import click
+import pytest
+
+from lls_provider.cli import COMMANDS, group
+from lls_provider.runtime.arguments import make_parser
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("docs", "contract", "samples", "tests")
+PAGES = sorted(
+    {*ROOT.glob("*.md"), *(it for name in FOLDERS for it in (ROOT / name).rglob("*.md"))}
+)
+
+FENCE = re.compile(r"^( *)(```+)(\w*)[^\n]*\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)")
+ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:")
+RUNTIME = ("install", "merge", "preflight")  # their options are argparse's
+ZIPAPP = "lls-provider.pyz"
+
+
+def label(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def prose(path: Path) -> str:
+    """A page without its fenced blocks and code spans."""
+    return re.sub(r"`[^`\n]*`", lambda span: "`" * len(span[0]), FENCE.sub("", path.read_text()))
+
+
+def anchors(path: Path) -> set[str]:
+    """What the headings of a page can be linked by, as GitHub makes it."""
+    found: dict[str, int] = {}
+    for heading in re.findall(
+        r"^#{1,6} +(.+?) *#*$", FENCE.sub("", path.read_text()), re.MULTILINE
+    ):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        found[anchor] = found.get(anchor, -1) + 1
+    return {
+        anchor + (f"-{n}" if n else "") for anchor, last in found.items() for n in range(last + 1)
+    }
+
+
+def broken(path: Path) -> Iterator[str]:
+    """The links of a page that lead nowhere."""
+    for link in LINK.findall(prose(path)):
+        if ABSOLUTE.match(link):
+            continue
+        name, _, anchor = unquote(link).partition("#")
+        target = (path.parent / name).resolve() if name else path
+        if not target.is_relative_to(ROOT) or not target.exists():
+            yield f"{link}: no such file"
+        elif anchor and (target.suffix != ".md" or anchor not in anchors(target)):
+            yield f"{link}: no such heading"
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """The words of each command of ours in the fenced blocks of a page."""
+    for _, _, _, block in FENCE.findall(text):
+        lines = re.sub(r"\\\n\s*", " ", block).splitlines()
+        if any(line.lstrip().startswith("$ ") for line in lines):  # the others are output
+            lines = [line.lstrip()[2:] for line in lines if line.lstrip().startswith("$ ")]
+        for line in lines:
+            if "lls-provider" in line:
+                yield from commands_in(re.sub(r"^\s*(?:- )?(?:run: )?", "", line))
+
+
+def commands_in(line: str) -> Iterator[list[str]]:
+    """The commands of ours among those that a line of shell chains."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    try:
+        for word in [*lexer, ";"]:
+            if not set(word) <= set("&|;"):
+                words.append(word)
+                continue
+            yield from ours(words)
+            words = []
+    except ValueError:  # a quote that is not closed: prose
+        return
+
+
+def ours(words: list[str]) -> Iterator[list[str]]:
+    while words and re.match(r"[A-Z_]+=", words[0]):
+        words = words[1:]
+    if words and words[0] == "lls-provider":
+        yield words
+    for place, word in enumerate(words):
+        if Path(word).name == ZIPAPP and (not place or words[0].startswith(("python", "unshare"))):
+            yield [ZIPAPP, *words[place + 1 :]]
+
+
+def parse(words: list[str]) -> None:
+    """Have the command's own parser read the words; nothing is run."""
+    program, *arguments = words
+    if program == ZIPAPP or (arguments and arguments[0] in RUNTIME):
+        try:
+            make_parser().parse_args(arguments)
+        except SystemExit as stop:
+            assert not stop.code, "its parser says on stderr what is wrong"
+        return
+    context = click.Context(group)
+    name = arguments[0] if arguments else ""
+    command = group if name.startswith("-") else group.get_command(context, name)
+    assert isinstance(command, click.Command), f"there is no command {name!r}"
+    try:
+        command.make_context(name, arguments[0 if command is group else 1 :], parent=context)
+    except click.exceptions.Exit:  # --help and --version show themselves
+        return
+
+
+@pytest.mark.parametrize("path", PAGES, ids=label)
+def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
+    assert list(broken(path)) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=label)
+def test_every_command_line_is_understood(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = []
+    for words in command_lines(path.read_text("utf-8")):
+        try:
+            parse(words)
+        except (click.UsageError, AssertionError) as error:
+            wrong.append(f"{shlex.join(words)}: {error}{capsys.readouterr().err}")
+    assert wrong == []
+
+
+def test_the_readers_of_this_test_find_what_is_wrong(tmp_path: Path) -> None:
+    page = (
+        "```console\n$ A=1 lls-provider up x --no-such && lls-provider fly\nlls-provider z\n```\n"
+    )
+    first, second = command_lines(page)
+    assert first == ["lls-provider", "up", "x", "--no-such"]
+    with pytest.raises(click.NoSuchOption):
+        parse(first)
+    with pytest.raises(AssertionError, match="no command 'fly'"):
+        parse(second)
+    (zipapp,) = command_lines("```sh\nunshare -n python3 -I x/lls-provider.pyz merge --no\n```\n")
+    with pytest.raises(AssertionError):
+        parse(zipapp)
+
+
+def test_every_command_is_shown_in_use() -> None:
+    used = {
+        words[1]
+        for path in PAGES
+        for words in command_lines(path.read_text("utf-8"))
+        if len(words) > 1
+    }
+    assert set(COMMANDS) <= used
