@@ -20,8 +20,17 @@ def cache_root() -> Path:
     told = os.environ.get("LLS_PROVIDER_CACHE")
     if told:
         return Path(told).absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lls-provider"
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    # the XDG specification: a relative path is to be ignored
+    return (base if base.is_absolute() else user_home() / ".cache") / "lls-provider"
+
+
+def user_home() -> Path:
+    """The user's home folder; ``/`` for a user id without account, as container runtimes say."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
 
 
 @contextlib.contextmanager
@@ -31,7 +40,8 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        with writing(path):
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

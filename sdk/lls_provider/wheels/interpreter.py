@@ -6,6 +6,7 @@ under a version manager whose shim on PATH fails: so nothing is believed that wa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.wheels.cache import user_home
 
 _TIMEOUT = 20.0  # seconds a candidate may take to tell its version
 _NEWEST = 20  # the highest minor version that is looked for by name
@@ -113,19 +115,27 @@ def run_candidate(candidate: str) -> Interpreter | _Refused:
     except OSError as error:
         return _Refused(candidate, error.strerror or str(error))
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        return _Refused(candidate, f"fails: {said[0] if said else f'exit {done.returncode}'}")
+        return _Refused(candidate, f"fails: {_cause(done)}")
     try:
         name, version, level, executable = json.loads(done.stdout)
-        major, minor, micro = version
-    except ValueError:
+        major, minor, micro = map(int, version)
+        # the executable it names itself: a shim may choose another Python in another directory
+        chosen = Path(executable or path)
+    except (TypeError, ValueError):
         return _Refused(candidate, "is no Python")
     if name != "cpython":
         return _Refused(candidate, f"is {name}, not CPython")
     if level != "final":
         return _Refused(candidate, f"is a pre-release ({level})")
-    # the executable it names itself: a shim may choose another Python in another directory
-    return Interpreter(Path(executable or path), (major, minor, micro))
+    return Interpreter(chosen, (major, minor, micro))
+
+
+def _cause(done: subprocess.CompletedProcess[bytes]) -> str:
+    """The line of a failure that tells most: a shim's first, a traceback's last."""
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    if not said:
+        return f"exit {done.returncode}"
+    return said[-1] if said[0].startswith("Traceback") else said[0]
 
 
 def _as_version(text: str) -> tuple[int, int] | None:
@@ -134,12 +144,21 @@ def _as_version(text: str) -> tuple[int, int] | None:
 
 
 def _candidates() -> Iterator[str]:
-    """Where Pythons live, each real file once."""
+    """Where Pythons live, each real file once.
+
+    A link to what is no Python by name is a shim, which goes by the name it is called.
+    """
     seen: set[Path] = set()
     for path in _places():
-        if path.is_file() and (real := path.resolve()) not in seen:
-            seen.add(real)
-            yield str(path)
+        # a folder on PATH may be closed to this user: as good as not there
+        with contextlib.suppress(OSError):
+            if not path.is_file():
+                continue
+            real = path.resolve()
+            known = real if real.name.startswith("python") else path
+            if known not in seen:
+                seen.add(known)
+                yield str(path)
 
 
 def _places() -> Iterable[Path]:
@@ -150,7 +169,7 @@ def _places() -> Iterable[Path]:
     folders += [Path("/usr/bin"), Path("/usr/local/bin")]
     for folder in folders:
         yield from (folder / name for name in names)
-    home = Path.home()
+    home = user_home()
     pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     uv_pythons = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
@@ -167,5 +186,6 @@ def _places() -> Iterable[Path]:
         (home / "miniforge3", "bin/python3"),
         (Path("/opt/conda"), "bin/python3"),
     ):
-        yield from sorted(parent.glob(pattern))
+        with contextlib.suppress(OSError):
+            yield from sorted(parent.glob(pattern))
     yield from (folder / "python3" for folder in folders)

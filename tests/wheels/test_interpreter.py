@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import json
+import pwd
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lls_provider.errors import Code, ExitStatus, SdkError
+from lls_provider.wheels import interpreter as module
+from lls_provider.wheels.interpreter import Interpreter, find_interpreter
+
+# Versions that no machine has yet, so that what is installed here changes nothing.
+FUTURE = (3, 18)
+LATER = (3, 19)
+
+Script = Callable[[Path, str], Path]
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder and a PATH in which no Python stands."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in (
+        "LLS_PROVIDER_PYTHON",
+        "PYENV_ROOT",
+        "XDG_DATA_HOME",
+        "UV_PYTHON_INSTALL_DIR",
+        "ASDF_DATA_DIR",
+        "MISE_DATA_DIR",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def on_path(bare_machine: Path) -> Path:
+    return bare_machine / "bin"
+
+
+def script(path: Path, body: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def answering(
+    path: Path,
+    minor: tuple[int, int] = FUTURE,
+    *,
+    name: str = "cpython",
+    level: str = "final",
+    executable: Path | None = None,
+) -> Path:
+    """A program that answers as a Python of this version does."""
+    answer = json.dumps([name, [*minor, 4], level, str(executable or path)])
+    return script(path, f"echo '{answer}'")
+
+
+def refusal(minimum: tuple[int, int] = FUTURE, explicit: str | None = None) -> SdkError:
+    with pytest.raises(SdkError) as caught:
+        find_interpreter(minimum=minimum, explicit=explicit)
+    assert caught.value.code is Code.PYTHON_MISSING
+    return caught.value
+
+
+def test_the_python_that_was_run_tells_its_version() -> None:
+    found = find_interpreter(explicit=sys.executable, minimum=(3, 11))
+    assert found.version == sys.version_info[:3]
+    assert found.minor == sys.version_info[:2]
+    assert found.tag == f"cp3{sys.version_info.minor}"
+    assert str(found) == f"Python {'.'.join(map(str, sys.version_info[:3]))} ({found.path})"
+
+
+def test_the_lowest_suitable_one_is_taken(on_path: Path) -> None:
+    answering(on_path / "python3.19", LATER)
+    lower = answering(on_path / "python3.18")
+    assert find_interpreter(minimum=FUTURE) == Interpreter(lower, (3, 18, 4))
+    assert find_interpreter(minimum=LATER).version == (3, 19, 4)
+
+
+def test_one_minor_version_can_be_asked_for(on_path: Path) -> None:
+    answering(on_path / "python3.18")
+    later = answering(on_path / "python3.19", LATER)
+    assert find_interpreter(exactly=LATER).path == later
+    assert find_interpreter(explicit="3.19").path == later
+
+
+def test_the_first_on_path_wins_among_equals(
+    bare_machine: Path, on_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = answering(bare_machine / "first" / "python3.18")
+    answering(on_path / "python3.18")
+    monkeypatch.setenv("PATH", f"{first.parent}:{on_path}")
+    assert find_interpreter(minimum=FUTURE).path == first
+
+
+def test_a_python_known_only_as_python3_is_found(on_path: Path) -> None:
+    named = answering(on_path / "python3")
+    assert find_interpreter(minimum=FUTURE).path == named
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".pyenv/versions/3.18.4/bin/python3",
+        ".local/share/uv/python/cpython-3.18.4-linux-x86_64-gnu/bin/python3",
+        ".asdf/installs/python/3.18.4/bin/python3",
+        ".local/share/mise/installs/python/3.18.4/bin/python3",
+        "miniconda3/bin/python3",
+        "miniforge3/bin/python3",
+    ],
+)
+def test_version_managers_keep_them_off_the_path(bare_machine: Path, place: str) -> None:
+    hidden = answering(bare_machine / "home" / place)
+    assert find_interpreter(minimum=FUTURE).path == hidden
+
+
+@pytest.mark.parametrize(
+    ("variable", "place"),
+    [
+        ("PYENV_ROOT", "versions/3.18.4/bin/python3"),
+        ("UV_PYTHON_INSTALL_DIR", "cpython-3.18/bin/python3"),
+        ("ASDF_DATA_DIR", "installs/python/3.18.4/bin/python3"),
+        ("MISE_DATA_DIR", "installs/python/3.18.4/bin/python3"),
+        ("XDG_DATA_HOME", "uv/python/cpython-3.18/bin/python3"),
+    ],
+)
+def test_version_managers_can_live_elsewhere(
+    bare_machine: Path, monkeypatch: pytest.MonkeyPatch, variable: str, place: str
+) -> None:
+    hidden = answering(bare_machine / "elsewhere" / place)
+    monkeypatch.setenv(variable, str(bare_machine / "elsewhere"))
+    assert find_interpreter(minimum=FUTURE).path == hidden
+
+
+def test_a_shim_that_fails_is_passed_over(bare_machine: Path, on_path: Path) -> None:
+    shim = script(
+        on_path / "python3.18",
+        "echo 'pyenv: python3.18: command not found' >&2; echo more >&2; exit 127",
+    )
+    hidden = answering(bare_machine / "home" / ".pyenv/versions/3.18.4/bin/python3")
+    assert find_interpreter(minimum=FUTURE).path == hidden
+    hidden.unlink()
+    assert f"{shim}: fails: pyenv: python3.18: command not found" in refusal().why
+
+
+def test_a_shim_leads_to_the_python_that_it_chose(bare_machine: Path, on_path: Path) -> None:
+    chosen = answering(bare_machine / "chosen" / "python3.18")
+    answering(on_path / "python3.18", executable=chosen)
+    assert find_interpreter(minimum=FUTURE).path == chosen
+
+
+def test_one_program_under_many_names_is_asked_under_each(on_path: Path) -> None:
+    """Some version managers link every shim to themselves and go by the name they are called."""
+    answer = json.dumps(["cpython", [*FUTURE, 4], "final", str(on_path / "python3.18")])
+    manager = script(
+        on_path / "manager",
+        f"case $0 in */python3.18) echo '{answer}';; *) echo 'not set' >&2; exit 1;; esac",
+    )
+    for name in ("python3.17", "python3.18", "python3"):
+        (on_path / name).symlink_to(manager)
+    assert find_interpreter(minimum=FUTURE).version == (3, 18, 4)
+
+
+def test_one_python_under_many_names_is_run_once(on_path: Path) -> None:
+    real = script(on_path / "python3.18", f"echo called >> {on_path}/calls; exit 1")
+    (on_path / "python3").symlink_to(real)
+    refusal()
+    assert (on_path / "calls").read_text() == "called\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("exit 3", "fails: exit 3"),
+        ("echo hello", "is no Python"),
+        ("echo 18", "is no Python"),
+        ("echo '[1, 2]'", "is no Python"),
+        ("echo null", "is no Python"),
+        ("""echo '["cpython", ["a", "b", "c"], "final", ""]'""", "is no Python"),
+        ("""echo '["cpython", [3, 18, 0], "final", 7]'""", "is no Python"),
+        ("""echo '["pypy", [3, 18, 0], "final", ""]'""", "is pypy, not CPython"),
+        ("""echo '["cpython", [3, 18, 0], "beta", ""]'""", "is a pre-release (beta)"),
+        ("""echo '["cpython", [3, 7, 1], "final", ""]'""", "is Python 3.7.1, not 3.18 or later"),
+        (
+            "printf 'Traceback (most recent call last):\\nImportError: encodings' >&2; exit 1",
+            "fails: ImportError: encodings",
+        ),
+    ],
+)
+def test_what_a_candidate_says_is_judged(on_path: Path, body: str, reason: str) -> None:
+    path = script(on_path / "python3.18", body)
+    assert f"  {path}: {reason}" in refusal().why.splitlines()
+
+
+def test_a_candidate_that_hangs_is_given_up(on_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TIMEOUT", 0.1)
+    path = script(on_path / "python3.18", "exec /bin/sleep 60")
+    assert f"{path}: gave no answer within" in refusal(explicit=str(path)).why
+
+
+def test_a_candidate_that_no_kernel_runs(on_path: Path) -> None:
+    path = on_path / "python3.18"
+    path.parent.mkdir()
+    path.write_bytes(b"\x7fELF, or so it says")
+    path.chmod(0o755)
+    assert f"{path}: Exec format error" in refusal().why
+
+
+def test_a_candidate_that_may_not_be_run(on_path: Path) -> None:
+    path = answering(on_path / "python3.18")
+    path.chmod(0o644)
+    assert f"{path}: not found, or not executable" in refusal().why
+
+
+def test_an_explicit_path_leaves_no_choice(bare_machine: Path, on_path: Path) -> None:
+    answering(on_path / "python3.18")
+    told = answering(bare_machine / "mine" / "python", LATER)
+    assert find_interpreter(explicit=str(told)).path == told
+    error = refusal(explicit=str(bare_machine / "gone" / "python"))
+    assert str(bare_machine / "gone" / "python") in error.why
+    assert str(on_path) not in error.why
+
+
+def test_an_explicit_python_that_is_too_old_is_refused(on_path: Path) -> None:
+    told = answering(on_path / "mine")
+    assert "is Python 3.18.4, not 3.19 or later" in refusal(LATER, explicit=str(told)).why
+
+
+def test_an_explicit_command_is_looked_up(on_path: Path) -> None:
+    told = answering(on_path / "my-python")
+    assert find_interpreter(explicit="my-python").path == told
+
+
+def test_the_variable_names_one_too(
+    bare_machine: Path, on_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(on_path / "python3.18")
+    told = answering(bare_machine / "mine" / "python", LATER)
+    monkeypatch.setenv("LLS_PROVIDER_PYTHON", str(told))
+    assert find_interpreter(minimum=FUTURE).path == told
+    assert find_interpreter(explicit=str(on_path / "python3.18")).version == (3, 18, 4)
+
+
+def test_without_any_the_error_says_what_was_tried_and_what_to_do(on_path: Path) -> None:
+    answering(on_path / "python3.18")
+    error = refusal(LATER)
+    assert error.status is ExitStatus.ENVIRONMENT
+    assert error.what == "No Python 3.19 or later on this machine"
+    assert f"{on_path / 'python3.18'}: is Python 3.18.4, not 3.19 or later" in error.why
+    assert "--python PATH" in error.resolution
+    assert "LLS_PROVIDER_PYTHON=PATH" in error.resolution
+
+
+@pytest.mark.parametrize("variable", ["PATH", "PYENV_ROOT"])
+def test_a_place_that_cannot_be_looked_into_is_passed_over(
+    bare_machine: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    hidden = answering(bare_machine / "home" / "miniforge3/bin/python3")
+    monkeypatch.setenv(variable, "/" + "x" * 300)
+    assert find_interpreter(minimum=FUTURE).path == hidden
+
+
+def test_a_user_without_a_home_still_has_a_path(
+    on_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    there = answering(on_path / "python3.18")
+    assert find_interpreter(minimum=FUTURE).path == there
