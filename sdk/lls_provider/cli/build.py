@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.options import format_option, python_option
 from lls_provider.progress import counted, shown_size
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class _Options:
     help="The server to resolve against; what it provides stays out of the image.  "
     "[default: the project's; none bundles everything]",
 )
-@click.option("--python", metavar="PATH|VERSION", help="The Python to build for.")
+@python_option("The Python to build for.")
 @click.option(
     "--base",
     metavar="scratch|oci:DIR[:TAG]",
@@ -78,14 +79,7 @@ class _Options:
 @click.option("--api", help="With --package: the API it implements.")
 @click.option("--provider-type", help="With --package: which of its types, remote::… or inline::….")
 @click.option("--vendor", help="With --package: the organisation.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How the result is written to stdout.",
-)
+@format_option()
 def command(**options: object) -> None:
     """Build the project at PATH (default: here), or a published package, into an image.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.options import format_option, python_option
 from lls_provider.progress import counted
 
 if TYPE_CHECKING:
@@ -23,20 +24,13 @@ _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
     epilog="Example: lls-provider check acme-echo oci:build/image\n\n" + EXIT_STATUSES,
 )
 @click.argument("targets", nargs=-1, required=True, metavar="PATH|oci:DIR...")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "junit"]),
-    default="text",
-    show_default=True,
-    help="How the findings are written to stdout.",
-)
+@format_option("json", "junit")
 @click.option(
     "--distribution",
     metavar="REQUIREMENT|FILE|python:PATH",
     help="The server to ask a project's spec beside.  [default: the project's]",
 )
-@click.option("--python", metavar="PATH|VERSION", help="The Python of the distribution.")
+@python_option("The Python of the distribution.")
 def command(
     targets: tuple[str, ...], form: str, distribution: str | None, python: str | None
 ) -> int:

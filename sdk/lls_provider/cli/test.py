@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.options import python_option
 
 
 @click.command(
@@ -21,7 +22,7 @@ from lls_provider.cli import EXIT_STATUSES
     metavar="REQUIREMENT|FILE|python:PATH",
     help="The server to test against.  [default: the project's first]",
 )
-@click.option("--python", metavar="PATH|VERSION", help="The Python to test on.")
+@python_option("The Python to test on.")
 def command(
     path: Path, pytest_args: tuple[str, ...], distribution: str | None, python: str | None
 ) -> int:

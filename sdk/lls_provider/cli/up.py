@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.options import format_option, python_option
 
 if TYPE_CHECKING:
     from lls_provider.local.up import Up
@@ -26,14 +27,7 @@ if TYPE_CHECKING:
     help="The server, such as 'llama-stack==0.7.3'.  [default: what the target was made for]",
 )
 @click.option("--check", is_flag=True, help="Stop after the sample call instead of staying up.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How the result is written to stdout.",
-)
+@format_option()
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Where the server listens.  [default: a free one]"
 )
@@ -65,7 +59,7 @@ if TYPE_CHECKING:
     help="A variable for the server's environment (repeatable).",
 )
 @click.option("--call", metavar="'METHOD PATH [JSON]'", help="The sample call.")
-@click.option("--python", metavar="PATH|VERSION", help="The Python to run the server on.")
+@python_option("The Python to run the server on.")
 @click.option("--keep", is_flag=True, help="Keep the volume, the configuration and the log.")
 def command(
     targets: tuple[str, ...],

@@ -1,0 +1,27 @@
+"""Options that several commands have, worded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def format_option(*machines: str) -> Decorator:
+    """``--format``: ``text``, or one of the forms that ``machines`` names (default: json)."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", *(machines or ("json",))]),
+        default="text",
+        show_default=True,
+        help="How the result is written to stdout.",
+    )
+
+
+def python_option(what: str) -> Decorator:
+    """``--python``: an interpreter; ``what`` says what it is for."""
+    return click.option("--python", metavar="PATH|VERSION", help=what)
