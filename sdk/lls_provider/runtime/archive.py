@@ -1,15 +1,15 @@
-"""Members of a wheel's archive: where their bytes lie, and reading one with nothing trusted.
+"""Members of a wheel's archive: what one may be named, and reading one with nothing trusted.
 
-The central directory is read by `zipfile`; the bytes are read here with ``pread``, so that
-several processes share one descriptor and a member is never held twice.
+The bytes are read with ``pread``, so that several processes share one descriptor, and in
+pieces, so that a member is never held whole.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
-import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,126 +17,136 @@ from pathlib import Path
 
 from lls_provider.errors import Code, SdkError, Where
 
-_LOCAL_HEADER = struct.Struct("<4s5HL2L2H")
+STORED = 0
+DEFLATED = 8
+STREAMED = 0x8
+"""The flag of a member whose sizes were not known yet when its local header was written."""
+
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _CHUNK = 1024 * 1024
-_ENCRYPTED = 0x1
+_UNKNOWN_SIZE = 0xFFFFFFFF
+_PATH_BYTES = 4096
+_PART_BYTES = 255
+_ORDINARY = re.compile(r"(?:\w[\w+-]*(?:\.[\w+-]+)*/)*\w[\w+-]*(?:\.[\w+-]+)*", re.ASCII)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_DRIVE = re.compile(r"[A-Za-z]:")
 _RESOLUTION = "Build the wheel again, or download it again, and build the provider image with it."
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file of the archive."""
+    """One file of the archive, as the central directory tells it."""
 
     name: str
     offset: int  # of the local header
-    deflated: bool
+    end: int  # where the next member begins, or the central directory
+    raw_name: bytes
+    flags: int
+    method: int
     compressed: int
     size: int
     executable: bool
 
 
-def wheel_invalid(path: Path, why: str) -> SdkError:
+def wheel_error(
+    code: Code, path: str | os.PathLike[str], why: str, *, resolution: str = _RESOLUTION
+) -> SdkError:
     """The error of a wheel that breaks the format or its own RECORD."""
+    file = os.fspath(path)
     return SdkError(
-        Code.WHEEL_INVALID,
-        f"The wheel {path.name} is not valid",
+        code,
+        f"The wheel {os.path.basename(file)} is not valid",  # noqa: PTH119 - may be no path
         why=why,
-        where=Where(file=str(path)),
-        resolution=_RESOLUTION,
+        where=Where(file=file),
+        resolution=resolution,
     )
 
 
-def read_members(path: Path) -> list[Member]:
-    """The files of an archive in its order.
+def open_wheel(path: Path) -> int:
+    """A descriptor of the file, for reading; never waits, whatever the name leads to.
 
-    Raises SdkError WHEEL_INVALID for what is no zip file, and for members that are encrypted,
-    packed in another way than wheels are, links or devices, duplicate, or of unsafe names.
+    Raises SdkError FILE_UNREADABLE, or WHEEL_NOT_FILE for a device, a pipe or a folder.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError) as error:
-        raise wheel_invalid(path, f"it is no readable zip file: {error}") from error
-    except OSError as error:
+        # without O_NONBLOCK opening a pipe waits for a writer that never comes
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
         raise SdkError(
             Code.FILE_UNREADABLE,
             f"Cannot read the wheel {path.name}",
-            why=error.strerror or str(error),
+            why=getattr(error, "strerror", None) or str(error),
             where=Where(file=str(path)),
             resolution="Make it a regular file that the user of the container may read.",
         ) from error
-    members = []
-    seen = set()
-    for info in infos:
-        problem = name_problem(info.orig_filename.removesuffix("/")) or _problem(info)
-        if problem is None and info.filename in seen:
-            problem = "it stands in the archive twice"
-        if problem is not None:
-            raise wheel_invalid(path, f"member {info.filename!r}: {problem}")
-        if info.is_dir():
-            continue
-        seen.add(info.filename)
-        members.append(
-            Member(
-                info.filename,
-                info.header_offset,
-                info.compress_type == zipfile.ZIP_DEFLATED,
-                info.compress_size,
-                info.file_size,
-                bool(info.external_attr >> 16 & 0o111),
-            )
-        )
-    return members
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise wheel_error(Code.WHEEL_NOT_FILE, path, "it is no regular file")
+    return descriptor
 
 
 def name_problem(name: str) -> str | None:
     """What makes a relative path unsafe to write below a folder; None when it is safe."""
+    if len(name) <= _PART_BYTES and _ORDINARY.fullmatch(name):
+        return None
+    if _PLAIN.fullmatch(name):
+        return None
     if not name:
         return "the name is empty"
     if name.startswith("/"):
         return "the path is absolute"
-    if "\\" in name or any(ord(character) < 32 or ord(character) == 127 for character in name):
+    if "\\" in name or _CONTROL.search(name):
         return "the name holds a backslash or a control character"
-    if any(part in ("", ".", "..") for part in name.split("/")):
-        return "the path leaves its folder, or has an empty part"
-    if any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in name.split("/")):
-        return "a part of the path is longer than 255 bytes"
-    if any("\ud800" <= character <= "\udfff" for character in name):
+    if _SURROGATE.search(name):
         return "the name is not text"
-    return None
-
-
-def _problem(info: zipfile.ZipInfo) -> str | None:
-    if info.flag_bits & _ENCRYPTED:
-        return "it is encrypted"
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return f"compression method {info.compress_type} is not used in wheels"
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind and not (stat.S_ISREG(kind) or (stat.S_ISDIR(kind) and info.is_dir())):
-        return "it is a link or a device"
-    if info.is_dir() and info.file_size:
-        return "it is a folder with content"
+    if _DRIVE.match(name):
+        return "the path names a drive"
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "the path leaves its folder, or has an empty part"
+    if any(len(part.encode()) > _PART_BYTES for part in parts):
+        return f"a part of the path is longer than {_PART_BYTES} bytes"
+    if len(name.encode()) >= _PATH_BYTES:
+        return f"the path is longer than {_PATH_BYTES - 1:,} bytes"
     return None
 
 
 def read_member(path: Path, descriptor: int, member: Member) -> Iterator[bytes]:
     """The content of a member in pieces, at most its declared size in all.
 
-    Raises SdkError WHEEL_INVALID when the archive is truncated or a size or name lies.
+    Raises SdkError WHEEL_TRUNCATED, WHEEL_HEADER_MISMATCH, WHEEL_OVERLAP, WHEEL_SIZE_MISMATCH or
+    WHEEL_DATA_DAMAGED; a size that lies is told when the pieces end.
     """
-    header = os.pread(descriptor, _LOCAL_HEADER.size + 4 * len(member.name), member.offset)
-    if len(header) < _LOCAL_HEADER.size:
-        raise wheel_invalid(path, f"member {member.name!r}: the archive is truncated")
-    fields = _LOCAL_HEADER.unpack_from(header)
-    signature, name_length, extra_length = fields[0], fields[9], fields[10]
-    if signature != b"PK\x03\x04":
-        raise wheel_invalid(path, f"member {member.name!r}: its local header is damaged")
-    name = header[_LOCAL_HEADER.size : _LOCAL_HEADER.size + name_length]
-    if name not in (member.name.encode("utf-8"), member.name.encode("cp437", "replace")):
-        raise wheel_invalid(path, f"member {member.name!r}: the archive names it in two ways")
-    start = member.offset + _LOCAL_HEADER.size + name_length + extra_length
+    start = _data_start(path, descriptor, member)
     pieces = _raw(path, descriptor, member, start)
-    return _inflated(path, member, pieces) if member.deflated else _stored(path, member, pieces)
+    return _inflated(path, member, pieces) if member.method == DEFLATED else pieces
+
+
+def _data_start(path: Path, descriptor: int, member: Member) -> int:
+    """Where the member's bytes begin; its two headers must tell the same."""
+    header = os.pread(descriptor, _LOCAL_HEADER.size + len(member.raw_name), member.offset)
+    if len(header) < _LOCAL_HEADER.size:
+        raise _error(Code.WHEEL_TRUNCATED, path, member, "the archive ends in its header")
+    signature, _, flags, method, _, _, _, compressed, size, name_length, extra_length = (
+        _LOCAL_HEADER.unpack_from(header)
+    )
+    if signature != b"PK\x03\x04":
+        raise _error(Code.WHEEL_HEADER_MISMATCH, path, member, "its local header is damaged")
+    if name_length != len(member.raw_name) or not header.endswith(member.raw_name):
+        raise _error(Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers name it otherwise")
+    if method != member.method or flags != member.flags:
+        raise _error(Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers differ in method")
+    told = (compressed, size)
+    if (
+        not flags & STREAMED
+        and _UNKNOWN_SIZE not in told
+        and told != (member.compressed, member.size)
+    ):
+        raise _error(Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers differ in size")
+    start = member.offset + _LOCAL_HEADER.size + name_length + extra_length
+    if start + member.compressed > member.end:
+        raise _error(Code.WHEEL_OVERLAP, path, member, "it reaches into what follows it")
+    return start
 
 
 def _raw(path: Path, descriptor: int, member: Member, start: int) -> Iterator[bytes]:
@@ -144,16 +154,10 @@ def _raw(path: Path, descriptor: int, member: Member, start: int) -> Iterator[by
     while left:
         data = os.pread(descriptor, min(left, _CHUNK), start)
         if not data:
-            raise wheel_invalid(path, f"member {member.name!r}: the archive is truncated")
+            raise _error(Code.WHEEL_TRUNCATED, path, member, "the archive ends in its content")
         start += len(data)
         left -= len(data)
         yield data
-
-
-def _stored(path: Path, member: Member, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    if member.compressed != member.size:
-        raise wheel_invalid(path, f"member {member.name!r}: its two sizes differ")
-    return pieces
 
 
 def _inflated(path: Path, member: Member, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -180,8 +184,13 @@ def _inflated(path: Path, member: Member, pieces: Iterator[bytes]) -> Iterator[b
             if left >= 0:
                 yield data
     except zlib.error as error:
-        raise wheel_invalid(path, f"member {member.name!r}: damaged data ({error})") from error
-    if left != 0 or not inflate.eof:
-        raise wheel_invalid(
-            path, f"member {member.name!r}: its content is not of the declared {member.size} bytes"
-        )
+        raise _error(Code.WHEEL_DATA_DAMAGED, path, member, f"damaged data ({error})") from error
+    if left != 0:
+        why = f"its content is not of the declared {member.size} bytes"
+        raise _error(Code.WHEEL_SIZE_MISMATCH, path, member, why)
+    if not inflate.eof or inflate.unused_data:
+        raise _error(Code.WHEEL_DATA_DAMAGED, path, member, "its data does not end where it should")
+
+
+def _error(code: Code, path: Path, member: Member, why: str) -> SdkError:
+    return wheel_error(code, path, f"member {member.name!r}: {why}")
