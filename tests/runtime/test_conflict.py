@@ -17,7 +17,7 @@ from lls_provider.runtime.conflict import (
 )
 from lls_provider.runtime.target import TargetPython
 
-MARKERS = TargetPython(12, "x86_64").markers()
+ENVIRONMENTS = TargetPython(12, "x86_64").environments()
 ECHO = Source("acme-echo", "img/echo:1", canonicalize_name("echo"))
 GUARD = Source("acme-guard", "img/guard:1", canonicalize_name("guard"))
 
@@ -32,7 +32,7 @@ def _c(source: Source | None, name: str, version: str, *requires: str) -> Candid
 
 
 def _decide(installed: Sequence[Candidate], new: Sequence[Candidate]) -> Decision:
-    return decide(installed, new, MARKERS)
+    return decide(installed, new, ENVIRONMENTS)
 
 
 def test_an_empty_volume_takes_everything() -> None:
@@ -185,6 +185,73 @@ def test_a_stranger_counts_but_is_never_replaced() -> None:
     new = [_c(GUARD, "guard", "1", "dep>=2"), _c(GUARD, "dep", "2")]
     assert _decide(installed, new).conflicts
     assert not _decide(installed, [_c(GUARD, "guard", "1", "dep"), _c(GUARD, "dep", "2")]).conflicts
+
+
+def test_an_extra_asked_for_only_now_counts_for_what_stays() -> None:
+    # "a" is kept, but nobody had asked for its extra before: its old "b" does not do
+    installed = [
+        _c(ECHO, "echo", "1", "a", "b"),
+        _c(ECHO, "a", "1", "b>=2; extra == 'x'"),
+        _c(ECHO, "b", "1"),
+    ]
+    assert _decide(installed, [_c(GUARD, "guard", "1", "a[x]")]).conflicts
+    decision = _decide(installed, [_c(GUARD, "guard", "1", "a[x]"), _c(GUARD, "b", "2")])
+    assert decision.replace == ("b",)
+
+
+def test_an_extra_asked_for_only_now_may_lead_to_the_server() -> None:
+    installed = [_c(ECHO, "echo", "1", "a"), _c(ECHO, "a", "1", "b>=2; extra == 'x'")]
+    for version, fits in (("2", True), ("1", False)):
+        guard = Source("g", "i", canonicalize_name("guard"), parse_provided({"b": version}))
+        assert (not _decide(installed, [_c(guard, "guard", "1", "a[x]")]).conflicts) is fits
+
+
+def test_a_marker_on_the_patch_release_counts_only_where_every_release_agrees() -> None:
+    for bound in ("< '3.12.3'", ">= '3.12.3'"):
+        new = [_c(ECHO, "echo", "1", f"dep<1; python_full_version {bound}"), _c(ECHO, "dep", "2")]
+        assert not _decide([], new).conflicts
+    new = [_c(ECHO, "echo", "1", "dep<1; python_full_version >= '3.12'"), _c(ECHO, "dep", "2")]
+    assert _decide([], new).conflicts
+
+
+@pytest.mark.parametrize("marker", ["os_name ~= 'x'", "'x' in extras", "python_version ~= 'y'"])
+def test_a_marker_that_means_nothing_holds_nowhere(marker: str) -> None:
+    assert not _decide([], [_c(ECHO, "echo", "1", f"dep; {marker}")]).conflicts
+
+
+def test_overrides_of_one_name_may_differ_in_their_markers() -> None:
+    overrides = parse_overrides(["dep<3; python_version<'3.12'", "dep<2; python_version>='3.12'"])
+    source = Source("p", "i", canonicalize_name("p"), {}, overrides)
+    assert not _decide([], [_c(source, "p", "1", "dep>=5"), _c(source, "dep", "1")]).conflicts
+    assert _decide([], [_c(source, "p", "1", "dep>=5"), _c(source, "dep", "2")]).conflicts
+
+
+def test_what_follows_from_another_conflict_is_not_told() -> None:
+    installed = [_c(ECHO, "echo", "1", "a<2", "b<2"), _c(ECHO, "a", "1", "b<2"), _c(ECHO, "b", "1")]
+    new = [_c(GUARD, "guard", "1", "a>=2"), _c(GUARD, "a", "2", "b>=2"), _c(GUARD, "b", "2")]
+    assert [conflict.name for conflict in _decide(installed, new).conflicts] == ["a"]
+
+
+def test_conflicts_that_have_nothing_to_do_with_each_other_are_all_told() -> None:
+    installed = [
+        _c(ECHO, "echo", "1", "a<2", "z<2"),
+        _c(ECHO, "a", "1"),
+        _c(ECHO, "z", "1"),
+    ]
+    new = [_c(GUARD, "guard", "1", "a>=2", "z>=2"), _c(GUARD, "a", "2"), _c(GUARD, "z", "2")]
+    assert [conflict.name for conflict in _decide(installed, new).conflicts] == ["a", "z"]
+
+
+def test_who_asks_for_what_shows_extras_and_addresses() -> None:
+    new = [
+        _c(ECHO, "echo", "1", "dep[x,a]>=3; python_version>'3'", "other @ https://e.com/o.whl"),
+        _c(ECHO, "dep", "1"),
+    ]
+    (conflict,) = _decide([], new).conflicts
+    assert conflict.demands[0].wanted == "dep[a,x]>=3"
+    source = Source("p", "i", canonicalize_name("p"), {})
+    (conflict,) = _decide([], [_c(source, "p", "1", "other @ https://e.com/o.whl")]).conflicts
+    assert conflict.demands[0].wanted == "other @ https://e.com/o.whl"
 
 
 def test_what_was_broken_before_is_not_this_providers_doing() -> None:

@@ -54,9 +54,14 @@ def test_markers_are_those_of_the_target_and_not_of_this_python() -> None:
     assert markers["sys_platform"] == "linux"
 
 
-def test_the_running_python_knows_its_full_version() -> None:
-    markers = TargetPython(sys.version_info.minor, "x86_64").markers()
-    assert markers["python_full_version"].startswith(f"3.{sys.version_info.minor}.")
+def test_a_target_does_not_tell_its_patch_release() -> None:
+    first, last = TargetPython(12, "x86_64").environments()
+    assert first["python_full_version"] == first["implementation_version"] == "3.12.0"
+    assert last["python_full_version"] == last["implementation_version"] == "3.12.999"
+    assert {key for key in first if first[key] != last[key]} == {
+        "python_full_version",
+        "implementation_version",
+    }
 
 
 def test_the_flag_comes_before_the_manifest_and_that_before_this_python() -> None:

@@ -252,7 +252,7 @@ def _closure(
         overrides=overrides,
     )
     candidates = [Candidate(it.name, it.version, it.requires, source) for it in wheels]
-    conflicts = decide([], candidates, target.markers()).conflicts
+    conflicts = decide([], candidates, target.environments()).conflicts
     present = {wheel.name for wheel in wheels}
     unknown = manifest is None
     for conflict in conflicts:

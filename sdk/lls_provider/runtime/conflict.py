@@ -7,12 +7,16 @@ asks it on the volume, the author's side before anything is deployed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
+
+_EXPLAINED = 64  # more conflicts than this are told as they are: explaining takes a round each
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Source:
     image: str = ""
     own: NormalizedName | None = None
     provided: Mapping[NormalizedName, Version] | None = None
-    overrides: Mapping[NormalizedName, Requirement] = field(default_factory=dict)
+    overrides: Mapping[NormalizedName, tuple[Requirement, ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"provider '{self.provider}' (image: {self.image})"
@@ -64,14 +68,22 @@ class Demand:
         """Whether a version satisfies it; pre-releases count, an URL accepts any."""
         return self.requirement.specifier.contains(version, prereleases=True)
 
+    @property
+    def wanted(self) -> str:
+        """What is asked for, without the marker that let it count: ``dep[fast]>=2``."""
+        requirement = self.requirement
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        end = f" @ {requirement.url}" if requirement.url else str(requirement.specifier)
+        return f"{requirement.name}{extras}{end}"
+
     def __str__(self) -> str:
         source = self.requirer.source
-        wanted = f"{self.requirement.name}{self.requirement.specifier}"
+        requirer = f"{self.requirer.name} {self.requirer.version}"
         if source is None:
-            return f"{self.requirer.name} {self.requirer.version} needs {wanted}"
+            return f"{requirer} (of no provider) needs {self.wanted}"
         if self.requirer.is_own:
-            return f"{source} needs {wanted}"
-        return f"{source} needs {wanted} (by {self.requirer.name} {self.requirer.version})"
+            return f"{source} needs {self.wanted}"
+        return f"{source} needs {self.wanted} (by {requirer})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +95,17 @@ class Conflict:
     new: Version | None
     provided: Version | None
     demands: tuple[Demand, ...]
+    fixed: bool = False  # the installed one is a stranger's, which is never replaced
 
     def render(self) -> str:
         """The lines that the layout of contract section 6 takes."""
         return "\n".join([f"{self.name}: {self._state()}", *(f"  {d}" for d in self.demands)])
 
     def _state(self) -> str:
-        if self.installed is not None and self.new is not None:
-            return f"{self.installed} is installed, this image brings {self.new}"
         if self.installed is not None:
-            return f"{self.installed} is installed, this image brings none"
+            brings = self.new if self.new is not None else "none"
+            by = " by no provider and stays" if self.fixed else ""
+            return f"{self.installed} is installed{by}, this image brings {brings}"
         if self.new is not None:
             return f"this image brings {self.new}"
         if self.provided is not None:
@@ -116,83 +129,153 @@ class Decision:
 
 
 def decide(
-    installed: Sequence[Candidate], new: Sequence[Candidate], markers: Mapping[str, str]
+    installed: Sequence[Candidate],
+    new: Sequence[Candidate],
+    environments: Sequence[Mapping[str, str]],
 ) -> Decision:
     """Keep, replace or fail, as a fixpoint over all distributions (contract decision 1).
 
-    ``markers`` is the environment of the target. It starts with everything installed kept,
-    switches to the new version what is not satisfied, and never switches back; what is then
-    unsatisfied is the conflict.
+    ``environments`` are those that the target may be, for markers: a requirement counts when
+    its marker holds in all of them. It starts with everything installed kept, switches to the
+    new version what is not satisfied, and never switches back; what is then unsatisfied is the
+    conflict, told without what merely follows from other conflicts.
     """
-    world = _World(installed, new, markers)
-    while True:
-        demands = world.demands()
-        switch = {
-            demand.name
-            for demand in demands
-            if demand.name in world.waiting
-            and not demand.accepts(world.chosen[demand.name].version)
-        }
-        if not switch:
-            break
-        for name in switch:
-            world.chosen[name] = world.waiting.pop(name)
-    conflicts = tuple(world.conflicts(demands))
-    if conflicts:
-        return Decision(conflicts=conflicts)
-    old = {candidate.name: candidate for candidate in installed}
-    names = sorted({candidate.name for candidate in new})
+    world = _World(installed, new, environments)
+    demands = world.settle()
+    if any(not world.is_satisfied(demand) for demand in demands):
+        names = world.roots()
+        return Decision(conflicts=tuple(world.conflicts(names)))
+    old, chosen = world.old, world.chosen
+    brought = sorted({candidate.name for candidate in new})
     return Decision(
-        install=tuple(name for name in names if name not in old),
-        replace=tuple(
-            name for name in names if name in old and world.chosen[name] is not old[name]
-        ),
+        install=tuple(name for name in brought if name not in old),
+        replace=tuple(name for name in brought if name in old and chosen[name] is not old[name]),
         keep={
-            name: old[name].version
-            for name in names
-            if name in old and world.chosen[name] is old[name]
+            name: old[name].version for name in brought if name in old and chosen[name] is old[name]
         },
         used_overrides=tuple(sorted(world.used_overrides)),
     )
 
 
 class _World:
-    """The choice at one moment, and the requirements that follow from it."""
+    """All distributions, the choice among them, and the requirements that follow from it."""
 
     def __init__(
-        self, installed: Sequence[Candidate], new: Sequence[Candidate], markers: Mapping[str, str]
+        self,
+        installed: Sequence[Candidate],
+        new: Sequence[Candidate],
+        environments: Sequence[Mapping[str, str]],
     ) -> None:
         self.old = {candidate.name: candidate for candidate in installed}
         self.new = {candidate.name: candidate for candidate in new}
         self.chosen = {**self.new, **self.old}
-        self.waiting = {
+        self.used_overrides: set[str] = set()
+        self._environments = [dict(environment) for environment in environments]
+        self._holds: dict[tuple[str, str], bool] = {}
+
+    def settle(self, ignored: Collection[NormalizedName] = ()) -> list[Demand]:
+        """Find the fixpoint; gives the requirements that then count, but not on ``ignored``."""
+        self.chosen = {**self.new, **self.old}
+        waiting = {
             name: candidate
             for name, candidate in self.new.items()
             if name in self.old
             and self.old[name].source is not None
             and self.old[name].version != candidate.version
         }
-        self.sources = {
-            id(candidate.source): candidate.source
-            for candidate in (*installed, *new)
-            if candidate.source is not None
-        }
-        self.used_overrides: set[str] = set()
-        self._markers = dict(markers)
-        self._holds: dict[tuple[str, str], bool] = {}
+        while True:
+            demands = [demand for demand in self._demands() if demand.name not in ignored]
+            switch = {
+                demand.name
+                for demand in demands
+                if demand.name in waiting and not demand.accepts(self.chosen[demand.name].version)
+            }
+            if not switch:
+                return demands
+            for name in switch:
+                self.chosen[name] = waiting.pop(name)
 
-    def demands(self) -> list[Demand]:
+    def is_satisfied(self, demand: Demand) -> bool:
+        """Whether Python will find what is asked for: in the tree, behind it in the server."""
+        found = self.chosen.get(demand.name)
+        if found is not None:
+            # what was unsatisfied before, among what stays, is not this provider's doing
+            return demand.accepts(found.version) or (
+                found is self.old.get(demand.name) and self._key(demand) in self._before
+            )
+        if not self.new or self._key(demand) in self._before:
+            return True  # judged when it was installed
+        provided = self._provided_for(demand)
+        if provided is None:
+            return True  # not known: no false alarms
+        version = provided.get(demand.name)
+        return version is not None and demand.accepts(version)
+
+    def roots(self) -> set[NormalizedName]:
+        """The smallest set of names that explains the failure.
+
+        A name is a root when it stays in conflict although every other one were solved. What
+        is no root follows from one and is left out; what is in conflict only together stays.
+        """
+        names = self._unsatisfied()
+        if len(names) > _EXPLAINED:
+            return names
+        found: set[NormalizedName] = set()
+        while left := self._unsatisfied(found) & names:
+            alone = {name for name in left if name in self._unsatisfied((found | left) - {name})}
+            found |= alone or left
+        return found
+
+    def conflicts(self, names: Collection[NormalizedName]) -> Iterator[Conflict]:
+        """What is in conflict, by name, with everyone who rejects a version that is at hand."""
+        demands = self.settle()
+        for name in sorted(names):
+            asking = [demand for demand in demands if demand.name == name]
+            old, new = self.old.get(name), self.new.get(name)
+            versions = [candidate.version for candidate in (old, new) if candidate is not None]
+            provided = None if versions else self._found_behind(asking)
+            if provided is not None:
+                versions.append(provided)
+            rejecting = [
+                demand
+                for demand in asking
+                if not versions or any(not demand.accepts(version) for version in versions)
+            ]
+            yield Conflict(
+                name,
+                old.version if old is not None else None,
+                new.version if new is not None else None,
+                provided,
+                tuple(rejecting),
+                fixed=old is not None and old.source is None,
+            )
+
+    def _unsatisfied(self, ignored: Collection[NormalizedName] = ()) -> set[NormalizedName]:
+        demands = self.settle(ignored)
+        return {demand.name for demand in demands if not self.is_satisfied(demand)}
+
+    @cached_property
+    def _before(self) -> set[tuple[NormalizedName, str, str]]:
+        """What counted among the installed alone: not the extras that are asked for only now."""
+        before = _World(list(self.old.values()), [], self._environments)
+        return {self._key(demand) for demand in before.settle()}
+
+    def _key(self, demand: Demand) -> tuple[NormalizedName, str, str]:
+        requirer = demand.requirer
+        is_new = requirer is self.new.get(requirer.name)
+        return requirer.name, "new" if is_new else "old", str(demand.requirement)
+
+    def _demands(self) -> list[Demand]:
         """Every requirement that counts now, extras followed as far as they lead."""
         self.used_overrides.clear()
         extras: dict[NormalizedName, set[str]] = defaultdict(lambda: {""})
         found: dict[NormalizedName, list[Demand]] = {}
         waiting = set(self.chosen)
         while waiting:
-            for name in sorted(waiting):
+            for name in waiting:
                 found[name] = list(self._of(self.chosen[name], extras[name]))
-            touched = waiting
-            waiting = set()
-            for name in sorted(touched):
+            touched, waiting = waiting, set()
+            for name in touched:
                 for demand in found[name]:
                     wanted = {canonicalize_name(extra) for extra in demand.requirement.extras}
                     if demand.name in self.chosen and not wanted <= extras[demand.name]:
@@ -211,13 +294,14 @@ class _World:
             if not self._counts(requirement, extras):
                 continue
             name = canonicalize_name(requirement.name)
-            override = overrides.get(name)
-            if override is not None:
-                self.used_overrides.add(f"{override} (instead of {requirement} of {requirer.name})")
-                if not self._counts(override, {""}):
-                    continue
-                override = _with_extras(override, requirement.extras)
-            yield Demand(requirer, name, override or requirement)
+            if name not in overrides:
+                yield Demand(requirer, name, requirement)
+                continue
+            for override in overrides[name]:
+                told = f"{override} (instead of {requirement} of {requirer.name})"
+                self.used_overrides.add(told)
+                if self._counts(override, {""}):
+                    yield Demand(requirer, name, _with_extras(override, requirement.extras))
 
     def _counts(self, requirement: Requirement, extras: set[str]) -> bool:
         if requirement.marker is None:
@@ -229,53 +313,26 @@ class _World:
         key = (text, extra if "extra" in text else "")
         if key not in self._holds:
             assert requirement.marker is not None  # noqa: S101 - `text` is its text
-            self._holds[key] = requirement.marker.evaluate({**self._markers, "extra": extra})
+            try:
+                self._holds[key] = all(
+                    requirement.marker.evaluate({**environment, "extra": extra})
+                    for environment in self._environments
+                )
+            except (UndefinedComparison, UndefinedEnvironmentName):
+                self._holds[key] = False  # such as ``os_name ~= 'x'``: it holds nowhere
         return self._holds[key]
 
-    def conflicts(self, demands: Sequence[Demand]) -> Iterator[Conflict]:
-        """What is unsatisfied, by name, with everyone who has a say in it."""
-        names = {demand.name for demand in demands if not self._satisfied(demand)}
-        for name in sorted(names):
-            old, new = self.old.get(name), self.new.get(name)
-            rejected = [c.version for c in (old, new) if c is not None]
-            provided = None if rejected else self._provided(name, demands)
-            if provided is not None:
-                rejected.append(provided)
-            parties = [
-                demand
-                for demand in demands
-                if demand.name == name
-                and (not rejected or any(not demand.accepts(version) for version in rejected))
-            ]
-            yield Conflict(
-                name,
-                old.version if old is not None else None,
-                new.version if new is not None else None,
-                provided,
-                tuple(parties),
-            )
+    def _provided_for(self, demand: Demand) -> Mapping[NormalizedName, Version] | None:
+        """What the server has, as the build of the new image assumed; None when not known."""
+        new = self.new.get(demand.requirer.name)
+        asking = demand.requirer if demand.requirer is new else next(iter(self.new.values()))
+        return asking.source.provided if asking.source is not None else None
 
-    def _satisfied(self, demand: Demand) -> bool:
-        """Whether Python will find what is asked for: in the tree, behind it in the server."""
-        source = demand.requirer.source
-        found = self.chosen.get(demand.name)
-        is_new = demand.requirer is self.new.get(demand.requirer.name)
-        if found is not None:
-            # what was unsatisfied before, among what stays, is not this provider's doing
-            untouched = not is_new and found is self.old.get(demand.name)
-            return untouched or demand.accepts(found.version)
-        if not is_new or source is None or source.provided is None:
-            return True  # not known, or judged when it was installed: no false alarms
-        version = source.provided.get(demand.name)
-        return version is not None and demand.accepts(version)
-
-    def _provided(self, name: NormalizedName, demands: Sequence[Demand]) -> Version | None:
+    def _found_behind(self, demands: Sequence[Demand]) -> Version | None:
         for demand in demands:
-            source = demand.requirer.source
-            if demand.name == name and source is not None and source.provided:
-                version = source.provided.get(name)
-                if version is not None:
-                    return version
+            provided = self._provided_for(demand)
+            if provided and demand.name in provided:
+                return provided[demand.name]
         return None
 
 
@@ -288,10 +345,17 @@ def _with_extras(override: Requirement, extras: set[str]) -> Requirement:
     return found
 
 
-def parse_overrides(texts: Sequence[str]) -> dict[NormalizedName, Requirement]:
-    """The overrides of a manifest by name. Raises InvalidRequirement."""
-    found = (Requirement(text) for text in texts)
-    return {canonicalize_name(requirement.name): requirement for requirement in found}
+def parse_overrides(texts: Sequence[str]) -> dict[NormalizedName, tuple[Requirement, ...]]:
+    """The overrides of a manifest by name; several of one name differ in their markers.
+
+    Raises InvalidRequirement.
+    """
+    found: dict[NormalizedName, tuple[Requirement, ...]] = {}
+    for text in texts:
+        requirement = Requirement(text)
+        name = canonicalize_name(requirement.name)
+        found[name] = (*found.get(name, ()), requirement)
+    return found
 
 
 def parse_provided(versions: Mapping[str, str]) -> dict[NormalizedName, Version]:

@@ -53,7 +53,9 @@ def make_plan(
     Raises SdkError DEPENDENCY_CONFLICT with the layout of contract section 6.
     """
     decision = decide(
-        [item.candidate for item in installed], incoming.candidates(), incoming.target.markers()
+        [item.candidate for item in installed],
+        incoming.candidates(),
+        incoming.target.environments(),
     )
     if decision.conflicts:
         details = "\n".join(conflict.render() for conflict in decision.conflicts)

@@ -7,7 +7,6 @@ The init container's own Python does not matter (contract decision 6): a target 
 from __future__ import annotations
 
 import os
-import platform
 import re
 import sys
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
 
 _PYTHON_TAG = re.compile(r"cp3([0-9]{1,3})")
+_LAST_PATCH = 999
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,9 @@ class TargetPython:
         """``cp312``."""
         return f"cp3{self.minor}"
 
-    def markers(self) -> dict[str, str]:
-        """The environment that markers are evaluated in."""
-        full = f"3.{self.minor}.0"
-        if sys.version_info[:2] == (3, self.minor) and sys.version_info.releaselevel == "final":
-            full = platform.python_version()
+    def markers(self, patch: int = 0) -> dict[str, str]:
+        """The environment that markers are evaluated in, for a patch release."""
+        full = f"3.{self.minor}.{patch}"
         return {
             "implementation_name": "cpython",
             "implementation_version": full,
@@ -50,6 +48,10 @@ class TargetPython:
             "sys_platform": "linux",
             "extra": "",
         }
+
+    def environments(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The first and the last patch release: a target does not tell which it has."""
+        return self.markers(), self.markers(_LAST_PATCH)
 
     def accepts_python(self, tag: Tag) -> bool:
         """Whether the interpreter and ABI parts of a wheel's tag fit."""
