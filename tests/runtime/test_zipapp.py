@@ -314,6 +314,6 @@ def test_the_sdk_runs_the_same_code(pod: Pod, make_bundle: MakeBundle) -> None:
         text=True,
         check=True,
     )
-    assert "Installed provider 'acme-echo' (order 0): 1 packages" in result.stdout
+    assert "Installed provider 'acme-echo' (order 0): 1 package" in result.stdout
     record = json.loads((pod.external / "metadata" / "acme-echo" / "installed.json").read_text())
     assert record["providerId"] == "acme-echo"

@@ -201,3 +201,16 @@ def test_uv_that_cannot_be_run(stand_in: Any, mode: int | None) -> None:
     with pytest.raises(SdkError) as caught:
         run_uv(["--version"], doing="asking")
     assert caught.value.code is Code.TOOL_MISSING
+
+
+def test_a_narrow_terminal_does_not_break_uvs_sentences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    (tmp_path / "wanted").write_text("pydantic==2.14.4\npydantic<2\n")
+    with pytest.raises(SdkError) as caught:
+        run_uv(
+            ["pip", "compile", "--offline", "--no-index", str(tmp_path / "wanted")],
+            doing="resolving",
+        )
+    assert "we can conclude that your requirements are unsatisfiable" in caught.value.why

@@ -57,6 +57,7 @@ def run_uv(
         "UV_NO_PROGRESS": "1",
         "UV_PYTHON_DOWNLOADS": "never",
         "NO_COLOR": "1",
+        "UV_NO_WRAP": "1",  # explanations are searched for names, and shown as they are
     }
     # a surrounding environment must not become the one that uv installs into
     environment.pop("VIRTUAL_ENV", None)
