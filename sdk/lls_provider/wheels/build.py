@@ -10,10 +10,12 @@ import base64
 import csv
 import hashlib
 import io
+import lzma
 import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,15 @@ if TYPE_CHECKING:
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _SOURCE_EPOCH = "315532800"  # the same moment, for backends that ask SOURCE_DATE_EPOCH
 _CHUNK = 1024 * 1024
+# what zipfile and the decompressors raise for a file that is damaged or no zip of this kind
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")  # of the RECORD that is written anew
 
 
@@ -52,8 +63,7 @@ def build_wheel(
             run_uv(
                 [
                     "build",
-                    "--wheel",
-                    "--quiet",
+                    "--wheel",  # not --quiet, which hides what the backend says of its failure
                     "--no-create-gitignore",
                     f"--python={interpreter.path}",
                     f"--out-dir={folder}",
@@ -117,11 +127,11 @@ def repack(wheel: Path, out: Path) -> Path:
                 except BaseException:
                     Path(stream.name).unlink(missing_ok=True)
                     raise
-    except (zipfile.BadZipFile, StopIteration, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise SdkError(
             Code.WHEEL_INVALID,
             f"{wheel.name} is not a wheel",
-            why=str(error) or "It holds no *.dist-info/RECORD.",
+            why=str(error) or "It ends before its content does.",
             where=Where(file=str(wheel)),
             resolution="Check the build backend of the project.",
         ) from error
@@ -130,7 +140,10 @@ def repack(wheel: Path, out: Path) -> Path:
 
 def _write(archive: zipfile.ZipFile, target: str) -> None:
     members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-    record = next(name for name in members if _is_record(name))
+    records = [name for name in members if _is_record(name)]
+    if len(records) != 1:
+        raise zipfile.BadZipFile(f"It holds {len(records)} *.dist-info/RECORD instead of one.")
+    record = records[0]
     folder = record.rpartition("/")[0]
     rows: list[tuple[str, str, str]] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
