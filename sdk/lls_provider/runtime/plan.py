@@ -18,7 +18,7 @@ from lls_provider.runtime.wheel import Wheel, WheelFile, record_file
 
 if TYPE_CHECKING:
     from lls_provider.runtime.incoming import Incoming
-    from lls_provider.runtime.volume import InstalledDistribution, Volume
+    from lls_provider.runtime.outlook import InstalledDistribution, Outlook
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Plan:
 def make_plan(
     incoming: Incoming,
     installed: Sequence[InstalledDistribution],
-    volume: Volume,
+    outlook: Outlook,
     container: str,
 ) -> Plan:
     """Decide (contract decision 1) and lay out.
@@ -64,7 +64,7 @@ def make_plan(
     wheels = [wheel for wheel in incoming.wheels if wheel.name in chosen]
     old = {item.candidate.name: item for item in installed}
     replaced = tuple(old[name].dist_info for name in decision.replace)
-    layout = _Layout(incoming, container, volume, {p for d in replaced for p in volume.files(d)})
+    layout = _Layout(incoming, container, outlook, {p for d in replaced for p in outlook.files(d)})
     for wheel in sorted(wheels, key=lambda wheel: (wheel.name != incoming.own.name, wheel.name)):
         layout.add(wheel)
     return Plan(
@@ -117,19 +117,16 @@ class _Layout:
     """
 
     def __init__(
-        self, incoming: Incoming, container: str, volume: Volume, leaving: Collection[str]
+        self, incoming: Incoming, container: str, outlook: Outlook, leaving: Collection[str]
     ) -> None:
         self.unpackings: list[Unpacking] = []
         self.warnings: list[str] = []
         self._incoming = incoming
         self._container = container
-        self._packages = volume.tree.python_packages
+        self._outlook = outlook
+        self._present = outlook.top_levels()
         self._leaving = leaving
         self._owners: dict[str, tuple[Wheel, WheelFile]] = {}
-        try:
-            self._present = {entry.name for entry in os.scandir(self._packages)}
-        except FileNotFoundError:
-            self._present = set()
 
     def add(self, wheel: Wheel) -> None:
         """Add a wheel's files, less those that others write."""
@@ -149,8 +146,8 @@ class _Layout:
         self._owners[file.path] = (wheel, file)
         if file.path.partition("/")[0] not in self._present or file.path in self._leaving:
             return True
-        path = self._packages / file.path
-        if not os.path.lexists(path):
+        path = self._outlook.find(file.path)
+        if path is None:
             return True
         if not _has_digest(path, file):
             self._differs(wheel, file)

@@ -1,0 +1,178 @@
+"""The vectors of contract decision 1, through the rule alone and through a real installation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from lls_provider import resources
+from lls_provider.contract.document import load_file
+from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.conflict import (
+    Candidate,
+    Conflict,
+    Decision,
+    Source,
+    decide,
+    parse_overrides,
+    parse_provided,
+)
+from lls_provider.runtime.target import TargetPython, parse_python_tag
+
+MakeBundle = Callable[..., Path]
+MakeWheel = Callable[..., Path]
+Vector = Mapping[str, Any]
+Image = Mapping[str, Any]
+
+FOLDER = resources.data_path("contract/vectors/conflicts")
+VECTORS: list[Vector] = [
+    {"file": path.stem, **vector}
+    for path in sorted(FOLDER.glob("*.yaml"))
+    for vector in load_file(path).value["vectors"]
+]
+
+
+def _id(vector: Vector) -> str:
+    return f"{vector['file']}: {vector['name']}"
+
+
+each_vector = pytest.mark.parametrize("vector", VECTORS, ids=_id)
+
+
+def _target(vector: Vector) -> TargetPython:
+    told = vector.get("target", {})
+    minor = parse_python_tag(told.get("python", "cp312"))
+    assert minor is not None
+    return TargetPython(minor, told.get("machine", "x86_64"))
+
+
+def _packages(packages: Mapping[str, Sequence[str]], source: Source | None) -> list[Candidate]:
+    found = []
+    for text, requires in packages.items():
+        name, version = text.split("==")
+        requirements = tuple(Requirement(requirement) for requirement in requires)
+        found.append(Candidate(canonicalize_name(name), Version(version), requirements, source))
+    return found
+
+
+def _source(image: Image) -> Source:
+    provided = image.get("provided")
+    return Source(
+        image["provider"],
+        f"registry.example.com/{image['provider']}:1.0",
+        canonicalize_name(next(iter(image["packages"])).split("==")[0]),
+        None if provided is None else parse_provided(provided),
+        parse_overrides(image.get("overrides", [])),
+    )
+
+
+def _decided(vector: Vector) -> tuple[Decision, dict[str, str]]:
+    """The decision on the last image, and the versions that stand in the tree after it."""
+    environments = _target(vector).environments()
+    tree = {item.name: item for item in _packages(vector.get("strangers", {}), None)}
+    decision = Decision()
+    for image in (*vector.get("installed", []), vector["new"]):
+        assert not decision.conflicts, "what is installed has been installed"
+        new = _packages(image["packages"], _source(image))
+        decision = decide(list(tree.values()), new, environments)
+        chosen = {*decision.install, *decision.replace}
+        tree.update({item.name: item for item in new if item.name in chosen})
+    return decision, {name: str(item.version) for name, item in tree.items()}
+
+
+def _document(conflict: Conflict) -> dict[str, Any]:
+    """A conflict as the vectors write it: what is None or the provider itself is left out."""
+    found: dict[str, Any] = {"package": conflict.name}
+    for key in ("installed", "new", "provided"):
+        if getattr(conflict, key) is not None:
+            found[key] = str(getattr(conflict, key))
+    found["demands"] = []
+    for demand in conflict.demands:
+        entry = {"wanted": demand.wanted}
+        if demand.requirer.source is not None:
+            entry["provider"] = demand.requirer.source.provider
+        if not demand.requirer.is_own:
+            entry["requirer"] = demand.requirer.name
+        found["demands"].append(entry)
+    return found
+
+
+def test_there_are_enough_vectors_and_each_has_a_name_of_its_own() -> None:
+    assert len(VECTORS) >= 40
+    assert len({_id(vector) for vector in VECTORS}) == len(VECTORS)
+    outcomes = {key for vector in VECTORS for key in vector["expect"]}
+    assert outcomes == {"install", "replace", "keep", "conflicts"}
+
+
+@each_vector
+def test_the_rule_decides_as_the_vector_says(vector: Vector) -> None:
+    decision, _ = _decided(vector)
+    expected = vector["expect"]
+    assert [_document(conflict) for conflict in decision.conflicts] == expected.get("conflicts", [])
+    assert list(decision.install) == expected.get("install", [])
+    assert list(decision.replace) == expected.get("replace", [])
+    assert {name: str(it) for name, it in decision.keep.items()} == expected.get("keep", {})
+
+
+@pytest.fixture
+def bundle_of(make_bundle: MakeBundle, make_wheel: MakeWheel) -> Callable[[Vector, Image], Path]:
+    """Makes an image of a vector real: its bundle, with a wheel for each package."""
+
+    def make(vector: Vector, image: Image) -> Path:
+        (own, requires), *rest = image["packages"].items()
+        name, version = own.split("==")
+        target = _target(vector)
+        return make_bundle(
+            name,
+            version=version,
+            requires=requires,
+            dependencies=[make_wheel(*text.split("=="), requires=needs) for text, needs in rest],
+            manifest="provided" in image,
+            provided=image.get("provided"),
+            overrides=image.get("overrides", []),
+            python_tag=target.tag,
+            machine=target.machine,
+        )
+
+    return make
+
+
+def _put_strangers(vector: Vector, packages: Path) -> None:
+    for text, requires in vector.get("strangers", {}).items():
+        name, version = text.split("==")
+        folder = packages / f"{name}-{version}.dist-info"
+        folder.mkdir(parents=True)
+        lines = [f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requires)]
+        (folder / "METADATA").write_text("\n".join(lines) + "\n")
+
+
+@each_vector
+def test_the_installer_does_as_the_vector_says(
+    vector: Vector, pod: Any, bundle_of: Callable[[Vector, Image], Path]
+) -> None:
+    decision, tree = _decided(vector)
+    _put_strangers(vector, pod.packages)
+    tag = _target(vector).tag
+    for image in vector.get("installed", []):
+        pod.install(bundle_of(vector, image), image["provider"], python_tag=tag)
+    before = pod.snapshot() if pod.external.exists() else {}
+    new = vector["new"]
+    if decision.conflicts:
+        with pytest.raises(SdkError) as caught:
+            pod.install(bundle_of(vector, new), new["provider"], python_tag=tag)
+        assert caught.value.code is Code.DEPENDENCY_CONFLICT
+        assert caught.value.why == "\n".join(it.render() for it in decision.conflicts)
+        assert pod.snapshot() == before
+        return
+    pod.install(bundle_of(vector, new), new["provider"], python_tag=tag)
+    found = {}
+    for folder in pod.packages.glob("*.dist-info"):
+        name, version = folder.name.removesuffix(".dist-info").split("-")
+        found[str(canonicalize_name(name))] = version
+    assert found == tree
