@@ -291,3 +291,10 @@ def test_a_file_is_no_project(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     assert refused(tmp_path / "file").what == f"{tmp_path / 'file'} is no project, it is a file"
+
+
+def test_the_known_keys_are_named_once_each(project: Path) -> None:
+    change(project, "[tool.lls-provider.up]", "[tool.lls-provider.up]\nsomething = 1")
+
+    known = refused(project).resolution.rpartition("known keys are ")[2].rstrip(".").split(", ")
+    assert known == ["base", "call", "config", "env", "resources"]

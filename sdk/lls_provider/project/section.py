@@ -147,7 +147,8 @@ class Section:
         self.problems.append(Problem(code, what, where, resolution, ".".join(map(str, path))))
 
     def _get(self, key: str, required: str = "") -> Any:
-        self.asked.append(key)
+        if key not in self.asked:
+            self.asked.append(key)
         value = self.table.get(key)
         if value is None and required:
             self.tell(
