@@ -132,7 +132,7 @@ def test_a_wheel_that_is_none_is_refused(make_bundle: MakeBundle, tmp_path: Path
     broken.write_bytes(b"<html>not found</html>")
     with pytest.raises(SdkError) as caught:
         make_bundle(dependencies=[broken])
-    assert caught.value.code is Code.WHEEL_INVALID
+    assert caught.value.code is Code.WHEEL_NOT_ZIP
     assert caught.value.where.file == str(broken)
     assert listing(tmp_path) == ["dep-1.0.0-py3-none-any.whl"] or not is_bundle(tmp_path / "bundle")
 

@@ -168,4 +168,4 @@ def test_what_is_no_wheel_is_told(tmp_path: Path) -> None:
             path.write_bytes(content)
         with pytest.raises(SdkError) as caught:
             declared_specs(path)
-        assert caught.value.code is Code.WHEEL_INVALID
+        assert caught.value.code is Code.WHEEL_NOT_ZIP

@@ -51,7 +51,7 @@ def test_content_that_record_does_not_know_is_refused(
     path = make_wheel("x", files={"x/a.py": "a"}, record=wrong)
     with pytest.raises(SdkError, match="not valid") as caught:
         _unpack(path, tmp_path / "out", workers)
-    assert caught.value.code is Code.WHEEL_INVALID
+    assert caught.value.code is Code.WHEEL_HASH_MISMATCH
     assert "x/a.py is not what RECORD says" in caught.value.why
 
 
@@ -59,7 +59,7 @@ def test_a_name_that_is_file_and_folder_is_refused(tmp_path: Path, make_wheel: M
     path = make_wheel("x", files={"x": "", "x/a.py": ""})
     with pytest.raises(SdkError) as caught:
         _unpack(path, tmp_path / "out")
-    assert caught.value.code is Code.WHEEL_INVALID
+    assert caught.value.code is Code.WHEEL_PATH_CONFLICT
 
 
 def test_nothing_is_written_through_a_link(tmp_path: Path, make_wheel: MakeWheel) -> None:

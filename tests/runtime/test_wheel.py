@@ -87,63 +87,116 @@ def test_the_installed_record_lists_every_file_sorted(make_wheel: MakeWheel) -> 
     assert lines[-1] == "x-1.0.dist-info/RECORD,,"
 
 
-def _refused(path: Path) -> str:
+def _refused(path: Path, code: Code) -> str:
     with pytest.raises(SdkError) as caught:
         read_wheel(path)
-    assert caught.value.code is Code.WHEEL_INVALID
+    assert caught.value.code is code
     assert caught.value.where.file == str(path)
     assert caught.value.resolution
     return caught.value.why
 
 
-BROKEN: list[tuple[dict[str, object], str]] = [
-    ({"extra": {"behind.py": "x"}}, "RECORD does not cover behind.py"),
-    ({"record": lambda text: text + "gone.py,sha256=" + "A" * 43 + ",1\n"}, "gone.py"),
-    ({"record": lambda text: text.replace("sha256=", "md5=", 1)}, "no sha256"),
-    ({"record": lambda text: text.replace("sha256=", "sha256=!", 1)}, "no sha256"),
-    ({"record": lambda text: text + text}, "duplicate"),
-    ({"record": lambda text: text + "../x,,\n"}, "leaves its folder"),
-    ({"record": lambda text: text + "x\n"}, "damaged"),
-    ({"record": lambda text: '"' + text}, "RECORD"),
-    ({"metadata": "Requires-Dist: not a requirement\n"}, "requirement"),
-    ({"metadata": "Requires-Python: nonsense\n"}, "nonsense"),
-    ({"metadata": "no header\n"}, "METADATA"),
-    ({"files": {"x-1.0.dist-info/METADATA": "Name: y\nVersion: 1.0\n"}}, "says y 1.0"),
-    ({"files": {"x-1.0.dist-info/METADATA": "Name: x\n"}}, "the field Version is missing"),
-    ({"files": {"x-1.0.dist-info/WHEEL": "Wheel-Version: 2.0\n"}}, "is not 1.x"),
-    ({"files": {"y-1.0.dist-info/METADATA": ""}}, "one .dist-info folder"),
-    ({"files": {"x-1.0.data/other/a": ""}}, "no such .data folder"),
-    ({"files": {"a.py": "", "x-1.0.data/purelib/a.py": ""}}, "two of its files"),
+INFO = "x-1.0.dist-info"
+BROKEN: list[tuple[Code, dict[str, object], str]] = [
     (
-        {"files": {"x-1.0.dist-info/entry_points.txt": "[console_scripts]\n../x = a:b\n"}},
+        Code.WHEEL_RECORD_INCOMPLETE,
+        {"extra": {"behind.py": "x"}},
+        "RECORD does not cover 'behind.py'",
+    ),
+    (
+        Code.WHEEL_FILE_MISSING,
+        {"record": lambda text: text + "gone.py,sha256=" + "A" * 43 + ",1\n"},
+        "gone.py",
+    ),
+    (
+        Code.WHEEL_HASH_WEAK,
+        {"record": lambda text: text.replace("sha256=", "md5=", 1)},
+        "no sha256",
+    ),
+    (
+        Code.WHEEL_HASH_WEAK,
+        {"record": lambda text: text.replace("sha256=", "sha256=!", 1)},
+        "no sha256",
+    ),
+    (Code.WHEEL_RECORD_INVALID, {"record": lambda text: text + text}, "again"),
+    (Code.WHEEL_PATH_UNSAFE, {"record": lambda text: text + "../x,,\n"}, "leaves its folder"),
+    (Code.WHEEL_RECORD_INVALID, {"record": lambda text: text + "x\n"}, "1 fields"),
+    (Code.WHEEL_RECORD_INVALID, {"record": lambda text: '"' + text}, "RECORD"),
+    (
+        Code.WHEEL_METADATA_INVALID,
+        {"metadata": "Requires-Dist: not a requirement\n"},
+        "requirement",
+    ),
+    (Code.WHEEL_METADATA_INVALID, {"metadata": "Requires-Python: nonsense\n"}, "nonsense"),
+    (Code.WHEEL_METADATA_INVALID, {"metadata": "no header\n"}, "METADATA"),
+    (
+        Code.WHEEL_NAME_MISMATCH,
+        {"files": {f"{INFO}/METADATA": "Name: y\nVersion: 1.0\n"}},
+        "says 'y' '1.0'",
+    ),
+    (
+        Code.WHEEL_METADATA_INVALID,
+        {"files": {f"{INFO}/METADATA": "Name: x\n"}},
+        "the field Version is missing",
+    ),
+    (
+        Code.WHEEL_VERSION_UNSUPPORTED,
+        {"files": {f"{INFO}/WHEEL": "Wheel-Version: 2.0\n"}},
+        "is not 1.x",
+    ),
+    (
+        Code.WHEEL_DIST_INFO_INVALID,
+        {"files": {"y-1.0.dist-info/METADATA": ""}},
+        "one .dist-info folder",
+    ),
+    (Code.WHEEL_DATA_INVALID, {"files": {"x-1.0.data/other/a": ""}}, "no such .data folder"),
+    (Code.WHEEL_DATA_INVALID, {"files": {"y-1.0.data/data/a": ""}}, "another wheel"),
+    (
+        Code.WHEEL_DUPLICATE_ENTRY,
+        {"files": {"a": "", "x-1.0.data/purelib/a": ""}},
+        "two of its files",
+    ),
+    (
+        Code.WHEEL_ENTRY_POINT_INVALID,
+        {"files": {f"{INFO}/entry_points.txt": "[console_scripts]\n../x = a:b\n"}},
         "is no script",
     ),
     (
-        {"files": {"x-1.0.dist-info/entry_points.txt": "[console_scripts]\nx = a;b:c\n"}},
+        Code.WHEEL_ENTRY_POINT_INVALID,
+        {"files": {f"{INFO}/entry_points.txt": "[console_scripts]\nx = a;b:c\n"}},
         "is no script",
     ),
-    ({"files": {"x-1.0.dist-info/entry_points.txt": "x = y\n"}}, "entry_points.txt"),
+    (
+        Code.WHEEL_ENTRY_POINT_INVALID,
+        {"files": {f"{INFO}/entry_points.txt": "x = y\n"}},
+        "entry_points.txt",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("change", "why"), BROKEN, ids=[why for _, why in BROKEN])
+@pytest.mark.parametrize(("code", "change", "why"), BROKEN, ids=[why for _, _, why in BROKEN])
 def test_a_broken_wheel_is_refused(
-    make_wheel: MakeWheel, change: dict[str, object], why: str
+    make_wheel: MakeWheel, code: Code, change: dict[str, object], why: str
 ) -> None:
-    assert why in _refused(make_wheel("x", **change))
+    assert why in _refused(make_wheel("x", **change), code)
 
 
 @pytest.mark.parametrize("name", ["x.whl", "x-1.0.whl", "x-y-py3-none-any.whl"])
 def test_a_name_that_is_no_wheels_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"")
-    _refused(tmp_path / name)
+    _refused(tmp_path / name, Code.WHEEL_NAME_INVALID)
+
+
+def test_a_data_folder_in_another_spelling_is_the_wheels_own(make_wheel: MakeWheel) -> None:
+    wheel = read_wheel(make_wheel("x", files={"X-1.0.0.data/purelib/a.py": ""}))
+    assert "a.py" in {file.path for file in wheel.files}
 
 
 def test_a_dist_info_of_another_version_is_refused(make_wheel: MakeWheel) -> None:
     path = make_wheel("x", "1.0")
     renamed = path.with_name("x-2.0-py3-none-any.whl")
     path.rename(renamed)
-    assert "does not belong" in _refused(renamed)
+    assert "does not belong" in _refused(renamed, Code.WHEEL_NAME_MISMATCH)
 
 
 def test_a_script_that_is_not_what_record_says_is_refused(make_wheel: MakeWheel) -> None:
@@ -152,4 +205,5 @@ def test_a_script_that_is_not_what_record_says_is_refused(make_wheel: MakeWheel)
         return f"{name}{digest}{'A' * 43}{rest[43:]}"
 
     path = make_wheel("x", files={"x-1.0.data/scripts/run": "#!python\n"}, record=other_hash)
-    assert "x-1.0.data/scripts/run is not what RECORD says" in _refused(path)
+    why = _refused(path, Code.WHEEL_HASH_MISMATCH)
+    assert "x-1.0.data/scripts/run is not what RECORD says" in why

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lls_provider.runtime.archive import wheel_invalid
+from lls_provider.errors import Code
+from lls_provider.runtime.archive import wheel_error
 from lls_provider.runtime.headers import Headers
 
 _SUFFIX = "/provider.py"
@@ -39,7 +40,7 @@ class DeclaredSpec:
 def provider_modules(wheel: Path) -> tuple[str, ...]:
     """The packages with a ``provider.py``, the outermost first.
 
-    Raises SdkError WHEEL_INVALID.
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
     with _opened(wheel) as archive:
         names = [name for name in archive.namelist() if name.endswith(_SUFFIX)]
@@ -51,7 +52,7 @@ def provider_modules(wheel: Path) -> tuple[str, ...]:
 def declared_specs(wheel: Path) -> tuple[DeclaredSpec, ...]:
     """Every spec that can be read off the wheel's provider modules, sorted, each once.
 
-    Raises SdkError WHEEL_INVALID.
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
     found: set[DeclaredSpec] = set()
     with _opened(wheel) as archive:
@@ -64,7 +65,7 @@ def declared_specs(wheel: Path) -> tuple[DeclaredSpec, ...]:
             except (SyntaxError, ValueError, RecursionError):
                 continue  # for another Python than this one
             except zipfile.BadZipFile as error:
-                raise wheel_invalid(wheel, str(error)) from error
+                raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
             found.update(_specs(tree, module))
     return tuple(sorted(found))
 
@@ -72,7 +73,7 @@ def declared_specs(wheel: Path) -> tuple[DeclaredSpec, ...]:
 def declared_vendor(wheel: Path) -> str | None:
     """Who made it, as its METADATA has it: Maintainer, Author, or the name in their addresses.
 
-    Raises SdkError WHEEL_INVALID.
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
     headers = _metadata(wheel)
     for field in ("Maintainer", "Author", "Maintainer-email", "Author-email"):
@@ -84,12 +85,18 @@ def declared_vendor(wheel: Path) -> str | None:
 
 
 def declared_summary(wheel: Path) -> str | None:
-    """The one line that describes it. Raises SdkError WHEEL_INVALID."""
+    """The one line that describes it.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
     return _metadata(wheel).optional("Summary") or None
 
 
 def declared_maintainer(wheel: Path) -> str | None:
-    """An address to write to. Raises SdkError WHEEL_INVALID."""
+    """An address to write to.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
     headers = _metadata(wheel)
     for field in ("Maintainer-email", "Author-email"):
         for text in (headers.optional(field) or "").split(","):
@@ -106,14 +113,14 @@ def _metadata(wheel: Path) -> Headers:
             (name,) = names
             return Headers(archive.read(name))
         except (ValueError, zipfile.BadZipFile) as error:
-            raise wheel_invalid(wheel, f"METADATA: {error}") from error
+            raise wheel_error(Code.WHEEL_METADATA_INVALID, wheel, f"METADATA: {error}") from error
 
 
 def _opened(wheel: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(wheel)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise wheel_invalid(wheel, str(error)) from error
+        raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
 
 
 def _specs(tree: ast.Module, module: str) -> Iterator[DeclaredSpec]:

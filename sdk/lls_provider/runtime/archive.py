@@ -19,6 +19,9 @@ from lls_provider.errors import Code, SdkError, Where
 
 STORED = 0
 DEFLATED = 8
+ENCRYPTED = 0x2041
+"""The flags of a member that is encrypted, strongly encrypted, or hides its header."""
+
 STREAMED = 0x8
 """The flag of a member whose sizes were not known yet when its local header was written."""
 
@@ -89,8 +92,6 @@ def name_problem(name: str) -> str | None:
     """What makes a relative path unsafe to write below a folder; None when it is safe."""
     if len(name) <= _PART_BYTES and _ORDINARY.fullmatch(name):
         return None
-    if _PLAIN.fullmatch(name):
-        return None
     if not name:
         return "the name is empty"
     if name.startswith("/"):
@@ -134,7 +135,7 @@ def _data_start(path: Path, descriptor: int, member: Member) -> int:
         raise _error(Code.WHEEL_HEADER_MISMATCH, path, member, "its local header is damaged")
     if name_length != len(member.raw_name) or not header.endswith(member.raw_name):
         raise _error(Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers name it otherwise")
-    if method != member.method or flags != member.flags:
+    if method != member.method or (flags ^ member.flags) & ENCRYPTED:
         raise _error(Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers differ in method")
     told = (compressed, size)
     if (
@@ -143,7 +144,7 @@ def _data_start(path: Path, descriptor: int, member: Member) -> int:
         and told != (member.compressed, member.size)
     ):
         raise _error(Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers differ in size")
-    start = member.offset + _LOCAL_HEADER.size + name_length + extra_length
+    start: int = member.offset + _LOCAL_HEADER.size + name_length + extra_length
     if start + member.compressed > member.end:
         raise _error(Code.WHEEL_OVERLAP, path, member, "it reaches into what follows it")
     return start
@@ -174,7 +175,7 @@ def _inflated(path: Path, member: Member, pieces: Iterator[bytes]) -> Iterator[b
                     break
                 if data:
                     yield data
-            if left < 0:
+            if left < 0 or inflate.unused_data:
                 break
         while left >= 0 and not inflate.eof:  # what zlib still held back
             data = inflate.decompress(inflate.unconsumed_tail, min(left + 1, _CHUNK))

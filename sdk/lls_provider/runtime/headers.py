@@ -6,31 +6,40 @@ import that a Pod's start can do without.
 
 from __future__ import annotations
 
+import re
+
+# Other separators that str.splitlines knows are content: a Summary may hold U+2028.
+_LINE_END = r"(?:\r\n|\n|\r(?!\n))"
+_BLANK = re.compile(f"{_LINE_END}[ \t]*{_LINE_END}".encode())
+_LINES = re.compile(_LINE_END)
+
 
 class Headers:
     """The fields of a header block, by name without regard to case."""
 
     def __init__(self, data: bytes) -> None:
         """Raises ValueError for what is no UTF-8 or no header block."""
-        self._fields: dict[str, list[str]] = {}
+        blank = _BLANK.search(data)
+        block = (data[: blank.start()] if blank is not None else data).decode("utf-8-sig")
+        self._fields: dict[str, list[list[str]]] = {}  # the lines of each value
         last: list[str] | None = None
-        for number, line in enumerate(data.decode("utf-8-sig").splitlines(), 1):
-            if not line.strip():
+        for number, line in enumerate(_LINES.split(block), 1):
+            if not line.strip(" \t"):
                 break
             if line[0] in " \t":
                 if last is None:
                     raise ValueError(f"line {number} continues nothing")
-                last[-1] += "\n" + line.strip()
+                last.append(line.strip())
                 continue
             name, colon, value = line.partition(":")
             if not colon or not name or name != name.strip():
                 raise ValueError(f"line {number} is no 'Key: value'")
-            last = self._fields.setdefault(name.lower(), [])
-            last.append(value.strip())
+            last = [value.strip()]
+            self._fields.setdefault(name.lower(), []).append(last)
 
     def one(self, name: str) -> str:
         """The value of a field that must stand there once; raises ValueError otherwise."""
-        values = self._fields.get(name.lower(), [])
+        values = self.all(name)
         if len(values) != 1 or not values[0]:
             found = "is missing" if not values else f"stands there {len(values)} times"
             raise ValueError(f"the field {name} {found if values != [''] else 'is empty'}")
@@ -39,8 +48,8 @@ class Headers:
     def optional(self, name: str) -> str | None:
         """The value of a field, None where it does not stand."""
         values = self._fields.get(name.lower())
-        return values[0] if values else None
+        return "\n".join(values[0]) if values else None
 
     def all(self, name: str) -> list[str]:
         """Every value of a field that may repeat."""
-        return list(self._fields.get(name.lower(), []))
+        return ["\n".join(lines) for lines in self._fields.get(name.lower(), [])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.runtime.archive import read_member, wheel_invalid
+from lls_provider.errors import Code
+from lls_provider.runtime.archive import open_wheel, read_member, wheel_error
 from lls_provider.runtime.workers import run_jobs
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def unpack(unpackings: Sequence[Unpacking], folder: Path, *, workers: int) -> No
     """Write all files below ``folder``, which exists and is empty.
 
     Modes and times depend on the wheels alone (the umask must be 0o002 or less: see
-    `install`). Raises SdkError WHEEL_INVALID, NO_SPACE or VOLUME_UNWRITABLE; what was
+    `install`). Raises SdkError WHEEL_..., NO_SPACE or VOLUME_UNWRITABLE; what was
     written by then stays for the caller to remove.
     """
     jobs = list(_jobs(unpackings))
@@ -59,8 +60,11 @@ def set_folder_times(root: Path, *, below: bool = True) -> None:
     """
     folders = (folder for folder, _, _ in os.walk(root)) if below else iter([os.fspath(root)])
     for folder in folders:
-        with contextlib.suppress(PermissionError):
+        try:
             os.utime(folder, ns=(MTIME_NS, MTIME_NS), follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.EPERM:
+                raise
 
 
 def _jobs(unpackings: Sequence[Unpacking]) -> Iterator[Unpacking]:
@@ -83,7 +87,7 @@ def _jobs(unpackings: Sequence[Unpacking]) -> Iterator[Unpacking]:
 def _write(job: Unpacking, root: str) -> None:
     path = job.wheel.path
     made: set[str] = set()
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_wheel(path)
     try:
         for file in job.files:
             folder = os.path.dirname(file.path)  # noqa: PTH120 - 14,000 times
@@ -93,7 +97,8 @@ def _write(job: Unpacking, root: str) -> None:
                     made.add(folder)
                 _write_file(path, descriptor, file, f"{root}/{file.path}")
             except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-                raise wheel_invalid(path, f"{file.path} is a file and a folder at once") from error
+                why = f"{file.path} is a file and a folder at once"
+                raise wheel_error(Code.WHEEL_PATH_CONFLICT, path, why) from error
     finally:
         os.close(descriptor)
 
@@ -112,22 +117,22 @@ def _write_file(path: Path, wheel: int, file: WheelFile, target: str) -> None:
     out = os.open(target, _FLAGS, 0o755 if file.executable else 0o644)
     try:
         if file.member is None:
-            _write_all(out, file.content)
+            write_all(out, file.content)
         else:
             digest = hashlib.new(file.algorithm)
             for piece in read_member(path, wheel, file.member):
                 digest.update(piece)
-                _write_all(out, piece)
+                write_all(out, piece)
             if digest.digest() != file.digest:
-                raise wheel_invalid(
-                    path, f"{file.member.name} is not what RECORD says: its hash differs"
-                )
+                why = f"{file.member.name} is not what RECORD says: its hash differs"
+                raise wheel_error(Code.WHEEL_HASH_MISMATCH, path, why)
         os.utime(out, ns=(MTIME_NS, MTIME_NS))
     finally:
         os.close(out)
 
 
-def _write_all(out: int, data: bytes) -> None:
+def write_all(out: int, data: bytes) -> None:
+    """Write to a descriptor until nothing is left. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(out, view) :]

@@ -1,0 +1,71 @@
+"""The RECORD of a wheel: the hash and size that each of its files must have."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import io
+import os
+from typing import NamedTuple
+
+from lls_provider.errors import Code
+from lls_provider.runtime.archive import name_problem, wheel_error
+
+UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
+"""Files of the dist-info folder that stand in RECORD without a hash, or not at all."""
+
+_HASHES = {"sha256": 32, "sha384": 48, "sha512": 64}
+
+
+class Recorded(NamedTuple):
+    """What RECORD says of a file; ``size`` is None where it does not tell."""
+
+    algorithm: str
+    digest: bytes
+    size: int | None
+
+
+def parse_record(data: bytes, dist_info: str, path: str | os.PathLike[str]) -> dict[str, Recorded]:
+    """Every line of RECORD by name; ``path`` is the wheel, for errors.
+
+    Raises SdkError WHEEL_RECORD_INVALID, WHEEL_PATH_UNSAFE or WHEEL_HASH_WEAK.
+    """
+    own = {f"{dist_info}/{file}" for file in UNRECORDED}
+    found: dict[str, Recorded] = {}
+    try:
+        rows = list(csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise wheel_error(Code.WHEEL_RECORD_INVALID, path, f"RECORD: {error}") from error
+    for number, row in enumerate(rows, 1):
+        if not row:
+            continue
+        place = f"RECORD line {number:,}"
+        if len(row) != 3:
+            why = f"{place} has {len(row)} fields, not 3"
+            raise wheel_error(Code.WHEEL_RECORD_INVALID, path, why)
+        name, told, size = row
+        if name in found:
+            why = f"{place} tells of {name!r:.300} again"
+            raise wheel_error(Code.WHEEL_RECORD_INVALID, path, why)
+        problem = name_problem(name)
+        if problem is not None:
+            raise wheel_error(Code.WHEEL_PATH_UNSAFE, path, f"{place}: {name!r:.300}: {problem}")
+        algorithm, digest = _hash(told)
+        if name not in own and len(digest) != _HASHES.get(algorithm, -1):
+            why = f"{place}: {name!r:.300} has no sha256 (or better) hash"
+            raise wheel_error(Code.WHEEL_HASH_WEAK, path, why)
+        if size and not (size.isascii() and size.isdigit() and len(size) < 19):
+            why = f"{place}: {size!r:.40} is no size"
+            raise wheel_error(Code.WHEEL_RECORD_INVALID, path, why)
+        found[name] = Recorded(algorithm, digest, int(size) if size else None)
+    return found
+
+
+def _hash(text: str) -> tuple[str, bytes]:
+    algorithm, _, encoded = text.partition("=")
+    try:
+        padded = encoded.encode("ascii") + b"=" * (-len(encoded) % 4)
+        return algorithm, base64.b64decode(padded, altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return algorithm, b""
