@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.outlook import look_ahead
+from lls_provider.runtime.settle import move_tree, recover
 from lls_provider.runtime.unpack import MTIME_NS
-from lls_provider.runtime.volume import Volume, move_tree, recorded_files
+from lls_provider.runtime.volume import Volume, recorded_files
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]
@@ -69,8 +71,8 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 def test_an_empty_volume_holds_nothing(tmp_path: Path) -> None:
     volume = Volume(tmp_path)
     assert volume.records() == []
-    assert volume.distributions([]) == []
-    assert volume.recover([]) == []
+    assert look_ahead(volume, []).distributions() == []
+    assert recover(volume, []) == []
 
 
 def test_distributions_know_who_put_them_there(
@@ -81,7 +83,10 @@ def test_distributions_know_who_put_them_there(
     _write(stranger, {"METADATA": "Name: stranger\nVersion: 1\nRequires-Dist: ?!\n"})
     _write(pod.packages / "broken-1.dist-info", {"METADATA": "nothing\n"})
     volume = Volume(pod.root)
-    found = {str(item.candidate.name): item for item in volume.distributions(volume.records())}
+    found = {
+        str(item.candidate.name): item
+        for item in look_ahead(volume, volume.records()).distributions()
+    }
     assert sorted(found) == ["acme-echo", "dep", "stranger"]
     assert found["acme-echo"].candidate.is_own
     assert found["dep"].candidate.source is not None
@@ -100,7 +105,7 @@ def test_what_no_record_claims_goes_and_what_is_shared_stays(
     volume = Volume(pod.root)
     keep = [record for record in volume.records() if record.provider_id == "acme-echo"]
     volume.retract("acme-guard")
-    assert volume.recover(keep) == ["acme_guard-1.0.dist-info"]
+    assert recover(volume, keep) == ["acme_guard-1.0.dist-info"]
     after = {path: value for path, value in pod.snapshot().items() if "metadata" not in path}
     (pod.external / "installed-packages.txt").write_text("acme-echo==1.0  # acme-echo\n")
     assert set(after) == {path for path in before if "metadata" not in path}
@@ -119,7 +124,7 @@ def test_record_names_that_leave_the_folder_are_never_touched(tmp_path: Path) ->
         },
     )
     assert recorded_files(info) == ["x.py", "x-1.dist-info/RECORD"]
-    assert volume.recover([]) == ["x-1.dist-info"]
+    assert recover(volume, []) == ["x-1.dist-info"]
     assert victim.read_text() == "keep"
     assert not info.exists()
 
@@ -129,7 +134,7 @@ def test_a_damaged_record_of_files_drops_the_folder_alone(tmp_path: Path) -> Non
     info = volume.tree.python_packages / "x-1.dist-info"
     _write(info, {"INSTALLER": "lls-provider\n"})
     (info / "RECORD").write_bytes(b"\xff\xfe")
-    assert volume.recover([]) == ["x-1.dist-info"]
+    assert recover(volume, []) == ["x-1.dist-info"]
     assert list(volume.tree.python_packages.iterdir()) == []
 
 

@@ -213,7 +213,7 @@ def test_a_signal_ends_it_with_its_status_and_leaves_no_staging(
     number: signal.Signals,
     status: int,
 ) -> None:
-    files = {f"many/m{index}.py": str(index) for index in range(30_000)}
+    files = {f"many/m{index}.py": str(index) for index in range(9_000)}
     source = make_bundle(dependencies=[make_wheel("many", files=files)])
     process = subprocess.Popen(
         [PYTHON, "-I", "-S", str(zipapp), *_arguments(pod, source)],

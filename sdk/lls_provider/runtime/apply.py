@@ -1,4 +1,4 @@
-"""Apply: unpack into a staging folder of the same volume, then publish by rename."""
+"""Apply: unpack into a staging folder of the same volume, then take the place of what was there."""
 
 from __future__ import annotations
 
@@ -7,50 +7,61 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.runtime.signals import check_stopped
+from lls_provider.progress import counted
+from lls_provider.runtime.settle import move_tree, set_aside
 from lls_provider.runtime.unpack import FOLDER_MODE, set_folder_times, unpack
-from lls_provider.runtime.volume import Volume, move_tree
 
 if TYPE_CHECKING:
     from lls_provider.runtime.plan import Plan
+    from lls_provider.runtime.volume import Volume
 
 _BLOCK = 4096
 
 
-def apply(plan: Plan, volume: Volume, provider_id: str, *, workers: int) -> None:
-    """Make the volume's packages what the plan says; the provider is not visible by that yet.
+def stage(plan: Plan, volume: Volume, *, workers: int) -> None:
+    """Write and verify every file of the plan; nothing that is installed is touched by that.
 
-    A run that ends half-way leaves what `Volume.recover` takes back. Raises SdkError
-    NO_SPACE, VOLUME_UNWRITABLE or WHEEL_INVALID, OSError from renames.
+    Raises what `unpack` raises.
+    """
+    staged = volume.staging / "packages"
+    staged.mkdir(mode=FOLDER_MODE, parents=True)
+    if plan.unpackings:
+        unpack(plan.unpackings, staged, workers=workers)
+        set_folder_times(staged)
+
+
+def swap(plan: Plan, volume: Volume, provider_id: str) -> None:
+    """Put what was staged in its place; the provider is not visible by that yet.
+
+    A run that ends half-way leaves what `recover` takes back. Raises OSError.
     """
     packages = volume.tree.python_packages
     packages.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    if plan.unpackings:
-        _check_space(plan, volume)
-        staged = volume.staging / "packages"
-        staged.mkdir(mode=FOLDER_MODE, parents=True)
-        unpack(plan.unpackings, staged, workers=workers)
-        set_folder_times(staged)
-        check_stopped()
-        for dist_info in plan.replaced:
-            volume.set_aside(provider_id, dist_info)
-        move_tree(staged, packages)
+    set_aside(volume, provider_id, plan.replaced)
+    move_tree(volume.staging / "packages", packages)
     set_folder_times(packages, below=bool(plan.replaced))
 
 
-def _check_space(plan: Plan, volume: Volume) -> None:
+def check_space(plan: Plan, volume: Volume, *, to_be_freed: int = 0) -> None:
+    """Raise SdkError NO_SPACE, with the numbers, when the plan's files do not fit.
+
+    ``to_be_freed`` are bytes that are not free yet but will be.
+    """
     state = os.statvfs(volume.tree.external)
-    needed = sum(_blocks(plan))
+    files = plan.file_count + len(set(_folders(plan)))
+    needed = sum(_blocks(plan)) + _BLOCK * (files - plan.file_count)
     free = state.f_bavail * state.f_frsize
     # a file system that tells no number of inodes has no limit on them
-    files = state.f_favail if state.f_files else None
-    if needed <= free and (files is None or plan.file_count <= files):
+    room = state.f_favail if state.f_files else None
+    if needed <= free + to_be_freed and (room is None or to_be_freed or files <= room):
         return
+    told = f"{free:,} bytes are free"
+    if room is not None:
+        told += f", and room for {counted(room, 'file')}"
     raise SdkError(
         Code.NO_SPACE,
         "Not enough space on the volume",
-        why=f"{plan.file_count:,} files of {needed:,} bytes are to be written; "
-        f"{free:,} bytes are free" + (f", for {files:,} files" if files is not None else ""),
+        why=f"{counted(files, 'file')} of {needed:,} bytes in all are to be written; {told}",
         where=Where(file=str(volume.tree.external)),
         resolution="Raise the sizeLimit of the volume, or free space on the node.",
     )
@@ -60,3 +71,9 @@ def _blocks(plan: Plan) -> Iterator[int]:
     for unpacking in plan.unpackings:
         for file in unpacking.files:
             yield -(-file.size // _BLOCK) * _BLOCK
+
+
+def _folders(plan: Plan) -> Iterator[str]:
+    for unpacking in plan.unpackings:
+        for file in unpacking.files:
+            yield file.path.rpartition("/")[0]

@@ -13,14 +13,17 @@ from lls_provider.contract.apis import APIS
 from lls_provider.contract.models import CrdConfig, provider_id_problem
 from lls_provider.contract.paths import BundleTree
 from lls_provider.errors import Code, SdkError
-from lls_provider.progress import SILENT, Progress
-from lls_provider.runtime.apply import apply
+from lls_provider.progress import SILENT, Progress, counted, shown_size
+from lls_provider.runtime.apply import check_space, stage, swap
 from lls_provider.runtime.errnos import volume_error
 from lls_provider.runtime.incoming import Incoming, read_incoming
+from lls_provider.runtime.outlook import Outlook, look_ahead
 from lls_provider.runtime.plan import Plan, make_plan
-from lls_provider.runtime.publish import crd_config_bytes, publish, running_zipapp
+from lls_provider.runtime.publish import crd_config_bytes, prepare, publish, running_zipapp
 from lls_provider.runtime.record import InstalledPackage, ProviderRecord
 from lls_provider.runtime.rerun import bundle_fingerprint
+from lls_provider.runtime.settle import forget, recover, settle
+from lls_provider.runtime.signals import check_stopped, held_back
 from lls_provider.runtime.slots import SlotDecision, decide_slot
 from lls_provider.runtime.target import parse_python_tag
 from lls_provider.runtime.volume import Volume
@@ -58,7 +61,7 @@ def install(
     """Install the provider of ``request.source`` into the volume of ``request.root``.
 
     Raises SdkError USAGE for arguments that cannot be, else what `read_incoming`,
-    `decide_slot`, `make_plan` and `apply` raise; VOLUME_UNWRITABLE and NO_SPACE for
+    `decide_slot`, `make_plan` and `stage` raise; VOLUME_UNWRITABLE and NO_SPACE for
     what the volume refuses. The provider is visible to merge when this returned, not before.
     """
     check_request(request)
@@ -108,76 +111,98 @@ def _install(request: InstallRequest, progress: Progress, workers: int) -> Insta
     )
     bundle = bundle_fingerprint(str(request.source), request.python_tag)
     volume = Volume(request.root)
-    with volume.locked():
+    with volume.locked(progress):
+        records = volume.records()
+        slot = decide_slot(
+            records,
+            provider_id=request.provider_id,
+            image=request.image,
+            container=request.container,
+            order=request.order,
+            bundle=bundle,
+        )
+        crd_config = crd_config_bytes(_crd_config(request, slot.order))
+        for dist_info in recover(volume, records):
+            progress.note(f"removed {dist_info.removesuffix('.dist-info')}, which nobody claims")
         try:
-            records = volume.records()
-            slot = decide_slot(
-                records,
-                provider_id=request.provider_id,
-                image=request.image,
-                container=request.container,
-                order=request.order,
-                bundle=bundle,
-            )
-            crd_config = crd_config_bytes(_crd_config(request, slot.order))
-            others = _make_room(volume, records, slot, progress)
-            plan = _packages(request, incoming, volume, slot, others, progress, workers)
+            staying = [record for record in records if record not in slot.forget]
+            outlook = look_ahead(volume, staying)
+            plan = _plan(request, incoming, slot, outlook, progress)
             record = _record(request, incoming, slot, plan, bundle)
-            progress.step("recording the provider")
-            publish(
+            prepare(
                 volume,
                 record,
-                others,
+                [other for other in staying if other is not slot.same],
                 spec=tree.spec.read_bytes(),
                 crd_config=crd_config,
                 zipapp=running_zipapp() or (tree.zipapp if tree.zipapp.is_file() else None),
             )
-        finally:
-            with contextlib.suppress(OSError):
-                volume.clean_staging()
+            if _must_drop_first(volume, plan, outlook):
+                progress.note("no space for the old and the new at once: the old goes first")
+                outlook = _drop(volume, slot, outlook, progress)
+                check_space(plan, volume)
+            stage(plan, volume, workers=workers)
+            with held_back():  # from here on a signal waits: it is done in a moment
+                check_stopped()
+                _drop(volume, slot, outlook, progress)
+                if slot.same is None:
+                    swap(plan, volume, request.provider_id)
+                progress.step("recording the provider")
+                publish(volume, record, again=slot.same is not None)
+        except BaseException:
+            # best effort, the error that led here counts: the next run does it for sure
+            with contextlib.suppress(OSError, SdkError):
+                recover(volume, volume.records())
+            raise
     return InstallResult(record, plan, bool(slot.forget))
 
 
-def _make_room(
-    volume: Volume, records: list[ProviderRecord], slot: SlotDecision, progress: Progress
-) -> list[ProviderRecord]:
-    """Drop what stands in the slot with other content, and what no record claims."""
-    for record in slot.forget:
-        progress.note(
-            f"dropped provider '{record.provider_id}' (order {record.order}): slot {slot.order} "
-            "has other content now"
-        )
-    volume.forget(slot.forget)
-    gone = {record.provider_id for record in slot.forget}
-    left = [record for record in records if record.provider_id not in gone]
-    for dist_info in volume.recover(left):
-        progress.note(f"removed {dist_info.removesuffix('.dist-info')}, which nobody claims")
-    return [record for record in left if record is not slot.same]
-
-
-def _packages(
+def _plan(
     request: InstallRequest,
     incoming: Incoming,
-    volume: Volume,
     slot: SlotDecision,
-    others: list[ProviderRecord],
+    outlook: Outlook,
     progress: Progress,
-    workers: int,
 ) -> Plan:
     if slot.same is not None:
         progress.note("the packages are installed already; only the arguments differ")
         return Plan(packages=slot.same.packages, replaced=slot.same.replaced)
-    plan = make_plan(incoming, volume.distributions(others), volume, request.container)
+    plan = make_plan(incoming, outlook.distributions(), outlook, request.container)
     for note in plan.notes:
         progress.note(note)
     for warning in plan.warnings:
         progress.warn(warning)
     progress.step(
-        f"installing {len(plan.unpackings)} of {len(incoming.wheels)} packages: "
-        f"{plan.file_count:,} files, {plan.size:,} bytes"
+        f"installing {len(plan.unpackings)} of {counted(len(incoming.wheels), 'package')}: "
+        f"{counted(plan.file_count, 'file')}, {shown_size(plan.size)}"
     )
-    apply(plan, volume, request.provider_id, workers=workers)
     return plan
+
+
+def _must_drop_first(volume: Volume, plan: Plan, outlook: Outlook) -> bool:
+    """Whether the new fits only where the old was. Raises SdkError NO_SPACE when not even then."""
+    try:
+        check_space(plan, volume)
+    except SdkError:
+        to_be_freed = outlook.freed()
+        if not to_be_freed:
+            raise
+        check_space(plan, volume, to_be_freed=to_be_freed)
+        return True
+    return False
+
+
+def _drop(volume: Volume, slot: SlotDecision, outlook: Outlook, progress: Progress) -> Outlook:
+    """Take off the volume what stands in the slot with other content, and what later slots put."""
+    for record in slot.forget:
+        if (volume.providers / record.provider_id).exists():
+            progress.note(
+                f"dropped provider '{record.provider_id}' (order {record.order}): "
+                f"slot {slot.order} has other content now"
+            )
+    forget(volume, slot.forget)
+    settle(volume, outlook)
+    return look_ahead(volume, outlook.records)
 
 
 def _crd_config(request: InstallRequest, order: int) -> CrdConfig:

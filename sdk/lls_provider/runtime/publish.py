@@ -1,4 +1,8 @@
-"""Record: metadata, the list of packages and the zipapp's copy, the provider's folder last."""
+"""Record: metadata, the list of packages and the zipapp's copy, the provider's folder last.
+
+All of it is written beside the packages in the staging folder first, so that a volume that is
+full or failing says so while nothing that is installed was touched.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,14 @@ from lls_provider import __version__
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.paths import CRD_CONFIG_FILE, SPEC_FILE
 from lls_provider.runtime.record import RECORD_FILE, ProviderRecord, installed_packages_text
-from lls_provider.runtime.signals import check_stopped
-from lls_provider.runtime.unpack import FOLDER_MODE, MTIME_NS, set_folder_times
+from lls_provider.runtime.unpack import FOLDER_MODE, MTIME_NS, set_folder_times, write_all
 
 if TYPE_CHECKING:
     from lls_provider.contract.models import CrdConfig
     from lls_provider.runtime.volume import Volume
 
+_METADATA = "metadata"
+_FILES = (SPEC_FILE, CRD_CONFIG_FILE, RECORD_FILE)  # the record last: by it a rerun is judged
 _VERSION = re.compile(rb'^__version__ = "([^"]+)"', re.MULTILINE)
 
 
@@ -33,7 +38,7 @@ def crd_config_bytes(crd: CrdConfig) -> bytes:
     return data
 
 
-def publish(
+def prepare(
     volume: Volume,
     record: ProviderRecord,
     others: Sequence[ProviderRecord],
@@ -42,31 +47,44 @@ def publish(
     crd_config: bytes,
     zipapp: Path | None,
 ) -> None:
-    """Write down a provider whose packages are in place; from the last rename on it is visible.
+    """Write into the staging folder all that `publish` puts in its place. Raises OSError."""
+    folder = volume.staging / _METADATA / record.provider_id
+    folder.mkdir(mode=FOLDER_MODE, parents=True)
+    for name, data in zip(_FILES, (spec, crd_config, record.dump()), strict=True):
+        _write(folder / name, data)
+    set_folder_times(folder, below=False)
+    installed = volume.tree.installed_packages.name
+    _write(volume.staging / installed, installed_packages_text([*others, record]).encode())
+    if zipapp is not None:
+        _prepare_zipapp(volume, zipapp)
 
-    Raises OSError.
+
+def publish(volume: Volume, record: ProviderRecord, *, again: bool) -> None:
+    """Put in place what `prepare` wrote: by the last rename the provider is visible.
+
+    ``again`` tells that the provider is visible already and keeps its packages: then its files
+    change one by one, the record last, and it is complete at each moment. Raises OSError.
     """
     tree = volume.tree
-    if zipapp is not None:
-        _copy_zipapp(volume, zipapp)
-    _write(volume, tree.installed_packages, installed_packages_text([*others, record]).encode())
-    folder = volume.staging / "metadata" / record.provider_id
-    folder.mkdir(mode=FOLDER_MODE, parents=True)
-    for name, data in (
-        (SPEC_FILE, spec),
-        (CRD_CONFIG_FILE, crd_config),
-        (RECORD_FILE, record.dump()),
-    ):
-        (folder / name).write_bytes(data)
-        _fix(folder / name)
-    set_folder_times(folder, below=False)
-    tree.metadata.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    check_stopped()
-    volume.retract(record.provider_id)
-    folder.rename(tree.metadata / record.provider_id)
+    zipapp = volume.staging / tree.zipapp.name
+    if zipapp.exists():
+        tree.zipapp.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        zipapp.replace(tree.zipapp)
+        set_folder_times(tree.zipapp.parent, below=False)
+    (volume.staging / tree.installed_packages.name).replace(tree.installed_packages)
+    folder = volume.staging / _METADATA / record.provider_id
+    shown = volume.providers / record.provider_id
+    if again:
+        for name in _FILES:
+            (folder / name).replace(shown / name)
+        set_folder_times(shown, below=False)
+    else:
+        shown.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        volume.discard(shown)  # no provider's: it has no record
+        folder.rename(shown)
+    set_folder_times(shown.parent, below=False)
+    volume.resume()
     volume.clean_staging()
-    for parent in (tree.metadata, tree.external):
-        set_folder_times(parent, below=False)
 
 
 def running_zipapp() -> Path | None:
@@ -75,17 +93,15 @@ def running_zipapp() -> Path | None:
     return Path(archive) if isinstance(archive, str) else None
 
 
-def _copy_zipapp(volume: Volume, zipapp: Path) -> None:
-    """Leave a copy for merge and preflight; the newest wins."""
+def _prepare_zipapp(volume: Volume, zipapp: Path) -> None:
+    """A copy for merge and preflight, unless the one on the volume is as new or newer."""
     target = volume.tree.zipapp
     data = zipapp.read_bytes()
     if target.is_file():
         present = target.read_bytes()
         if present == data or _rank(target, present) > _rank(zipapp, data):
             return
-    target.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    _write(volume, target, data, mode=0o755)
-    set_folder_times(target.parent, below=False)
+    _write(volume.staging / target.name, data, mode=0o755)
 
 
 def _rank(path: Path, data: bytes) -> tuple[tuple[int, ...], bytes]:
@@ -100,14 +116,10 @@ def _rank(path: Path, data: bytes) -> tuple[tuple[int, ...], bytes]:
     return tuple(int(part) for part in re.findall(r"[0-9]+", version)), data
 
 
-def _write(volume: Volume, target: Path, data: bytes, *, mode: int = 0o644) -> None:
-    volume.staging.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    temporary = volume.staging / target.name
-    temporary.write_bytes(data)
-    _fix(temporary, mode)
-    temporary.replace(target)
-
-
-def _fix(path: Path, mode: int = 0o644) -> None:
-    path.chmod(mode)
-    os.utime(path, ns=(MTIME_NS, MTIME_NS))
+def _write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        write_all(out, data)
+        os.utime(out, ns=(MTIME_NS, MTIME_NS))
+    finally:
+        os.close(out)
