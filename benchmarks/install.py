@@ -44,7 +44,7 @@ def main() -> None:
     ours = figures["zipapp"].median
     ratios = {
         "zipapp / uv": round(ours / figures["uv"].median, 3),
-        "pip / zipapp": round(figures["pip"].median / ours, 2) if told.pip else None,
+        "pip / zipapp": round(figures["pip"].median / ours, 2) if "pip" in figures else None,
         "zipapp / floor": round(ours / floor, 3),
     }
     print(f"\n{len(wheels)} wheels, {files:,} files, {size:,} bytes; floor {floor:.3f} s")

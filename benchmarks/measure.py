@@ -104,7 +104,7 @@ def interleaved(
         for name, way in ways.items():
             if number < rare.get(name, repetitions):
                 found[name].append(way())
-    return {name: Figures.of(runs) for name, runs in found.items()}
+    return {name: Figures.of(runs) for name, runs in found.items() if runs}
 
 
 def closure(name: str, python: Path) -> Path:
