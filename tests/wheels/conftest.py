@@ -27,17 +27,23 @@ def interpreter() -> Interpreter:
 
 @pytest.fixture
 def make_wheel(tmp_path: Path) -> MakeWheel:
-    """Write a valid wheel: name, version, what it requires."""
+    """Write a valid wheel: name, version, what it requires, its tag and its extras."""
 
     def make(
-        name: str, version: str = "1.0", requires: Sequence[str] = (), tag: str = "py3-none-any"
+        name: str,
+        version: str = "1.0",
+        requires: Sequence[str] = (),
+        tag: str = "py3-none-any",
+        extras: Sequence[str] = (),
     ) -> Path:
         folder = tmp_path / "wheels"
         folder.mkdir(exist_ok=True)
         path = folder / f"{name}-{version}-{tag}.whl"
         info = f"{name}-{version}.dist-info"
         metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(
-            f"Requires-Dist: {it}\n" for it in requires
+            f"{field}: {it}\n"
+            for field, values in (("Requires-Dist", requires), ("Provides-Extra", extras))
+            for it in values
         )
         wheel = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
         files = {
@@ -114,6 +120,12 @@ def index() -> Iterator[Index]:
             else:
                 self._answer(200, data, fault)
 
+        def do_HEAD(self) -> None:
+            data = state.files.get(self.path)
+            self.send_response(404 if data is None else 200)
+            self.send_header("Content-Length", str(len(data or b"")))
+            self.end_headers()
+
         def _answer(
             self, status: int, data: bytes, fault: str = "", headers: dict[str, str] | None = None
         ) -> None:
@@ -137,7 +149,8 @@ def index() -> Iterator[Index]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state = Index(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    # looked at often, so that stopping takes no half a second a test
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield state
@@ -145,3 +158,18 @@ def index() -> Iterator[Index]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@pytest.fixture
+def offer(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Make files the only ones that uv can get, from the index on loopback; returns its URL."""
+
+    def serve(*files: Path) -> str:
+        url = index.serve_simple(*files)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        return url
+
+    return serve

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,9 @@ ENVIRONMENT_PREFIX = "python:"
 
 _LIST = (
     "import importlib.metadata as m, json; "
-    "print(json.dumps([[d.metadata['Name'], d.version] for d in m.distributions()]))"
+    "found = ((d.metadata, d) for d in m.distributions()); "
+    # what a broken uninstallation left has no name
+    "print(json.dumps([[t['Name'], d.version] for t, d in found if t and t['Name']]))"
 )
 
 
@@ -107,9 +109,8 @@ def _from_file(spec: str, python: str | None, progress: Progress) -> Distributio
     interpreter = _interpreter(line, python)
     if pins is None:
         progress.step(f"resolving the distribution {spec}")
-        wanted = next((it for it in names.values() if line and it.startswith(line.name)), "")
-        extra = list(line.pins(Requirement(wanted))) if line and wanted else []
-        pins = _resolve([f"-r {path.absolute()}", *extra], interpreter, f"resolving {spec}")
+        extra = line.pins(Requirement(names[line.name])) if line else ()
+        pins = _resolve(extra, interpreter, f"resolving {spec}", file=path.absolute())
         line = servers.line_in(pins)
     return Distribution(spec, pins, interpreter, line)
 
@@ -123,14 +124,14 @@ def freeze_pins(text: str, source: str) -> dict[str, str] | None:
     problems: list[Problem] = []
     pure = True
     for number, line in enumerate(text.splitlines(), start=1):
-        content = re.sub(r"(^|\s)#.*$", "", line).strip().rstrip("\\").strip()
+        content = _content(line)
         if not content or content.startswith("--hash"):
             continue
         if content.startswith("-"):
             pure = False
             continue
         try:
-            requirement = Requirement(content.split(" --hash")[0])
+            requirement = Requirement(content)
         except InvalidRequirement as error:
             reason = str(error).splitlines()[0]
             problems.append(
@@ -156,6 +157,12 @@ def freeze_pins(text: str, source: str) -> dict[str, str] | None:
     return pins if pure else None
 
 
+def _content(line: str) -> str:
+    """A line of a requirements file without comment, continuation and hashes."""
+    told = re.sub(r"(^|\s)#.*$", "", line).strip().rstrip("\\")
+    return told.split(" --hash")[0].strip()
+
+
 def _pinned(requirement: Requirement) -> str | None:
     if requirement.url or requirement.marker or len(requirement.specifier) != 1:
         return None
@@ -171,19 +178,23 @@ def _pinned(requirement: Requirement) -> str | None:
 def _named_in(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in text.splitlines():
+        content = _content(line)
         try:
-            found[canonicalize_name(Requirement(line.strip()).name)] = line.strip()
+            found[canonicalize_name(Requirement(content).name)] = content
         except InvalidRequirement:
             continue
     return found
 
 
-def _resolve(wanted: list[str], interpreter: Interpreter, doing: str) -> dict[str, str]:
+def _resolve(
+    wanted: Sequence[str], interpreter: Interpreter, doing: str, *, file: Path | None = None
+) -> dict[str, str]:
     out = run_uv(
         [
             "pip",
             "compile",
             "-",
+            *([str(file)] if file else []),
             "--quiet",
             "--no-header",
             "--no-annotate",
@@ -200,22 +211,24 @@ def _resolve(wanted: list[str], interpreter: Interpreter, doing: str) -> dict[st
 
 def _from_environment(spec: str) -> Distribution:
     named = spec.removeprefix(ENVIRONMENT_PREFIX)
-    path = Path(named).expanduser().absolute()
+    try:
+        path = Path(named).expanduser().absolute()
+    except RuntimeError as error:  # ~name of nobody
+        raise _unusable(spec, str(error)) from error
     if path.is_dir():
         path = path / "bin" / "python"
     interpreter = find_interpreter(minimum=(3, 11), explicit=str(path))
     try:
         done = subprocess.run(
-            [str(path), "-c", _LIST],
+            [str(path), "-P", "-c", _LIST],  # -P: the current folder is not its packages
             capture_output=True,
             stdin=subprocess.DEVNULL,
             check=True,
             timeout=60,
         )
-        found = json.loads(done.stdout)
-        pins: dict[str, str] = {
-            canonicalize_name(name): str(Version(version)) for name, version in found
-        }
+        pins: dict[str, str] = {}
+        for name, version in json.loads(done.stdout):
+            pins.setdefault(canonicalize_name(name), str(Version(version)))  # Python's first
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise _unusable(spec, f"its packages cannot be listed: {error}") from error
     line = servers.line_in(pins)

@@ -66,7 +66,7 @@ def resolve(
     progress.step(f"resolving {subject}{against}")
     constraints = {name: pins[name] for name in sorted(pins) if name not in left_out}
     try:
-        lock = _compile(
+        lock, folder = _compile(
             requirements, constraints, interpreter, overrides, base, f"resolving {subject}{against}"
         )
     except SdkError as error:
@@ -82,7 +82,7 @@ def resolve(
             why=str(error),
             resolution="Report this with the version of uv ('uv --version').",
         ) from error
-    return _select(pylock, pins, left_out, interpreter, lock)
+    return _select(pylock, pins, left_out, interpreter, lock, folder)
 
 
 def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
@@ -90,7 +90,7 @@ def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
     named = [
         f"{name}=={version}"
         for name, version in constraints.items()
-        if re.search(rf"(?<![\w.-]){re.escape(name)}=={re.escape(version)}(?![\w.-])", why)
+        if re.search(rf"(?<![\w.-]){re.escape(name)}=={re.escape(version)}(?![\w+-]|\.\w)", why)
     ]
     if not named:
         return why
@@ -104,7 +104,8 @@ def _compile(
     overrides: Sequence[str],
     base: Path | None,
     doing: str,
-) -> str:
+) -> tuple[str, Path]:
+    """The lock, and the folder that the relative paths in it start from."""
     with scratch("resolve") as folder:
         args = ["pip", "compile", "-", "--quiet", "--universal", "--no-header", "--no-annotate"]
         args += [f"--python={interpreter.path}", "--format=pylock.toml"]
@@ -119,7 +120,7 @@ def _compile(
                 path.write_text("".join(f"{it}\n" for it in overrides))
                 args += ["--override", str(path)]
         run_uv(args, stdin="".join(f"{it}\n" for it in requirements), cwd=base, doing=doing)
-        return (folder / _LOCK).read_text("utf-8")
+        return (folder / _LOCK).read_text("utf-8"), folder
 
 
 def _select(
@@ -128,6 +129,7 @@ def _select(
     left_out: set[str],
     interpreter: Interpreter,
     lock: str,
+    folder: Path,
 ) -> Closure:
     machine = os.uname().machine
     environment = TargetPython(interpreter.minor[1], machine).markers()
@@ -142,7 +144,7 @@ def _select(
             if version is not None and pins.get(package.name) == version:
                 provided[str(package.name)] = version
                 continue
-            packages.append(_locked(package, chosen))
+            packages.append(_locked(package, chosen, folder))
     except PylockSelectError as error:
         raise SdkError(
             Code.WHEEL_INCOMPATIBLE,
@@ -155,7 +157,7 @@ def _select(
     return Closure(tuple(packages), dict(sorted(provided.items())), lock)
 
 
-def _locked(package: Package, chosen: Any) -> LockedPackage:
+def _locked(package: Package, chosen: Any, folder: Path) -> LockedPackage:
     name = str(package.name)
     version = str(package.version) if package.version is not None else None
     if chosen is package.vcs:
@@ -166,18 +168,23 @@ def _locked(package: Package, chosen: Any) -> LockedPackage:
             resolution="Depend on a released version, or on an archive of it with a fixed URL.",
         )
     if package.directory is not None and chosen is package.directory:
-        path = Path(package.directory.path)
+        path = _absolute(package.directory.path, folder)
         return LockedPackage(name, version, path.name, path.as_uri(), None, None, is_source=True)
     filename = next(_filenames(chosen))
     return LockedPackage(
         name,
         version,
         filename,
-        chosen.url or Path(chosen.path).as_uri(),
+        chosen.url or _absolute(chosen.path, folder).as_uri(),
         chosen.hashes.get("sha256"),
         chosen.size,
         is_source=not filename.endswith(".whl"),
     )
+
+
+def _absolute(path: str, folder: Path) -> Path:
+    # not resolve(): the folder is gone, and uv made the path from the names alone
+    return Path(os.path.normpath(folder / path))
 
 
 def _filenames(chosen: _Located) -> Iterator[str]:

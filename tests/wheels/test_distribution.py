@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.wheels.distribution import freeze_pins, load_distribution
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.interpreter import Interpreter
+
+Write = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def one_python(interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare each test the search through the Pythons of this machine."""
+    monkeypatch.setenv("LLS_PROVIDER_PYTHON", str(interpreter.path))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def make(text: str, name: str = "frozen.txt") -> str:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def servers(offer: Any, make_wheel: Any) -> None:
+    """An index with small stand-ins for a server line."""
+    offer(
+        make_wheel("llama_stack", "0.7.3", requires=["mcp", "helper"]),
+        make_wheel("llama_stack", "0.6.1", requires=["mcp", "llama-stack-api>=0.6"]),
+        make_wheel("llama_stack_api", "0.6.1"),
+        make_wheel("llama_stack_api", "0.7.3"),
+        make_wheel("llama_stack_client", "0.6.1"),
+        make_wheel("mcp", "1.9"),
+        make_wheel("mcp", "2.0"),
+        make_wheel("helper", "1.0"),
+        make_wheel("helper", "2.0"),
+    )
+
+
+def refused(spec: str) -> SdkError:
+    with pytest.raises(SdkError) as caught:
+        load_distribution(spec)
+    return caught.value
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_requirement_becomes_pins_with_what_its_line_needs() -> None:
+    found = load_distribution("llama-stack==0.7.3")
+    assert found.pins == {"helper": "2.0", "llama-stack": "0.7.3", "mcp": "1.9"}
+    assert found.requirements() == ["helper==2.0", "llama-stack==0.7.3", "mcp==1.9"]
+    assert found.label == "llama-stack==0.7.3"
+    assert found.line is not None
+    assert found.line.name == "llama-stack"
+    assert found.interpreter.minor >= found.line.python
+    assert found.environment is None
+
+
+@pytest.mark.usefixtures("servers")
+def test_an_old_line_gets_its_own_helper_package() -> None:
+    assert load_distribution("llama_stack == 0.6.1").pins["llama-stack-api"] == "0.6.1"
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_package_that_is_no_server_can_be_one_too() -> None:
+    found = load_distribution("helper<2")
+    assert found.pins == {"helper": "1.0"}
+    assert found.line is None
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_version_that_is_not_there_is_told() -> None:
+    error = refused("llama-stack==9.9")
+    assert error.code is Code.RESOLUTION_FAILED
+    assert "llama-stack==9.9" in error.why
+
+
+@pytest.mark.parametrize("spec", ["llama-stack=0.7.3", "", "not a requirement", "--help", "-r x"])
+def test_what_is_no_requirement_is_refused(spec: str) -> None:
+    error = refused(spec)
+    assert error.code is Code.DISTRIBUTION_INVALID
+    assert repr(spec) in error.what
+    assert "python:PATH" in error.resolution
+
+
+def test_a_freeze_file_is_taken_as_it_is(write: Write, index: Any) -> None:
+    spec = write(
+        "# made by pip freeze\n"
+        "ogx==1.5.0\n"
+        "\n"
+        "Helper_Package==01.0  # normalised\n"
+        "hashed==2.0 \\\n"
+        "    --hash=sha256:00 \\\n"
+        "    --hash=sha256:11\n"
+        "inline==3.0 --hash=sha256:22\n"
+        "twice==1.0\n"
+        "twice==1.0\n"
+    )
+    found = load_distribution(spec)
+    assert found.pins == {
+        "ogx": "1.5.0",
+        "helper-package": "1.0",
+        "hashed": "2.0",
+        "inline": "3.0",
+        "twice": "1.0",
+    }
+    assert found.line is not None
+    assert found.line.name == "ogx"
+    assert found.label == spec
+    assert index.requests == []
+
+
+def test_a_file_needs_no_suffix(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("helper==1.0\n", "frozen")
+    monkeypatch.chdir(tmp_path)
+    assert load_distribution("frozen").pins == {"helper": "1.0"}
+
+
+@pytest.mark.parametrize(
+    ("line", "pins"),
+    [
+        ("helper", {"helper": "2.0"}),
+        ("helper<2", {"helper": "1.0"}),
+        ("helper==1.*", {"helper": "1.0"}),
+        ("helper===1.0", {"helper": "1.0"}),
+        ("helper==1.0; python_version > '3'", {"helper": "1.0"}),
+        ("helper==2.0; python_version < '3'", {}),
+    ],
+)
+@pytest.mark.usefixtures("servers")
+def test_a_requirements_file_is_resolved(write: Write, line: str, pins: dict[str, str]) -> None:
+    assert load_distribution(write(f"{line}\n")).pins == pins
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "llama-stack\n",
+        "llama-stack>=0.7  # the server\n",
+        "llama_stack>=0.7\n",
+        "Llama-Stack==0.7.*\n",
+        "llama-stack==0.7.3 ; python_version > '3'\n",
+        "--prefer-binary\nllama-stack==0.7.3\n",
+        "llama-stack-client==0.6.1\nllama-stack>=0.7\n",
+    ],
+)
+@pytest.mark.usefixtures("servers")
+def test_the_server_in_a_requirements_file_gets_what_its_line_needs(
+    write: Write, text: str
+) -> None:
+    found = load_distribution(write(text))
+    assert found.pins["mcp"] == "1.9"
+    assert found.pins["llama-stack"] == "0.7.3"
+    assert found.pins.get("llama-stack-api") is None
+    assert found.line is not None
+
+
+@pytest.mark.parametrize(
+    "name", ["with space/wanted.txt", "with #hash/a #b.txt", "with ${X}/a.txt"]
+)
+@pytest.mark.usefixtures("servers")
+def test_a_requirements_file_may_lie_anywhere(write: Write, name: str) -> None:
+    assert load_distribution(write("helper<2\n", name)).pins == {"helper": "1.0"}
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_requirements_file_may_name_another(write: Write) -> None:
+    write("helper<2\n", "other.txt")
+    assert load_distribution(write("-r other.txt\n")).pins == {"helper": "1.0"}
+
+
+def test_a_package_without_a_version_cannot_be_provided(
+    write: Write, make_wheel: Any, offer: Any
+) -> None:
+    offer()
+    error = refused(write(f"demo @ {make_wheel('demo').as_uri()}\n"))
+    assert error.code is Code.DISTRIBUTION_INVALID
+    assert "without a version" in error.why
+
+
+def test_every_bad_line_of_a_freeze_file_is_told(write: Write) -> None:
+    spec = write("helper==1.0\nbad line\n# fine\nhelper==2.0\n=1.0\n")
+    error = refused(spec)
+    assert error.code is Code.DISTRIBUTION_INVALID
+    assert [(it.where.file, it.where.line) for it in error.problems] == [
+        (spec, 2),
+        (spec, 4),
+        (spec, 5),
+    ]
+    assert error.where == error.problems[0].where
+    assert "bad line" in error.problems[0].what
+    assert error.problems[1].what == "helper is pinned to 1.0 and to 2.0"
+    assert f"{spec}:2" in error.render()
+
+
+@pytest.mark.parametrize("version", ["banana", "1.0-what-is-this"])
+def test_a_version_outside_the_standard_is_no_pin(version: str) -> None:
+    assert freeze_pins(f"helper==={version}\n", "frozen.txt") is None
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    error = refused(str(tmp_path / "gone.txt"))
+    assert error.code is Code.FILE_MISSING
+    assert error.where.file == str(tmp_path / "gone.txt")
+
+
+@pytest.mark.parametrize("kind", ["folder", "bytes"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "frozen.txt"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"caf\xe9==1.0\n")
+    error = refused(str(path))
+    assert error.code is Code.FILE_UNREADABLE
+    assert error.why
+
+
+@pytest.fixture
+def environment(tmp_path: Path, interpreter: Interpreter) -> Path:
+    """A virtual environment with two packages that were put there by hand."""
+    folder = tmp_path / "environment"
+    subprocess.run([str(interpreter.path), "-m", "venv", "--without-pip", str(folder)], check=True)
+    (site,) = folder.glob("lib/python3*/site-packages")
+    for name, version in (("Llama_Stack", "0.7.3"), ("helper", "01.0")):
+        info = site / f"{name}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    return folder
+
+
+@pytest.mark.parametrize("inside", ["", "bin/python"])
+def test_an_environment_tells_its_packages(environment: Path, inside: str) -> None:
+    spec = f"python:{environment / inside}"
+    found = load_distribution(spec)
+    assert found.pins == {"llama-stack": "0.7.3", "helper": "1.0"}
+    assert found.label == spec
+    assert found.environment == environment / "bin" / "python"
+    assert found.interpreter.path == found.environment
+    assert found.line is not None
+
+
+def test_the_current_folder_is_not_part_of_an_environment(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('a project of the user was run')")
+    info = tmp_path / "stray-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stray\nVersion: 1.0\n")
+    monkeypatch.chdir(tmp_path)
+    found = load_distribution(f"python:{environment}")
+    assert sorted(found.pins) == ["helper", "llama-stack"]
+
+
+def test_leftovers_of_a_package_do_no_harm(environment: Path) -> None:
+    (site,) = environment.glob("lib/python3*/site-packages")
+    (site / "gone-1.0.dist-info").mkdir()
+    found = load_distribution(f"python:{environment}")
+    assert sorted(found.pins) == ["helper", "llama-stack"]
+
+
+def test_the_package_that_python_finds_first_counts(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "first" / "helper-7.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: helper\nVersion: 7.0\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "first"))
+    assert load_distribution(f"python:{environment}").pins["helper"] == "7.0"
+
+
+def test_a_package_with_an_impossible_version_is_told(environment: Path) -> None:
+    (site,) = environment.glob("lib/python3*/site-packages")
+    (site / "odd-1.dist-info").mkdir()
+    (site / "odd-1.dist-info" / "METADATA").write_text("Name: odd\nVersion: banana\n")
+    error = refused(f"python:{environment}")
+    assert error.code is Code.DISTRIBUTION_INVALID
+    assert "banana" in error.why
+
+
+def test_an_environment_that_cannot_be_asked_is_told(environment: Path) -> None:
+    (site,) = environment.glob("lib/python3*/site-packages")
+    (site / "broken.pth").write_text("import sys; sys.flags.isolated or sys.exit('broken')\n")
+    error = refused(f"python:{environment}")
+    assert error.code is Code.DISTRIBUTION_INVALID
+    assert "cannot be listed" in error.why
+
+
+@pytest.mark.parametrize("path", ["/nowhere/bin/python", "~no-such-user/env", ""])
+def test_an_environment_that_is_none_is_refused(path: str) -> None:
+    error = refused(f"python:{path}")
+    assert error.code in (Code.PYTHON_MISSING, Code.DISTRIBUTION_INVALID)
