@@ -36,7 +36,7 @@ from lls_provider.contract.paths import (
     BundleTree,
 )
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.runtime.wheel import read_wheel
+from lls_provider.runtime.wheel import check_total, read_wheel
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -61,7 +61,7 @@ def assemble(
 
     ``metadata`` comes without wheel paths: they are filled in here. ``expected`` gives the
     sha256 that a wheel, by file name, must have. The same input gives the same bytes. Raises
-    SdkError TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_INVALID,
+    SdkError TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_...,
     BUNDLE_INVALID, NO_SPACE, OUTPUT_UNWRITABLE; ``out`` is then as it was.
     """
     with writing(out, _WHAT):
@@ -71,13 +71,14 @@ def assemble(
         tree = BundleTree(staging)
         tree.packages.mkdir()
         files: dict[str, FileHash] = {}
-        installed_size = 0
+        read = []
         for name, wheel in wheels.items():
-            installed_size += read_wheel(wheel).installed_size
+            read.append(read_wheel(wheel))
             placed = tree.packages / name
             _place(wheel, placed)
             files[f"{PACKAGES}/{name}"] = found = _hash(placed)
             _verify(wheel, found, (expected or {}).get(name))
+        check_total(read, tree.packages)
         shutil.copyfile(zipapp.zipapp_path(), tree.zipapp)
         complete = replace(
             metadata,
@@ -97,7 +98,7 @@ def assemble(
             distributions=tuple(distributions),
             overrides=tuple(overrides),
             sdk=__version__,
-            installed_size=installed_size,
+            installed_size=sum(wheel.installed_size for wheel in read),
         )
         tree.manifest.write_bytes(dump_manifest(manifest))
     return read_bundle(out)

@@ -32,8 +32,9 @@ from lls_provider.runtime.conflict import (
     parse_overrides,
     parse_provided,
 )
+from lls_provider.runtime.packages import wheel_paths
 from lls_provider.runtime.target import TargetPython, parse_python_tag, shown_platform
-from lls_provider.runtime.wheel import Wheel, read_wheel
+from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 
 if TYPE_CHECKING:
     from lls_provider.bundle.report import Findings
@@ -63,9 +64,12 @@ def read_all(tree: BundleTree, findings: Findings) -> list[Wheel]:
         try:
             wheels.append(read_wheel(path))
         except SdkError as error:
-            what = f"{error.what}: {error.why}" if error.why else error.what
-            problem = Problem(error.code, what, Where(file=str(path)), error.resolution)
-            findings.add(rule, "error", [problem])
+            findings.add(rule, "error", [_problem(error, path)])
+    try:
+        wheel_paths(tree)
+        check_total(wheels, tree.packages)
+    except SdkError as error:
+        findings.add(rule, "error", [_problem(error, tree.packages)])
     by_name: dict[str, list[Wheel]] = defaultdict(list)
     for wheel in wheels:
         by_name[wheel.name].append(wheel)
@@ -81,6 +85,11 @@ def read_all(tree: BundleTree, findings: Findings) -> list[Wheel]:
     if paths and not findings.broken(rule):
         findings.ok(rule, f"{counted(len(wheels), 'wheel')} readable")
     return wheels
+
+
+def _problem(error: SdkError, path: Path) -> Problem:
+    what = f"{error.what}: {error.why}" if error.why else error.what
+    return Problem(error.code, what, Where(file=error.where.file or str(path)), error.resolution)
 
 
 def check(

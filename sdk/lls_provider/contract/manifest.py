@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lls_provider.contract import schema
-from lls_provider.contract.document import Document, load, read_bytes
+from lls_provider.contract import jsontext, schema
+from lls_provider.contract.document import DEFAULT, Document, load, read_bytes
 from lls_provider.errors import Code, SdkError, Where
 
 FORMAT = 1
@@ -104,7 +104,7 @@ def read_manifest(path: Path, source: str | None = None) -> Manifest:
     name = source if source is not None else str(path)
     data = read_bytes(path, name)
     try:
-        document = Document(name, json.loads(data, object_pairs_hook=_unique))
+        document = Document(name, jsontext.parse(data, DEFAULT))
     except json.JSONDecodeError as error:
         raise SdkError(
             Code.YAML_INVALID,
@@ -113,17 +113,9 @@ def read_manifest(path: Path, source: str | None = None) -> Manifest:
             where=Where(name, error.lineno, error.colno),
             resolution=_REBUILD,
         ) from error
-    except (ValueError, RecursionError):
-        # not UTF-8, a duplicate key, a huge number, too deep: the reader with positions tells
+    except ValueError:  # the reader with positions tells
         document = load(data, name)
     if schema.problems(document, "manifest"):
         document = load(data, name)  # again, for the positions
     schema.require(document, "manifest", "The bundle's manifest is not valid", _REBUILD)
     return Manifest.from_document(document)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("duplicate key")
-    return value

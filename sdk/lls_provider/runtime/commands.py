@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import traceback
 from pathlib import Path
 from typing import Any
@@ -37,13 +36,12 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
     Raises SdkError with file, line and column: what `document.load` raises, or FIELD_TYPE when
     it is no mapping.
     """
-    from lls_provider.contract import document
+    from lls_provider.contract import document, jsontext
 
     value: Any
     try:
-        # first as JSON: YAML 1.1 has other numbers (1e3 is text), tabs and escapes
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        value = jsontext.parse(text, document.DEFAULT)
+    except ValueError:
         value = document.load(text, source).value
     if isinstance(value, dict):
         return value
@@ -134,14 +132,3 @@ def _internal(error: Exception, command: str) -> SdkError:
         why=f"{type(error).__name__}: {error} (lls-provider {__version__}{place})",
         resolution="Report this as a fault of lls-provider, with this message and the command.",
     )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("duplicate key")
-    return value
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")

@@ -84,8 +84,8 @@ def limit_error(path: str | os.PathLike[str], why: str, allowed: str) -> SdkErro
         Code.WHEEL_LIMIT,
         path,
         f"{why}; {allowed} are allowed",
-        resolution="If it is meant to be that large, raise the limit (docs/reference/limits.md): "
-        "--limit of install, or the variable LLS_PROVIDER_LIMITS.",
+        resolution="Find out why it is that large. If it is meant to be, raise the limit with the "
+        "variable LLS_PROVIDER_LIMITS, such as LLS_PROVIDER_LIMITS=ratio=500,files=200000.",
     )
 
 

@@ -17,13 +17,14 @@ from lls_provider.contract.paths import IMAGE_ROOT, BundleTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime import messages
 from lls_provider.runtime.conflict import Candidate, Source, parse_overrides, parse_provided
+from lls_provider.runtime.packages import check_inside, wheel_paths
 from lls_provider.runtime.target import (
     TargetPython,
     machine_of,
     shown_platform,
     target_python,
 )
-from lls_provider.runtime.wheel import Wheel, read_wheel
+from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Incoming:
             own=self.own.name,
             provided=parse_provided(manifest.provided) if manifest is not None else None,
             overrides=parse_overrides(manifest.overrides) if manifest is not None else {},
+            distributions=manifest.distributions if manifest is not None else (),
         )
 
     def candidates(self) -> list[Candidate]:
@@ -78,10 +80,12 @@ def read_incoming(
     if manifest is not None:
         _check_files(tree, manifest)
     own_path = _own_path(tree, metadata)
-    paths = sorted(tree.packages.glob("*.whl"))
+    paths = wheel_paths(tree)
     if own_path not in paths:
+        check_inside(own_path, tree.root.resolve())
         paths.append(own_path)
     wheels = tuple(read_wheel(path) for path in paths)
+    check_total(wheels, tree.packages)
     _check_unique(wheels, tree)
     target = target_python(
         python_tag,

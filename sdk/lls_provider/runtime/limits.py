@@ -7,8 +7,7 @@ archive is, so a wheel of 3 GB has room for what such wheels hold, and a bomb of
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from lls_provider.errors import Code, SdkError
 
@@ -57,21 +56,21 @@ class Limits:
         return self.files if self.files is not None else computed
 
 
-def told_limits(items: Iterable[str] = ()) -> Limits:
-    """The limits of ``NAME=NUMBER`` items, then those of the variable, then the computed ones.
+def told_limits() -> Limits:
+    """The limits of the variable, for the rest the computed ones.
 
     Raises SdkError USAGE for what is no limit.
     """
     names = [field.name for field in fields(Limits)]
     found: dict[str, int] = {}
-    for item in (*os.environ.get(VARIABLE, "").replace(",", " ").split(), *items):
+    for item in os.environ.get(VARIABLE, "").replace(",", " ").split():
         name, _, number = item.partition("=")
         if name not in names or not (number.isascii() and number.isdigit() and len(number) < 19):
             raise SdkError(
                 Code.USAGE,
-                f"{item!r:.80} is no limit",
-                resolution=f"Write NAME=NUMBER, such as ratio=200; NAME is one of "
-                f"{', '.join(names)}. Limits come from --limit and {VARIABLE}.",
+                f"{VARIABLE}: {item!r:.80} is no limit",
+                resolution="Write NAME=NUMBER, such as ratio=200; NAME is one of "
+                f"{', '.join(names)}.",
             )
         found[name] = int(number)
-    return replace(Limits(), **found)
+    return Limits(**found)

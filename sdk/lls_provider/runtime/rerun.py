@@ -6,15 +6,22 @@ run again waits for this decision as many times as it has providers.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 from collections.abc import Sequence
 
+TYPE_CHECKING = False  # importing typing for it would cost the fast path time
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
 _MANIFEST = "manifest.json"
 _SPEC = "lls-provider-spec.yaml"
 _PACKAGES = "packages"
 _CHUNK = 1024 * 1024
+FOLDER_MTIME_NS = 315_532_800 * 10**9
+"""`unpack.MTIME_NS`, repeated because importing it is slow; a test compares them."""
 
 
 def bundle_fingerprint(source: str, python_tag: str | None) -> str:
@@ -66,12 +73,28 @@ def nothing_to_do(root: str, provider_id: str, bundle: str, arguments: str) -> b
         and os.path.isdir(f"{external}/python-packages")  # noqa: PTH112 - no pathlib yet
         and os.path.isfile(f"{external}/installed-packages.txt")  # noqa: PTH113
         and not os.path.lexists(f"{external}/.staging")
+        and _is_settled(external)
     )
+
+
+def _is_settled(folder: str) -> bool:
+    """Whether the last step of a run was done; a folder of somebody else tells nothing."""
+    state = os.stat(folder)  # noqa: PTH116
+    return state.st_mtime_ns == FOLDER_MTIME_NS or state.st_uid != os.geteuid()
+
+
+def _opened(path: str) -> BinaryIO:
+    """A file for reading; a pipe or a device is an OSError, not something to wait for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    if os.fstat(descriptor).st_mode & 0o170000 != 0o100000:  # not a regular file
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return open(descriptor, "rb")  # noqa: PTH123 - no pathlib yet
 
 
 def _content(path: str) -> bytes | None:
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123 - no pathlib yet
+        with _opened(path) as stream:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -79,7 +102,7 @@ def _content(path: str) -> bytes | None:
 
 def _hash(path: str) -> bytes:
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:  # noqa: PTH123
+    with _opened(path) as stream:
         while data := stream.read(_CHUNK):
             digest.update(data)
     return digest.digest()
