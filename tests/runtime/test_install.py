@@ -249,7 +249,7 @@ def test_one_path_in_two_wheels_is_settled_by_the_rule(
     result = pod.install(make_bundle(dependencies=wheels))
     assert (pod.packages / "other.txt").read_text() == "from a"
     assert len(result.plan.warnings) == 1
-    assert "other.txt comes with a and b" in result.plan.warnings[0]
+    assert "other.txt comes with a 1.0 and b 1.0" in result.plan.warnings[0]
 
 
 def test_the_providers_own_module_is_not_hidden_by_anothers(
@@ -260,7 +260,7 @@ def test_the_providers_own_module_is_not_hidden_by_anothers(
         pod, make_bundle("acme-guard", files={"shared/provider.py": "2"}), "acme-guard"
     )
     assert error.code is Code.DEPENDENCY_CONFLICT
-    assert "shared/provider.py: a different file of this name is installed" in error.why
+    assert "shared/provider.py: acme-guard 1.0 is the provider itself" in error.why
 
 
 def test_missing_metadata_names_image_and_container(pod: Pod, make_bundle: MakeBundle) -> None:

@@ -24,8 +24,8 @@ class Source:
     """The provider that a distribution came with.
 
     ``own`` is the name of the provider's own distribution. ``provided`` is what its build
-    assumed the server to have; None when that is not known. ``overrides`` stand in place of
-    bounds that are wrong upstream.
+    assumed the server to have, None when that is not known; ``distributions`` names that server.
+    ``overrides`` stand in place of bounds that are wrong upstream.
     """
 
     provider: str
@@ -33,6 +33,7 @@ class Source:
     own: NormalizedName | None = None
     provided: Mapping[NormalizedName, Version] | None = None
     overrides: Mapping[NormalizedName, tuple[Requirement, ...]] = field(default_factory=dict)
+    distributions: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"provider '{self.provider}' (image: {self.image})"

@@ -54,6 +54,10 @@ class Outlook:
     stashes: tuple[Path, ...]
     returning: Mapping[str, Path]
 
+    def sources(self) -> list[Source]:
+        """The providers that stay, by slot, as the conflict rule sees them."""
+        return [source_of(record) for record in self.records]
+
     def find(self, path: str) -> Path | None:
         """The file that will stand at a path relative to python-packages, where it is now."""
         present = self.packages / path
@@ -163,6 +167,7 @@ def source_of(record: ProviderRecord) -> Source:
         own=canonicalize_name(record.own) if record.own else None,
         provided=parse_provided(record.provided) if record.provided is not None else None,
         overrides=overrides,
+        distributions=record.distributions,
     )
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.runtime import messages
+from lls_provider.runtime import messages, shadowing
+from lls_provider.runtime.assumptions import differences
 from lls_provider.runtime.conflict import Candidate, Decision, decide
+from lls_provider.runtime.layout import Layout, Standing
 from lls_provider.runtime.record import InstalledPackage
-from lls_provider.runtime.unpack import Unpacking
-from lls_provider.runtime.wheel import Wheel, WheelFile, record_file
 
 if TYPE_CHECKING:
+    from lls_provider.runtime.conflict import Source
     from lls_provider.runtime.incoming import Incoming
-    from lls_provider.runtime.outlook import InstalledDistribution, Outlook
+    from lls_provider.runtime.outlook import InstalledDistribution
+    from lls_provider.runtime.unpack import Unpacking
+    from lls_provider.runtime.wheel import Wheel
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Plan:
 def make_plan(
     incoming: Incoming,
     installed: Sequence[InstalledDistribution],
-    outlook: Outlook,
+    standing: Standing,
     container: str,
 ) -> Plan:
     """Decide (contract decision 1) and lay out.
@@ -63,9 +64,11 @@ def make_plan(
     wheels = [wheel for wheel in incoming.wheels if wheel.name in chosen]
     old = {item.candidate.name: item for item in installed}
     replaced = tuple(old[name].dist_info for name in decision.replace)
-    layout = _Layout(incoming, container, outlook, {p for d in replaced for p in outlook.files(d)})
+    layout = Layout(standing, installed, incoming.own, replaced)
     for wheel in sorted(wheels, key=lambda wheel: (wheel.name != incoming.own.name, wheel.name)):
         layout.add(wheel)
+    if layout.conflicts:
+        raise conflict_error(incoming, container, "\n".join(layout.conflicts))
     return Plan(
         unpackings=tuple(layout.unpackings),
         packages=tuple(
@@ -74,7 +77,7 @@ def make_plan(
         ),
         replaced=replaced,
         notes=tuple(_notes(decision, incoming, {n: old[n].candidate for n in decision.replace})),
-        warnings=tuple(layout.warnings),
+        warnings=(*layout.warnings, *_warnings(incoming, wheels, standing.sources())),
     )
 
 
@@ -91,6 +94,15 @@ def conflict_error(incoming: Incoming, container: str, details: str) -> SdkError
     )
 
 
+def _warnings(
+    incoming: Incoming, wheels: Sequence[Wheel], installed: Sequence[Source]
+) -> Iterator[str]:
+    source = incoming.source
+    yield from (found.render() for found in differences(source, installed))
+    server = shadowing.assumed_modules([*installed, source])
+    yield from shadowing.warnings(wheels, incoming.target.minor, server)
+
+
 def _notes(decision: Decision, incoming: Incoming, old: dict[str, Candidate]) -> list[str]:
     new = {wheel.name: wheel.version for wheel in incoming.wheels}
     notes = [
@@ -104,73 +116,3 @@ def _notes(decision: Decision, incoming: Incoming, old: dict[str, Candidate]) ->
     ]
     notes += [f"override in use: {text}" for text in decision.used_overrides]
     return notes
-
-
-class _Layout:
-    """Which wheel writes which file, when several want to write the same one.
-
-    The rule: equal content is written once; of different content the installed one stays, then
-    the provider's own comes before its dependencies', then the first by distribution name. A
-    module of the provider itself that is there with other content is a conflict: the provider
-    would run somebody else's code.
-    """
-
-    def __init__(
-        self, incoming: Incoming, container: str, outlook: Outlook, leaving: Collection[str]
-    ) -> None:
-        self.unpackings: list[Unpacking] = []
-        self.warnings: list[str] = []
-        self._incoming = incoming
-        self._container = container
-        self._outlook = outlook
-        self._present = outlook.top_levels()
-        self._leaving = leaving
-        self._owners: dict[str, tuple[Wheel, WheelFile]] = {}
-
-    def add(self, wheel: Wheel) -> None:
-        """Add a wheel's files, less those that others write."""
-        files = [file for file in wheel.files if self._is_free(wheel, file)]
-        own_record = record_file(wheel.dist_info, wheel.files)
-        self.unpackings.append(Unpacking(wheel, (*files, own_record)))
-
-    def _is_free(self, wheel: Wheel, file: WheelFile) -> bool:
-        if file.path in self._owners:
-            other, written = self._owners[file.path]
-            if (written.algorithm, written.digest) != (file.algorithm, file.digest):
-                self.warnings.append(
-                    f"{file.path} comes with {other.name} and {wheel.name} in different content; "
-                    f"that of {other.name} is installed"
-                )
-            return False
-        self._owners[file.path] = (wheel, file)
-        if file.path.partition("/")[0] not in self._present or file.path in self._leaving:
-            return True
-        path = self._outlook.find(file.path)
-        if path is None:
-            return True
-        if not _has_digest(path, file):
-            self._differs(wheel, file)
-        return False
-
-    def _differs(self, wheel: Wheel, file: WheelFile) -> None:
-        is_module = file.path.endswith((".py", ".so")) and not file.path.startswith("bin/")
-        if wheel.name == self._incoming.own.name and is_module:
-            details = (
-                f"{file.path}: a different file of this name is installed\n"
-                f"  provider '{self._incoming.provider_id}' (image: {self._incoming.image}) "
-                f"brings its own in {wheel.filename}"
-            )
-            raise conflict_error(self._incoming, self._container, details)
-        self.warnings.append(
-            f"{file.path} of {wheel.name} is installed already in different content, which stays"
-        )
-
-
-def _has_digest(path: Path, file: WheelFile) -> bool:
-    try:
-        if path.stat().st_size != file.size:
-            return False
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, file.algorithm).digest() == file.digest
-    except OSError:
-        return False

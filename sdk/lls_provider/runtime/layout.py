@@ -1,0 +1,239 @@
+"""Which wheel writes which file, when several bring one for the same path.
+
+The rule (contract/README.md, "One path, several distributions"): equal content is written once
+and belongs to all. Of different content the installed one stays; else the provider's own comes
+before its dependencies', then the first by the distribution's name. A module of the provider
+itself that would not be its own is a conflict: the provider would run somebody else's code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from lls_provider.runtime.archive import read_member
+from lls_provider.runtime.unpack import Unpacking
+from lls_provider.runtime.wheel import Wheel, WheelFile, record_file
+
+if TYPE_CHECKING:
+    from lls_provider.runtime.conflict import Source
+    from lls_provider.runtime.outlook import InstalledDistribution
+
+_MODULES = (".py", ".so")
+_ELSEWHERE = ("bin/", "include/", "share/")  # of .data: nothing that is imported
+
+
+class Standing(Protocol):
+    """What stands on the volume when an installation begins."""
+
+    def sources(self) -> Sequence[Source]:
+        """The installed providers, by slot."""
+        ...
+
+    def distributions(self) -> Sequence[InstalledDistribution]:
+        """The distributions in python-packages."""
+        ...
+
+    def top_levels(self) -> Collection[str]:
+        """The names that may stand directly in python-packages."""
+        ...
+
+    def find(self, path: str) -> Path | None:
+        """The file or folder at a path relative to python-packages, where it can be read."""
+        ...
+
+    def files(self, dist_info: str) -> Collection[str]:
+        """What a distribution's RECORD lists."""
+        ...
+
+
+class Layout:
+    """Collects what is to be written, wheel by wheel, the provider's own first."""
+
+    def __init__(
+        self,
+        standing: Standing,
+        installed: Sequence[InstalledDistribution],
+        own: Wheel,
+        replaced: Collection[str],
+    ) -> None:
+        self.unpackings: list[Unpacking] = []
+        self.warnings: list[str] = []
+        self.conflicts: list[str] = []
+        self._standing = standing
+        self._staying = [item for item in installed if item.dist_info not in replaced]
+        self._own = own
+        self._leaving = {path for name in replaced for path in standing.files(name)}
+        if self._leaving:
+            self._leaving -= self._files_of_staying.keys()
+        self._present = set(standing.top_levels())
+        self._written: dict[str, tuple[Wheel, WheelFile]] = {}
+        self._folders: dict[str, Wheel] = {}
+
+    def add(self, wheel: Wheel) -> None:
+        """Add a wheel: the files that it writes, and a RECORD of those and of what it shares."""
+        files, shared = [], []
+        for file in wheel.files:
+            if not self._fits(wheel, file):
+                continue
+            if file.path in self._written:
+                shared += self._beside(wheel, file, *self._written[file.path])
+                continue
+            path = self._find(file.path)
+            if path is not None:
+                shared += self._behind(wheel, file, path)
+                continue
+            self._written[file.path] = (wheel, file)
+            files.append(file)
+        record = record_file(wheel.dist_info, [*files, *shared])
+        self.unpackings.append(Unpacking(wheel, (*files, record)))
+
+    def _find(self, path: str) -> Path | None:
+        if path.partition("/")[0] not in self._present or path in self._leaving:
+            return None
+        return self._standing.find(path)
+
+    def _beside(
+        self, wheel: Wheel, file: WheelFile, other: Wheel, written: WheelFile
+    ) -> list[WheelFile]:
+        """A file that another wheel of the image writes; what of it belongs to this one too."""
+        if _digest(file) == _digest(written):
+            return [file]
+        if _same_init(file, _content(wheel, file), _content(other, written)):
+            return [replace(written, path=file.path)]
+        self.warnings.append(
+            f"{file.path} comes with {_named(other)} and {_named(wheel)} in different content; "
+            f"that of {other.name} is installed"
+        )
+        return []
+
+    def _behind(self, wheel: Wheel, file: WheelFile, path: Path) -> list[WheelFile]:
+        """A file that stands on the volume; what of it belongs to this wheel too."""
+        if _has_digest(path, file):
+            return [file]
+        content = path.read_bytes() if _is_init(file.path) else b""
+        if _same_init(file, _content(wheel, file), content):
+            digest = hashlib.sha256(content).digest()
+            return [replace(file, algorithm="sha256", digest=digest, size=len(content))]
+        owner = self._owner(file.path)
+        if wheel is self._own and _is_module(file.path) and not _is_nothing(wheel, file, content):
+            self.conflicts.append(
+                f"{file.path}: {_named(wheel)} is the provider itself and brings this module, "
+                f"{owner} has installed another one"
+            )
+        else:
+            self.warnings.append(
+                f"{file.path} of {_named(wheel)} is not installed: {owner} has installed it in "
+                "different content, which stays"
+            )
+        return []
+
+    def _fits(self, wheel: Wheel, file: WheelFile) -> bool:
+        """Whether a path is not a file here and a folder there."""
+        clash = self._folder_at(file.path)
+        for folder in _parents(file.path):
+            if clash or folder in self._folders:
+                break
+            clash = self._file_at(folder)
+            self._folders[folder] = wheel
+        if clash:
+            self.conflicts.append(f"{file.path} of {_named(wheel)}: {clash}")
+        return not clash
+
+    def _folder_at(self, path: str) -> str:
+        if path in self._folders:
+            return f"{path} is a folder of {_named(self._folders[path])}"
+        found = self._find(path)
+        if found is not None and found.is_dir():
+            return f"{path} is a folder on the volume"
+        return ""
+
+    def _file_at(self, path: str) -> str:
+        if path in self._written:
+            return f"{path} is a file of {_named(self._written[path][0])}"
+        found = self._find(path)
+        if found is not None and not found.is_dir():
+            return f"{path} is a file that {self._owner(path)} has installed"
+        return ""
+
+    def _owner(self, path: str) -> str:
+        """Who put a file on the volume, as a message names it."""
+        item = self._files_of_staying.get(path)
+        if item is None:
+            return "somebody else"
+        candidate = item.candidate
+        by = f" of {candidate.source}" if candidate.source is not None else " of no provider"
+        return f"{candidate.name} {candidate.version}{by}"
+
+    @cached_property
+    def _files_of_staying(self) -> dict[str, InstalledDistribution]:
+        found: dict[str, InstalledDistribution] = {}
+        for item in self._staying:
+            for path in self._standing.files(item.dist_info):
+                found.setdefault(path, item)
+        return found
+
+
+def _named(wheel: Wheel) -> str:
+    return f"{wheel.name} {wheel.version}"
+
+
+def _parents(path: str) -> list[str]:
+    """The folders of a path, the innermost first."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
+
+
+def _is_module(path: str) -> bool:
+    return path.endswith(_MODULES) and not path.startswith(_ELSEWHERE)
+
+
+def _is_init(path: str) -> bool:
+    return path.endswith("/__init__.py")
+
+
+def _same_init(file: WheelFile, one: bytes, other: bytes) -> bool:
+    if not _is_init(file.path):
+        return False
+    from lls_provider.runtime.namespaces import same_meaning  # seldom: parsing costs an import
+
+    return same_meaning(one, other)
+
+
+def _is_nothing(wheel: Wheel, file: WheelFile, content: bytes) -> bool:
+    """Whether neither ``__init__.py`` gives a name to anybody, so that either will do."""
+    if not _is_init(file.path):
+        return False
+    from lls_provider.runtime.namespaces import does_nothing
+
+    return does_nothing(content) and does_nothing(_content(wheel, file))
+
+
+def _digest(file: WheelFile) -> tuple[str, bytes]:
+    return file.algorithm, file.digest
+
+
+def _content(wheel: Wheel, file: WheelFile) -> bytes:
+    """What a wheel brings for an ``__init__.py``; nothing for other files."""
+    if not _is_init(file.path) or file.member is None:
+        return file.content
+    descriptor = os.open(wheel.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(read_member(wheel.path, descriptor, file.member))
+    finally:
+        os.close(descriptor)
+
+
+def _has_digest(path: Path, file: WheelFile) -> bool:
+    try:
+        if path.stat().st_size != file.size:
+            return False
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, file.algorithm).digest() == file.digest
+    except OSError:
+        return False

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from lls_provider.runtime.namespaces import does_nothing, same_meaning
+
+DECLARATIONS = [
+    b"__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n",
+    b'__path__ = __import__("pkgutil").extend_path(__path__, __name__)  # namespace\n',
+    b"import pkgutil\n__path__ = pkgutil.extend_path(__path__, __name__)\n",
+    b"from pkgutil import extend_path\n__path__ = extend_path(__path__, __name__)\n",
+    b"__import__('pkg_resources').declare_namespace(__name__)\n",
+    (
+        b"try:\n    import pkg_resources\n    pkg_resources.declare_namespace(__name__)\n"
+        b"except ImportError:\n    import pkgutil\n"
+        b"    __path__ = pkgutil.extend_path(__path__, __name__)\n"
+    ),
+]
+
+
+@pytest.mark.parametrize("source", DECLARATIONS)
+def test_every_way_to_declare_a_namespace_means_the_same(source: bytes) -> None:
+    assert does_nothing(source)
+    assert same_meaning(source, DECLARATIONS[0])
+    assert not same_meaning(source, b"")
+    assert not same_meaning(source, source + b"x = 1\n")
+
+
+def test_comments_and_docstrings_mean_nothing() -> None:
+    assert same_meaning(b'"""One."""\nx = 1', b"# other\nx = (1)\n")
+    assert same_meaning(b"", b'"""Empty."""\n')
+    assert not same_meaning(b"x = 1", b"x = 2")
+    assert does_nothing(b'"""Empty."""\n')
+    assert not does_nothing(b"from .a import b")
+
+
+@pytest.mark.parametrize(
+    "source", [b"x = = 1", b"\xff\xfe", b"\0", b"x = " + b"(" * 5000, b"#" * 70_000, b"-" * 60_000]
+)
+def test_what_cannot_be_judged_is_different(source: bytes) -> None:
+    assert not same_meaning(source, source)
+    assert not does_nothing(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"try:\n    import pkgutil\nfinally:\n    x = 1\n",
+        b"try:\n    import pkgutil\nexcept ImportError:\n    from .a import b\n",
+        b"if True:\n    pass\n",
+    ],
+)
+def test_more_than_a_declaration_is_none(source: bytes) -> None:
+    assert not does_nothing(source)
