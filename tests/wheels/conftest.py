@@ -82,8 +82,8 @@ class Index:
         self.files[f"/{wheel.name}"] = wheel.read_bytes()
         return f"{self.url}/{wheel.name}"
 
-    def serve_simple(self, *wheels: Path) -> str:
-        """Offer wheels as a simple index (PEP 503); returns the index's URL."""
+    def serve_simple(self, *wheels: Path, root: str = "simple") -> str:
+        """Offer wheels as a simple index (PEP 503) at ``root``; returns the index's URL."""
         pages: dict[str, str] = {}
         for wheel in wheels:
             url = self.serve(wheel)
@@ -93,8 +93,8 @@ class Index:
                 f'<a href="{url}#sha256={digest}">{wheel.name}</a>\n'
             )
         for name, links in pages.items():
-            self.files[f"/simple/{name}/"] = f"<!DOCTYPE html><html>{links}</html>".encode()
-        return f"{self.url}/simple"
+            self.files[f"/{root}/{name}/"] = f"<!DOCTYPE html><html>{links}</html>".encode()
+        return f"{self.url}/{root}"
 
 
 @pytest.fixture
@@ -160,14 +160,23 @@ def index() -> Iterator[Index]:
         thread.join()
 
 
+@pytest.fixture(scope="session")
+def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of uv for the tests alone, so that it asks each Python once a run."""
+    return tmp_path_factory.mktemp("uv-cache")
+
+
 @pytest.fixture
-def offer(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def offer(
+    index: Index, uv_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
     """Make files the only ones that uv can get, from the index on loopback; returns its URL."""
 
     def serve(*files: Path) -> str:
-        url = index.serve_simple(*files)
+        # a port may come again within a run: the cache must not know the index by then
+        url = index.serve_simple(*files, root=tmp_path.name)
         monkeypatch.setenv("UV_DEFAULT_INDEX", url)
-        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+        monkeypatch.setenv("UV_CACHE_DIR", str(uv_cache))
         monkeypatch.setenv("UV_HTTP_RETRIES", "0")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         return url

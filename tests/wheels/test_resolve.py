@@ -211,8 +211,8 @@ def test_only_versions_of_the_explanation_are_named(why: str, named: str | None)
 def test_an_index_that_is_down_is_the_network(
     offer: Any, index: Any, make_wheel: Any, closure_of: Resolve
 ) -> None:
-    offer(make_wheel("demo"))
-    index.faults["/simple/demo/"] = ["503"] * 9
+    url = offer(make_wheel("demo"))
+    index.faults[url.removeprefix(index.url) + "/demo/"] = ["503"] * 9
     assert failure(closure_of, "demo").code is Code.NETWORK
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress
@@ -169,10 +169,7 @@ def _pinned(requirement: Requirement) -> str | None:
     only = next(iter(requirement.specifier))
     if only.operator != "==" or "*" in only.version:
         return None
-    try:
-        return str(Version(only.version))
-    except InvalidVersion:
-        return None
+    return str(Version(only.version))
 
 
 def _named_in(text: str) -> dict[str, str]:
