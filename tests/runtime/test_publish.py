@@ -4,7 +4,8 @@ import pytest
 
 from lls_provider.contract.models import CrdConfig
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.publish import crd_config_bytes, running_zipapp
+from lls_provider.runtime.carry import running_zipapp
+from lls_provider.runtime.publish import crd_config_bytes
 
 
 def _crd(config: dict[str, object] | None) -> CrdConfig:

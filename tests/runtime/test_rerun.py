@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lls_provider.runtime.rerun import arguments_fingerprint, bundle_fingerprint, nothing_to_do
+from lls_provider.runtime.rerun import (
+    FOLDER_MTIME_NS,
+    arguments_fingerprint,
+    bundle_fingerprint,
+    nothing_to_do,
+)
+from lls_provider.runtime.unpack import MTIME_NS
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]
@@ -77,6 +84,15 @@ def test_the_rest_of_an_interrupted_run_is_cleaned_first(pod: Pod, make_bundle: 
     root, bundle = _installed(pod, make_bundle)
     (pod.external / ".staging").mkdir()
     assert not nothing_to_do(root, "acme-echo", bundle, "told")
+
+
+def test_a_run_that_ended_before_its_last_step_is_done_again(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    root, bundle = _installed(pod, make_bundle)
+    os.utime(pod.external)
+    assert not nothing_to_do(root, "acme-echo", bundle, "told")
+    assert FOLDER_MTIME_NS == MTIME_NS
 
 
 @pytest.mark.parametrize("provider_id", ["", "..", "../x", "/etc", "."])

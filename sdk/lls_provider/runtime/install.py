@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,19 @@ from lls_provider.contract.paths import BundleTree
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress, counted, shown_size
 from lls_provider.runtime.apply import check_space, stage, swap
+from lls_provider.runtime.carry import prepare_zipapp, running_zipapp
 from lls_provider.runtime.errnos import volume_error
 from lls_provider.runtime.incoming import Incoming, read_incoming
 from lls_provider.runtime.outlook import Outlook, look_ahead
 from lls_provider.runtime.plan import Plan, make_plan
-from lls_provider.runtime.publish import crd_config_bytes, prepare, publish, running_zipapp
+from lls_provider.runtime.publish import crd_config_bytes, prepare, publish
 from lls_provider.runtime.record import InstalledPackage, ProviderRecord
 from lls_provider.runtime.rerun import bundle_fingerprint
 from lls_provider.runtime.settle import forget, recover, settle
 from lls_provider.runtime.signals import check_stopped, held_back
 from lls_provider.runtime.slots import SlotDecision, decide_slot
 from lls_provider.runtime.target import parse_python_tag
+from lls_provider.runtime.unpack import FOLDER_MODE
 from lls_provider.runtime.volume import Volume
 from lls_provider.runtime.workers import worker_count
 
@@ -129,13 +131,16 @@ def _install(request: InstallRequest, progress: Progress, workers: int) -> Insta
             outlook = look_ahead(volume, staying)
             plan = _plan(request, incoming, slot, outlook, progress)
             record = _record(request, incoming, slot, plan, bundle)
+            volume.staging.mkdir(mode=FOLDER_MODE)
+            if slot.same is None:
+                zipapp = running_zipapp() or (tree.zipapp if tree.zipapp.is_file() else None)
+                record = replace(record, zipapp=prepare_zipapp(volume, staying, zipapp))
             prepare(
                 volume,
                 record,
                 [other for other in staying if other is not slot.same],
                 spec=tree.spec.read_bytes(),
                 crd_config=crd_config,
-                zipapp=running_zipapp() or (tree.zipapp if tree.zipapp.is_file() else None),
             )
             if _must_drop_first(volume, plan, outlook):
                 progress.note("no space for the old and the new at once: the old goes first")
@@ -234,6 +239,7 @@ def _record(
         provided=dict(manifest.provided) if manifest is not None else None,
         distributions=manifest.distributions if manifest is not None else (),
         overrides=manifest.overrides if manifest is not None else (),
+        zipapp=slot.same.zipapp if slot.same is not None else None,
     )
 
 

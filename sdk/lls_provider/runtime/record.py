@@ -35,7 +35,8 @@ class ProviderRecord:
     ``bundle`` is the fingerprint of what was installed and for which Python; ``arguments`` of
     everything else that was told. ``replaced`` names the dist-info folders of others whose
     place this provider's packages took. ``provided`` is None when the image did not say what
-    it assumes.
+    it assumes. ``zipapp`` is the SHA-256 of the zipapp that this provider put on the volume, None
+    when the one that was there stayed.
     """
 
     provider_id: str
@@ -50,6 +51,7 @@ class ProviderRecord:
     provided: Mapping[str, str] | None = None
     distributions: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    zipapp: str | None = None
 
     def dump(self) -> bytes:
         """The file's content: the same for the same record."""
@@ -75,6 +77,7 @@ class ProviderRecord:
             "provided": None if self.provided is None else dict(sorted(self.provided.items())),
             "distributions": list(self.distributions),
             "overrides": list(self.overrides),
+            "zipapp": self.zipapp,
         }
         return (json.dumps(document, indent=1) + "\n").encode()
 
@@ -101,6 +104,7 @@ class ProviderRecord:
                 provided=value["provided"],
                 distributions=tuple(value["distributions"]),
                 overrides=tuple(value["overrides"]),
+                zipapp=value["zipapp"],
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SdkError(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lls_provider.runtime.carry import restore_zipapp
 from lls_provider.runtime.outlook import Outlook, files_of, look_ahead
 from lls_provider.runtime.unpack import FOLDER_MODE, set_folder_times
 from lls_provider.runtime.volume import Volume, names, recorded_files
@@ -47,6 +48,9 @@ def settle(volume: Volume, outlook: Outlook) -> None:
         for name in names(stash):
             if outlook.returning.get(name) == stash / name:
                 move_tree(stash / name, outlook.packages)
+    if outlook.leaving or outlook.stashes:
+        restore_zipapp(volume, outlook.records)
+    for stash in outlook.stashes:
         shutil.rmtree(stash)
     if volume.replaced.is_dir() and not names(volume.replaced):
         volume.replaced.rmdir()

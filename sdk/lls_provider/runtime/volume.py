@@ -21,7 +21,7 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.archive import name_problem
 from lls_provider.runtime.errnos import volume_error
 from lls_provider.runtime.record import RECORD_FILE, ProviderRecord
-from lls_provider.runtime.unpack import FOLDER_MODE, set_folder_times
+from lls_provider.runtime.unpack import FOLDER_MODE, MTIME_NS, set_folder_times, write_all
 
 _STAGING = ".staging"
 _REPLACED = ".replaced"
@@ -125,6 +125,16 @@ def names(folder: Path) -> list[str]:
             return sorted(entry.name for entry in entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a new file with the fixed time (the umask must be 0o002 or less). Raises OSError."""
+    out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        write_all(out, data)
+        os.utime(out, ns=(MTIME_NS, MTIME_NS))
+    finally:
+        os.close(out)
 
 
 def recorded_files(dist_info: Path) -> list[str]:
