@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lls_provider.runtime.assumptions import difference, differences
+from lls_provider.runtime.assumptions import all_differences, difference, differences
 from lls_provider.runtime.conflict import Source, parse_provided
 
 MakeBundle = Callable[..., Path]
@@ -43,6 +43,12 @@ def test_each_server_is_told_once() -> None:
     others = [_source("a", {"x": "1"}), _source("b", {"x": "1"}), _source("c", {"x": "3"})]
     found = list(differences(_source("d", {"x": "2"}), others))
     assert [it.first.provider for it in found] == ["a", "c"]
+
+
+def test_each_pair_of_servers_is_told_once() -> None:
+    sources = [_source(name, {"x": version}) for name, version in zip("abcd", "1121", strict=True)]
+    told = [(it.first.provider, it.second.provider) for it in all_differences(sources)]
+    assert told == [("a", "c")]
 
 
 def test_many_packages_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""The vectors of contract decision 1, through the rule alone and through a real installation."""
+"""The vectors of contract decision 1, through the rule, a real installation and `compat`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lls_provider import resources
+from lls_provider.bundle.compat import compatibility
 from lls_provider.contract.document import load_file
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.conflict import (
@@ -176,3 +177,37 @@ def test_the_installer_does_as_the_vector_says(
         name, version = folder.name.removesuffix(".dist-info").split("-")
         found[str(canonicalize_name(name))] = version
     assert found == tree
+
+
+@pytest.mark.parametrize(
+    "vector", [vector for vector in VECTORS if "strangers" not in vector], ids=_id
+)
+def test_compat_says_what_the_installer_would(
+    vector: Vector, bundle_of: Callable[[Vector, Image], Path]
+) -> None:
+    decision, _ = _decided(vector)
+    bundles = []
+    for image in (*vector.get("installed", []), vector["new"]):
+        root = bundle_of(vector, image)
+        own = next(iter(image["packages"])).split("==")[0]
+        if own != image["provider"]:  # a second provider of one package
+            spec = root / "lls-provider-spec.yaml"
+            spec.write_text(spec.read_text().replace(f"name: {own}", f"name: {image['provider']}"))
+        bundles.append((f"registry.example.com/{image['provider']}:1.0", root))
+    target = _target(vector)
+    *before, last = compatibility(bundles, python_tag=target.tag).verdicts
+    assert all(verdict.error is None for verdict in before)
+    assert [_document(it) for it in last.conflicts] == [_document(it) for it in decision.conflicts]
+    if decision.conflicts:
+        assert last.error is not None
+        assert last.error.why == "\n".join(it.render() for it in decision.conflicts)
+        return
+    actions = {
+        action: [row.name for row in last.rows if row.action == action]
+        for action in ("install", "replace", "keep")
+    }
+    assert actions == {
+        "install": list(decision.install),
+        "replace": list(decision.replace),
+        "keep": sorted(decision.keep),
+    }

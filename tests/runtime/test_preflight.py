@@ -224,3 +224,20 @@ def test_a_configuration_of_another_shape_is_told_with_its_place(
 def test_each_failure_has_a_step_to_take(failure: ProbeFailure, step: str) -> None:
     text = failure_layout(failure, "p", "acme", None)
     assert step in text.rpartition("Resolution: ")[2]
+
+
+def test_images_built_for_different_servers_are_a_warning(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    pod.install(make_bundle(provided={"pydantic": "2.9"}, overrides=["dep<3"]))
+    pod.install(make_bundle("acme-guard", provided={"pydantic": "2.10"}), "acme-guard")
+    heard = Heard()
+    preflight(_merge(pod), root=pod.root, progress=heard)
+    assert heard.warnings == [
+        (
+            "provider 'acme-echo' (image: registry.example.com/acme-echo:1.0) and provider "
+            "'acme-guard' (image: registry.example.com/acme-guard:1.0) were built for different "
+            "servers\n  pydantic: 2.9 and 2.10"
+        )
+    ]
+    assert "override in use: dep<3 (of provider 'acme-echo')" in heard.notes

@@ -82,5 +82,13 @@ def differences(source: Source, others: Sequence[Source]) -> Iterator[Difference
             yield found
 
 
+def all_differences(sources: Sequence[Source]) -> Iterator[Difference]:
+    """How the servers that providers were built for differ, each pair of servers once."""
+    for number, source in enumerate(sources):
+        before = sources[:number]
+        if not any(_same(source, other) for other in before):
+            yield from differences(source, before)
+
+
 def _same(one: Source, other: Source) -> bool:
     return one.distributions == other.distributions and one.provided == other.provided

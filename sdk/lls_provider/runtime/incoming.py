@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement
 
@@ -26,10 +28,18 @@ from lls_provider.runtime.target import (
 )
 from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 
+if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A provider image that passed its checks."""
+    """A provider image that passed its checks.
+
+    ``server`` is what the server really has, where that is known: it then stands in place of
+    what the image assumes.
+    """
 
     provider_id: str
     image: str
@@ -38,16 +48,18 @@ class Incoming:
     wheels: tuple[Wheel, ...]
     own: Wheel
     target: TargetPython
+    server: Mapping[NormalizedName, Version] | None = None
 
     @property
     def source(self) -> Source:
         """The provider as the conflict rule sees it."""
         manifest = self.manifest
+        assumed = parse_provided(manifest.provided) if manifest is not None else None
         return Source(
             provider=self.provider_id,
             image=self.image,
             own=self.own.name,
-            provided=parse_provided(manifest.provided) if manifest is not None else None,
+            provided=self.server if self.server is not None else assumed,
             overrides=parse_overrides(manifest.overrides) if manifest is not None else {},
             distributions=manifest.distributions if manifest is not None else (),
         )

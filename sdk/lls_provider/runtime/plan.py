@@ -52,11 +52,7 @@ def make_plan(
 
     Raises SdkError DEPENDENCY_CONFLICT with the layout of contract section 6.
     """
-    decision = decide(
-        [item.candidate for item in installed],
-        incoming.candidates(),
-        incoming.target.environments(),
-    )
+    decision = decision_on(incoming, installed)
     if decision.conflicts:
         details = "\n".join(conflict.render() for conflict in decision.conflicts)
         raise conflict_error(incoming, container, details)
@@ -78,6 +74,15 @@ def make_plan(
         replaced=replaced,
         notes=tuple(_notes(decision, incoming, {n: old[n].candidate for n in decision.replace})),
         warnings=(*layout.warnings, *_warnings(incoming, wheels, standing.sources())),
+    )
+
+
+def decision_on(incoming: Incoming, installed: Sequence[InstalledDistribution]) -> Decision:
+    """What the rule of contract decision 1 says about an image, for its target."""
+    return decide(
+        [item.candidate for item in installed],
+        incoming.candidates(),
+        incoming.target.environments(),
     )
 
 

@@ -20,6 +20,8 @@ from lls_provider.contract.paths import SPEC_FILE
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
+from lls_provider.runtime.assumptions import all_differences
+from lls_provider.runtime.outlook import source_of
 from lls_provider.runtime.platform import NativeProblem, native_problems
 from lls_provider.runtime.probing import (
     ProbeFailure,
@@ -83,6 +85,7 @@ def preflight(
     packages = volume.tree.python_packages
     interpreter = python if python is not None else Path(sys.executable)
     minor = sys.version_info.minor if python is None else python_minor(python)
+    _tell_assumptions(known, progress)
     for provider, about in zip(providers, known, strict=True):
         _check_native(provider, about, packages, minor)
     requests = [ProbeRequest(found.module, found.provider_type) for found in providers]
@@ -93,6 +96,16 @@ def preflight(
         for provider, about, result in zip(providers, known, results, strict=False):
             _judge(provider, result, about, progress)
     return providers
+
+
+def _tell_assumptions(known: Sequence[Known], progress: Progress) -> None:
+    """Overrides that are in use, and images that were built for different servers."""
+    records = [about.record for about in known if about.record is not None]
+    for record in records:
+        for override in record.overrides:
+            progress.note(f"override in use: {override} (of provider '{record.provider_id}')")
+    for found in all_differences([source_of(record) for record in records]):
+        progress.warn(found.render())
 
 
 def configured_providers(document: Document) -> list[ConfiguredProvider]:

@@ -1,0 +1,239 @@
+"""Will these providers live together? What the installer would say, before anything is deployed.
+
+Nothing here decides: the images are read, planned and refused by the installer's own code
+(`runtime.incoming`, `runtime.slots`, `runtime.plan`), on a volume that is only imagined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.bundle.imagined import ImaginedVolume
+from lls_provider.bundle.read import read_bundle
+from lls_provider.contract.models import INIT_CONTAINER_PREFIX
+from lls_provider.contract.paths import BundleTree
+from lls_provider.errors import ExitStatus, SdkError
+from lls_provider.runtime.assumptions import difference
+from lls_provider.runtime.conflict import Candidate, Conflict, Decision, Source, parse_provided
+from lls_provider.runtime.incoming import Incoming, read_incoming
+from lls_provider.runtime.plan import decision_on, make_plan
+from lls_provider.runtime.record import ProviderRecord
+from lls_provider.runtime.slots import decide_slot
+from lls_provider.wheels.build import scratch
+
+if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+
+_SERVER = "the server"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The distribution that the providers shall live with; every package that it has."""
+
+    label: str
+    python_tag: str
+    packages: Mapping[str, str]  # version by name
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the installer would do with one target, or why it would refuse.
+
+    ``rows`` are the packages that the image brings, each with what becomes of it.
+    """
+
+    target: str
+    provider_id: str
+    rows: tuple[Row, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    error: SdkError | None = None
+
+    def to_document(self) -> dict[str, object]:
+        """The verdict as plain data, for ``--format json``."""
+        return {
+            "target": self.target,
+            "provider_id": self.provider_id,
+            "ok": self.error is None,
+            "packages": [row.to_document() for row in self.rows],
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
+            "conflicts": [_conflict_document(conflict) for conflict in self.conflicts],
+            "error": None
+            if self.error is None
+            else {**self.error.to_document(), "message": self.error.render()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A package of an image: installed, kept (``installed`` stays), or replacing that."""
+
+    name: str
+    version: str
+    action: str  # ``install``, ``keep`` or ``replace``
+    installed: str | None = None
+
+    def to_document(self) -> dict[str, object]:
+        """The row as plain data."""
+        return {
+            "package": self.name,
+            "version": self.version,
+            "action": self.action,
+            "installed": self.installed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Compatibility:
+    """The verdicts, in the order in which the targets would be installed."""
+
+    verdicts: tuple[Verdict, ...]
+    server: str | None = None
+
+    @property
+    def status(self) -> ExitStatus:
+        """1 when the installer would refuse a target."""
+        refused = any(verdict.error is not None for verdict in self.verdicts)
+        return ExitStatus.WRONG if refused else ExitStatus.OK
+
+    def to_document(self) -> dict[str, object]:
+        """Everything as plain data, for ``--format json``."""
+        return {
+            "ok": self.status is ExitStatus.OK,
+            "distribution": self.server,
+            "targets": [verdict.to_document() for verdict in self.verdicts],
+        }
+
+
+def compatibility(
+    bundles: Sequence[tuple[str, Path]],
+    server: Server | None = None,
+    *,
+    python_tag: str | None = None,
+) -> Compatibility:
+    """Plan the installation of bundles, each a label and its root, one after the other.
+
+    One that is refused is left out when those after it are judged. With a ``server``, what it
+    has stands in place of what images assume. ``python_tag`` is what the installer would be
+    told, else the server's. Raises what `read_bundle` raises for a folder that holds no bundle.
+    """
+    if python_tag is None and server is not None:
+        python_tag = server.python_tag
+    with scratch("compat") as folder:
+        judge = _Judge(ImaginedVolume(folder), server, python_tag)
+        verdicts = tuple(judge.verdict(label, root) for label, root in bundles)
+    return Compatibility(verdicts, server.label if server is not None else None)
+
+
+class _Judge:
+    def __init__(
+        self, volume: ImaginedVolume, server: Server | None, python_tag: str | None
+    ) -> None:
+        self._volume = volume
+        self._server = server
+        self._python_tag = python_tag
+        self._records: list[ProviderRecord] = []
+        self._count = 0
+
+    def verdict(self, label: str, root: Path) -> Verdict:
+        """The installer's answer for the next image."""
+        bundle = read_bundle(root)
+        verdict = Verdict(label, bundle.provider_id)
+        container = INIT_CONTAINER_PREFIX + bundle.provider_id
+        order, self._count = self._count, self._count + 1
+        try:
+            incoming = read_incoming(
+                BundleTree(root),
+                provider_id=bundle.provider_id,
+                api=bundle.metadata.api,
+                image=label,
+                container=container,
+                python_tag=self._python_tag,
+            )
+            decide_slot(
+                self._records,
+                provider_id=bundle.provider_id,
+                image=label,
+                container=container,
+                order=order,
+                bundle=str(root),
+            )
+        except SdkError as error:
+            return replace(verdict, error=error)
+        incoming, warnings = self._beside_server(incoming)
+        installed = self._volume.distributions()
+        decision = decision_on(incoming, installed)
+        try:
+            plan = make_plan(incoming, installed, self._volume, container)
+        except SdkError as error:
+            return replace(verdict, conflicts=decision.conflicts, error=error)
+        self._volume.install(incoming, plan)
+        self._records.append(ProviderRecord(bundle.provider_id, label, container, order))
+        old = {item.candidate.name: item.candidate for item in installed}
+        return replace(
+            verdict,
+            rows=tuple(_rows(incoming, decision, old)),
+            notes=plan.notes,
+            warnings=(*warnings, *plan.warnings),
+        )
+
+    def _beside_server(self, incoming: Incoming) -> tuple[Incoming, list[str]]:
+        """The image with what the server really has, and where that is not what it assumes."""
+        if self._server is None:
+            return incoming, []
+        packages = parse_provided(self._server.packages)
+        found = difference(incoming.source, Source(_SERVER, self._server.label, provided=packages))
+        lines = []
+        if found is not None:
+            lines = [
+                (
+                    f"{incoming.source} was built for a server with other versions than "
+                    f"{self._server.label}"
+                )
+            ]
+            lines += [f"  {name}: {one}, it has {two}" for name, one, two in found.packages]
+        return replace(incoming, server=packages), ["\n".join(lines)] if lines else []
+
+
+def _rows(
+    incoming: Incoming, decision: Decision, old: Mapping[NormalizedName, Candidate]
+) -> list[Row]:
+    rows = []
+    for wheel in sorted(incoming.wheels, key=lambda wheel: wheel.name):
+        action = "install"
+        if wheel.name in decision.keep:
+            action = "keep"
+        elif wheel.name in decision.replace:
+            action = "replace"
+        before = old.get(wheel.name)
+        standing = str(before.version) if before is not None else None
+        rows.append(Row(wheel.name, str(wheel.version), action, standing))
+    return rows
+
+
+def _conflict_document(conflict: Conflict) -> dict[str, object]:
+    def shown(version: object) -> str | None:
+        return None if version is None else str(version)
+
+    return {
+        "package": conflict.name,
+        "installed": shown(conflict.installed),
+        "new": shown(conflict.new),
+        "provided": shown(conflict.provided),
+        "demands": [
+            {
+                "wanted": demand.wanted,
+                "requirer": demand.requirer.name,
+                "version": str(demand.requirer.version),
+                "provider": demand.requirer.source.provider if demand.requirer.source else None,
+                "image": demand.requirer.source.image if demand.requirer.source else None,
+            }
+            for demand in conflict.demands
+        ],
+    }

@@ -1,0 +1,113 @@
+"""``lls-provider compat``: what the installer would say of several providers together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.options import format_option, python_option
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.compat import Compatibility, Verdict
+
+_HEAD = ("PROVIDER", "PACKAGE", "VERSION", "RESULT")
+
+
+@click.command(
+    "compat",
+    epilog="Example: lls-provider compat acme-echo oci:build/image --distribution ogx==1.5.0\n\n"
+    + EXIT_STATUSES,
+)
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.option(
+    "--distribution",
+    metavar="REQUIREMENT|FILE|python:PATH",
+    help="The server to live with.  [default: what each target was made for]",
+)
+@python_option("The Python of the distribution.")
+@format_option()
+def command(
+    targets: tuple[str, ...], distribution: str | None, python: str | None, form: str
+) -> int:
+    """Tell what the installer would say of TARGETs, one after the other.
+
+    A TARGET is a project, a bundle directory or an OCI layout (oci:DIR[:TAG]). Give them in the
+    order of the CR. One that would be refused is left out when those after it are judged.
+    """
+    from lls_provider.bundle.compat import Server, compatibility
+    from lls_provider.cli.console import console
+    from lls_provider.local.bundles import bundle_of
+    from lls_provider.local.target import resolve_target
+    from lls_provider.wheels.build import scratch
+
+    found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
+    progress = console()
+    loaded = server = None
+    if distribution is not None:
+        from lls_provider.wheels.distribution import load_distribution
+
+        loaded = load_distribution(distribution, python=python, progress=progress)
+        server = Server(loaded.label, loaded.interpreter.tag, loaded.pins)
+    with scratch("targets") as folder:
+        bundles = [
+            (
+                target.text,
+                bundle_of(
+                    target,
+                    folder / str(number),
+                    distribution=loaded,
+                    python=python,
+                    progress=progress,
+                ),
+            )
+            for number, target in enumerate(found)
+        ]
+        result = compatibility(bundles, server)
+    if form == "json":
+        click.echo(json.dumps(result.to_document(), indent=2, ensure_ascii=False))
+    else:
+        click.echo(describe(result))
+    return int(result.status)
+
+
+def describe(result: Compatibility) -> str:
+    """A table of what becomes of each package, then every warning and every refusal."""
+    rows = [_HEAD, *(row for verdict in result.verdicts for row in _rows(verdict))]
+    parts = [_table(rows)]
+    for verdict in result.verdicts:
+        parts += [f"WARNING: {verdict.target}: {warning}" for warning in verdict.warnings]
+        if verdict.error is not None:
+            parts.append(verdict.error.render())
+    refused = [verdict for verdict in result.verdicts if verdict.error is not None]
+    where = f" on {result.server}" if result.server else ""
+    if refused:
+        names = ", ".join(verdict.provider_id for verdict in refused)
+        parts.append(f"They do not live together{where}: {names} would not be installed.")
+    else:
+        parts.append(f"They live together{where}.")
+    return "\n\n".join(parts)
+
+
+def _rows(verdict: Verdict) -> Iterator[tuple[str, ...]]:
+    if verdict.error is not None:
+        yield verdict.provider_id, "-", "-", f"refused: {verdict.error.what}"
+    for row in verdict.rows:
+        result = {
+            "install": "installed",
+            "keep": f"not installed, {row.installed} stays",
+            "replace": f"replaces {row.installed}",
+        }[row.action]
+        yield verdict.provider_id, row.name, row.version, result
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)

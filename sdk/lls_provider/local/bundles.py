@@ -1,0 +1,41 @@
+"""The bundle of a target, wherever it comes from: built, unpacked or there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.image.layout import read_layout
+from lls_provider.image.unpack import unpack
+from lls_provider.local.target import Kind, Target
+from lls_provider.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.distribution import Distribution
+
+
+def bundle_of(
+    target: Target,
+    folder: Path,
+    *,
+    distribution: Distribution | None = None,
+    python: str | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """The root of a target's bundle; what has to be made for it is made at ``folder``.
+
+    A project is built against ``distribution``, else against those that its settings name.
+    Raises what building, reading and unpacking raise.
+    """
+    if target.kind is Kind.BUNDLE:
+        return target.path.resolve()
+    if target.kind is Kind.IMAGE:
+        return unpack(read_layout(target.path, tag=target.tag), folder)
+    from lls_provider.project.bundle import bundle_project  # resolving and building are heavy
+    from lls_provider.project.settings import read_settings
+
+    settings = read_settings(target.path)
+    servers = [distribution] if distribution is not None else settings.distributions
+    return bundle_project(
+        settings, folder, distributions=servers, python=python, progress=progress
+    ).root

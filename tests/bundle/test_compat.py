@@ -1,0 +1,197 @@
+"""What compat adds to the installer's answer; that it is that answer, the vectors show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lls_provider.bundle.compat import Server, compatibility
+from lls_provider.cli.compat import describe
+from lls_provider.errors import Code, ExitStatus
+
+MakeWheel = Callable[..., Path]
+MakeImage = Callable[..., tuple[str, Path]]
+
+
+@pytest.fixture
+def make_image(tmp_path: Path, make_wheel: MakeWheel) -> MakeImage:
+    """A bundle made by hand, without a manifest, and its label."""
+
+    def make(
+        name: str,
+        *,
+        requires: Sequence[str] = (),
+        files: Mapping[str, str] | None = None,
+        dependencies: Sequence[Path] = (),
+    ) -> tuple[str, Path]:
+        root = tmp_path / f"image-{len(list(tmp_path.glob('image-*')))}"
+        (root / "packages").mkdir(parents=True)
+        module = name.replace("-", "_")
+        own = make_wheel(name, "1.0", files or {f"{module}/provider.py": ""}, requires=requires)
+        for wheel in (own, *dependencies):
+            (root / "packages" / wheel.name).write_bytes(wheel.read_bytes())
+        document = {
+            "apiVersion": "llamastack.io/v1alpha1",
+            "kind": "ProviderPackage",
+            "metadata": {"name": name, "version": "1.0.0", "vendor": "Acme"},
+            "spec": {
+                "packageName": module,
+                "providerType": f"remote::{name}",
+                "api": "inference",
+                "wheelPath": f"/lls-provider/packages/{own.name}",
+            },
+        }
+        (root / "lls-provider-spec.yaml").write_text(yaml.safe_dump(document))
+        return f"example.com/{name}:1.0", root
+
+    return make
+
+
+def test_each_package_is_told_with_what_becomes_of_it(
+    make_image: MakeImage, make_wheel: MakeWheel
+) -> None:
+    old = [make_wheel("dep", "1.0"), make_wheel("tool", "1.0")]
+    new = [make_wheel("dep", "2.0"), make_wheel("tool", "2.0")]
+    result = compatibility(
+        [
+            make_image("acme-echo", requires=["dep", "tool"], dependencies=old),
+            make_image("acme-guard", requires=["dep>=2", "tool"], dependencies=new),
+        ]
+    )
+    assert result.status is ExitStatus.OK
+    assert describe(result) == (
+        "PROVIDER    PACKAGE     VERSION  RESULT\n"
+        "acme-echo   acme-echo   1.0      installed\n"
+        "acme-echo   dep         1.0      installed\n"
+        "acme-echo   tool        1.0      installed\n"
+        "acme-guard  acme-guard  1.0      installed\n"
+        "acme-guard  dep         2.0      replaces 1.0\n"
+        "acme-guard  tool        2.0      not installed, 1.0 stays\n"
+        "\n"
+        "They live together."
+    )
+
+
+def test_a_conflict_has_the_installers_words_and_its_parts_as_data(
+    make_image: MakeImage, make_wheel: MakeWheel
+) -> None:
+    images = [
+        make_image("acme-echo", requires=["dep<2"], dependencies=[make_wheel("dep", "1.0")]),
+        make_image("acme-guard", requires=["dep>=2"], dependencies=[make_wheel("dep", "2.0")]),
+        make_image("acme-store", requires=["dep"]),
+    ]
+    result = compatibility(images)
+    assert result.status is ExitStatus.WRONG
+    text = describe(result)
+    assert "acme-guard  -           -        refused: Cannot install provider" in text
+    assert "\nERROR: Cannot install provider 'acme-guard' due to dependency conflict\n" in text
+    assert "  provider 'acme-echo' (image: example.com/acme-echo:1.0) needs dep<2\n" in text
+    assert text.endswith("They do not live together: acme-guard would not be installed.")
+    document = json.loads(json.dumps(result.to_document()))
+    assert document["ok"] is False
+    assert [target["ok"] for target in document["targets"]] == [True, False, True]
+    assert document["targets"][1]["conflicts"] == [
+        {
+            "package": "dep",
+            "installed": "1.0",
+            "new": "2.0",
+            "provided": None,
+            "demands": [
+                {
+                    "wanted": wanted,
+                    "requirer": provider,
+                    "version": "1.0",
+                    "provider": provider,
+                    "image": f"example.com/{provider}:1.0",
+                }
+                for wanted, provider in (("dep<2", "acme-echo"), ("dep>=2", "acme-guard"))
+            ],
+        }
+    ]
+    assert document["targets"][1]["error"]["code"] == "dependency-conflict"
+
+
+def test_files_that_clash_are_told_as_the_installer_tells_them(
+    make_image: MakeImage, make_wheel: MakeWheel
+) -> None:
+    echo = make_image(
+        "acme-echo",
+        files={"acme/__init__.py": "", "acme/echo/provider.py": "", "acme/data.txt": "1"},
+    )
+    same = {"acme/__init__.py": "# nothing\n", "acme/guard/provider.py": ""}
+    result = compatibility([echo, make_image("acme-guard", files={**same, "acme/data.txt": "2"})])
+    assert result.verdicts[1].warnings == (
+        (
+            "acme/data.txt of acme-guard 1.0 is not installed: acme-echo 1.0 of provider 'acme-echo' "
+            "(image: example.com/acme-echo:1.0) has installed it in different content, which stays"
+        ),
+    )
+    refused = compatibility([echo, make_image("acme-guard", files={"acme/echo": "", **same})])
+    error = refused.verdicts[1].error
+    assert error is not None
+    assert error.why == "acme/echo of acme-guard 1.0: acme/echo is a folder on the volume"
+
+
+def test_one_id_twice_is_refused_with_both_images(make_image: MakeImage) -> None:
+    label, root = make_image("acme-echo")
+    result = compatibility([(label, root), ("example.com/other:1.0", root)])
+    error = result.verdicts[1].error
+    assert error is not None
+    assert error.code is Code.PROVIDER_DUPLICATE
+    assert label in error.why
+    assert "example.com/other:1.0" in error.why
+
+
+def test_a_wheel_for_another_python_is_refused(
+    make_image: MakeImage, make_wheel: MakeWheel
+) -> None:
+    native = make_wheel("dep", tag="cp311-cp311-manylinux_2_28_x86_64")
+    server = Server("ogx==1.5.0", "cp312", {})
+    result = compatibility([make_image("acme-echo", dependencies=[native])], server)
+    error = result.verdicts[0].error
+    assert error is not None
+    assert error.code is Code.WHEEL_INCOMPATIBLE
+    assert "Expected Python: cp312" in error.render()
+
+
+def test_a_server_stands_in_place_of_what_images_assume(
+    make_image: MakeImage, make_wheel: MakeWheel
+) -> None:
+    image = make_image("acme-echo", requires=["pydantic>=2"])
+    assert compatibility([image]).status is ExitStatus.OK
+    assert compatibility([image], Server("s", "cp312", {"pydantic": "2.9"})).status == 0
+    result = compatibility([image], Server("s", "cp312", {"pydantic": "1.10"}))
+    assert describe(result).endswith(
+        "They do not live together on s: acme-echo would not be installed."
+    )
+    assert (
+        result.verdicts[0]
+        .conflicts[0]
+        .render()
+        .startswith("pydantic: the distribution provides 1.10, this image brings none\n")
+    )
+    shadow = make_image("acme-guard", dependencies=[make_wheel("pydantic", "2.1")])
+    result = compatibility([shadow], Server("s", "cp312", {"pydantic": "2.9"}))
+    assert result.verdicts[0].warnings == (
+        "pydantic 2.1 stands in front of the server's pydantic 2.9",
+    )
+    assert "WARNING: example.com/acme-guard:1.0: pydantic 2.1 stands" in describe(result)
+
+
+def test_a_bundle_built_for_another_state_of_the_server_is_told(
+    make_bundle: Callable[..., object],
+) -> None:
+    root = make_bundle().root  # type: ignore[attr-defined]
+    server = Server("llama-stack==0.8.0", "cp312", {"llama-stack-api": "0.8.0"})
+    (verdict,) = compatibility([("example.com/echo:1", root)], server).verdicts
+    assert verdict.error is None
+    assert verdict.warnings == (
+        (
+            "provider 'acme-echo' (image: example.com/echo:1) was built for a server with other "
+            "versions than llama-stack==0.8.0\n  llama-stack-api: 0.7.3, it has 0.8.0"
+        ),
+    )
