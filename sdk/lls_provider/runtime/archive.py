@@ -26,7 +26,7 @@ STREAMED = 0x8
 """The flag of a member whose sizes were not known yet when its local header was written."""
 
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
-_CHUNK = 1024 * 1024
+_CHUNK = 256 * 1024  # what is inflated, hashed and written stays in a processor's cache
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _PATH_BYTES = 4096
 _PART_BYTES = 255
