@@ -145,6 +145,7 @@ def _install(request: InstallRequest, progress: Progress, workers: int) -> Insta
             if _must_drop_first(volume, plan, outlook):
                 progress.note("no space for the old and the new at once: the old goes first")
                 outlook = _drop(volume, slot, outlook, progress)
+                volume.resume()
                 check_space(plan, volume)
             stage(plan, volume, workers=workers)
             with held_back():  # from here on a signal waits: it is done in a moment

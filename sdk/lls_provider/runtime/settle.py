@@ -30,7 +30,12 @@ def recover(volume: Volume, records: Sequence[ProviderRecord]) -> list[str]:
 
 
 def forget(volume: Volume, records: Sequence[ProviderRecord]) -> None:
-    """Take providers off the volume, the last slot first; `settle` drops what they put."""
+    """Take providers off the volume, the last slot first; `settle` drops what they put.
+
+    Where they had replaced packages of others, all are suspended; the caller resumes them.
+    """
+    if any(record.replaced for record in records):
+        volume.suspend()
     for record in sorted(records, key=lambda record: -record.order):
         volume.retract(record.provider_id)
 
