@@ -1,0 +1,1 @@
+"""The client for registries: pulls and pushes images by the OCI distribution specification."""

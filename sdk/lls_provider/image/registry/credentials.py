@@ -1,0 +1,218 @@
+"""Credentials for registries, from where Docker and Podman keep them.
+
+Files: ``$REGISTRY_AUTH_FILE``, ``$DOCKER_CONFIG/config.json``, Podman's ``containers/auth.json``
+in ``$XDG_RUNTIME_DIR`` and the user's configuration, ``~/.docker/config.json``; the first that
+knows the registry wins. Helpers (``docker-credential-NAME``) are run by argument list.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.reference import DOCKER_HUB, Reference
+from lls_provider.wheels.cache import user_home
+
+_FILE_LIMIT = 4 << 20
+_HELPER_SECONDS = 60
+_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_HUB_KEY = "https://index.docker.io/v1/"
+_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+_IDENTITY_USER = "<token>"  # the helpers' word for: the secret is an identity token
+_ABSENT = "credentials not found"  # how every helper begins to say that it has none
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """How to prove who pushes or pulls; nothing of it shows in logs, errors or ``repr``."""
+
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The value of an ``Authorization`` header for username and password."""
+        pair = f"{self.username}:{self.password}".encode()
+        return f"Basic {base64.b64encode(pair).decode('ascii')}"
+
+
+def find(reference: Reference, environment: Mapping[str, str] | None = None) -> Credential | None:
+    """The credential for the reference's registry and repository; None means anonymous.
+
+    Raises SdkError CREDENTIALS_INVALID when a file or helper that should know it is broken.
+    """
+    variables = os.environ if environment is None else environment
+    for path in _files(variables):
+        document = _load(path)
+        if document is not None:
+            found = _from_helper(path, document, reference) or _from_file(path, document, reference)
+            if found is not None:
+                return found
+    return None
+
+
+def _files(variables: Mapping[str, str]) -> Iterator[Path]:
+    home = user_home()
+    if told := variables.get("REGISTRY_AUTH_FILE"):
+        yield Path(told)
+    if told := variables.get("DOCKER_CONFIG"):
+        yield Path(told) / "config.json"
+    if runtime := variables.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime) / "containers" / "auth.json"
+    configuration = variables.get("XDG_CONFIG_HOME") or home / ".config"
+    yield Path(configuration) / "containers" / "auth.json"
+    if not variables.get("DOCKER_CONFIG"):
+        yield home / ".docker" / "config.json"
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_FILE_LIMIT + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _invalid(path, f"it cannot be read: {error.strerror or error}") from error
+    if len(data) > _FILE_LIMIT:
+        raise _invalid(path, f"it is larger than {_FILE_LIMIT:,} bytes")
+    try:
+        document = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        # the parser's message could quote the file, and the file holds secrets
+        raise _invalid(path, "it is no JSON") from None
+    if not isinstance(document, dict):
+        raise _invalid(path, "it is no JSON object")
+    return document
+
+
+def _from_file(path: Path, document: dict[str, Any], reference: Reference) -> Credential | None:
+    entries = _table(path, document, "auths")
+    keys = {_normal(key): key for key in entries}
+    for name in _names(reference):
+        if name in keys:
+            return _entry(path, entries[keys[name]], f"auths.{keys[name]}")
+    return None
+
+
+def _entry(path: Path, entry: object, name: str) -> Credential | None:
+    """The credential of an entry; None for an empty one, as Docker leaves beside a helper."""
+    if not isinstance(entry, dict):
+        raise _invalid(path, f"{name} is no object")
+    fields = {
+        key: entry.get(key) or ""
+        for key in ("auth", "username", "password", "identitytoken", "registrytoken")
+    }
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise _invalid(path, f"{name} has a value that is no text")
+    username, password = fields["username"], fields["password"]
+    if fields["auth"]:
+        try:
+            pair = base64.b64decode(fields["auth"], validate=True).decode("utf-8")
+        except (binascii.Error, UnicodeDecodeError):
+            raise _invalid(path, f"{name}.auth is no base64 text") from None
+        username, colon, password = pair.partition(":")
+        if not colon:
+            raise _invalid(path, f"{name}.auth is no base64 of USER:PASSWORD")
+        password = password.rstrip("\0")
+    found = Credential(username, password, fields["identitytoken"], fields["registrytoken"])
+    return _checked(path, found, name) if found != Credential() else None
+
+
+def _from_helper(path: Path, document: dict[str, Any], reference: Reference) -> Credential | None:
+    helpers = _table(path, document, "credHelpers")
+    keys = {_normal(key): key for key in helpers}
+    for name in _names(reference):
+        if name in keys:
+            return _ask(path, helpers[keys[name]], keys[name])
+    store = document.get("credsStore")
+    if not store:
+        return None
+    key = _HUB_KEY if reference.registry == DOCKER_HUB else reference.registry
+    return _ask(path, store, key)
+
+
+def _ask(path: Path, helper: object, key: str) -> Credential | None:
+    if not isinstance(helper, str) or not _HELPER_NAME.fullmatch(helper):
+        raise _invalid(path, f"{str(helper)[:60]!r} is no name of a credential helper")
+    command = f"docker-credential-{helper}"
+    try:
+        done = subprocess.run(
+            [command, "get"],
+            input=key.encode(),
+            capture_output=True,
+            timeout=_HELPER_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise _invalid(path, f"it names {command}, which is not on PATH") from error
+    except OSError as error:
+        raise _invalid(path, f"{command} cannot be started: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise _invalid(path, f"{command} did not answer in {_HELPER_SECONDS} s") from error
+    if done.returncode:
+        if done.stdout.decode("utf-8", "replace").strip().startswith(_ABSENT):
+            return None
+        raise _invalid(path, f"{command} failed with exit status {done.returncode} for {key}")
+    try:
+        answer = json.loads(done.stdout)
+        username, secret = answer["Username"], answer["Secret"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise _invalid(path, f"{command} did not answer with a username and a secret") from None
+    if not isinstance(username, str) or not isinstance(secret, str):
+        raise _invalid(path, f"{command} did not answer with a username and a secret")
+    if username == _IDENTITY_USER:
+        return _checked(path, Credential(identity_token=secret), command)
+    return Credential(username, secret) if username or secret else None
+
+
+def _names(reference: Reference) -> Iterator[str]:
+    """What the credential may be kept under, the most exact name first (Podman's rule)."""
+    parts = reference.repository.split("/")
+    for length in range(len(parts), -1, -1):
+        yield "/".join((reference.registry, *parts[:length]))
+
+
+def _normal(key: str) -> str:
+    """A key as a registry and perhaps a part of the repository: ``https://…/v1/`` is Docker's."""
+    place = key.partition("://")[2] or key
+    place = re.sub(r"/v[12]/?$", "", place).rstrip("/")
+    registry, slash, rest = place.partition("/")
+    return (DOCKER_HUB if registry in _HUB_NAMES else registry) + slash + rest
+
+
+def _table(path: Path, document: dict[str, Any], name: str) -> dict[str, Any]:
+    table = document.get(name)
+    if table is None:
+        return {}
+    if not isinstance(table, dict):
+        raise _invalid(path, f"{name} is no object")
+    return table
+
+
+def _checked(path: Path, credential: Credential, name: str) -> Credential:
+    for token in (credential.identity_token, credential.registry_token):
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise _invalid(path, f"the token of {name} is none")  # it would break a header
+    return credential
+
+
+def _invalid(path: Path, why: str) -> SdkError:
+    return SdkError(
+        Code.CREDENTIALS_INVALID,
+        "The registry's credentials cannot be read",
+        why=f"{path.name}: {why}.",
+        where=Where(file=str(path)),
+        resolution="Log in again (`podman login`, `docker login` or `skopeo login`), or correct "
+        "the file.",
+    )
