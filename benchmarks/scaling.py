@@ -1,0 +1,138 @@
+"""How the cost of an installation grows with files, and with what is installed already.
+
+Run it as ``python -m benchmarks.scaling`` from the checkout. Times are processor seconds: those
+of other programs on the machine do not count. The exponent is the slope of log(cost) over
+log(size), where cost is what exceeds the smallest size: 1 is linear, 2 quadratic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import measure
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.interpreter import Interpreter
+
+_FILES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
+_SHOWN = (0, 9, 24, 49)
+
+
+def main() -> None:
+    """Measure, print, write the JSON."""
+    parser = measure.options(__doc__, repetitions=3)
+    parser.add_argument("--providers", type=int, default=50)
+    parser.add_argument("--distributions", type=int, default=40, help="of each provider")
+    told = parser.parse_args()
+    interpreter = measure.target(told)
+    with measure.scratch(told) as scratch:
+        files = _by_files(told, interpreter, scratch)
+        providers = _by_providers(told, interpreter, scratch)
+    costs = {"files": files, "installed providers": providers}
+    exponents = {name: _exponent(costs[name]) for name in costs}
+    for name, cost in costs.items():
+        shown = [size for number, size in enumerate(cost) if name == "files" or number in _SHOWN]
+        print(f"\nprocessor seconds by {name}")
+        for size in shown:
+            print(f"{size:8,} {cost[size]:8.3f}")
+        print(f"exponent {exponents[name]}")
+    document = {
+        "machine": measure.machine(interpreter),
+        "distributions of each provider": told.distributions,
+        "cpu seconds": costs,
+        "exponents": exponents,
+    }
+    measure.report("scaling", told, document)
+
+
+def _by_files(
+    told: argparse.Namespace, interpreter: Interpreter, scratch: Path
+) -> dict[int, float]:
+    """The cost of one provider by the number of its files."""
+    found = {}
+    for count in _FILES:
+        folder = measure.empty(scratch / "files")
+        wheel = _wheel(folder, "many", {f"many/m{n}.py": f"x = {n}\n" for n in range(count)})
+        source = measure.bundle([wheel], wheel, folder / "lls-provider", interpreter)
+        runs = []
+        for _ in range(told.repetitions):
+            root = measure.empty(scratch / "root")
+            runs.append(measure.run(measure.install_command(interpreter.path, source, root)))
+        found[count] = measure.Figures.of(runs).cpu
+    return found
+
+
+def _by_providers(
+    told: argparse.Namespace, interpreter: Interpreter, scratch: Path
+) -> dict[int, float]:
+    """The cost of each provider by the number of those installed before it, on one volume."""
+    sources = [
+        _provider(measure.empty(scratch / f"provider-{number}"), number, told, interpreter)
+        for number in range(told.providers)
+    ]
+    runs: dict[int, list[measure.Run]] = {number: [] for number in range(told.providers)}
+    for _ in range(told.repetitions):
+        root = measure.empty(scratch / "volume")
+        for number, source in enumerate(sources):
+            command = measure.install_command(interpreter.path, source, root, number)
+            runs[number].append(measure.run(command))
+    return {number: measure.Figures.of(found).cpu for number, found in runs.items()}
+
+
+def _provider(
+    folder: Path, number: int, told: argparse.Namespace, interpreter: Interpreter
+) -> Path:
+    """A provider that needs its own distributions, one of all, and a namespace of all."""
+    names = [f"p{number}-d{n}" for n in range(told.distributions - 2)]
+    wheels = [
+        _wheel(folder, name, {f"space/{name.replace('-', '_')}.py": name}, ["shared>=1"])
+        for name in names
+    ]
+    wheels.append(_wheel(folder, "shared", {"shared/__init__.py": ""}))
+    own = _wheel(folder, f"p{number}", {f"p{number}/provider.py": ""}, [*names, "shared"])
+    return measure.bundle([*wheels, own], own, folder / "lls-provider", interpreter)
+
+
+def _wheel(folder: Path, name: str, files: Mapping[str, str], requires: Sequence[str] = ()) -> Path:
+    module = name.replace("-", "_")
+    info = f"{module}-1.0.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    metadata += "".join(f"Requires-Dist: {text}\n" for text in requires)
+    wheel = "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"
+    contents = {**files, f"{info}/METADATA": metadata, f"{info}/WHEEL": wheel}
+    record = "".join(f"{path},{_hash(text)},{len(text)}\n" for path, text in contents.items())
+    path = folder / f"{module}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for inside, text in (*contents.items(), (f"{info}/RECORD", f"{record}{info}/RECORD,,\n")):
+            archive.writestr(inside, text)
+    return path
+
+
+def _hash(text: str) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+    return "sha256=" + digest.rstrip(b"=").decode()
+
+
+def _exponent(cost: Mapping[int, float]) -> float:
+    """The least-squares slope over the upper half, where the fixed part is small."""
+    sizes = sorted(cost)
+    base, first = cost[sizes[0]], sizes[0]
+    points = [
+        (math.log(size - first), math.log(max(cost[size] - base, 1e-3)))
+        for size in sizes[len(sizes) // 2 :]
+    ]
+    x = sum(point[0] for point in points) / len(points)
+    y = sum(point[1] for point in points) / len(points)
+    above = sum((px - x) * (py - y) for px, py in points)
+    return round(above / sum((px - x) ** 2 for px, _ in points), 2)
+
+
+if __name__ == "__main__":
+    main()
