@@ -73,11 +73,11 @@ def advice(document: Document) -> list[Problem]:
 def _provider_package(document: Document) -> Iterator[Problem]:
     version = _text(document, ("metadata", "version"))
     if version is not None:
-        from packaging.version import InvalidVersion, Version
+        from packaging.version import Version
 
         try:
             Version(version)
-        except InvalidVersion:
+        except ValueError:  # InvalidVersion, or a number of more digits than Python reads
             yield _problem(
                 document,
                 ("metadata", "version"),

@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lls_provider.runtime.requirements import parse_requirement, parse_version
+
 _EXPLAINED = 64  # more conflicts than this are told as they are: explaining takes a round each
 
 
@@ -353,7 +355,7 @@ def parse_overrides(texts: Sequence[str]) -> dict[NormalizedName, tuple[Requirem
     """
     found: dict[NormalizedName, tuple[Requirement, ...]] = {}
     for text in texts:
-        requirement = Requirement(text)
+        requirement = parse_requirement(text)
         name = canonicalize_name(requirement.name)
         found[name] = (*found.get(name, ()), requirement)
     return found
@@ -364,7 +366,7 @@ def parse_provided(versions: Mapping[str, str]) -> dict[NormalizedName, Version]
     found = {}
     for name, text in versions.items():
         try:
-            found[canonicalize_name(name)] = Version(text)
+            found[canonicalize_name(name)] = parse_version(text)
         except InvalidVersion:
             continue
     return found

@@ -97,9 +97,8 @@ def _find(path: Path, descriptor: int, size: int) -> _Directory:
     if not ends:
         begins = os.pread(descriptor, 4, 0)
         if begins == b"PK\x03\x04":
-            raise wheel_error(
-                Code.WHEEL_TRUNCATED, path, "the archive is cut short: its directory is missing"
-            )
+            why = "the archive is cut short or data follow it: its end record is not at its end"
+            raise wheel_error(Code.WHEEL_TRUNCATED, path, why)
         what = "the file is empty" if not size else "it is no zip file"
         raise wheel_error(Code.WHEEL_NOT_ZIP, path, what)
     if len(ends) > 1:

@@ -31,7 +31,7 @@ REQUIREMENT_NESTING = 50
 
 _SMALL_BYTES = 64 * 1024 * 1024
 _SMALL_FILES = 10_000
-_BYTES_PER_FILE = 256
+_BYTES_PER_FILE = 512
 
 
 @dataclass(frozen=True, slots=True)

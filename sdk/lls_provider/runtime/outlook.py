@@ -14,12 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import InvalidVersion
 
 from lls_provider.runtime.conflict import Candidate, Source, parse_overrides, parse_provided
 from lls_provider.runtime.headers import Headers
+from lls_provider.runtime.requirements import parse_requirement, parse_version
 from lls_provider.runtime.volume import Volume, names, recorded_files
 from lls_provider.runtime.wheel import INSTALLER
 
@@ -174,13 +175,14 @@ def source_of(record: ProviderRecord) -> Source:
 def _candidate(dist_info: Path, source: Source | None) -> Candidate | None:
     try:
         headers = Headers((dist_info / "METADATA").read_bytes())
-        name, version = canonicalize_name(headers.one("Name")), Version(headers.one("Version"))
+        name = canonicalize_name(headers.one("Name"))
+        version = parse_version(headers.one("Version"))
     except (OSError, ValueError, InvalidVersion):
         return None
     requires = []
     for text in headers.all("Requires-Dist"):
         with contextlib.suppress(InvalidRequirement):
-            requires.append(Requirement(text))
+            requires.append(parse_requirement(text))
     return Candidate(name, version, tuple(requires), source)
 
 

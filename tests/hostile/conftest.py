@@ -1,0 +1,193 @@
+"""A world with a volume, a bundle and neighbours, and the proof that a refusal changed nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lls_provider.bundle.zipapp import zipapp_path
+from lls_provider.errors import Code, SdkError
+from lls_provider.runtime import arguments
+from lls_provider.runtime.install import InstallRequest, install
+
+SPEC = """\
+apiVersion: llamastack.io/v1alpha1
+kind: ProviderPackage
+metadata: {name: acme-echo, version: 1.0.0, vendor: Acme}
+spec:
+  packageName: acme_echo
+  providerType: remote::acme-echo
+  api: inference
+  wheelPath: /lls-provider/packages/acme_echo-1.0-py3-none-any.whl
+"""
+
+Snapshot = dict[str, tuple[int, int, bytes]]
+
+
+def wheel_bytes(name: str, files: Mapping[str, bytes]) -> bytes:
+    """A valid wheel of version 1.0."""
+    info = f"{name}-1.0.dist-info"
+    contents = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    lines = [f"{path},sha256={_digest(data)},{len(data)}\n" for path, data in contents.items()]
+    contents[f"{info}/RECORD"] = "".join([*lines, f"{info}/RECORD,,\n"]).encode()
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for path, data in contents.items():
+            archive.writestr(zipfile.ZipInfo(path), data)
+    return stream.getvalue()
+
+
+def _digest(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+@dataclass
+class World:
+    """A folder that holds all that an attack could reach: volume, bundle and what lies around."""
+
+    top: Path
+    termination_log: Path
+
+    @property
+    def root(self) -> Path:
+        return self.top / "volume"
+
+    @property
+    def source(self) -> Path:
+        return self.top / "image" / "lls-provider"
+
+    @property
+    def packages(self) -> Path:
+        return self.source / "packages"
+
+    def request(self, provider_id: str = "acme-echo", order: int = 1) -> InstallRequest:
+        return InstallRequest(
+            provider_id=provider_id,
+            api="inference",
+            image="registry.example.com/acme/echo:1",
+            container="install-provider-acme-echo",
+            source=self.source,
+            root=self.root,
+            order=order,
+        )
+
+    def arguments(self, *more: str) -> list[str]:
+        return [
+            "install",
+            *("--provider-id", "acme-echo", "--api", "inference", "--order", "1"),
+            *("--image", "registry.example.com/acme/echo:1", "--source", str(self.source)),
+            *("--root", str(self.root), "--termination-log", str(self.termination_log), *more),
+        ]
+
+    def snapshot(self) -> Snapshot:
+        """Every path, with its mode and content; of files also the time."""
+        found = {}
+        for folder, folders, files in os.walk(self.top):
+            for name in (*folders, *files):
+                path = Path(folder, name)
+                status = path.lstat()
+                is_file = stat.S_ISREG(status.st_mode)
+                content = path.read_bytes() if is_file else b""
+                if path.is_symlink():
+                    content = os.fsencode(path.readlink())
+                time = status.st_mtime_ns if is_file else 0
+                found[os.path.relpath(path, self.top)] = (status.st_mode, time, content)
+        return found
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A volume with a neighbour's provider, a bundle of ours that is fine so far, and a victim."""
+    top = tmp_path / "world"
+    world = World(top, tmp_path / "termination-log")
+    world.termination_log.touch()
+    world.packages.mkdir(parents=True)
+    (top / "victim").mkdir()
+    (top / "victim" / "secret.txt").write_text("untouched")
+    own = wheel_bytes("acme_echo", {"acme_echo/__init__.py": b"", "acme_echo/provider.py": b""})
+    (world.packages / "acme_echo-1.0-py3-none-any.whl").write_bytes(own)
+    (world.source / "lls-provider-spec.yaml").write_text(SPEC)
+    install(world.request("neighbour", order=0), workers=1)
+    return world
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a refused installation said."""
+
+    error: SdkError
+    message: str
+
+
+Refuse = Callable[..., Refusal]
+
+
+@pytest.fixture
+def refuse(world: World, capsys: pytest.CaptureFixture[str]) -> Refuse:
+    """Install and be refused: by the function, and by the command line as a container runs it."""
+
+    def run(code: Code, why: str, *, names: str) -> Refusal:
+        before = world.snapshot()
+        with pytest.raises(SdkError) as caught:
+            install(world.request(), workers=1)
+        assert world.snapshot() == before, "a refused installation changed something"
+        error = caught.value
+        assert error.code is code, f"{error.code}: {error.render()}"
+        assert error.where.provider == "acme-echo"
+        capsys.readouterr()
+        status = arguments.main(world.arguments())
+        message = capsys.readouterr().err
+        assert world.snapshot() == before, "a refused installation changed something"
+        assert status == error.status == code.status
+        assert why in message, message
+        assert names in message, message
+        assert "\n\nResolution: " in message
+        assert world.termination_log.read_text("utf-8").startswith("ERROR: ")
+        assert not [name for name in before if "staging" in name]
+        return Refusal(error, message)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def zipapp() -> Path:
+    return zipapp_path()
+
+
+@pytest.fixture
+def refuse_in_zipapp(world: World, zipapp: Path) -> Callable[[str], str]:
+    """The same in a process of its own, from the zipapp alone."""
+
+    def run(why: str, *more: str) -> str:
+        before = world.snapshot()
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(zipapp), *world.arguments(*more)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={},
+        )
+        assert world.snapshot() == before
+        assert done.returncode == 1, done.stderr
+        assert why in done.stderr
+        assert "\n\nResolution: " in done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    return run

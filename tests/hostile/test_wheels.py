@@ -1,0 +1,113 @@
+"""Wheels that attack: each is refused under its own code, and nothing is written."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.hostile import archives, metadatas, names, records
+from tests.hostile.crafted import INFO, METADATA, WHEEL, Case, Entry, hashed, wheel
+
+from lls_provider.errors import Code
+from lls_provider.runtime.install import install
+
+if TYPE_CHECKING:
+    Refuse = Callable[..., Any]
+    World = Any
+
+CASES: list[Case] = [
+    (f"{kind} {name}", code, why, build)
+    for kind, table in (
+        ("name that", names.CASES),
+        ("RECORD", records.CASES),
+        ("archive", archives.CASES),
+        ("metadata", metadatas.CASES),
+    )
+    for name, code, why, build in table
+]
+
+
+def place(world: World, data: bytes, name: str = WHEEL) -> None:
+    (world.packages / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "build"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
+def test_it_is_refused(
+    world: World, refuse: Refuse, code: Code, why: str, build: Callable[[], bytes]
+) -> None:
+    place(world, build())
+    refuse(code, why, names=WHEEL)
+
+
+def test_the_table_is_as_wide_as_it_should_be() -> None:
+    assert len(CASES) >= 140
+    assert len({code for _, code, _, _ in CASES}) >= 24
+
+
+def test_what_the_cases_start_from_is_fine(world: World) -> None:
+    place(world, wheel())
+    install(world.request(), workers=1)
+    assert (world.root / "external-providers/python-packages/dep/__init__.py").is_file()
+
+
+@pytest.mark.parametrize("part", range(24))
+def test_a_wheel_cut_anywhere_is_refused(world: World, refuse: Refuse, part: int) -> None:
+    whole = wheel({"dep/data.bin": bytes(range(256)) * 4}, method=8)
+    left = part if part < 8 else len(whole) * (part - 7) // 17
+    place(world, whole[:left])
+    code = Code.WHEEL_NOT_ZIP if left < 4 else Code.WHEEL_TRUNCATED
+    refuse(code, "The wheel", names=WHEEL)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("dep.whl", "dep-1.0.whl", "dep-1.0-py3-none.whl", "-1.0-py3-none-any.whl"),
+        *("dep-one-py3-none-any.whl", "de p-1.0-py3-none-any.whl"),
+        *("$(id)-1.0-py3-none-any.whl", ";id-1.0-py3-none-any.whl", "--help.whl"),
+    ],
+)
+def test_a_file_name_that_is_no_wheels_is_refused(world: World, refuse: Refuse, name: str) -> None:
+    place(world, wheel(), name)
+    refuse(Code.WHEEL_NAME_INVALID, "", names=name)
+
+
+@pytest.mark.parametrize("name", ["dep-2.0", "evil-1.0", "..-1.0"])
+def test_a_file_name_of_another_wheel_is_refused(world: World, refuse: Refuse, name: str) -> None:
+    place(world, wheel(), f"{name}-py3-none-any.whl")
+    refuse(Code.WHEEL_NAME_MISMATCH, "does not belong", names=f"{name}-py3-none-any.whl")
+
+
+def test_a_file_name_that_is_not_text_is_refused(world: World, refuse: Refuse) -> None:
+    Path(str(world.packages) + "/dep\udcff-1.0-py3-none-any.whl").write_bytes(wheel())
+    refuse(Code.WHEEL_NAME_INVALID, "not valid", names="-1.0-py3-none-any.whl")
+
+
+def test_many_small_bombs_are_one(world: World, refuse: Refuse) -> None:
+    deflate = zlib.compressobj(9, wbits=-15)
+    told = {"size": 40 * 1024 * 1024}
+    packed = deflate.compress(bytes(told["size"])) + deflate.flush()
+    line = f"dep/bomb,{hashed(b'')},{told['size']}\n"
+    for name in ("dep", "dip"):
+        bomb = Entry(b"dep/bomb", b"", 8, packed=packed, local=told, central=told)
+        data = wheel(
+            {f"{INFO}/METADATA": METADATA.replace("dep", name)},
+            record=lambda text: text + line,
+            unrecorded=[bomb],
+        )
+        place(world, data.replace(b"dep", name.encode()), f"{name}-1.0-py3-none-any.whl")
+    refuse(Code.WHEEL_LIMIT, "3 wheels unpack to 83,88", names="packages")
+
+
+@pytest.mark.parametrize("number", range(0, len(CASES), 14))
+def test_the_zipapp_refuses_it_too(
+    world: World, refuse_in_zipapp: Callable[[str], str], number: int
+) -> None:
+    _, _, why, build = CASES[number]
+    place(world, build())
+    assert WHEEL in refuse_in_zipapp(why)
