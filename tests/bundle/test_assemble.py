@@ -162,6 +162,21 @@ def test_metadata_that_would_not_be_valid_is_told_before_anything_is_published(
     assert listing(tmp_path) == ["wheels"]
 
 
+def test_what_the_installer_would_refuse_is_refused_here_by_the_same_rule(
+    make_bundle: MakeBundle, make_wheel: MakeWheel, tmp_path: Path
+) -> None:
+    dependencies = [make_wheel("dep", requires=["llama-stack-api>=0.8", "absent[x]>=1"])]
+    with pytest.raises(SdkError) as caught:
+        make_bundle(dependencies=dependencies)
+    assert caught.value.code is Code.DEPENDENCY_CONFLICT
+    assert caught.value.why == (
+        "absent: not in the bundle nor assumed to be provided, but dep 1.0.0 needs absent[x]>=1\n"
+        "llama-stack-api: the distribution is assumed to provide 0.7.3, "
+        "but dep 1.0.0 needs llama-stack-api>=0.8"
+    )
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_a_folder_without_metadata_is_no_bundle(tmp_path: Path) -> None:
     assert not is_bundle(tmp_path)
     with pytest.raises(SdkError) as caught:

@@ -126,8 +126,9 @@ def test_files_that_clash_are_told_as_the_installer_tells_them(
     result = compatibility([echo, make_image("acme-guard", files={**same, "acme/data.txt": "2"})])
     assert result.verdicts[1].warnings == (
         (
-            "acme/data.txt of acme-guard 1.0 is not installed: acme-echo 1.0 of provider 'acme-echo' "
-            "(image: example.com/acme-echo:1.0) has installed it in different content, which stays"
+            "acme/data.txt of acme-guard 1.0 is not installed: acme-echo 1.0 of provider "
+            "'acme-echo' (image: example.com/acme-echo:1.0) has installed it in different "
+            "content, which stays"
         ),
     )
     refused = compatibility([echo, make_image("acme-guard", files={"acme/echo": "", **same})])

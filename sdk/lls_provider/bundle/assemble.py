@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lls_provider import __version__
 from lls_provider.bundle import zipapp
+from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.bundle.publish import publishing, writing
 from lls_provider.bundle.read import Bundle, read_bundle
 from lls_provider.contract import schema
@@ -36,7 +37,8 @@ from lls_provider.contract.paths import (
     BundleTree,
 )
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.runtime.wheel import check_total, read_wheel
+from lls_provider.runtime.target import target_python
+from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -62,7 +64,8 @@ def assemble(
     ``metadata`` comes without wheel paths: they are filled in here. ``expected`` gives the
     sha256 that a wheel, by file name, must have. The same input gives the same bytes. Raises
     SdkError TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_...,
-    BUNDLE_INVALID, NO_SPACE, OUTPUT_UNWRITABLE; ``out`` is then as it was.
+    DEPENDENCY_CONFLICT when the wheels lack something, BUNDLE_INVALID, NO_SPACE,
+    OUTPUT_UNWRITABLE; ``out`` is then as it was.
     """
     with writing(out, _WHAT):
         writable_target(out)
@@ -79,6 +82,7 @@ def assemble(
             files[f"{PACKAGES}/{name}"] = found = _hash(placed)
             _verify(wheel, found, (expected or {}).get(name))
         check_total(read, tree.packages)
+        _check_closed(read, metadata, own_wheel, target, provided, overrides)
         shutil.copyfile(zipapp.zipapp_path(), tree.zipapp)
         complete = replace(
             metadata,
@@ -129,6 +133,33 @@ def writable_target(out: Path) -> None:
         where=Where(file=str(out)),
         resolution="Choose another directory, or remove this one first.",
     )
+
+
+def _check_closed(
+    wheels: Sequence[Wheel],
+    metadata: ProviderPackage,
+    own_wheel: Path,
+    target: Target,
+    provided: Mapping[str, str],
+    overrides: Sequence[str],
+) -> None:
+    """Raise SdkError for a bundle that the installer would refuse even on an empty volume."""
+    conflicts = unsatisfied(
+        wheels,
+        own=next(wheel.name for wheel in wheels if wheel.path == own_wheel),
+        target=target_python(target.python_tag, manifest_machine=target.machine),
+        provided=provided,
+        overrides=overrides,
+    )
+    if conflicts:
+        raise SdkError(
+            Code.DEPENDENCY_CONFLICT,
+            f"The wheels of {metadata.name} do not have all they need",
+            why="\n".join(described(conflict, provided) for conflict in conflicts),
+            where=Where(file=str(own_wheel)),
+            resolution="Correct the requirement, or put another bound in its place with "
+            "--override when it is wrong upstream.",
+        )
 
 
 def _document(value: object, kind: str, name: str) -> bytes:

@@ -1,16 +1,15 @@
 """The rules about the wheels of a bundle: readable, the right ones, complete, for the target.
 
-Whether requirements are satisfied is decided by the installer's own rule (`runtime.conflict`),
-so that check and init container cannot disagree.
+Whether requirements are satisfied, tags fit and names are shadowed is decided by the installer's
+own rules (`bundle.closure`, `runtime.target`, `runtime.shadowing`).
 """
 
 from __future__ import annotations
 
 import ast
-import sys
 import zipfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,20 +17,15 @@ from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.bundle.declared import declared_specs
 from lls_provider.bundle.native import foreign_code
 from lls_provider.bundle.read import wheels_in
 from lls_provider.contract.paths import IMAGE_ROOT
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import counted
-from lls_provider.runtime.conflict import (
-    Candidate,
-    Conflict,
-    Source,
-    decide,
-    parse_overrides,
-    parse_provided,
-)
+from lls_provider.runtime import shadowing
+from lls_provider.runtime.conflict import Source, parse_provided
 from lls_provider.runtime.packages import wheel_paths
 from lls_provider.runtime.target import TargetPython, parse_python_tag, shown_platform
 from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
@@ -41,8 +35,6 @@ if TYPE_CHECKING:
     from lls_provider.contract.models import Manifest, ProviderPackage
     from lls_provider.contract.paths import BundleTree
 
-# Python does not count its own tests; a top-level `test` stands in their way all the same
-_STANDARD = sys.stdlib_module_names | {"test"}
 _SOURCE_LIMIT = 4 << 20  # of a provider.py that is parsed
 
 
@@ -108,7 +100,7 @@ def check(
     if not findings.broken("wheels"):
         _closure(wheels, own_wheel, manifest, findings)
     _target(wheels, manifest, findings)
-    _shadowing(wheels, findings)
+    _shadowing(wheels, manifest, findings)
 
 
 def _identity(own: Wheel, package: ProviderPackage, findings: Findings) -> None:
@@ -245,7 +237,13 @@ def _closure(
     target = _target_python(manifest)
     provided = manifest.provided if manifest is not None else {}
     try:
-        overrides = parse_overrides(manifest.overrides if manifest is not None else ())
+        conflicts = unsatisfied(
+            wheels,
+            own=own.name if own is not None else None,
+            target=target,
+            provided=provided,
+            overrides=manifest.overrides if manifest is not None else (),
+        )
     except InvalidRequirement as error:
         findings.error(
             rule,
@@ -254,14 +252,6 @@ def _closure(
             resolution="Build the bundle again.",
         )
         return
-    source = Source(
-        provider="this bundle",
-        own=own.name if own is not None else None,
-        provided=parse_provided(provided),
-        overrides=overrides,
-    )
-    candidates = [Candidate(it.name, it.version, it.requires, source) for it in wheels]
-    conflicts = decide([], candidates, target.environments()).conflicts
     present = {wheel.name for wheel in wheels}
     unknown = manifest is None
     for conflict in conflicts:
@@ -271,7 +261,7 @@ def _closure(
         report(
             rule,
             Code.BUNDLE_INVALID,
-            _unsatisfied(conflict, provided),
+            described(conflict, provided),
             resolution="Make sure that the distribution provides it, or add its wheel."
             if assumed
             else "Build the bundle again, with --distribution for the server that it is for.",
@@ -279,20 +269,6 @@ def _closure(
     if not conflicts:
         relied = f" with {len(provided)} provided by the distribution" if provided else ""
         findings.ok(rule, f"every requirement of every wheel is satisfied{relied}")
-
-
-def _unsatisfied(conflict: Conflict, provided: Mapping[str, str]) -> str:
-    wanted = "; ".join(
-        f"{demand.requirer.name} {demand.requirer.version} needs {demand.requirement}"
-        for demand in conflict.demands
-    )
-    if conflict.new is not None:
-        state = f"the bundle has {conflict.new}"
-    elif conflict.provided is not None:
-        state = f"the distribution is assumed to provide {conflict.provided}"
-    else:
-        state = "not in the bundle" + (" nor assumed to be provided" if provided else "")
-    return f"{conflict.name}: {state}, but {wanted}"
 
 
 def _target(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findings) -> None:
@@ -303,27 +279,15 @@ def _target(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findin
     target = _target_python(manifest)
     for wheel in wheels:
         found = Where(file=str(wheel.path))
-        if not any(
-            target.accepts_python(tag) and target.accepts_machine(tag) for tag in wheel.tags
-        ):
-            tags = ", ".join(sorted(str(tag) for tag in wheel.tags))
+        mismatch = target.mismatch(wheel.tags, wheel.requires_python)
+        if mismatch is not None:
             findings.error(
                 rule,
                 Code.WHEEL_INCOMPATIBLE,
-                f"{wheel.filename} is for {tags}, not for {target.tag} on {target.machine}",
+                f"{wheel.filename} is not for {target.tag} on {target.machine}: "
+                f"{mismatch.reason}, found {mismatch.found}",
                 where=found,
                 resolution="Build the bundle again for this target.",
-            )
-        # the target tells no patch release: any that fits is good
-        patches = (f"3.{target.minor}.0", f"3.{target.minor}.99")
-        if not any(wheel.requires_python.contains(patch) for patch in patches):
-            findings.error(
-                rule,
-                Code.WHEEL_INCOMPATIBLE,
-                f"{wheel.filename} needs Python {wheel.requires_python}, "
-                f"the target has 3.{target.minor}",
-                where=found,
-                resolution="Build with --python for a Python that it accepts.",
             )
         foreign = foreign_code(wheel, target)
         if foreign is not None:
@@ -339,21 +303,23 @@ def _target(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findin
         findings.ok(rule, f"every wheel fits {target.tag} on {target.machine}")
 
 
-def _shadowing(wheels: Sequence[Wheel], findings: Findings) -> None:
+def _shadowing(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findings) -> None:
     rule = "shadowing"
+    provided = parse_provided(manifest.provided) if manifest is not None else None
+    server = shadowing.assumed_modules([Source("this bundle", provided=provided)])
+    minor = _target_python(manifest).minor
     for wheel in wheels:
-        shadowed = sorted(wheel.top_levels & _STANDARD)
-        if shadowed:
+        for what in shadowing.warnings([wheel], minor, server):
             findings.warning(
                 rule,
                 Code.WHEEL_INVALID,
-                f"{wheel.filename} puts {', '.join(shadowed)} in front of the standard library's",
+                what,
                 where=Where(file=str(wheel.path)),
                 resolution="Ask its authors not to ship it at the top level; the server will "
                 "import this one.",
             )
     if not any(finding.rule == rule for finding in findings.found):
-        findings.ok(rule, "nothing shadows the standard library")
+        findings.ok(rule, "nothing shadows the standard library or the server")
 
 
 def _target_python(manifest: Manifest | None) -> TargetPython:

@@ -20,12 +20,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime import messages
 from lls_provider.runtime.conflict import Candidate, Source, parse_overrides, parse_provided
 from lls_provider.runtime.packages import check_inside, wheel_paths
-from lls_provider.runtime.target import (
-    TargetPython,
-    machine_of,
-    shown_platform,
-    target_python,
-)
+from lls_provider.runtime.target import TargetPython, target_python
 from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 
 if TYPE_CHECKING:
@@ -185,41 +180,25 @@ def _check_unique(wheels: tuple[Wheel, ...], tree: BundleTree) -> None:
 
 
 def _check_target(wheel: Wheel, incoming: Incoming) -> None:
-    target = incoming.target
-    fitting = [tag for tag in wheel.tags if target.accepts_python(tag)]
-    expected = found = ""
-    if not fitting:
-        reason = "Python version or ABI mismatch"
-        expected = f"Expected Python: {target.tag}"
-        found = f"Found: {', '.join(sorted(str(tag) for tag in wheel.tags))}"
-        fix = f"Build the provider image for Python 3.{target.minor}."
-    elif not any(target.accepts_machine(tag) for tag in fitting):
-        reason = "Native extension architecture mismatch"
-        wanted = shown_platform(target.machine)
-        machine = sorted(machine_of(tag.platform) or "any" for tag in fitting)[0]
-        expected = f"Expected architecture: {wanted}"
-        found = f"Found architecture: {shown_platform(machine)}"
-        fix = f"Build the provider image for {wanted}."
-    elif not wheel.requires_python.contains(f"3.{target.minor}.0", prereleases=True) and not (
-        wheel.requires_python.contains(f"3.{target.minor}.999", prereleases=True)
-    ):
-        reason = "Python version mismatch"
-        expected = f"Expected Python: {target.tag}"
-        found = f"Requires-Python: {wheel.requires_python}"
-        fix = f"Build the provider image for Python 3.{target.minor}."
-    else:
+    found = incoming.target.mismatch(wheel.tags, wheel.requires_python)
+    if found is None:
         return
+    fix = f"Build the provider image for Python 3.{incoming.target.minor}."
+    details = f"Expected Python: {found.expected}\nFound: {found.found}"
+    if found.kind == "architecture":  # these lines are fixed: contract section 6
+        fix = f"Build the provider image for {found.expected}."
+        details = f"Expected architecture: {found.expected}\nFound architecture: {found.found}"
     layout = messages.validation_failed(
         incoming.provider_id,
         incoming.metadata.package_name,
-        reason,
-        f"Package: {wheel.name}\n{expected}\n{found}",
+        found.reason,
+        f"Package: {wheel.name}\n{details}",
         fix,
         incoming.image,
     )
     raise SdkError(
         Code.WHEEL_INCOMPATIBLE,
-        reason,
+        found.reason,
         where=Where(file=str(wheel.path), provider=incoming.provider_id, image=incoming.image),
         resolution=fix,
         layout=layout,

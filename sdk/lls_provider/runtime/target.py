@@ -13,10 +13,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from packaging.specifiers import SpecifierSet
     from packaging.tags import Tag
 
 _PYTHON_TAG = re.compile(r"cp3([0-9]{1,3})")
 _LAST_PATCH = 999
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Why a wheel is not for a target; ``kind`` is ``Python`` or ``architecture``."""
+
+    reason: str
+    kind: str
+    expected: str
+    found: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,29 @@ class TargetPython:
     def environments(self) -> tuple[dict[str, str], dict[str, str]]:
         """The first and the last patch release: a target does not tell which it has."""
         return self.markers(), self.markers(_LAST_PATCH)
+
+    def mismatch(self, tags: Collection[Tag], requires_python: SpecifierSet) -> Mismatch | None:
+        """Why a wheel of these tags is not for this target; None when it is."""
+        fitting = [tag for tag in tags if self.accepts_python(tag)]
+        if not fitting:
+            found = ", ".join(sorted(str(tag) for tag in tags))
+            return Mismatch("Python version or ABI mismatch", "Python", self.tag, found)
+        if not any(self.accepts_machine(tag) for tag in fitting):
+            machine = min(machine_of(tag.platform) or "any" for tag in fitting)
+            return Mismatch(
+                "Native extension architecture mismatch",
+                "architecture",
+                shown_platform(self.machine),
+                shown_platform(machine),
+            )
+        # the target tells no patch release: any that fits is good
+        if not any(
+            requires_python.contains(f"3.{self.minor}.{patch}", prereleases=True)
+            for patch in (0, _LAST_PATCH)
+        ):
+            found = f"Requires-Python: {requires_python}"
+            return Mismatch("Python version mismatch", "Python", self.tag, found)
+        return None
 
     def accepts_python(self, tag: Tag) -> bool:
         """Whether the interpreter and ABI parts of a wheel's tag fit."""

@@ -1,0 +1,62 @@
+"""Whether a bundle's wheels have all they need: each other, and what the server provides.
+
+It is the installer's rule (`runtime.conflict`) on an empty volume, so that build, check and
+init container cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lls_provider.runtime.conflict import (
+    Candidate,
+    Conflict,
+    Source,
+    decide,
+    parse_overrides,
+    parse_provided,
+)
+
+if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+
+    from lls_provider.runtime.target import TargetPython
+    from lls_provider.runtime.wheel import Wheel
+
+
+def unsatisfied(
+    wheels: Sequence[Wheel],
+    *,
+    own: NormalizedName | None,
+    target: TargetPython,
+    provided: Mapping[str, str],
+    overrides: Sequence[str],
+) -> tuple[Conflict, ...]:
+    """The packages that the wheels need and that nobody has in a version that does.
+
+    Raises InvalidRequirement for an override that is none.
+    """
+    source = Source(
+        provider="this bundle",
+        own=own,
+        provided=parse_provided(provided),
+        overrides=parse_overrides(overrides),
+    )
+    candidates = [Candidate(it.name, it.version, it.requires, source) for it in wheels]
+    return decide([], candidates, target.environments()).conflicts
+
+
+def described(conflict: Conflict, provided: Mapping[str, str]) -> str:
+    """What is missing or wrong, and who needs it, in one line."""
+    wanted = "; ".join(
+        f"{demand.requirer.name} {demand.requirer.version} needs {demand.requirement}"
+        for demand in conflict.demands
+    )
+    if conflict.new is not None:
+        state = f"the bundle has {conflict.new}"
+    elif conflict.provided is not None:
+        state = f"the distribution is assumed to provide {conflict.provided}"
+    else:
+        state = "not in the bundle" + (" nor assumed to be provided" if provided else "")
+    return f"{conflict.name}: {state}, but {wanted}"
