@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.download import download, local_path, new_session
+from lls_provider.wheels.download import download, local_path
+from lls_provider.wheels.http import new_session
 
 PIECE = 256 * 1024
 PIECES = 4
@@ -22,7 +23,7 @@ class Trip:
         self.waits: list[float] = []
         self.told = 0
 
-    def __call__(self, url: str, sha256: str) -> bytes:
+    def __call__(self, url: str, sha256: str, size: int | None = None) -> bytes:
         def advance(amount: int) -> None:
             self.told += amount
 
@@ -34,6 +35,7 @@ class Trip:
                 sha256=sha256,
                 session=session,
                 advance=advance,
+                size=size,
                 sleep=self.waits.append,
             )
         return self.target.read_bytes()
@@ -172,6 +174,19 @@ def test_no_secret_of_the_url_is_told(trip: Trip, index: Any) -> None:
         trip(url, "0" * 64)
     assert "hunter2" not in caught.value.render()
     assert "secret" not in caught.value.render()
+
+
+def test_more_than_was_told_is_not_loaded_to_its_end(
+    trip: Trip, served: tuple[str, str, bytes]
+) -> None:
+    url, digest, data = served
+    with pytest.raises(SdkError) as caught:
+        trip(url, digest, PIECE)
+    assert caught.value.code is Code.HASH_MISMATCH
+    assert f"more than {PIECE:,} bytes" in caught.value.why
+    assert trip.told <= PIECE < len(data)
+    assert trip.left == []
+    assert trip(url, digest, len(data)) == data
 
 
 def test_a_refused_connection_names_its_cause(trip: Trip, index: Any) -> None:

@@ -6,15 +6,24 @@ Nothing stands under the final name that was not verified.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.wheels.cache import locked, storage_error
+from lls_provider.wheels.http import (
+    ATTEMPTS,
+    RETRIED,
+    TIMEOUT,
+    Counted,
+    Interrupted,
+    cause,
+    shown,
+    wait_before,
+)
 
 if TYPE_CHECKING:
     import requests
@@ -22,29 +31,23 @@ if TYPE_CHECKING:
     from lls_provider.progress import Advance
 
 _CHUNK = 256 * 1024
-_ATTEMPTS = 4
-_TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two pieces
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PARTIAL = 206
 
 
-class _Interrupted(Exception):  # noqa: N818 - a signal between functions of this module
-    """The transfer broke; what has arrived is kept for the next attempt."""
+class Getter(Protocol):
+    """What a file is asked of: a session of requests, or a client that knows how to log in."""
 
-
-def new_session() -> requests.Session:
-    """An HTTP session: proxies and netrc from the environment, TLS verified.
-
-    Besides the variables that requests knows, SSL_CERT_FILE (which uv obeys) names the
-    certificates.
-    """
-    import requests
-
-    session = requests.Session()
-    certificates = os.environ.get("SSL_CERT_FILE")
-    if certificates and not os.environ.get("REQUESTS_CA_BUNDLE"):
-        session.verify = certificates
-    return session
+    def get(
+        self,
+        url: str,
+        /,
+        *,
+        headers: Mapping[str, str],
+        stream: bool,
+        timeout: tuple[float, float],
+    ) -> requests.Response:
+        """The answer, its body not yet read."""
+        ...
 
 
 def download(
@@ -52,13 +55,15 @@ def download(
     target: Path,
     *,
     sha256: str,
-    session: requests.Session,
+    session: Getter,
     advance: Advance,
+    size: int | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Bring ``url`` (https, http or file) to ``target`` and verify it.
 
-    Two processes that want the same file load it once. Raises SdkError NETWORK, HASH_MISMATCH,
+    Two processes that want the same file load it once. A file of more than ``size`` bytes is
+    not the one that is meant, and not loaded to its end. Raises SdkError NETWORK, HASH_MISMATCH,
     FILE_MISSING or NO_SPACE; a partial file stays beside ``target`` for the next try, except
     where its hash is wrong.
     """
@@ -67,15 +72,15 @@ def download(
         if target.is_file():
             advance(target.stat().st_size)
             return
-        counted = _Counted(advance)
-        for attempt in range(1, _ATTEMPTS + 1):
+        counted = Counted(advance)
+        for attempt in range(1, ATTEMPTS + 1):
             try:
-                found = _attempt(url, partial, session, counted)
+                found = _attempt(url, partial, session, counted, size)
                 break
-            except _Interrupted as error:
-                if attempt == _ATTEMPTS:
-                    raise _network(url, f"{error} ({_ATTEMPTS} attempts)") from error
-                sleep(2.0 ** (attempt - 1) / 2)
+            except Interrupted as error:
+                if attempt == ATTEMPTS:
+                    raise _network(url, f"{error} ({ATTEMPTS} attempts)") from error
+                sleep(wait_before(attempt))
             except OSError as error:
                 raise storage_error(error, partial) from error
         if found != sha256:
@@ -83,7 +88,7 @@ def download(
             raise SdkError(
                 Code.HASH_MISMATCH,
                 f"{target.name} is not the file that was locked",
-                why=f"Expected sha256 {sha256}\nReceived sha256 {found}\nFrom {_shown(url)}",
+                why=f"Expected sha256 {sha256}\nReceived sha256 {found}\nFrom {shown(url)}",
                 where=Where(file=target.name),
                 resolution="Do not use it. Ask the index's owner why the file changed; a proxy or "
                 "a mirror may have altered it.",
@@ -97,20 +102,7 @@ def local_path(url: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
-class _Counted:
-    """Tells the progress each byte of a file once, over several attempts."""
-
-    def __init__(self, advance: Advance) -> None:
-        self._advance = advance
-        self._told = 0
-
-    def reached(self, size: int) -> None:
-        if size > self._told:
-            self._advance(size - self._told)
-            self._told = size
-
-
-def _attempt(url: str, partial: Path, session: requests.Session, counted: _Counted) -> str:
+def _attempt(url: str, partial: Path, session: Getter, counted: Counted, limit: int | None) -> str:
     """One try, from where the last one ended; returns the sha256 of the whole file."""
     import requests
 
@@ -120,12 +112,12 @@ def _attempt(url: str, partial: Path, session: requests.Session, counted: _Count
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
-        with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
-            if answer.status_code in _RETRIED:
-                raise _Interrupted(f"the server answered {answer.status_code} {answer.reason}")
+        with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+            if answer.status_code in RETRIED:
+                raise Interrupted(f"the server answered {answer.status_code} {answer.reason}")
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 partial.unlink(missing_ok=True)
-                raise _Interrupted("the server has less of the file than had arrived")
+                raise Interrupted("the server has less of the file than had arrived")
             if not answer.ok:
                 raise _network(url, f"the server answered {answer.status_code} {answer.reason}")
             resumed = answer.status_code == _PARTIAL and _starts_at(answer, start)
@@ -138,13 +130,15 @@ def _attempt(url: str, partial: Path, session: requests.Session, counted: _Count
                     sink.write(chunk)
                     digest.update(chunk)
                     received += len(chunk)
+                    if limit is not None and start + received > limit:
+                        return f"unknown: it has more than {limit:,} bytes"
                     counted.reached(start + received)
             if expected.isdigit() and received != int(expected):
-                raise _Interrupted(f"the connection ended after {received} of {expected} bytes")
+                raise Interrupted(f"the connection ended after {received} of {expected} bytes")
     except requests.exceptions.SSLError as error:
-        raise _network(url, f"TLS: {_cause(error)}") from error
+        raise _network(url, f"TLS: {cause(error)}") from error
     except requests.RequestException as error:
-        raise _Interrupted(_cause(error)) from error
+        raise Interrupted(cause(error)) from error
     return digest.hexdigest()
 
 
@@ -164,29 +158,11 @@ def _starts_at(answer: requests.Response, start: int) -> bool:
     return answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost reason: what requests and urllib3 wrap around it helps nobody."""
-    seen: BaseException = error
-    while True:
-        inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
-        if not isinstance(inner, BaseException):
-            break
-        seen = inner
-    text = str(seen) or type(seen).__name__
-    return text.split("object at 0x")[-1].partition(">: ")[2] or text
-
-
-def _shown(url: str) -> str:
-    """The URL without credentials or query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
-
-
 def _network(url: str, why: str) -> SdkError:
     return SdkError(
         Code.NETWORK,
         f"Cannot download {unquote(urlsplit(url).path).rpartition('/')[2]}",
-        why=f"{why}\nFrom {_shown(url)}",
+        why=f"{why}\nFrom {shown(url)}",
         resolution="Check the network, the proxy (HTTPS_PROXY) and the certificates "
         "(SSL_CERT_FILE), then run the command again: what has arrived is kept.",
     )

@@ -14,7 +14,8 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Advance, Progress, counted, shown_size
 from lls_provider.wheels.build import build_wheel, scratch
 from lls_provider.wheels.cache import cache_root, locked, writing
-from lls_provider.wheels.download import download, local_path, new_session
+from lls_provider.wheels.download import download, local_path
+from lls_provider.wheels.http import new_session
 
 if TYPE_CHECKING:
     from lls_provider.wheels.closure import LockedPackage
@@ -73,7 +74,14 @@ def _file(package: LockedPackage, advance: Advance) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     target = folder / _plain(package.filename)
     with new_session() as session:
-        download(package.url, target, sha256=package.sha256, session=session, advance=advance)
+        download(
+            package.url,
+            target,
+            sha256=package.sha256,
+            session=session,
+            advance=advance,
+            size=package.size,
+        )
     return target
 
 

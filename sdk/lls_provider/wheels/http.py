@@ -1,0 +1,72 @@
+"""What every HTTP transfer of ours has in common: the session, the waits, what errors may show."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import requests
+
+    from lls_provider.progress import Advance
+
+ATTEMPTS = 4
+TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two pieces
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class Interrupted(Exception):  # noqa: N818 - a signal between functions, never seen by users
+    """The transfer broke in a way that another attempt may mend."""
+
+
+class Counted:
+    """Tells the progress each byte of a file once, over several attempts."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self._told = 0
+
+    def reached(self, size: int) -> None:
+        """So many bytes of the file are through."""
+        if size > self._told:
+            self._advance(size - self._told)
+            self._told = size
+
+
+def new_session() -> requests.Session:
+    """An HTTP session: proxies and netrc from the environment, TLS verified.
+
+    Besides the variables that requests knows, SSL_CERT_FILE (which uv obeys) names the
+    certificates.
+    """
+    import requests
+
+    session = requests.Session()
+    certificates = os.environ.get("SSL_CERT_FILE")
+    if certificates and not os.environ.get("REQUESTS_CA_BUNDLE"):
+        session.verify = certificates
+    return session
+
+
+def wait_before(attempt: int) -> float:
+    """Seconds to wait after attempt number ``attempt`` (from 1): 0.5, 1, 2."""
+    return 2.0 ** (attempt - 1) / 2
+
+
+def cause(error: BaseException) -> str:
+    """The innermost reason: what requests and urllib3 wrap around it helps nobody."""
+    seen: BaseException = error
+    while True:
+        inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
+        if not isinstance(inner, BaseException):
+            break
+        seen = inner
+    text = str(seen) or type(seen).__name__
+    return text.split("object at 0x")[-1].partition(">: ")[2] or text
+
+
+def shown(url: str) -> str:
+    """The URL without credentials or query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
