@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import counted
 from lls_provider.runtime.settle import move_tree, set_aside
-from lls_provider.runtime.unpack import FOLDER_MODE, set_folder_times, unpack
+from lls_provider.runtime.unpack import set_folder_times, unpack
+from lls_provider.runtime.volume import make_folder
 
 if TYPE_CHECKING:
     from lls_provider.runtime.plan import Plan
@@ -24,7 +25,7 @@ def stage(plan: Plan, volume: Volume, *, workers: int) -> None:
     Raises what `unpack` raises.
     """
     staged = volume.staging / "packages"
-    staged.mkdir(mode=FOLDER_MODE, parents=True)
+    make_folder(staged)
     if plan.unpackings:
         unpack(plan.unpackings, staged, workers=workers)
         set_folder_times(staged)
@@ -36,7 +37,7 @@ def swap(plan: Plan, volume: Volume, provider_id: str) -> None:
     A run that ends half-way leaves what `recover` takes back. Raises OSError.
     """
     packages = volume.tree.python_packages
-    packages.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    make_folder(packages)
     set_aside(volume, provider_id, plan.replaced)
     move_tree(volume.staging / "packages", packages)
     set_folder_times(packages, below=bool(plan.replaced))

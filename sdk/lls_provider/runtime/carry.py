@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.runtime.unpack import FOLDER_MODE, set_folder_times
-from lls_provider.runtime.volume import Volume, names, write_file
+from lls_provider.runtime.unpack import set_folder_times
+from lls_provider.runtime.volume import Volume, make_folder, names, write_file
 
 if TYPE_CHECKING:
     from lls_provider.runtime.record import ProviderRecord
@@ -58,11 +58,11 @@ def place_zipapp(volume: Volume, provider_id: str) -> None:
     old = staged.with_suffix(_OLD)
     if old.exists():
         stash = volume.replaced / provider_id
-        stash.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        make_folder(stash)
         old.replace(stash / target.name)
         set_folder_times(volume.replaced)
     if staged.exists():
-        target.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        make_folder(target.parent)
         staged.replace(target)
         set_folder_times(target.parent, below=False)
 

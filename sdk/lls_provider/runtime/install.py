@@ -27,8 +27,7 @@ from lls_provider.runtime.settle import forget, recover, settle
 from lls_provider.runtime.signals import check_stopped, held_back
 from lls_provider.runtime.slots import SlotDecision, decide_slot
 from lls_provider.runtime.target import parse_python_tag
-from lls_provider.runtime.unpack import FOLDER_MODE
-from lls_provider.runtime.volume import Volume
+from lls_provider.runtime.volume import Volume, make_folder
 from lls_provider.runtime.workers import worker_count
 
 
@@ -131,7 +130,7 @@ def _install(request: InstallRequest, progress: Progress, workers: int) -> Insta
             outlook = look_ahead(volume, staying)
             plan = _plan(request, incoming, slot, outlook, progress)
             record = _record(request, incoming, slot, plan, bundle)
-            volume.staging.mkdir(mode=FOLDER_MODE)
+            make_folder(volume.staging)
             if slot.same is None:
                 zipapp = running_zipapp() or (tree.zipapp if tree.zipapp.is_file() else None)
                 record = replace(record, zipapp=prepare_zipapp(volume, staying, zipapp))

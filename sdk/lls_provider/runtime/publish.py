@@ -13,8 +13,8 @@ from lls_provider.contract.document import dump, load
 from lls_provider.contract.paths import CRD_CONFIG_FILE, SPEC_FILE
 from lls_provider.runtime.carry import place_zipapp
 from lls_provider.runtime.record import RECORD_FILE, ProviderRecord, installed_packages_text
-from lls_provider.runtime.unpack import FOLDER_MODE, set_folder_times
-from lls_provider.runtime.volume import Volume, write_file
+from lls_provider.runtime.unpack import set_folder_times
+from lls_provider.runtime.volume import Volume, make_folder, write_file
 
 if TYPE_CHECKING:
     from lls_provider.contract.models import CrdConfig
@@ -43,7 +43,7 @@ def prepare(
 ) -> None:
     """Write into the staging folder all that `publish` puts in its place. Raises OSError."""
     folder = volume.staging / _METADATA / record.provider_id
-    folder.mkdir(mode=FOLDER_MODE, parents=True)
+    make_folder(folder)
     for name, data in zip(_FILES, (spec, crd_config, record.dump()), strict=True):
         write_file(folder / name, data)
     set_folder_times(folder, below=False)
@@ -67,7 +67,7 @@ def publish(volume: Volume, record: ProviderRecord, *, again: bool) -> None:
             (folder / name).replace(shown / name)
         set_folder_times(shown, below=False)
     else:
-        shown.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        make_folder(shown.parent)
         volume.discard(shown)  # no provider's: it has no record
         folder.rename(shown)
     set_folder_times(shown.parent, below=False)

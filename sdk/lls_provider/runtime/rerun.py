@@ -73,7 +73,10 @@ def nothing_to_do(root: str, provider_id: str, bundle: str, arguments: str) -> b
         and os.path.isdir(f"{external}/python-packages")  # noqa: PTH112 - no pathlib yet
         and os.path.isfile(f"{external}/installed-packages.txt")  # noqa: PTH113
         and not os.path.lexists(f"{external}/.staging")
-        and _is_settled(external)
+        and all(
+            _is_settled(folder)
+            for folder in (external, f"{external}/metadata", f"{external}/metadata/{provider_id}")
+        )
     )
 
 

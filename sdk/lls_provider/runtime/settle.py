@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from lls_provider.runtime.carry import restore_zipapp
 from lls_provider.runtime.outlook import Outlook, files_of, look_ahead
-from lls_provider.runtime.unpack import FOLDER_MODE, set_folder_times
-from lls_provider.runtime.volume import Volume, names, recorded_files
+from lls_provider.runtime.unpack import set_folder_times
+from lls_provider.runtime.volume import Volume, make_folder, names, recorded_files
 
 if TYPE_CHECKING:
     from lls_provider.runtime.record import ProviderRecord
@@ -75,11 +75,11 @@ def set_aside(volume: Volume, provider_id: str, dist_infos: Sequence[str]) -> No
     leaving = set(files_of(packages, dist_infos))
     for dist_info in dist_infos:
         stash = stashes / dist_info
-        stash.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        make_folder(stash)
         for path in recorded_files(packages / dist_info):
             source, target = packages / path, stash / path
             if path in leaving and os.path.lexists(source):
-                target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+                make_folder(target.parent)
                 source.rename(target)
                 _prune(source.parent, packages)
     set_folder_times(volume.replaced)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from types import FrameType
 from lls_provider.errors import ExitStatus
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
+_LOOK_SECONDS = 0.1
 _arrived: list[ExitStatus] = []
 
 
@@ -69,8 +71,19 @@ def held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def as_worker() -> None:
-    """In a process just forked: signals end it at once, and are let in again."""
+def as_worker(parent: int) -> None:
+    """In a process just forked: signals end it at once, and so does the end of its parent.
+
+    A worker holds the volume's lock together with its parent, and must not outlive it: not even
+    for the rest of one large file.
+    """
+
+    def look(_number: int, _frame: FrameType | None) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _NUMBERS)

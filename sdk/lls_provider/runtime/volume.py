@@ -50,7 +50,7 @@ class Volume:
         """
         folder = self.tree.external
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise volume_error(error, "preparing the volume", folder) from error
@@ -107,7 +107,7 @@ class Volume:
         """Take a folder off the volume in one step, then remove it."""
         if os.path.lexists(folder):
             rest = self.staging / "discarded"
-            rest.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            make_folder(rest)
             folder.rename(rest / folder.name)
             shutil.rmtree(rest)
 
@@ -125,6 +125,12 @@ def names(folder: Path) -> list[str]:
             return sorted(entry.name for entry in entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, when it is not there. Raises OSError."""
+    if not folder.is_dir():
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -111,9 +111,8 @@ class _Pool:
     def _child(self, parent: int) -> None:
         status = 1
         try:
-            as_worker()
+            as_worker(parent)
             os.close(self._jobs_in)
-            # a parent that was killed leaves its lock with us: end soon
             while (data := os.read(self._jobs_out, _JOB.size)) and os.getppid() == parent:
                 self._work(_JOB.unpack(data)[0])
             status = 0
