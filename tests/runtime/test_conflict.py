@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -277,3 +279,51 @@ def test_two_providers_from_one_package_share_it() -> None:
 
 def test_a_provided_version_that_is_none_is_left_out() -> None:
     assert parse_provided({"a": "1", "b": "not a version"}) == {"a": Version("1")}
+
+
+# worlds of four names in three versions, where nothing is provided: all must be in the tree
+_NAMES = ("a", "b", "c", "d")
+_REQUIREMENTS = st.tuples(
+    st.sampled_from(_NAMES), st.sampled_from(["", ">=2", "<2", "<3", "==2", "!=2"])
+).map("".join)
+_PACKAGES = st.dictionaries(
+    st.sampled_from(_NAMES),
+    st.tuples(st.sampled_from("123"), st.lists(_REQUIREMENTS, max_size=2)),
+    max_size=4,
+)
+_IMAGES = st.lists(st.tuples(_PACKAGES, st.lists(_REQUIREMENTS, max_size=3)), max_size=4)
+
+
+def _broken(tree: Mapping[str, Candidate]) -> list[str]:
+    """What is not satisfied in a tree, by a reading of the requirements of its own."""
+    return [
+        f"{item.name} needs {requirement}"
+        for item in tree.values()
+        for requirement in item.requires
+        if requirement.name not in tree
+        or str(tree[requirement.name].version) not in requirement.specifier
+    ]
+
+
+@given(_IMAGES)
+@settings(max_examples=150, deadline=None)
+def test_what_is_installed_is_satisfied_and_kept_where_it_can_be(
+    images: list[tuple[dict[str, tuple[str, list[str]]], list[str]]],
+) -> None:
+    tree: dict[str, Candidate] = {}
+    for number, (packages, requires) in enumerate(images):
+        own = f"own-{number}"
+        source = Source(own, "image", canonicalize_name(own), {})
+        new = [_c(source, own, "1", *requires)]
+        new += [_c(source, name, version, *more) for name, (version, more) in packages.items()]
+        decision = _decide(list(tree.values()), new)
+        brought: dict[str, Candidate] = {item.name: item for item in new}
+        kept = {**brought, **tree}
+        if decision.conflicts:
+            assert _broken(kept)
+            assert all(conflict.demands for conflict in decision.conflicts)
+            continue
+        if not _broken(kept):
+            assert not decision.replace
+        tree.update((str(name), brought[name]) for name in (*decision.install, *decision.replace))
+        assert not _broken(tree)
