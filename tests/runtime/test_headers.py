@@ -35,3 +35,18 @@ def test_what_is_no_header_block_is_refused(data: bytes, why: str) -> None:
 def test_a_field_that_must_stand_once_is_checked(data: bytes) -> None:
     with pytest.raises(ValueError, match="the field Name"):
         Headers(data).one("Name")
+
+
+def test_other_separators_are_content() -> None:
+    headers = Headers("Name: x\nSummary: one\u2028two\x85three\x0cfour\r\nVersion: 1\n".encode())
+    assert headers.one("Summary") == "one\u2028two\x85three\x0cfour"
+    assert headers.one("Version") == "1"
+
+
+def test_the_body_may_be_in_any_encoding() -> None:
+    assert Headers(b"Name: x\r\n\r\nb\xf6dy\n").one("Name") == "x"
+
+
+def test_many_continuations_take_no_longer_than_their_length() -> None:
+    headers = Headers(b"License: x\n" + b" y\n" * 300_000)
+    assert len(headers.one("License")) == 1 + 2 * 300_000
