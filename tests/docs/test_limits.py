@@ -1,0 +1,41 @@
+"""The page on limits tells the numbers that the code has."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from lls_provider.contract.document import DEFAULT
+from lls_provider.runtime import limits
+
+TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text("utf-8")
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(limits.Limits)])
+def test_every_limit_that_can_be_told_is_explained(field: str) -> None:
+    assert f"`{field}`" in TEXT
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        f"{limits.Limits().bytes_of(0) // MIB} MiB, or {limits.Limits().ratio} times",
+        f"{limits.Limits().files_of(0):,}, and one more for every 512 bytes",
+        f"{limits.TEXT_BYTES // MIB} MiB each",
+        f"`Requires-Dist` | {limits.REQUIREMENTS:,} |",
+        f"{limits.REQUIREMENT_CHARACTERS:,} characters",
+        f"fewer than {limits.REQUIREMENT_DIGITS:,} digits",
+        f"{limits.REQUIREMENT_NESTING} levels of parentheses",
+        f"| size | {DEFAULT.size // MIB} MiB",
+        f"| levels of mappings and lists | {DEFAULT.depth} |",
+        f"aliases expanded | {DEFAULT.nodes:,} |",
+        f"| uses of an anchor | {DEFAULT.aliases:,} |",
+        f"| characters of one number | {DEFAULT.digits} |",
+    ],
+)
+def test_the_numbers_are_those_of_the_code(shown: str) -> None:
+    assert shown in TEXT
+    assert limits.Limits().files_of(512) == limits.Limits().files_of(0) + 1
