@@ -145,12 +145,14 @@ def bundle(wheels: Sequence[Path], own: Path, out: Path, interpreter: Interprete
     return out
 
 
-def install_command(python: Path, source: Path, root: Path, order: int = 0) -> list[str | Path]:
+def install_command(
+    python: Path, source: Path, root: Path, order: int = 0, *, api: str = "eval"
+) -> list[str | Path]:
     """The init container's command line."""
     name = f"provider-{order}"
     return [
         *(python, "-I", "-S", source / "lls-provider.pyz", "install", "--order", str(order)),
-        *("--provider-id", name, "--api", "eval", "--image", f"example.com/{name}:1"),
+        *("--provider-id", name, "--api", api, "--image", f"example.com/{name}:1"),
         *("--source", source, "--root", root, "--python-tag", "cp312"),
         *("--termination-log", root / "termination-log"),
     ]

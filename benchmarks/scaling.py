@@ -1,8 +1,8 @@
 """How the cost of an installation grows with files, and with what is installed already.
 
 Run it as ``python -m benchmarks.scaling`` from the checkout. Times are processor seconds: those
-of other programs on the machine do not count. The exponent is the slope of log(cost) over
-log(size), where cost is what exceeds the smallest size: 1 is linear, 2 quadratic.
+of other programs on the machine do not count. What one more adds is given for the lower and for
+the upper half of the sizes: about the same is linear, three times as much would be quadratic.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
-import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,18 +35,18 @@ def main() -> None:
         files = _by_files(told, interpreter, scratch)
         providers = _by_providers(told, interpreter, scratch)
     costs = {"files": files, "installed providers": providers}
-    exponents = {name: _exponent(costs[name]) for name in costs}
+    slopes = {name: _slopes(costs[name]) for name in costs}
     for name, cost in costs.items():
         shown = [size for number, size in enumerate(cost) if name == "files" or number in _SHOWN]
         print(f"\nprocessor seconds by {name}")
         for size in shown:
             print(f"{size:8,} {cost[size]:8.3f}")
-        print(f"exponent {exponents[name]}")
+        print("one more adds {} ms, then {} ms".format(*slopes[name]))
     document = {
         "machine": measure.machine(interpreter),
         "distributions of each provider": told.distributions,
         "cpu seconds": costs,
-        "exponents": exponents,
+        "milliseconds of one more (lower half, upper half)": slopes,
     }
     measure.report("scaling", told, document)
 
@@ -59,7 +58,7 @@ def _by_files(
     found = {}
     for count in _FILES:
         folder = measure.empty(scratch / "files")
-        wheel = _wheel(folder, "many", {f"many/m{n}.py": f"x = {n}\n" for n in range(count)})
+        wheel = _wheel(folder, "many", {f"many/m{n}.py": _text(n) for n in range(count)})
         source = measure.bundle([wheel], wheel, folder / "lls-provider", interpreter)
         runs = []
         for _ in range(told.repetitions):
@@ -115,23 +114,28 @@ def _wheel(folder: Path, name: str, files: Mapping[str, str], requires: Sequence
     return path
 
 
+def _text(number: int) -> str:
+    """Enough that does not compress: wheels of many nearly empty files meet a limit."""
+    return f"x = '{hashlib.sha512(str(number).encode()).hexdigest() * 2}'\n"
+
+
 def _hash(text: str) -> str:
     digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
     return "sha256=" + digest.rstrip(b"=").decode()
 
 
-def _exponent(cost: Mapping[int, float]) -> float:
-    """The least-squares slope over the upper half, where the fixed part is small."""
+def _slopes(cost: Mapping[int, float]) -> tuple[float, float]:
+    """Milliseconds that one more adds, in the lower and in the upper half (least squares)."""
     sizes = sorted(cost)
-    base, first = cost[sizes[0]], sizes[0]
-    points = [
-        (math.log(size - first), math.log(max(cost[size] - base, 1e-3)))
-        for size in sizes[len(sizes) // 2 :]
-    ]
-    x = sum(point[0] for point in points) / len(points)
-    y = sum(point[1] for point in points) / len(points)
-    above = sum((px - x) * (py - y) for px, py in points)
-    return round(above / sum((px - x) ** 2 for px, _ in points), 2)
+    middle = len(sizes) // 2
+    lower = _slope({size: cost[size] for size in sizes[: middle + 1]})
+    return lower, _slope({size: cost[size] for size in sizes[middle:]})
+
+
+def _slope(cost: Mapping[int, float]) -> float:
+    x, y = sum(cost) / len(cost), sum(cost.values()) / len(cost)
+    above = sum((size - x) * (seconds - y) for size, seconds in cost.items())
+    return round(1000 * above / sum((size - x) ** 2 for size in cost), 4)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,245 @@
+"""Byte-compiling: what it costs in the Pod's start, and what it saves there.
+
+Run it as ``python -m benchmarks.bytecompile`` from the checkout. The figure to choose by is the
+sum: install, compile, preflight, and the time until the real server answers its health check.
+The main container mounts the packages read-only, so nothing is compiled for good there: the
+processes run with PYTHONDONTWRITEBYTECODE, except where a writable prefix is what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from benchmarks import measure
+from benchmarks.measure import Figures, Run
+
+from lls_provider.bundle.published import bundle_published
+from lls_provider.contract.paths import VolumeTree
+from lls_provider.local.calling import healthy
+from lls_provider.local.server import server_environment, start_command
+from lls_provider.local.sockets import free_port
+from lls_provider.wheels.cache import cache_root
+from lls_provider.wheels.distribution import load_distribution
+from lls_provider.wheels.environment import Environment, ensure_environment
+
+SERVER = "llama-stack==0.7.3"
+PACKAGE = "llama-stack-provider-trustyai-fms==0.4.0"
+MODULE = "llama_stack_provider_trustyai_fms"
+API = "safety"
+BASE = (
+    "version: 2\ndistro_name: benchmark\nproviders: {}\nregistered_resources: {}\n"
+    "server: {host: 127.0.0.1}\n"
+)
+_TIMEOUT = 180.0  # seconds until the server must be ready
+
+_COMPILE = """\
+import compileall, py_compile, sys
+jobs, *names = sys.argv[1:]
+mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+for name in names:
+    done = compileall.compile_dir(
+        name, quiet=2, workers=int(jobs), invalidation_mode=mode, maxlevels=50
+    )
+"""
+_COMPILE_SOME = """\
+import py_compile, sys
+mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+for name in sys.stdin.read().splitlines():
+    py_compile.compile(name, invalidation_mode=mode, quiet=2)
+"""
+_LIST_IMPORTED = """\
+import importlib, sys
+folder, name = sys.argv[1:]
+sys.path.insert(0, folder)
+importlib.import_module(name + ".provider").get_provider_spec()
+files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+print(*(it for it in files if it.startswith(folder) and it.endswith(".py")), sep="\\n")
+"""
+
+
+def main() -> None:
+    """Measure, print, write the JSON."""
+    told = measure.options(__doc__, repetitions=5).parse_args()
+    environment = ensure_environment(load_distribution(SERVER, python=told.python))
+    bundle = cache_root() / "benchmarks" / PACKAGE
+    if not bundle.is_dir():
+        bundle_published(PACKAGE, out=bundle, distributions=[SERVER])
+    with measure.scratch(told) as scratch:
+        pod = _Pod(scratch, environment, Path(shutil.copytree(bundle, scratch / "lls-provider")))
+        ways: dict[str, Callable[[], dict[str, Run]]] = {
+            "none": lambda: pod.start(lambda: None),
+            "provider only": lambda: pod.start(pod.compile_provider),
+            "all, one process": lambda: pod.start(lambda: pod.compile_all(1)),
+            "all, two processes": lambda: pod.start(lambda: pod.compile_all(2)),
+            "what the provider imports": lambda: pod.start(pod.compile_imported),
+            "prefix in the main container": lambda: pod.start(lambda: None, prefix=True),
+        }
+        runs: dict[str, list[dict[str, Run]]] = {name: [] for name in ways}
+        pod.start(lambda: None)
+        pod.list_imported()
+        before = measure.machine(environment.distribution.interpreter)
+        for _ in range(told.repetitions):
+            for name, way in ways.items():
+                runs[name].append(way())
+    _show(runs, told, before)
+
+
+def _show(
+    runs: Mapping[str, list[dict[str, Run]]], told: argparse.Namespace, machine: object
+) -> None:
+    totals: dict[str, Figures] = {}
+    phases: dict[str, dict[str, Figures]] = {}
+    for name, found in runs.items():
+        phases[name] = {key: Figures.of([run[key] for run in found]) for key in found[0]}
+        totals[name] = Figures.of([_sum(list(run.values())) for run in found])
+    measure.table(totals, "none")
+    for name, figures in phases.items():
+        shown = ", ".join(f"{key} {value.median:.2f}" for key, value in figures.items())
+        print(f"{name}: {shown}")
+    document = {
+        "machine": machine,
+        "load after": os.getloadavg(),
+        "server": SERVER,
+        "package": PACKAGE,
+        "totals": totals,
+        "phases": phases,
+    }
+    measure.report("bytecompile", told, document)
+
+
+def _sum(runs: list[Run]) -> Run:
+    return Run(
+        sum(run.wall for run in runs),
+        sum(run.user for run in runs),
+        sum(run.system for run in runs),
+    )
+
+
+class _Pod:
+    """One start of a Pod after another, each on a new volume."""
+
+    def __init__(self, scratch: Path, environment: Environment, source: Path) -> None:
+        self.scratch = scratch
+        self.environment = environment
+        self.source = source
+        self.root = scratch / "volume"
+        self.tree = VolumeTree(self.root)
+        self.imported = ""
+
+    def start(self, compiling: Callable[[], None], *, prefix: bool = False) -> dict[str, Run]:
+        """Install, compile, merge, preflight, and run the server until it is ready."""
+        measure.empty(self.root)
+        python = self.environment.python
+        own = measure.install_command(python, self.source, self.root, api=API)
+        found = {"install": measure.run(own), "compile": _timed(compiling)}
+        self.tree.base_config.parent.mkdir()
+        self.tree.base_config.write_text(BASE)
+        merge: list[str | Path] = [
+            python,
+            "-I",
+            "-S",
+            self.tree.zipapp,
+            "merge",
+            "--root",
+            self.root,
+        ]
+        measure.run(merge)
+        variables = self._variables(prefix=prefix)
+        config = self.tree.config / "run.yaml"
+        preflight: list[str | Path] = [
+            python,
+            "-I",
+            "-S",
+            self.tree.zipapp,
+            "preflight",
+            "--root",
+            self.root,
+        ]
+        found["preflight"] = measure.run([*preflight, "--run-yaml", config], **variables)
+        found["ready"] = self._serve(config, variables)
+        return found
+
+    def compile_provider(self) -> None:
+        """The provider's own package only."""
+        self._compile(1, self.tree.python_packages / MODULE)
+
+    def compile_all(self, jobs: int) -> None:
+        """Everything that was installed."""
+        self._compile(jobs, self.tree.python_packages)
+
+    def compile_imported(self) -> None:
+        """What importing the provider imports, as a list that the build could have made."""
+        python = self.environment.python
+        command = [python, "-I", "-S", "-c", _COMPILE_SOME]
+        subprocess.run([str(word) for word in command], input=self.imported, text=True, check=True)
+
+    def list_imported(self) -> None:
+        """Make that list, from an uncompiled tree."""
+        packages = self.tree.python_packages
+        command = [self.environment.python, "-B", "-c", _LIST_IMPORTED, packages, MODULE]
+        self.imported = subprocess.run(
+            [str(word) for word in command], check=True, capture_output=True, text=True
+        ).stdout
+
+    def _compile(self, jobs: int, folder: Path) -> None:
+        command = [self.environment.python, "-I", "-S", "-c", _COMPILE, str(jobs), folder]
+        subprocess.run([str(word) for word in command], check=True)
+
+    def _variables(self, *, prefix: bool) -> dict[str, str]:
+        home = measure.empty(self.scratch / "home")
+        variables = server_environment(
+            {"PATH": os.environ["PATH"]},
+            home=home,
+            temporary=measure.empty(self.scratch / "tmp"),
+            packages=[self.tree.python_packages],
+            given={},
+        )
+        if not self.imported:  # the first start compiles the environment's own modules
+            return variables
+        if prefix:
+            return variables | {"PYTHONPYCACHEPREFIX": str(measure.empty(self.scratch / "pycs"))}
+        return variables | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+    def _serve(self, config: Path, variables: Mapping[str, str]) -> Run:
+        port = free_port()
+        before = time.perf_counter()
+        log = self.scratch / "server.log"
+        with log.open("wb") as stream:
+            server = subprocess.Popen(
+                start_command(self.environment, config, port),
+                env=dict(variables),
+                stdout=stream,
+                stderr=stream,
+                cwd=self.scratch,
+            )
+            while not healthy(port):
+                if server.poll() is not None or time.perf_counter() - before > _TIMEOUT:
+                    server.kill()
+                    raise SystemExit(log.read_text("utf-8", "replace")[-4000:])
+                time.sleep(0.02)
+        wall = time.perf_counter() - before
+        server.terminate()
+        _, _, usage = os.wait4(server.pid, 0)
+        server.returncode = 0
+        return Run(wall, usage.ru_utime, usage.ru_stime)
+
+
+def _timed(work: Callable[[], None]) -> Run:
+    wall, cpu = time.perf_counter(), os.times()
+    work()
+    after = os.times()
+    return Run(
+        time.perf_counter() - wall,
+        after.children_user - cpu.children_user,
+        after.children_system - cpu.children_system,
+    )
+
+
+if __name__ == "__main__":
+    main()
