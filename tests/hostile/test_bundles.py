@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.check import check_bundle
+from lls_provider.contract.models import Target, read_provider_package
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.runtime import limits
 from lls_provider.runtime.install import install
@@ -180,6 +182,24 @@ def test_bombs_of_many_wheels_and_links_are_found_when_the_bundle_is_checked(
     to_victim(world.packages / "link-1.0-py3-none-any.whl")
     found = [it.problem for it in check_bundle(world.source, label="bundle").findings]
     assert Code.WHEEL_NOT_FILE in {problem.code for problem in found if problem is not None}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_bombs_are_not_built_into_a_bundle(world: World, tmp_path: Path, count: int) -> None:
+    (tmp_path / "wheels").mkdir()
+    megabytes = 80 // count
+    bombs = [bomb(tmp_path / "wheels", name, megabytes) for name in ("dep", "dip")[:count]]
+    with pytest.raises(SdkError) as caught:
+        assemble(
+            tmp_path / "bundle",
+            metadata=read_provider_package(world.source / "lls-provider-spec.yaml"),
+            own_wheel=world.packages / "acme_echo-1.0-py3-none-any.whl",
+            dependencies=bombs,
+            target=Target("cp312", ("manylinux_2_28_x86_64",), "x86_64"),
+            provided={},
+        )
+    assert caught.value.code is Code.WHEEL_LIMIT
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_a_large_wheel_is_no_bomb(tmp_path: Path) -> None:
