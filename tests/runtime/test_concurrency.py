@@ -68,7 +68,7 @@ def test_eight_at_once_end_as_if_one_came_after_the_other(
         *((third, "third", 2), (third, "third", 2), (fourth, "fourth", 3)),
     ]
     pod = make_pod("volume")
-    processes = [_start(_argv(source, pod.root, *rest)) for source, *rest in runs]
+    processes = [_start(_argv(source, pod.root, name, order)) for source, name, order in runs]
     for process in processes:
         _, stderr = process.communicate(timeout=120)
         assert process.returncode == 0, stderr

@@ -123,9 +123,9 @@ def _install(request: InstallRequest, progress: Progress, workers: int) -> Insta
             bundle=bundle,
         )
         crd_config = crd_config_bytes(_crd_config(request, slot.order))
-        for dist_info in recover(volume, records):
-            progress.note(f"removed {dist_info.removesuffix('.dist-info')}, which nobody claims")
         try:
+            for dist_info in recover(volume, records):
+                progress.note(f"removed {dist_info.removesuffix('.dist-info')}: nobody claims it")
             staying = [record for record in records if record not in slot.forget]
             outlook = look_ahead(volume, staying)
             plan = _plan(request, incoming, slot, outlook, progress)
