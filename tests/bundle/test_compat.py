@@ -54,8 +54,9 @@ def make_image(tmp_path: Path, make_wheel: MakeWheel) -> MakeImage:
 def test_each_package_is_told_with_what_becomes_of_it(
     make_image: MakeImage, make_wheel: MakeWheel
 ) -> None:
-    old = [make_wheel("dep", "1.0"), make_wheel("tool", "1.0")]
-    new = [make_wheel("dep", "2.0"), make_wheel("tool", "2.0")]
+    same = make_wheel("same", "1.0")
+    old = [make_wheel("dep", "1.0"), make_wheel("tool", "1.0"), same]
+    new = [make_wheel("dep", "2.0"), make_wheel("tool", "2.0"), same]
     result = compatibility(
         [
             make_image("acme-echo", requires=["dep", "tool"], dependencies=old),
@@ -67,9 +68,11 @@ def test_each_package_is_told_with_what_becomes_of_it(
         "PROVIDER    PACKAGE     VERSION  RESULT\n"
         "acme-echo   acme-echo   1.0      installed\n"
         "acme-echo   dep         1.0      installed\n"
+        "acme-echo   same        1.0      installed\n"
         "acme-echo   tool        1.0      installed\n"
         "acme-guard  acme-guard  1.0      installed\n"
         "acme-guard  dep         2.0      replaces 1.0\n"
+        "acme-guard  same        1.0      there already\n"
         "acme-guard  tool        2.0      not installed, 1.0 stays\n"
         "\n"
         "They live together."
@@ -90,7 +93,7 @@ def test_a_conflict_has_the_installers_words_and_its_parts_as_data(
     assert "acme-guard  -           -        refused: Cannot install provider" in text
     assert "\nERROR: Cannot install provider 'acme-guard' due to dependency conflict\n" in text
     assert "  provider 'acme-echo' (image: example.com/acme-echo:1.0) needs dep<2\n" in text
-    assert text.endswith("They do not live together: acme-guard would not be installed.")
+    assert text.endswith("They do not live together: refused acme-guard.")
     document = json.loads(json.dumps(result.to_document()))
     assert document["ok"] is False
     assert [target["ok"] for target in document["targets"]] == [True, False, True]
@@ -166,9 +169,7 @@ def test_a_server_stands_in_place_of_what_images_assume(
     assert compatibility([image]).status is ExitStatus.OK
     assert compatibility([image], Server("s", "cp312", {"pydantic": "2.9"})).status == 0
     result = compatibility([image], Server("s", "cp312", {"pydantic": "1.10"}))
-    assert describe(result).endswith(
-        "They do not live together on s: acme-echo would not be installed."
-    )
+    assert describe(result).endswith("They do not live together on s: refused acme-echo.")
     assert (
         result.verdicts[0]
         .conflicts[0]

@@ -109,6 +109,20 @@ def test_beside_the_packages_of_an_environment(cli: Cli, make_bundle: MakeBundle
     assert json.loads(done.stdout)["distribution"] == python
 
 
+@pytest.mark.network
+def test_a_project_is_built_for_the_distribution_that_is_named(
+    cli: Cli, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    project = tmp_path / "acme-says"
+    assert cli("new", project, "--no-input").returncode == 0
+    echo = make_bundle("acme-echo", ">=1", "1.0")
+    done = cli("compat", project, echo.root, "--distribution", "ogx==1.5.0", "--format", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert document["distribution"] == "ogx==1.5.0"
+    assert [target["provider_id"] for target in document["targets"]] == ["acme-says", "acme-echo"]
+
+
 def test_a_wrong_name_is_told_before_any_work(cli: Cli, tmp_path: Path) -> None:
     done = cli("compat", tmp_path / "nowhere")
     assert done.returncode == 1

@@ -25,7 +25,7 @@ OTHER_PKGUTIL = (
 def _import(pod: Any, code: str, *behind: Path) -> str:
     path = ":".join(map(str, (pod.packages, *behind)))
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-B", "-c", code],
         env={"PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -199,3 +199,26 @@ def test_a_namespace_split_over_wheels_and_server_is_one(
     guard = make_bundle("acme-guard", dependencies=[make_wheel("ns-c", "1", files("c"))])
     assert not pod.install(guard, "acme-guard").plan.warnings
     assert _import(pod, "import ns.a, ns.b, ns.c, ns.behind; print('ok')", server) == "ok"
+
+
+def test_what_was_shared_is_as_in_a_clean_run_when_one_owner_goes(
+    pod: Any,
+    make_pod: Callable[[str], Any],
+    make_bundle: MakeBundle,
+    make_wheel: MakeWheel,
+) -> None:
+    shared = {"ns/__init__.py": PKGUTIL, "ns/shared.py": "x = 1"}
+    echo = make_bundle(dependencies=[make_wheel("dep", "1", {**shared, "ns/a.py": ""})])
+    tool = make_wheel("tool", "1", {**shared, "ns/__init__.py": OTHER_PKGUTIL, "ns/b.py": ""})
+    newer = make_wheel("dep", "2", {"ns/shared.py": "x = 1", "ns/a.py": "2"})
+    pod.install(echo)
+    pod.install(
+        make_bundle("acme-guard", requires=["dep>=2"], dependencies=[tool, newer]), "acme-guard"
+    )
+    assert _import(pod, "import ns.a, ns.b, ns.shared; print(ns.shared.x)") == "1"
+    modest = make_bundle("acme-guard", version="2.0")
+    pod.install(modest, "acme-guard")
+    clean = make_pod("clean")
+    clean.install(echo)
+    clean.install(modest, "acme-guard")
+    assert pod.snapshot() == clean.snapshot()

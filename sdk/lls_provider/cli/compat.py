@@ -12,7 +12,7 @@ from lls_provider.cli import EXIT_STATUSES
 from lls_provider.cli.options import format_option, python_option
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.compat import Compatibility, Verdict
+    from lls_provider.bundle.compat import Compatibility, Row, Verdict
 
 _HEAD = ("PROVIDER", "PACKAGE", "VERSION", "RESULT")
 
@@ -86,7 +86,7 @@ def describe(result: Compatibility) -> str:
     where = f" on {result.server}" if result.server else ""
     if refused:
         names = ", ".join(verdict.provider_id for verdict in refused)
-        parts.append(f"They do not live together{where}: {names} would not be installed.")
+        parts.append(f"They do not live together{where}: refused {names}.")
     else:
         parts.append(f"They live together{where}.")
     return "\n\n".join(parts)
@@ -96,12 +96,17 @@ def _rows(verdict: Verdict) -> Iterator[tuple[str, ...]]:
     if verdict.error is not None:
         yield verdict.provider_id, "-", "-", f"refused: {verdict.error.what}"
     for row in verdict.rows:
-        result = {
-            "install": "installed",
-            "keep": f"not installed, {row.installed} stays",
-            "replace": f"replaces {row.installed}",
-        }[row.action]
-        yield verdict.provider_id, row.name, row.version, result
+        yield verdict.provider_id, row.name, row.version, _result(row)
+
+
+def _result(row: Row) -> str:
+    if row.action == "keep" and row.installed == row.version:
+        return "there already"
+    return {
+        "install": "installed",
+        "keep": f"not installed, {row.installed} stays",
+        "replace": f"replaces {row.installed}",
+    }[row.action]
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

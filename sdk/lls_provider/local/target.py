@@ -45,8 +45,8 @@ def resolve_target(text: str) -> Target:
     if text.startswith(_OTHER_PREFIXES):
         raise SdkError(
             Code.USAGE,
-            f"`up` cannot take this kind of image: {text}",
-            why="It takes a project, a bundle directory or an OCI layout directory.",
+            f"This kind of image is not read: {text}",
+            why="A target is a project, a bundle directory or an OCI layout directory.",
             resolution="Write the image to a layout first: lls-provider build --output oci:DIR, "
             "or skopeo copy SOURCE oci:DIR.",
         )
