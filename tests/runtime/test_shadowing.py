@@ -34,8 +34,10 @@ def test_a_module_that_left_the_standard_library_shadows_it_only_before(
     make_wheel: MakeWheel,
 ) -> None:
     wheel = read_wheel(make_wheel("audioop-lts", files={"audioop/__init__.py": ""}))
-    assert shadowing.shadowed_standard(wheel, 12) == ["audioop"]
-    assert shadowing.shadowed_standard(wheel, 13) == []
+    assert list(shadowing.warnings([wheel], 12, {})) == [
+        "audioop-lts 1.0 puts 'audioop' in front of the standard library's"
+    ]
+    assert list(shadowing.warnings([wheel], 13, {})) == []
 
 
 def test_only_what_python_finds_first_is_in_front(make_wheel: MakeWheel) -> None:

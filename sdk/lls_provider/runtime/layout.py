@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -79,14 +79,14 @@ class Layout:
         """Add a wheel: the files that it writes, and a RECORD of those and of what it shares."""
         files, shared = [], []
         for file in wheel.files:
-            if not self._fits(wheel, file):
+            found = self._find(file.path)
+            if not self._fits(wheel, file, found):
                 continue
             if file.path in self._written:
                 shared += self._beside(wheel, file, *self._written[file.path])
                 continue
-            path = self._find(file.path)
-            if path is not None:
-                shared += self._behind(wheel, file, path)
+            if found is not None:
+                shared += self._behind(wheel, file, found)
                 continue
             self._written[file.path] = (wheel, file)
             files.append(file)
@@ -133,9 +133,13 @@ class Layout:
             )
         return []
 
-    def _fits(self, wheel: Wheel, file: WheelFile) -> bool:
-        """Whether a path is not a file here and a folder there."""
-        clash = self._folder_at(file.path)
+    def _fits(self, wheel: Wheel, file: WheelFile, found: Path | None) -> bool:
+        """Whether a path, at which ``found`` stands, is not a file here and a folder there."""
+        clash = ""
+        if file.path in self._folders:
+            clash = f"{file.path} is a folder of {_named(self._folders[file.path])}"
+        elif found is not None and found.is_dir():
+            clash = f"{file.path} is a folder on the volume"
         for folder in _parents(file.path):
             if clash or folder in self._folders:
                 break
@@ -144,14 +148,6 @@ class Layout:
         if clash:
             self.conflicts.append(f"{file.path} of {_named(wheel)}: {clash}")
         return not clash
-
-    def _folder_at(self, path: str) -> str:
-        if path in self._folders:
-            return f"{path} is a folder of {_named(self._folders[path])}"
-        found = self._find(path)
-        if found is not None and found.is_dir():
-            return f"{path} is a folder on the volume"
-        return ""
 
     def _file_at(self, path: str) -> str:
         if path in self._written:
@@ -183,10 +179,11 @@ def _named(wheel: Wheel) -> str:
     return f"{wheel.name} {wheel.version}"
 
 
-def _parents(path: str) -> list[str]:
+def _parents(path: str) -> Iterator[str]:
     """The folders of a path, the innermost first."""
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
+    while folder := path.rpartition("/")[0]:
+        yield folder
+        path = folder
 
 
 def _is_module(path: str) -> bool:

@@ -43,11 +43,6 @@ def standard_library(minor: int) -> frozenset[str]:
     return frozenset(names)
 
 
-def shadowed_standard(wheel: Wheel, minor: int) -> list[str]:
-    """The modules of the standard library that a wheel stands in front of."""
-    return sorted(front_modules(wheel) & standard_library(minor))
-
-
 def front_modules(wheel: Wheel) -> set[str]:
     """The modules that a wheel puts in front of those behind it on the path.
 
@@ -57,13 +52,15 @@ def front_modules(wheel: Wheel) -> set[str]:
     found = set()
     for file in wheel.files:
         first, _, rest = file.path.partition("/")
-        name = rest if rest else first
-        if name.endswith((".py", ".so")):
-            stem = name.partition(".")[0]
-            if not rest:
-                found.add(stem)
-            elif stem == "__init__" and first.isidentifier():
-                found.add(first)
+        if "/" in rest:
+            continue
+        stem, _, ending = (rest or first).partition(".")
+        if not (ending in ("py", "so") or ending.endswith(".so")):
+            continue
+        if not rest:
+            found.add(stem)
+        elif stem == "__init__" and first.isidentifier():
+            found.add(first)
     return found
 
 
@@ -79,15 +76,17 @@ def assumed_modules(sources: Iterable[Source]) -> dict[str, Behind]:
 def warnings(wheels: Iterable[Wheel], minor: int, server: Mapping[str, Behind]) -> Iterator[str]:
     """One warning a wheel and what it hides; ``server`` are the server's modules by name."""
     versions = {behind.distribution: behind.version for behind in server.values()}
+    standard = standard_library(minor)
     for wheel in wheels:
         named = f"{wheel.name} {wheel.version}"
-        standard = shadowed_standard(wheel, minor)
-        if standard:
-            yield f"{named} puts {_list(standard)} in front of the standard library's"
+        front = front_modules(wheel)
+        hidden = sorted(front & standard)
+        if hidden:
+            yield f"{named} puts {_list(hidden)} in front of the standard library's"
         there = versions.get(wheel.name)
         if there is not None and there != str(wheel.version):
             yield f"{named} stands in front of the server's {wheel.name} {there}"
-        for module in sorted(front_modules(wheel) & server.keys()):
+        for module in sorted(front & server.keys()):
             behind = server[module]
             if behind.distribution != wheel.name:
                 yield (
