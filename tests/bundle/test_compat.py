@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -12,6 +13,9 @@ import yaml
 from lls_provider.bundle.compat import Server, compatibility
 from lls_provider.cli.compat import describe
 from lls_provider.errors import Code, ExitStatus
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.read import Bundle
 
 MakeWheel = Callable[..., Path]
 MakeImage = Callable[..., tuple[str, Path]]
@@ -185,9 +189,9 @@ def test_a_server_stands_in_place_of_what_images_assume(
 
 
 def test_a_bundle_built_for_another_state_of_the_server_is_told(
-    make_bundle: Callable[..., object],
+    make_bundle: Callable[..., Bundle],
 ) -> None:
-    root = make_bundle().root  # type: ignore[attr-defined]
+    root = make_bundle().root
     server = Server("llama-stack==0.8.0", "cp312", {"llama-stack-api": "0.8.0"})
     (verdict,) = compatibility([("example.com/echo:1", root)], server).verdicts
     assert verdict.error is None
@@ -197,3 +201,14 @@ def test_a_bundle_built_for_another_state_of_the_server_is_told(
             "versions than llama-stack==0.8.0\n  llama-stack-api: 0.7.3, it has 0.8.0"
         ),
     )
+
+
+def test_images_for_different_pythons_are_told(make_bundle: Callable[..., Bundle]) -> None:
+    one, other = make_bundle("one"), make_bundle("other")
+    spec, manifest = other.tree.spec, other.tree.manifest
+    spec.write_text(spec.read_text().replace("name: acme-echo", "name: acme-ecco"))
+    manifest.write_text(manifest.read_text().replace('"cp312"', '"cp313"'))
+    bundles = [("example.com/one:1", one.root), ("example.com/other:1", other.root)]
+    warning = "it was built for cp313, example.com/one:1 for cp312; a server has one Python"
+    assert compatibility(bundles).verdicts[1].warnings == (warning,)
+    assert compatibility(bundles, python_tag="cp313").verdicts[1].warnings == ()

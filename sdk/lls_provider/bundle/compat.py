@@ -6,7 +6,7 @@ Nothing here decides: the images are read, planned and refused by the installer'
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,6 +140,7 @@ class _Judge:
         self._python_tag = python_tag
         self._records: list[ProviderRecord] = []
         self._count = 0
+        self._pythons: dict[str, str] = {}  # tag to the first target that was built for it
 
     def verdict(self, label: str, root: Path) -> Verdict:
         """The installer's answer for the next image."""
@@ -180,8 +181,18 @@ class _Judge:
             verdict,
             rows=tuple(_rows(incoming, decision, old)),
             notes=plan.notes,
-            warnings=(*warnings, *plan.warnings),
+            warnings=(*warnings, *self._other_python(label, incoming), *plan.warnings),
         )
+
+    def _other_python(self, label: str, incoming: Incoming) -> Iterator[str]:
+        """Images for different Pythons: each may install, but a server has only one."""
+        if self._python_tag is not None or incoming.manifest is None:
+            return
+        tag = incoming.target.tag
+        for other, first in self._pythons.items():
+            if other != tag:
+                yield f"it was built for {tag}, {first} for {other}; a server has one Python"
+        self._pythons.setdefault(tag, label)
 
     def _beside_server(self, incoming: Incoming) -> tuple[Incoming, list[str]]:
         """The image with what the server really has, and where that is not what it assumes."""
