@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
+from lls_provider.runtime.arguments import main
 from lls_provider.runtime.termination import cut, write_termination_log
 
 
@@ -22,6 +26,52 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "log").symlink_to("target")
     write_termination_log("x", str(tmp_path / "log"))
     assert (tmp_path / "target").read_text() == "keep"
+
+
+def test_a_pipe_that_nobody_reads_does_not_hold_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    write_termination_log("x", str(tmp_path / "log"))
+
+
+@pytest.mark.parametrize("limit", range(60, 90))
+@pytest.mark.parametrize("character", ["x", "é", "€", "😀"])
+def test_no_character_is_cut_in_two(limit: int, character: str) -> None:
+    message = f"ERROR: {character * 100}\n\nResolution: {character * 100}"
+    data = cut(message, limit)
+    assert len(data) <= limit
+    text = data.decode()
+    assert text.startswith("ERROR: ")
+    assert "\n\nResolution: " in text
+    assert len(data) > limit - 8  # and no more than a character is lost at each cut
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "full", "pipe", "link"])
+def test_where_it_cannot_be_written_nothing_else_changes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    log = tmp_path / "log"
+    match kind:
+        case "folder":
+            log.mkdir()
+        case "full":
+            log = Path("/dev/full")
+        case "pipe":
+            os.mkfifo(log)
+        case "link":
+            log.symlink_to(tmp_path / "target")
+    argv = [
+        *("install", "--provider-id", "a", "--api", "safety", "--image", "i"),
+        *("--source", "/nowhere", "--root", str(tmp_path / "volume")),
+    ]
+    told = []
+    for place in (tmp_path / "fine", log):
+        if place.name == "fine":
+            place.touch()
+        status = main([*argv, "--termination-log", str(place)])
+        told.append((status, capfd.readouterr()))
+    assert told[0] == told[1]
+    assert told[0][0] == 1
+    assert (tmp_path / "fine").read_text() == told[0][1].err[told[0][1].err.index("ERROR:") :]
 
 
 def test_a_folder_is_no_reason_to_fail(tmp_path: Path) -> None:

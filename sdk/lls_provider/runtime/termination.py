@@ -7,13 +7,15 @@ import os
 
 from lls_provider.contract.paths import TERMINATION_LOG_LIMIT
 
+# without waiting for somebody to read, should it be a pipe
+_FLAGS = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CUT = "\n[…]\n"
 
 
 def write_termination_log(message: str, path: str) -> None:
     """Write the message, best effort: a file that is not there is not created."""
     with contextlib.suppress(OSError, ValueError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, _FLAGS)
         try:
             os.write(descriptor, cut(message, TERMINATION_LOG_LIMIT))
         finally:

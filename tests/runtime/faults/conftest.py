@@ -47,6 +47,7 @@ NAMED_STEPS = frozenset(
 ) | {"os.symlink", "os.truncate"}
 BYTE_STEPS = ("write", "writev", "pwrite", "pwritev", "posix_fallocate")
 COPY_STEPS = ("sendfile", "copy_file_range", "splice")  # the descriptor written to differs
+EVERY = -1  # in place of a step's number
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _ENOUGH = 20_000  # tokens, fewer than the smallest pipe of Linux with 64 KiB holds
 
@@ -75,7 +76,9 @@ def run(
     tokens_out, tokens_in = os.pipe()
     stderr_out, stderr_in = os.pipe()
     tokens = bytearray(_ENOUGH)
-    if step is not None:
+    if step == EVERY:
+        tokens = bytearray(b"\1" * _ENOUGH)
+    elif step is not None:
         tokens[step] = 1
     os.write(tokens_in, tokens)
     gc.freeze()  # or each process copies what it collects
@@ -108,6 +111,11 @@ def kill(_step: str) -> None:
     """Strike as the kernel does that ends a container: all processes, the main one first."""
     os.kill(_main_process, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop(number: signal.Signals) -> Strike:
+    """Strike as a kubelet that ends a Pod: a signal to the main process."""
+    return lambda _step: os.kill(_main_process, number)
 
 
 def fail(number: int) -> Strike:
