@@ -18,7 +18,7 @@ from lls_provider.contract.models import ProviderPackage, Target
 
 MakeProvider = Callable[..., Bundle]
 
-# $module and $type are filled in; one wheel serves both servers (field-notes.md)
+# $module and $type are filled in; one wheel serves both servers
 API = "try:\n    from ogx_api import $names\nexcept ImportError:\n"
 API += "    from llama_stack_api import $names\n"
 

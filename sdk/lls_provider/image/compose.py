@@ -1,7 +1,7 @@
 """Makes the image of a bundle: base | runtime | dependency wheels | provider.
 
 Rarely changing files come first, so that a change in the provider's code moves only the last
-layer (design.md, "One image value, three sinks").
+layer.
 """
 
 from __future__ import annotations

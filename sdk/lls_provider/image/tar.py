@@ -1,7 +1,7 @@
 """Tar streams that are the same bytes whoever writes them, without holding a file in memory.
 
 What could differ between two machines is fixed: order, times, owners, modes; there are no
-PAX records but for names that need them (design.md, "One image value, three sinks").
+PAX records but for names that need them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finds the true cause of a failure in a server's log.
 
 The servers report any missing import as "get_provider_spec not found"; what was missing stands
-only in the chained traceback (field-notes.md, "How the server loads"). A log holds tracebacks
+only in the chained traceback. A log holds tracebacks
 as Python prints them, or inside a column that the server's log handler indents.
 """
 

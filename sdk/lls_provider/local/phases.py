@@ -1,8 +1,8 @@
 """Phases 1, 3 and 4 on this machine: the runtime that lies in the bundle, run as a Pod runs it.
 
 The zipapp runs as a process of its own, under ``python -I -S``, so that what is tried here is
-the very code, in the very isolation, that the init containers have (design.md, "The runtime's
-wall").
+the very code, in the very isolation, that the init containers have
+(docs/architecture.md, "The runtime's wall").
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class UpResult:
     call: Reply | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """The result as plain data, for ``--format json`` (design.md, "The command line")."""
+        """The result as plain data, for ``--format json``."""
         return {
             "server": self.server,
             "phases": [

@@ -1,7 +1,7 @@
 """A real server on this machine: started, found ready, watched, and always stopped.
 
 It is judged by its health and its list of providers, never by its exit status: ogx ends with 0
-when a provider fails to load (field-notes.md, "Servers").
+when a provider fails to load.
 """
 
 from __future__ import annotations
