@@ -12,8 +12,8 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lls_provider.errors import Code, SdkError, Where
 
@@ -37,8 +37,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _RESOLUTION = "Build the wheel again, or download it again, and build the provider image with it."
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One file of the archive, as the central directory tells it."""
 
     name: str

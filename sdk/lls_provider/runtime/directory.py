@@ -262,7 +262,7 @@ def _zip64_sizes(
 def _name(path: Path, raw: bytes, flags: int) -> str:
     """The name as text; without the flag for UTF-8 it is of the code page that zip began with."""
     try:
-        name = raw.decode("utf-8" if flags & _UTF8 else "cp437")
+        name = raw.decode("utf-8" if flags & _UTF8 or raw.isascii() else "cp437")
     except UnicodeDecodeError as error:
         shown = raw.decode("utf-8", "backslashreplace")
         why = "the name is not text"

@@ -230,7 +230,7 @@ class _Reader:
         """Every file to write, in the order of the archive, then what is generated."""
         names = sum(2 * len(member.raw_name) + _RECORD_LINE for member in self.members.values())
         text = self._text("RECORD", wheel_limits.TEXT_BYTES + names)
-        recorded = parse_record(text, self.dist_info, self.path)
+        recorded = parse_record(text, self.dist_info, self.path, safe=self.members)
         places = _Places(self.path, self.dist_info)
         for member in self.members.values():
             file = self._file(member, recorded)

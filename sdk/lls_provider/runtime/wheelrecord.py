@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import csv
 import io
 import os
+from collections.abc import Container
 from typing import NamedTuple
 
 from lls_provider.errors import Code
@@ -15,6 +15,7 @@ from lls_provider.runtime.archive import name_problem, wheel_error
 UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 """Files of the dist-info folder that stand in RECORD without a hash, or not at all."""
 
+_STANDARD = bytes.maketrans(b"-_", b"+/")  # from the alphabet of URLs
 _HASHES = {"sha256": 32, "sha384": 48, "sha512": 64}
 
 
@@ -26,8 +27,12 @@ class Recorded(NamedTuple):
     size: int | None
 
 
-def parse_record(data: bytes, dist_info: str, path: str | os.PathLike[str]) -> dict[str, Recorded]:
+def parse_record(
+    data: bytes, dist_info: str, path: str | os.PathLike[str], *, safe: Container[str] = ()
+) -> dict[str, Recorded]:
     """Every line of RECORD by name; ``path`` is the wheel, for errors.
+
+    Names in ``safe`` are those of the archive's members, checked already.
 
     Raises SdkError WHEEL_RECORD_INVALID, WHEEL_PATH_UNSAFE or WHEEL_HASH_WEAK.
     """
@@ -48,7 +53,7 @@ def parse_record(data: bytes, dist_info: str, path: str | os.PathLike[str]) -> d
         if name in found:
             why = f"{place} tells of {name!r:.300} again"
             raise wheel_error(Code.WHEEL_RECORD_INVALID, path, why)
-        problem = name_problem(name)
+        problem = name_problem(name) if name not in safe else None
         if problem is not None:
             raise wheel_error(Code.WHEEL_PATH_UNSAFE, path, f"{place}: {name!r:.300}: {problem}")
         algorithm, digest = _hash(told)
@@ -65,7 +70,7 @@ def parse_record(data: bytes, dist_info: str, path: str | os.PathLike[str]) -> d
 def _hash(text: str) -> tuple[str, bytes]:
     algorithm, _, encoded = text.partition("=")
     try:
-        padded = encoded.encode("ascii") + b"=" * (-len(encoded) % 4)
-        return algorithm, base64.b64decode(padded, altchars=b"-_", validate=True)
+        padded = encoded.encode("ascii").translate(_STANDARD) + b"=" * (-len(encoded) % 4)
+        return algorithm, binascii.a2b_base64(padded, strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         return algorithm, b""
