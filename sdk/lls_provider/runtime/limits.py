@@ -38,8 +38,9 @@ _BYTES_PER_FILE = 512
 class Limits:
     """The limits that can be told; ``bytes`` and ``files`` take the place of computed ones.
 
-    In the closure of docs/benchmarks.md (90 wheels) one unpacks to 9.8 times its archive at most, and
-    the smallest files take 550 bytes of their archive each. Deflate ends at 1,032 times.
+    In the closure that docs/benchmarks.md measures (90 wheels) one unpacks to 9.8 times its
+    archive at most, and the smallest files take 550 bytes of their archive each. Deflate ends at
+    1,032 times.
     """
 
     ratio: int = 100
