@@ -5,7 +5,6 @@ The format is the OCI image-layout specification: ``oci-layout``, ``index.json``
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ from lls_provider.image.media import (
     INDEX_TYPE,
     LAYOUT_FILE,
     LAYOUT_VERSION,
-    MANIFEST_TYPE,
     REF_NAME,
 )
 from lls_provider.image.model import canonical, descriptor, sha256
@@ -86,7 +84,7 @@ def write_layout(image: Image, directory: Path, *, tag: str = DEFAULT_TAG) -> st
             "mediaType": INDEX_TYPE,
             "manifests": [
                 {
-                    **descriptor(_manifest_type(image), manifest),
+                    **descriptor(image.media_type, manifest),
                     "platform": image.platform.to_document(),
                     "annotations": {REF_NAME: tag},
                 }
@@ -95,12 +93,6 @@ def write_layout(image: Image, directory: Path, *, tag: str = DEFAULT_TAG) -> st
         (staging / INDEX_FILE).write_bytes(canonical(index))
         (staging / LAYOUT_FILE).write_bytes(canonical({"imageLayoutVersion": LAYOUT_VERSION}))
     return sha256(manifest)
-
-
-def _manifest_type(image: Image) -> str:
-    if image.raw_manifest is None:
-        return MANIFEST_TYPE
-    return str(json.loads(image.raw_manifest).get("mediaType") or MANIFEST_TYPE)
 
 
 def _write_layer(layer: Layer, blobs: Path) -> None:

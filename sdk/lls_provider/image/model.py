@@ -235,6 +235,13 @@ class Image:
         return canonical(manifest)
 
     @property
+    def media_type(self) -> str:
+        """The manifest's media type; an image that was read keeps its own."""
+        if self.raw_manifest is None:
+            return MANIFEST_TYPE
+        return str(json.loads(self.raw_manifest).get("mediaType") or MANIFEST_TYPE)
+
+    @property
     def digest(self) -> str:
         """The manifest's digest, by which a registry knows the image."""
         return sha256(self.manifest_bytes())

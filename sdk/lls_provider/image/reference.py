@@ -56,12 +56,7 @@ class Reference:
     @property
     def is_loopback(self) -> bool:
         """Whether the registry runs on this machine, where TLS is not asked for."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     def at(self, digest: str) -> Reference:
         """The image with ``digest`` in the same repository."""
@@ -97,6 +92,16 @@ def parse(text: str) -> Reference:
     if len(registry) + 1 + len(repository) > _NAME_LIMIT:
         _refuse(text, f"a name has at most {_NAME_LIMIT} characters")
     return Reference(registry, repository, tag or None, digest or None)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own, without asking a name server."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def is_digest(text: str) -> bool:

@@ -42,7 +42,11 @@ def new_session() -> requests.Session:
     """
     import requests
 
+    from lls_provider.wheels.whole import WholeHeaders
+
     session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, WholeHeaders())
     certificates = os.environ.get("SSL_CERT_FILE")
     if certificates and not os.environ.get("REQUESTS_CA_BUNDLE"):
         session.verify = certificates

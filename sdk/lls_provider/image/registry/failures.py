@@ -1,0 +1,108 @@
+"""What goes wrong between us and a registry, as errors: its words shown, no secret repeated."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from lls_provider.errors import Code, SdkError, Where
+
+if TYPE_CHECKING:
+    from lls_provider.image.reference import Reference
+
+LOGIN = "log in for"
+_WORDS_LIMIT = 500
+_ERRORS_LIMIT = 5
+
+
+def refusal(reference: Reference, doing: str, status: int, body: bytes, used: str) -> SdkError:
+    """What an answer's status means. ``used`` names the credentials sent, empty for none."""
+    said = _said(status, body)
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        with_what = f"{used} were sent" if used else "No credentials were found or sent"
+        return _error(
+            Code.REGISTRY_DENIED,
+            reference,
+            doing,
+            f"{said}\n{with_what[0].upper()}{with_what[1:]}. Registries also answer so for a "
+            "repository that is not there.",
+            f"Log in with a user who may do this (`podman login {reference.registry}`, "
+            "`docker login` or `skopeo login`), or correct the name.",
+        )
+    if status == HTTPStatus.NOT_FOUND:
+        return _error(
+            Code.IMAGE_MISSING,
+            reference,
+            doing,
+            said,
+            "Correct the name, the tag or the digest; `skopeo list-tags docker://"
+            f"{reference.registry}/{reference.repository}` lists the tags.",
+        )
+    return failed(reference, doing, status, body)
+
+
+def failed(reference: Reference, doing: str, status: int, body: bytes) -> SdkError:
+    """An answer that does not help, whoever asks: a fault of the registry, or of us."""
+    return _error(
+        Code.REGISTRY_FAILED,
+        reference,
+        doing,
+        _said(status, body),
+        "Try again later; if it stays so, show this text to the registry's operator.",
+    )
+
+
+def network(reference: Reference, doing: str, why: str) -> SdkError:
+    """No attempt reached the registry or came to its end."""
+    return _error(
+        Code.NETWORK,
+        reference,
+        doing,
+        why,
+        "Check the registry's name and port, the network, the proxy (HTTPS_PROXY) and the "
+        "certificates (SSL_CERT_FILE), then run the command again; --insecure does without TLS.",
+    )
+
+
+def protocol(reference: Reference, why: str) -> SdkError:
+    """The registry's answer is not what the distribution specification says."""
+    return _error(
+        Code.REGISTRY_FAILED,
+        reference,
+        "go on with",
+        f"The registry does not keep to the protocol: {why}.",
+        "Check that the name is that of a registry, and that no proxy changes its answers.",
+    )
+
+
+def _error(code: Code, reference: Reference, doing: str, why: str, resolution: str) -> SdkError:
+    return SdkError(
+        code,
+        f"Cannot {doing} {reference}",
+        why=why,
+        where=Where(image=str(reference)),
+        resolution=resolution,
+    )
+
+
+def _said(status: int, body: bytes) -> str:
+    return f"The registry answered {status} {_phrase(status)}{_words(body)}."
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _words(body: bytes) -> str:
+    """The registry's own explanation, from its errors document; nothing that moves a cursor."""
+    try:
+        errors = json.loads(body)["errors"][:_ERRORS_LIMIT]
+        said = "; ".join(f"{it.get('code')}: {it.get('message')}" for it in errors)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return ""
+    shown = "".join(it if it.isprintable() else " " for it in said[:_WORDS_LIMIT])
+    return f": {shown}" if shown else ""

@@ -1,0 +1,68 @@
+"""The registry sink: pushes an image, its tag last, so that no tag names something incomplete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.image.media import CONFIG_TYPE
+from lls_provider.image.model import descriptor
+from lls_provider.image.registry.repository import Repository
+from lls_provider.image.registry.transport import DEFAULT, Limits
+from lls_provider.image.registry.upload import Blob, Outcome, upload
+from lls_provider.progress import SILENT, shown_size
+
+if TYPE_CHECKING:
+    from lls_provider.image.model import Image, Layer
+    from lls_provider.image.reference import Reference
+    from lls_provider.progress import Progress
+
+
+def push(
+    image: Image,
+    reference: Reference,
+    *,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+    limits: Limits = DEFAULT,
+) -> str:
+    """Push ``image`` as ``reference``; gives the manifest's digest.
+
+    Blobs that are there are not sent; the manifest comes last. Raises SdkError USAGE for a
+    reference with a digest, NETWORK, REGISTRY_DENIED, REGISTRY_FAILED, and what a layer raises
+    whose files changed meanwhile. Whatever it raises, the tag is as it was before.
+    """
+    pushable(reference)
+    with Repository(reference, push=True, insecure=insecure, limits=limits) as repository:
+        for layer in image.layers:
+            _push_layer(repository, layer, progress)
+        push_bytes(repository, image.config_bytes())
+        repository.put_manifest(reference.target, image.manifest_bytes(), image.media_type)
+    return image.digest
+
+
+def pushable(reference: Reference) -> None:
+    """Refuse a place that cannot be pushed to. Raises SdkError USAGE."""
+    if reference.digest is not None:
+        raise SdkError(
+            Code.USAGE,
+            f"{reference} names a digest, which cannot be pushed to",
+            why="The digest follows from the image.",
+            resolution="Name a tag: REGISTRY/NAME:TAG.",
+        )
+
+
+def push_bytes(repository: Repository, data: bytes) -> None:
+    """Bring a small blob, such as a configuration, into the repository."""
+    described = descriptor(CONFIG_TYPE, data)
+    blob = Blob(described["digest"], len(data), lambda: iter([data]))
+    upload(repository, blob, advance=lambda _amount: None)
+
+
+def _push_layer(repository: Repository, layer: Layer, progress: Progress) -> None:
+    name = layer.title or "layer"
+    with progress.task(f"pushing {name}", layer.size) as advance:
+        blob = Blob(layer.digest, layer.size, layer.chunks)
+        outcome = upload(repository, blob, advance=advance)
+    if outcome is not Outcome.PUSHED:
+        progress.note(f"{name} ({shown_size(layer.size)}) is {outcome.value}")

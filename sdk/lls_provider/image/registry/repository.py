@@ -1,0 +1,142 @@
+"""One repository of a registry: manifests and blobs by name, every digest verified."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from lls_provider.image.media import INDEX_TYPES, MANIFEST_TYPE, MANIFEST_TYPES
+from lls_provider.image.model import sha256
+from lls_provider.image.reference import is_digest
+from lls_provider.image.registry import failures
+from lls_provider.image.registry.transport import DEFAULT, Limits, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from lls_provider.image.reference import Reference
+    from lls_provider.image.registry.transport import Answer
+
+_ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
+_DIGEST_HEADER = "Docker-Content-Digest"
+OK = frozenset({200})
+CREATED = frozenset({201})
+FOUND_OR_NOT = frozenset({200, 404})
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest or an index: its exact bytes."""
+
+    data: bytes
+    media_type: str
+
+    @property
+    def digest(self) -> str:
+        """The digest of the bytes."""
+        return sha256(self.data)
+
+
+class Repository:
+    """The repository of ``reference``, opened for reading or, with ``push``, for writing.
+
+    ``sources`` are other repositories of the registry whose blobs may be mounted. Close it, or
+    use it as a context.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        *,
+        push: bool = False,
+        sources: Sequence[str] = (),
+        insecure: bool = False,
+        limits: Limits = DEFAULT,
+    ) -> None:
+        self.reference = reference
+        actions = "pull,push" if push else "pull"
+        self.transport = Transport(
+            reference,
+            (
+                f"repository:{reference.repository}:{actions}",
+                *(f"repository:{source}:pull" for source in sources),
+            ),
+            insecure=insecure,
+            limits=limits,
+        )
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.transport.close()
+
+    def url(self, kind: str, name: str = "") -> str:
+        """The address of a manifest, a blob or the place for uploads."""
+        path = f"/v2/{self.reference.repository}/{kind}/{quote(name, safe=':')}"
+        return self.transport.url(path)
+
+    def manifest(self, target: str) -> Manifest:
+        """The manifest or index with the tag or digest ``target``.
+
+        Raises SdkError IMAGE_MISSING, REGISTRY_DENIED, NETWORK, and REGISTRY_FAILED when it has
+        another digest than was asked for.
+        """
+        answer = self.transport.ask(
+            "GET",
+            self.url("manifests", target),
+            doing="read",
+            expected=OK,
+            headers={"Accept": _ACCEPT},
+        )
+        told = target if is_digest(target) else answer.headers.get(_DIGEST_HEADER, "")
+        found = sha256(answer.body)
+        if is_digest(told) and found != told:
+            raise failures.protocol(
+                self.reference, f"the manifest {told} arrived with the digest {found}"
+            )
+        return Manifest(answer.body, _media_type(answer))
+
+    def put_manifest(self, target: str, data: bytes, media_type: str) -> Answer:
+        """Store a manifest under a tag or its digest. Raises what `manifest` raises."""
+        answer = self.transport.ask(
+            "PUT",
+            self.url("manifests", target),
+            doing="push",
+            expected=CREATED,
+            headers={"Content-Type": media_type},
+            body=data,
+        )
+        told = answer.headers.get(_DIGEST_HEADER, "")
+        if told and told != sha256(data):
+            raise failures.protocol(
+                self.reference,
+                f"it stored the manifest {sha256(data)} under another digest, {told:.100}",
+            )
+        return answer
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether the repository has the blob."""
+        answer = self.transport.ask(
+            "HEAD", self.url("blobs", digest), doing="push", expected=FOUND_OR_NOT
+        )
+        return answer.status in OK
+
+
+def _media_type(answer: Answer) -> str:
+    """What the document says it is; one that does not is what the registry says."""
+    try:
+        told = json.loads(answer.body).get("mediaType")
+    except (ValueError, RecursionError, AttributeError):
+        told = None  # the reader of the document refuses it, with its name
+    if isinstance(told, str):
+        return told
+    return answer.headers.get("Content-Type", MANIFEST_TYPE).partition(";")[0].strip()

@@ -1,0 +1,329 @@
+"""HTTP with one repository of a registry: login, redirects, retries, and limits on every answer.
+
+A registry's answers are somebody else's: bodies are bounded in size and time, an address that it
+names is checked before it is asked, and the login goes to the registry itself and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from lls_provider import __version__
+from lls_provider.errors import SdkError
+from lls_provider.image.reference import DOCKER_HUB, Reference, is_loopback
+from lls_provider.image.registry import failures
+from lls_provider.image.registry.addresses import follow, same_origin
+from lls_provider.image.registry.authorization import Authorization, FindCredential
+from lls_provider.image.registry.credentials import find as find_credential
+from lls_provider.wheels.http import (
+    ATTEMPTS,
+    RETRIED,
+    TIMEOUT,
+    Interrupted,
+    cause,
+    new_session,
+    wait_before,
+)
+
+if TYPE_CHECKING:
+    import requests
+
+DOCUMENT_LIMIT = 4 << 20  # what registries accept as a manifest
+_REDIRECTS = 5
+_REDIRECTED = frozenset({301, 302, 303, 307, 308})
+_WAIT_LIMIT = 30.0
+_UNAUTHORIZED = 401
+_BAD_REQUEST = 400
+_HUB_HOST = "registry-1.docker.io"
+
+
+class Body(Protocol):
+    """What is sent: its length is known, and it can be sent again from its start."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer; ``url`` is where it came from."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a registry may take."""
+
+    timeout: tuple[float, float] = TIMEOUT  # seconds to connect, seconds of silence
+    document: float = 120.0  # seconds for an answer that is no blob
+    sleep: Callable[[float], None] = time.sleep
+
+
+DEFAULT = Limits()
+
+
+class Transport:
+    """Requests to the registry of ``reference``, allowed to do what ``scopes`` say.
+
+    TLS is verified, except that a registry on loopback may do without; with ``insecure`` any
+    registry may, and its certificate is not looked at.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        scopes: tuple[str, ...],
+        *,
+        insecure: bool = False,
+        find: FindCredential = find_credential,
+        limits: Limits = DEFAULT,
+    ) -> None:
+        self.reference = reference
+        self._insecure = insecure
+        self._limits = limits
+        self._authorization = Authorization(reference, scopes, find)
+        self._session = new_session()
+        self._scheme = "" if insecure or reference.is_loopback else "https"
+        if insecure:
+            import urllib3
+
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+    def url(self, path: str) -> str:
+        """The address of ``path`` (``/v2/…``) at the registry; may ask it whether it has TLS."""
+        if not self._scheme:
+            self._scheme = self._find_scheme()
+        return f"{self._scheme}://{self._host}{path}"
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        doing: str,
+        expected: frozenset[int],
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Answer:
+        """The answer to a request that may be repeated.
+
+        ``doing`` completes "Cannot …". Raises SdkError for a status that is not ``expected``
+        (REGISTRY_DENIED, IMAGE_MISSING, REGISTRY_FAILED) and NETWORK when no attempt came through.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            wait = wait_before(attempt)
+            try:
+                answer = self.once(method, url, headers=headers, body=body)
+                if answer.status not in RETRIED or attempt == ATTEMPTS:
+                    break
+                wait = _asked_wait(answer, wait)
+            except Interrupted as error:
+                if attempt == ATTEMPTS:
+                    raise failures.network(self.reference, doing, str(error)) from error
+            self._limits.sleep(wait)
+        return self.checked(answer, doing=doing, expected=expected)
+
+    def once(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Body = b"",
+    ) -> Answer:
+        """The answer to one request. Raises Interrupted when the connection breaks."""
+        with self._exchange(method, url, headers or {}, body) as response:
+            content = self._read(response)
+            return Answer(response.status_code, response.headers, content, response.url)
+
+    def checked(self, answer: Answer, *, doing: str, expected: frozenset[int]) -> Answer:
+        """The answer, if its status is among those expected; else the error that it means."""
+        if answer.status not in expected:
+            raise failures.refusal(
+                self.reference, doing, answer.status, answer.body, self._authorization.used
+            )
+        return answer
+
+    def get(
+        self,
+        url: str,
+        /,
+        *,
+        headers: Mapping[str, str],
+        stream: bool,  # noqa: ARG002 - it always is
+        timeout: tuple[float, float],  # noqa: ARG002 - ours holds
+    ) -> requests.Response:
+        """A blob's answer for `wheels.download`, its body not yet read."""
+        try:
+            response = self._exchange("GET", url, headers, b"")
+        except Interrupted as error:
+            import requests
+
+            raise requests.ConnectionError(str(error)) from error
+        if not response.ok and response.status_code not in RETRIED:
+            with response:
+                body = self._read(response)
+            raise failures.refusal(
+                self.reference,
+                "read a layer of",
+                response.status_code,
+                body,
+                self._authorization.used,
+            )
+        return response
+
+    def resolve(self, location: str | None, answer: Answer) -> str:
+        """The address that an answer's ``Location`` names. Raises SdkError REGISTRY_FAILED."""
+        return follow(answer.url, location, self.reference, insecure=self._insecure)
+
+    def pause(self, attempt: int) -> None:
+        """Wait as long as suits after attempt number ``attempt``."""
+        self._limits.sleep(wait_before(attempt))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    @property
+    def _host(self) -> str:
+        registry = self.reference.registry
+        return _HUB_HOST if registry == DOCKER_HUB else registry
+
+    def _find_scheme(self) -> str:
+        """TLS or not, where both are allowed: asked for in the order of likelihood."""
+        likely, other = ("https", "http") if self._insecure else ("http", "https")
+        return other if not self._answers(likely) and self._answers(other) else likely
+
+    def _answers(self, scheme: str) -> bool:
+        """Whether the registry speaks the scheme, be it with a certificate nobody vouches for."""
+        try:
+            with self._send("GET", f"{scheme}://{self._host}/v2/", {}, b"", None) as response:
+                # servers with TLS say 400 to plain HTTP
+                return scheme == "https" or response.status_code != _BAD_REQUEST
+        except Interrupted:
+            return False
+        except SdkError as error:
+            return "CERTIFICATE_VERIFY_FAILED" in error.why
+
+    def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body
+    ) -> requests.Response:
+        """Send, following redirects, and once more with a new login when that is asked for."""
+        response = self._follow(method, url, headers, body)
+        if response.status_code != _UNAUTHORIZED or not self._is_ours(response.url):
+            return response
+        challenges = response.headers.get("WWW-Authenticate", "")
+        if not self._authorization.renew(challenges, self._ask_for_token):
+            return response
+        response.close()
+        return self._follow(method, url, headers, body)
+
+    def _follow(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body
+    ) -> requests.Response:
+        for _ in range(_REDIRECTS + 1):
+            login = self._authorization.header if self._is_ours(url) else None
+            response = self._send(method, url, headers, body, login)
+            if response.status_code not in _REDIRECTED or method not in ("GET", "HEAD"):
+                return response
+            location = response.headers.get("Location")
+            response.close()
+            url = follow(url, location, self.reference, insecure=self._insecure)
+        raise failures.protocol(self.reference, f"it redirects more than {_REDIRECTS} times")
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Body,
+        login: str | None,
+    ) -> requests.Response:
+        import requests
+
+        def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            # given as `auth`, so that requests does not look into .netrc
+            if login is not None:
+                request.headers["Authorization"] = login
+            return request
+
+        host = urlsplit(url).hostname or ""
+        try:
+            return self._session.request(
+                method,
+                url,
+                headers={
+                    "User-Agent": f"lls-provider/{__version__}",
+                    "Accept-Encoding": "identity",
+                    **headers,
+                },
+                data=body,
+                auth=authorize,
+                stream=True,
+                timeout=self._limits.timeout,
+                allow_redirects=False,
+                # told here too: requests prefers REQUESTS_CA_BUNDLE to what its session says
+                verify=False if self._insecure else None,
+                proxies={"no_proxy": host} if is_loopback(host) else None,
+            )
+        except requests.exceptions.SSLError as error:
+            raise failures.network(self.reference, "speak to", f"TLS: {cause(error)}") from error
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+            raise failures.protocol(self.reference, f"{cause(error)}") from error
+        except requests.RequestException as error:
+            raise Interrupted(cause(error)) from error
+
+    def _read(self, response: requests.Response) -> bytes:
+        """The body, bounded in size and time; undecoded, for we asked for no encoding."""
+        import urllib3
+
+        deadline = time.monotonic() + self._limits.document
+        content = bytearray()
+        try:
+            while piece := response.raw.read1(1 << 16, decode_content=False):
+                content += piece
+                if len(content) > DOCUMENT_LIMIT:
+                    raise failures.protocol(
+                        self.reference, f"its answer is larger than {DOCUMENT_LIMIT:,} bytes"
+                    )
+                if time.monotonic() > deadline:
+                    raise Interrupted(f"no whole answer in {self._limits.document:g} s")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Interrupted(cause(error)) from error
+        told = response.headers.get("Content-Length", "")
+        bodiless = response.request.method == "HEAD"
+        if told.isdigit() and len(content) < int(told) and not bodiless:
+            raise Interrupted(f"the connection ended after {len(content)} of {told} bytes")
+        return bytes(content)
+
+    def _ask_for_token(
+        self, method: str, url: str, authorization: str | None, form: bytes | None
+    ) -> bytes:
+        url = follow("", url, self.reference, insecure=self._insecure)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+        with self._send(method, url, headers, form or b"", authorization) as response:
+            body = self._read(response)
+        if response.status_code in RETRIED:
+            raise Interrupted(f"the place of tokens answered {response.status_code}")
+        if not response.ok:
+            used = "the credentials" if authorization or form else ""
+            raise failures.refusal(self.reference, failures.LOGIN, response.status_code, body, used)
+        return body
+
+    def _is_ours(self, url: str) -> bool:
+        return same_origin(url, self.url("/"))
+
+
+def _asked_wait(answer: Answer, ours: float) -> float:
+    """Seconds to wait: what ``Retry-After`` asks for, within bounds."""
+    told = answer.headers.get("Retry-After", "")
+    return min(float(told), _WAIT_LIMIT) if told.isascii() and told.isdigit() else ours
