@@ -96,6 +96,8 @@ def ours(words: list[str]) -> Iterator[list[str]]:
     if words and words[0] == "lls-provider":
         yield words
     for place, word in enumerate(words):
+        if word.endswith(".py"):  # a script, for which the zipapp is an argument
+            return
         if Path(word).name == ZIPAPP and (not place or words[0].startswith(("python", "unshare"))):
             yield [ZIPAPP, *words[place + 1 :]]
 
