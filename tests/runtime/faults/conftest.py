@@ -286,7 +286,8 @@ class Scenarios:
             make_bundle("echo", requires=["other"], dependencies=[third], version="2.0"),
             0,
         )
-        source = make_bundle("guard", requires=["dep>=2"], dependencies=[new, third])
+        files = {"guard/p.py": "1"}
+        source = make_bundle("guard", requires=["dep>=2"], dependencies=[new], files=files)
         self.guard = install("guard", source, 1)
         source = make_bundle("guard", version="1.1", files={"guard/p.py": "new"})
         self.guard_modest = install("guard", source, 1)

@@ -46,8 +46,17 @@ def test_a_kill_at_any_step_hides_what_is_half_and_the_rerun_is_clean(
         scenario.finish(root)
 
 
-def test_an_error_at_any_step_is_told_and_the_rerun_is_clean(scenario: Any, faults: Any) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["first", "replace", "update", "restore", "arguments", "half-finished", "workers"]
+    if ALL
+    else ["replace", "update", "arguments", "workers"],
+)
+def test_an_error_at_any_step_is_told_and_the_rerun_is_clean(
+    scenarios: Any, faults: Any, name: str
+) -> None:
     """What was there is lost only after the last byte of the new is written."""
+    scenario = scenarios(name)
     before = faults.check_visible(scenario.start)
     written, lost = 0, scenario.steps()
     for step in range(lost):
@@ -71,9 +80,8 @@ def test_an_error_at_any_step_is_told_and_the_rerun_is_clean(scenario: Any, faul
     ("name", "number", "status"),
     [
         ("replace", signal.SIGTERM, 143),
-        ("restore", signal.SIGINT, 130),
+        ("arguments", signal.SIGINT, 130),
         ("workers", signal.SIGTERM, 143),
-        ("arguments", signal.SIGTERM, 143),
     ],
 )
 def test_a_signal_at_any_step_ends_it_with_its_status_and_nothing_half(
