@@ -5,11 +5,15 @@ The format is the OCI image-layout specification: ``oci-layout``, ``index.json``
 
 from __future__ import annotations
 
+import os
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.bundle.publish import publishing, writing
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.documents import Document, Source
 from lls_provider.image.media import (
     BLOBS,
     INDEX_FILE,
@@ -18,13 +22,12 @@ from lls_provider.image.media import (
     LAYOUT_VERSION,
     REF_NAME,
 )
-from lls_provider.image.model import canonical, descriptor, sha256
-from lls_provider.image.reader import read_layout
+from lls_provider.image.model import BlobLayer, canonical, descriptor, sha256
+from lls_provider.image.reader import DOCUMENT_LIMIT, choose, read_image
 
 if TYPE_CHECKING:
-    from lls_provider.image.model import Image, JsonObject, Layer
-
-__all__ = ["is_layout", "parse_reference", "read_layout", "writable_target", "write_layout"]
+    from lls_provider.image.documents import Descriptor
+    from lls_provider.image.model import Image, JsonObject, Layer, Platform
 
 DEFAULT_TAG = "latest"
 _WHAT = "the image layout"
@@ -42,6 +45,31 @@ def parse_reference(text: str) -> tuple[Path, str | None]:
     if colon and "/" not in tag and not Path(rest).exists():
         return Path(folder), tag or None
     return Path(rest), None
+
+
+def read_layout(
+    directory: Path,
+    tag: str | None = None,
+    *,
+    platform: Platform | None = None,
+    verify: bool = True,
+) -> Image:
+    """The image in the OCI layout ``directory``.
+
+    When there are several, ``tag`` and ``platform`` choose (else this machine's platform).
+    With ``verify`` every layer is read once and compared with its digest; without, that
+    happens when its bytes are read. Raises SdkError FILE_MISSING when there is no layout,
+    IMAGE_INVALID naming the file for everything that is wrong in it.
+    """
+    layout = _Layout(directory)
+    layout.check_marker()
+    index = layout.read(directory / INDEX_FILE)
+    image = read_image(layout, layout.document(choose(layout, index, tag=tag, platform=platform)))
+    if verify:
+        for layer in image.layers:
+            for _ in layer.chunks():
+                pass
+    return image
 
 
 def writable_target(directory: Path) -> None:
@@ -111,3 +139,67 @@ def _write_blob(data: bytes, blobs: Path) -> None:
 
 def _hex(digest: str) -> str:
     return digest.removeprefix("sha256:")
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The store of blobs that a layout is."""
+
+    directory: Path
+
+    def check_marker(self) -> None:
+        path = self.directory / LAYOUT_FILE
+        if not path.is_file():
+            raise SdkError(
+                Code.FILE_MISSING,
+                f"{self.directory} is no OCI layout",
+                why=f"It has no file {LAYOUT_FILE}.",
+                where=Where(file=str(path)),
+                resolution="Name a layout as `lls-provider build --output oci:DIR` writes it.",
+            )
+        document = self.read(path)
+        version = document.parse().get("imageLayoutVersion")
+        if version != LAYOUT_VERSION:
+            document.refuse(f"imageLayoutVersion is {version!r}, not {LAYOUT_VERSION!r}")
+
+    def document(self, described: Descriptor) -> Document:
+        document = self.read(self._blob(described))
+        described.verify(document.data, document.source)
+        return document
+
+    def layer(self, described: Descriptor, diff_id: str) -> Layer:
+        path = self._blob(described)
+        size = _regular(path).st_size
+        if size != described.size:
+            _source(path).refuse(
+                f"the layer has {size:,} bytes, the manifest says {described.size:,}"
+            )
+        return BlobLayer(path, described.digest, size, described.media_type, diff_id)
+
+    def read(self, path: Path) -> Document:
+        source = _source(path)
+        if _regular(path).st_size > DOCUMENT_LIMIT:
+            source.refuse(f"it is larger than {DOCUMENT_LIMIT:,} bytes")
+        try:
+            return Document(path.read_bytes(), source)
+        except OSError as error:
+            source.refuse(f"it cannot be read: {error.strerror or error}")
+
+    def _blob(self, described: Descriptor) -> Path:
+        # the digest was matched against its pattern: it is no path
+        return self.directory / BLOBS / "sha256" / _hex(described.digest)
+
+
+def _source(path: Path) -> Source:
+    return Source(path.name, Where(file=str(path)))
+
+
+def _regular(path: Path) -> os.stat_result:
+    source = _source(path)
+    try:
+        status = path.stat()
+    except OSError as error:
+        source.refuse(f"it is missing or cannot be read: {error.strerror or error}")
+    if not stat.S_ISREG(status.st_mode):  # a named pipe would make us wait for ever
+        source.refuse("it is no regular file")
+    return status
