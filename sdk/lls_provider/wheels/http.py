@@ -34,17 +34,19 @@ class Counted:
             self._told = size
 
 
-def new_session() -> requests.Session:
+def new_session(*, redirects: bool = True) -> requests.Session:
     """An HTTP session: proxies and netrc from the environment, TLS verified.
+
+    Without ``redirects`` they are answers like others.
 
     Besides the variables that requests knows, SSL_CERT_FILE (which uv obeys) names the
     certificates.
     """
     import requests
 
-    from lls_provider.wheels.whole import WholeHeaders
+    from lls_provider.wheels.whole import NoRedirects, WholeHeaders
 
-    session = requests.Session()
+    session = requests.Session() if redirects else NoRedirects()
     for scheme in ("http://", "https://"):
         session.mount(scheme, WholeHeaders())
     certificates = os.environ.get("SSL_CERT_FILE")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 from typing import Any
 
+from requests import Response, Session
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -74,3 +75,11 @@ class WholeHeaders(HTTPAdapter):
 
 
 _POOLS = {"http": _Pool, "https": _SecurePool}
+
+
+class NoRedirects(Session):
+    """A session that leaves redirects to its user: also their bodies, which it would read whole."""
+
+    def get_redirect_target(self, resp: Response) -> None:  # noqa: ARG002
+        """None, whatever the answer says."""
+        return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.media import CONFIG_TYPE
 from lls_provider.image.model import descriptor
+from lls_provider.image.registry.pull import RemoteLayer
 from lls_provider.image.registry.repository import Repository
 from lls_provider.image.registry.transport import DEFAULT, Limits
 from lls_provider.image.registry.upload import Blob, Outcome, upload
@@ -33,7 +34,10 @@ def push(
     whose files changed meanwhile. Whatever it raises, the tag is as it was before.
     """
     pushable(reference)
-    with Repository(reference, push=True, insecure=insecure, limits=limits) as repository:
+    sources = {source for layer in image.layers if (source := _source(layer, reference))}
+    with Repository(
+        reference, push=True, sources=sorted(sources), insecure=insecure, limits=limits
+    ) as repository:
         for layer in image.layers:
             _push_layer(repository, layer, progress)
         push_bytes(repository, image.config_bytes())
@@ -63,6 +67,16 @@ def _push_layer(repository: Repository, layer: Layer, progress: Progress) -> Non
     name = layer.title or "layer"
     with progress.task(f"pushing {name}", layer.size) as advance:
         blob = Blob(layer.digest, layer.size, layer.chunks)
-        outcome = upload(repository, blob, advance=advance)
+        source = _source(layer, repository.reference)
+        outcome = upload(repository, blob, advance=advance, source=source)
     if outcome is not Outcome.PUSHED:
         progress.note(f"{name} ({shown_size(layer.size)}) is {outcome.value}")
+
+
+def _source(layer: Layer, reference: Reference) -> str | None:
+    """The repository that a layer of a base comes from, when it is one of the same registry."""
+    if not isinstance(layer, RemoteLayer):
+        return None
+    origin = layer.repository.reference
+    here = origin.registry == reference.registry and origin.repository != reference.repository
+    return origin.repository if here else None

@@ -34,6 +34,16 @@ class Manifest:
     data: bytes
     media_type: str
 
+    @classmethod
+    def of(cls, data: bytes, content_type: str = "") -> Manifest:
+        """A manifest of the type that it tells; else of the one that the registry told."""
+        try:
+            told = json.loads(data).get("mediaType")
+        except (ValueError, RecursionError, AttributeError):
+            told = None  # the reader of the document refuses it, with its name
+        plain = content_type.partition(";")[0].strip()
+        return cls(data, told if isinstance(told, str) else plain or MANIFEST_TYPE)
+
     @property
     def digest(self) -> str:
         """The digest of the bytes."""
@@ -103,7 +113,7 @@ class Repository:
             raise failures.protocol(
                 self.reference, f"the manifest {told} arrived with the digest {found}"
             )
-        return Manifest(answer.body, _media_type(answer))
+        return Manifest.of(answer.body, answer.headers.get("Content-Type", ""))
 
     def put_manifest(self, target: str, data: bytes, media_type: str) -> Answer:
         """Store a manifest under a tag or its digest. Raises what `manifest` raises."""
@@ -123,20 +133,14 @@ class Repository:
             )
         return answer
 
+    def blob(self, digest: str) -> bytes:
+        """A small blob, not yet verified. Raises what `manifest` raises."""
+        url = self.url("blobs", digest)
+        return self.transport.ask("GET", url, doing="read", expected=OK).body
+
     def has_blob(self, digest: str) -> bool:
         """Whether the repository has the blob."""
         answer = self.transport.ask(
             "HEAD", self.url("blobs", digest), doing="push", expected=FOUND_OR_NOT
         )
         return answer.status in OK
-
-
-def _media_type(answer: Answer) -> str:
-    """What the document says it is; one that does not is what the registry says."""
-    try:
-        told = json.loads(answer.body).get("mediaType")
-    except (ValueError, RecursionError, AttributeError):
-        told = None  # the reader of the document refuses it, with its name
-    if isinstance(told, str):
-        return told
-    return answer.headers.get("Content-Type", MANIFEST_TYPE).partition(";")[0].strip()

@@ -38,6 +38,7 @@ _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _WAIT_LIMIT = 30.0
 _UNAUTHORIZED = 401
 _BAD_REQUEST = 400
+_NO_SUCH_RANGE = 416
 _HUB_HOST = "registry-1.docker.io"
 
 
@@ -91,7 +92,7 @@ class Transport:
         self._insecure = insecure
         self._limits = limits
         self._authorization = Authorization(reference, scopes, find)
-        self._session = new_session()
+        self._session = new_session(redirects=False)
         self._scheme = "" if insecure or reference.is_loopback else "https"
         if insecure:
             import urllib3
@@ -169,7 +170,7 @@ class Transport:
             import requests
 
             raise requests.ConnectionError(str(error)) from error
-        if not response.ok and response.status_code not in RETRIED:
+        if not response.ok and response.status_code not in RETRIED | {_NO_SUCH_RANGE}:
             with response:
                 body = self._read(response)
             raise failures.refusal(
@@ -187,7 +188,12 @@ class Transport:
 
     def pause(self, attempt: int) -> None:
         """Wait as long as suits after attempt number ``attempt``."""
-        self._limits.sleep(wait_before(attempt))
+        self.sleep(wait_before(attempt))
+
+    @property
+    def sleep(self) -> Callable[[float], None]:
+        """How to wait a number of seconds."""
+        return self._limits.sleep
 
     def close(self) -> None:
         """Close the connections."""
@@ -270,7 +276,6 @@ class Transport:
                 auth=authorize,
                 stream=True,
                 timeout=self._limits.timeout,
-                allow_redirects=False,
                 # told here too: requests prefers REQUESTS_CA_BUNDLE to what its session says
                 verify=False if self._insecure else None,
                 proxies={"no_proxy": host} if is_loopback(host) else None,
