@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from tests.engines import containers
 
 CI = os.environ.get("CI", "") not in ("", "0", "false")
 
@@ -24,13 +26,34 @@ def engine() -> Engine:
     def find(name: str) -> str:
         path = shutil.which(name)
         if path is None:
-            reason = f"{name} is not installed: run tests/engines/install"
-            if CI:
-                pytest.fail(reason)
-            pytest.skip(reason)
+            _lacking(f"{name} is not installed: run tests/engines/install")
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def podman(engine: Engine) -> Iterator[containers.Engine]:
+    """podman with a storage of this run's own."""
+    engine("runc")
+    with containers.podman_storage(engine("podman")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def docker(engine: Engine) -> Iterator[containers.Engine]:
+    """A real Docker daemon of this run's own. It needs root: without, as without the engine."""
+    commands = engine("dockerd"), engine("docker")
+    if os.geteuid():
+        _lacking("a Docker daemon needs root")
+    with containers.docker_daemon(*commands) as started:
+        yield started
+
+
+def _lacking(reason: str) -> NoReturn:
+    if CI:
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session", autouse=True)

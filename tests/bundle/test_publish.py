@@ -1,4 +1,4 @@
-"""A directory appears whole under its name or not at all."""
+"""A directory or a file appears whole under its name or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider.bundle import publish
-from lls_provider.bundle.publish import publishing
+from lls_provider.bundle.publish import publishing, publishing_file
 from lls_provider.errors import Code, SdkError
 
 
@@ -78,3 +78,22 @@ def test_a_parent_that_is_a_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(SdkError) as caught:
         write(tmp_path / "file" / "target", "x")
     assert caught.value.code is Code.OUTPUT_UNWRITABLE
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "parent" / "target"
+    for text in (b"one", b"two"):
+        with publishing_file(target, "the test") as stream:
+            stream.write(text)
+            assert not target.exists() or target.read_bytes() == b"one"
+    with pytest.raises(KeyboardInterrupt), publishing_file(target, "the test") as stream:
+        stream.write(b"three")
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"two"
+    assert listing(target.parent) == ["target"]
+    target.unlink()
+    target.mkdir()
+    with pytest.raises(SdkError) as caught, publishing_file(target, "the test"):
+        pass
+    assert caught.value.code is Code.OUTPUT_UNWRITABLE
+    assert listing(target.parent) == ["target"]

@@ -25,11 +25,44 @@ def test_an_output_is_written_with_its_tag(make_bundle: MakeBundle, tmp_path: Pa
     assert str(parse_output(f"oci:{tmp_path}/other")) == f"oci:{tmp_path}/other"
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("oci-archive:{}/x.tar", "oci-archive:{}/x.tar"),
+        ("oci-archive:{}/x.tar:v1", "oci-archive:{}/x.tar:v1"),
+        ("docker-archive:{}/x.tar", "docker-archive:{}/x.tar"),
+        ("docker-archive:{}/x.tar:acme/echo", "docker-archive:{}/x.tar:docker.io/acme/echo:latest"),
+        (
+            "docker-archive:{}/x.tar:localhost:5000/a:1",
+            "docker-archive:{}/x.tar:localhost:5000/a:1",
+        ),
+    ],
+)
+def test_archives_are_written(
+    make_bundle: MakeBundle, tmp_path: Path, given: str, shown: str
+) -> None:
+    output = parse_output(given.format(tmp_path))
+    assert str(output) == shown.format(tmp_path)
+    output.write(compose(make_bundle()))
+    assert (tmp_path / "x.tar").is_file()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["docker-archive:x.tar:UPPER", f"docker-archive:x.tar:a@sha256:{'0' * 64}", "oci-archive:"],
+)
+def test_names_that_no_image_can_have_are_a_usage_error(text: str) -> None:
+    with pytest.raises(SdkError) as caught:
+        parse_output(text)
+    assert caught.value.code is Code.USAGE
+
+
 def test_an_output_that_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("x")
-    with pytest.raises(SdkError) as caught:
-        parse_output(f"oci:{tmp_path}")
-    assert caught.value.code is Code.TARGET_EXISTS
+    for place in ("oci:", "oci-archive:", "docker-archive:"):
+        with pytest.raises(SdkError) as caught:
+            parse_output(f"{place}{tmp_path}")
+        assert caught.value.code is Code.TARGET_EXISTS
 
 
 def test_bases(make_layout: MakeLayout) -> None:

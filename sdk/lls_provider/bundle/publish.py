@@ -1,4 +1,4 @@
-"""Publishes a directory by rename: whole under the name asked for, or not there at all."""
+"""Publishes directories and files by rename: whole under the name asked for, or not at all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from lls_provider.errors import Code, SdkError, Where
 
@@ -27,8 +28,7 @@ def publishing(directory: Path, what: str) -> Iterator[Path]:
     NO_SPACE, OUTPUT_UNWRITABLE.
     """
     directory = directory.resolve()  # a link to a folder stays a link
-    # not mkdtemp: the result gets the permissions that the user's umask gives any folder
-    staging = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}.tmp")
+    staging = _beside(directory)
     with writing(directory, what):
         staging.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
@@ -40,6 +40,29 @@ def publishing(directory: Path, what: str) -> Iterator[Path]:
                 staging.rename(directory)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def publishing_file(path: Path, what: str) -> Iterator[BinaryIO]:
+    """A new file beside ``path`` that takes its place when the block ends well.
+
+    Otherwise as `publishing`.
+    """
+    path = path.resolve()
+    staging = _beside(path)
+    with writing(path, what):
+        staging.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with staging.open("xb") as stream:
+                yield stream
+            staging.replace(path)
+        finally:
+            staging.unlink(missing_ok=True)
+
+
+def _beside(place: Path) -> Path:
+    # no mkdtemp: the result gets the permissions that the user's umask gives anything
+    return place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
 
 
 @contextlib.contextmanager

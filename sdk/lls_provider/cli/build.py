@@ -47,8 +47,9 @@ class _Options:
 @click.option(
     "--output",
     multiple=True,
-    metavar="oci:DIR[:TAG]",
-    help="Where the image goes: an OCI layout (repeatable).",
+    metavar="oci:DIR|oci-archive:FILE|docker-archive:FILE",
+    help="Where the image goes (repeatable): an OCI layout, or one file as skopeo or "
+    "`docker load` read it. Layouts take :TAG after the name, docker-archive a :NAME:TAG.",
 )
 @click.option(
     "--distribution",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lls_provider.image.model import Image, JsonObject, Layer, Platform
 
 DEFAULT_TAG = "latest"
+MARKER = canonical({"imageLayoutVersion": LAYOUT_VERSION})
 _WHAT = "the image layout"
 
 
@@ -107,20 +108,30 @@ def write_layout(image: Image, directory: Path, *, tag: str = DEFAULT_TAG) -> st
         _write_blob(image.config_bytes(), blobs)
         manifest = image.manifest_bytes()
         _write_blob(manifest, blobs)
-        index: JsonObject = {
-            "schemaVersion": 2,
-            "mediaType": INDEX_TYPE,
-            "manifests": [
-                {
-                    **descriptor(image.media_type, manifest),
-                    "platform": image.platform.to_document(),
-                    "annotations": {REF_NAME: tag},
-                }
-            ],
-        }
-        (staging / INDEX_FILE).write_bytes(canonical(index))
-        (staging / LAYOUT_FILE).write_bytes(canonical({"imageLayoutVersion": LAYOUT_VERSION}))
+        (staging / INDEX_FILE).write_bytes(index_document(image, tag))
+        (staging / LAYOUT_FILE).write_bytes(MARKER)
     return sha256(manifest)
+
+
+def index_document(image: Image, tag: str) -> bytes:
+    """The ``index.json`` of a layout that holds ``image`` alone; needs the layers' digests."""
+    index: JsonObject = {
+        "schemaVersion": 2,
+        "mediaType": INDEX_TYPE,
+        "manifests": [
+            {
+                **descriptor(image.media_type, image.manifest_bytes()),
+                "platform": image.platform.to_document(),
+                "annotations": {REF_NAME: tag},
+            }
+        ],
+    }
+    return canonical(index)
+
+
+def blob_path(digest: str) -> str:
+    """The place of a blob in a layout. ``digest`` matches the pattern of digests."""
+    return f"{BLOBS}/{digest.replace(':', '/')}"
 
 
 def _write_layer(layer: Layer, blobs: Path) -> None:
@@ -187,7 +198,7 @@ class _Layout:
 
     def _blob(self, described: Descriptor) -> Path:
         # the digest was matched against its pattern: it is no path
-        return self.directory / BLOBS / "sha256" / _hex(described.digest)
+        return self.directory / blob_path(described.digest)
 
 
 def _source(path: Path) -> Source:

@@ -247,7 +247,7 @@ class Image:
         return sha256(self.manifest_bytes())
 
 
-def canonical(document: Mapping[str, Any]) -> bytes:
+def canonical(document: Mapping[str, Any] | list[JsonObject]) -> bytes:
     """JSON as we write it: sorted keys, no spaces, UTF-8, so that equal values are equal bytes."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8")

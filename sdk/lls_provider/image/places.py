@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.image import archive, reference
 from lls_provider.image.layout import (
     DEFAULT_TAG,
     parse_reference,
@@ -20,10 +21,21 @@ if TYPE_CHECKING:
 
 SCRATCH = "scratch"
 _OCI = "oci:"
+_OCI_ARCHIVE = "oci-archive:"
+_DOCKER_ARCHIVE = "docker-archive:"
+_OUTPUTS = "oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME[:TAG]]"
+
+
+class Output(Protocol):
+    """A place that an image goes to; its text is what the command line takes."""
+
+    def write(self, image: Image) -> str:
+        """Write ``image`` there, whole or not at all; gives the digest that it is known by."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class OciLayout:
     """An OCI layout to write, and the tag of the image in it."""
 
     directory: Path
@@ -38,15 +50,25 @@ class Output:
 
 
 def parse_output(text: str) -> Output:
-    """``oci:DIR[:TAG]``, refused before any work when it cannot be written.
+    """The place that ``--output`` names, refused before any work when it cannot be written.
 
     Raises SdkError USAGE for another kind of place, TARGET_EXISTS.
     """
-    if not text.startswith(_OCI) or text == _OCI:
-        raise _unknown("--output", text, "oci:DIR, such as oci:build/image")
-    directory, tag = parse_reference(text)
-    writable_target(directory)
-    return Output(directory, tag or DEFAULT_TAG)
+    kind, colon, place = text.partition(":")
+    prefix = kind + colon
+    if place and prefix == _OCI:
+        directory, tag = parse_reference(place)
+        writable_target(directory)
+        return OciLayout(directory, tag or DEFAULT_TAG)
+    if place and prefix == _OCI_ARCHIVE:
+        path, tag = parse_reference(place)
+        archive.writable_target(path)
+        return archive.OciArchive(path, tag or DEFAULT_TAG)
+    if place and prefix == _DOCKER_ARCHIVE:
+        file, _, name = place.partition(":")  # as skopeo reads it: a path there has no colon
+        archive.writable_target(Path(file))
+        return archive.DockerArchive(Path(file), reference.tagged(name) if name else None)
+    raise _unknown("--output", text, _OUTPUTS)
 
 
 def read_base(text: str, platform: Platform | None = None) -> Image | None:

@@ -94,6 +94,17 @@ def parse(text: str) -> Reference:
     return Reference(registry, repository, tag or None, digest or None)
 
 
+def tagged(text: str) -> Reference:
+    """The name with a tag that ``text`` gives an image; without one the tag is ``latest``.
+
+    Raises SdkError USAGE as `parse` does, and for a digest, which nobody chooses.
+    """
+    found = parse(text)
+    if found.digest is not None:
+        _refuse(text, "an image is named with a tag; its digest follows from its content")
+    return replace(found, tag=found.tag or DEFAULT_TAG)
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine's own, without asking a name server."""
     if host == "localhost":

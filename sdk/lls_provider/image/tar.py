@@ -73,18 +73,50 @@ class Tree:
             for entry in self.entries
             for folder in PurePosixPath(entry.name).parents[:-1]
         }
-        return {name: self._info(name, _DIRECTORY_MODE, tarfile.DIRTYPE, 0) for name in folders}
+        return {
+            name: _header(name, 0, self.mtime, _DIRECTORY_MODE, tarfile.DIRTYPE) for name in folders
+        }
 
     def _header(self, entry: Entry) -> bytes:
-        return self._info(entry.name, entry.mode, tarfile.REGTYPE, entry.size)
+        return _header(entry.name, entry.size, self.mtime, entry.mode)
 
-    def _info(self, name: str, mode: int, kind: bytes, size: int) -> bytes:
-        info = tarfile.TarInfo(name)
-        info.type = kind
-        info.mode = mode
-        info.size = size
-        info.mtime = self.mtime
-        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of an archive whose bytes are asked for once, when it is its turn."""
+
+    name: str
+    size: int
+    chunks: Iterable[bytes]
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> Member:
+        """A small member, held in memory."""
+        return cls(name, len(data), (data,))
+
+
+def archive(members: Iterable[Member]) -> Iterator[bytes]:
+    """The tar stream of ``members`` in the order they come; each must yield ``size`` bytes."""
+    length = 0
+    for member in members:
+        header = _header(member.name, member.size)
+        yield header
+        yield from member.chunks
+        padding = _padded(member.size, tarfile.BLOCKSIZE) - member.size
+        yield bytes(padding)
+        length += len(header) + member.size + padding
+    yield bytes(_padded(length + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE) - length)
+
+
+def _header(
+    name: str, size: int, mtime: int = 0, mode: int = 0o644, kind: bytes = tarfile.REGTYPE
+) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    info.mode = mode
+    info.size = size
+    info.mtime = mtime
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
 def _order(name: str) -> tuple[str, ...]:

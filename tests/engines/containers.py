@@ -1,0 +1,114 @@
+"""Real container engines for the tests: started for a run, below a folder of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+START_SECONDS = 90
+# where cgroups are of version 1, podman and runc agree on no more than this
+_CONTAINERS_CONF = """\
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A command line that speaks to one engine, and that engine's socket (none: no daemon)."""
+
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
+    socket: Path | None = None
+
+    def run(
+        self, *arguments: str | Path, stdin: Path | None = None, status: int | None = 0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of the engine; ``status`` None accepts every exit status."""
+        with (stdin or Path(os.devnull)).open("rb") as stream:
+            done = subprocess.run(
+                [*self.command, *map(str, arguments)],
+                stdin=stream,
+                capture_output=True,
+                text=True,
+                env={**os.environ, **dict(self.environment)},
+                timeout=300,
+                check=False,
+            )
+        assert status in (None, done.returncode), f"{done.args}: {done.stdout}{done.stderr}"
+        return done
+
+
+@contextlib.contextmanager
+def podman_storage(podman: str) -> Iterator[Engine]:
+    """podman with an empty storage."""
+    with _short_folder() as folder:
+        (folder / "containers.conf").write_text(_CONTAINERS_CONF)
+        engine = Engine(
+            (
+                *(podman, "--root", str(folder / "storage"), "--runroot", str(folder / "run")),
+                *("--storage-driver", "vfs"),
+            ),
+            (("CONTAINERS_CONF", str(folder / "containers.conf")),),
+        )
+        yield engine
+
+
+@contextlib.contextmanager
+def docker_daemon(dockerd: str, docker: str) -> Iterator[Engine]:
+    """A Docker daemon with an empty storage and no network, stopped at the end. Needs root."""
+    with _short_folder() as folder:
+        socket = folder / "docker.sock"
+        command = [
+            *(dockerd, "--host", f"unix://{socket}", "--pidfile", str(folder / "pid")),
+            *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
+            *("--bridge=none", "--iptables=false"),
+        ]
+        engine = Engine((docker, "--host", f"unix://{socket}"), socket=socket)
+        with _running(command, folder / "log") as process:
+            _wait(engine, process, folder / "log")
+            yield engine
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=START_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(engine: Engine, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    while engine.run("version", status=None).returncode:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, f"not up in {START_SECONDS} s: {log.read_text()}"
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _short_folder() -> Iterator[Path]:
+    """A temporary folder whose name leaves room for sockets, which have at most 107 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="lls-", dir="/tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
