@@ -9,6 +9,7 @@ import http.server
 import json
 import re
 import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -193,9 +194,12 @@ class FakeRegistry:
     challenge: str = ""
     connections: int = 0
     received: int = 0
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> FakeRegistry:
         self._server = Server(("127.0.0.1", 0), Request)
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self._server.registry = self
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))

@@ -1,0 +1,119 @@
+"""TLS: on, unless the registry is on this machine or the user says otherwise."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.image.registry.fake import FakeRegistry, status
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.image.reference import parse
+from lls_provider.image.registry.repository import Repository
+from lls_provider.image.registry.transport import Limits, Transport
+
+Engine = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def certificate(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody vouches for, its key beside it."""
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    subprocess.run(
+        [
+            *(engine("openssl"), "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=registry"),
+            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(path.with_suffix(".key")), "-out", str(path)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Certificates of the machine that the tests run on do not count."""
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def secure(certificate: Path) -> Iterator[FakeRegistry]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    with FakeRegistry(tls=context) as server:
+        server.manifests["1"] = ("text/plain", b"{}")
+        yield server
+
+
+def ask(fake: FakeRegistry, limits: Limits, *, insecure: bool = False) -> bytes:
+    reference = parse(f"{fake.host}/acme/echo:1")
+    with Repository(reference, insecure=insecure, limits=limits) as repository:
+        return repository.manifest("1").data
+
+
+@pytest.mark.engine
+def test_a_certificate_nobody_vouches_for_is_refused(secure: FakeRegistry, limits: Limits) -> None:
+    with pytest.raises(SdkError) as caught:
+        ask(secure, limits)
+    assert caught.value.code is Code.NETWORK
+    assert "CERTIFICATE_VERIFY_FAILED" in caught.value.why
+    assert "SSL_CERT_FILE" in caught.value.resolution
+    assert "--insecure" in caught.value.resolution
+
+
+@pytest.mark.engine
+def test_a_certificate_of_the_users_is_accepted(
+    secure: FakeRegistry, limits: Limits, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert ask(secure, limits) == b"{}"
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("variable", ["", "REQUESTS_CA_BUNDLE"])
+def test_insecure_looks_at_no_certificate(
+    secure: FakeRegistry, limits: Limits, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable:
+        import certifi
+
+        monkeypatch.setenv(variable, certifi.where())
+    assert ask(secure, limits, insecure=True) == b"{}"
+
+
+@pytest.mark.engine
+def test_a_secure_registry_may_not_send_us_into_the_open(
+    secure: FakeRegistry, limits: Limits, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    secure.fault("GET", "manifests", status(307, Location="http://example.com/x"))
+    with pytest.raises(SdkError) as caught:
+        ask(secure, limits)
+    assert caught.value.code is Code.REGISTRY_FAILED
+    assert "not https" in caught.value.why
+
+
+def test_insecure_does_without_tls(fake: FakeRegistry, limits: Limits) -> None:
+    fake.manifests["1"] = ("text/plain", b"{}")
+    assert ask(fake, limits, insecure=True) == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("reference", "address"),
+    [
+        ("quay.io/acme/echo", "https://quay.io/v2/"),
+        ("quay.io:8443/acme/echo", "https://quay.io:8443/v2/"),
+        ("python", "https://registry-1.docker.io/v2/"),
+        ("10.0.0.1:5000/acme/echo", "https://10.0.0.1:5000/v2/"),
+    ],
+)
+def test_other_machines_are_asked_with_tls_and_nothing_is_tried(
+    reference: str, address: str
+) -> None:
+    assert Transport(parse(reference), ()).url("/v2/") == address
