@@ -69,6 +69,7 @@ class Code(Enum):
     WHEEL_DATA_INVALID = ("wheel-data-invalid", ExitStatus.WRONG)
     WHEEL_INCOMPATIBLE = ("wheel-incompatible", ExitStatus.WRONG)
     VALIDATION_FAILED = ("validation-failed", ExitStatus.WRONG)
+    VOLUME_UNSAFE = ("volume-unsafe", ExitStatus.WRONG)
     VOLUME_UNWRITABLE = ("volume-unwritable", ExitStatus.ENVIRONMENT)
     NO_SPACE = ("no-space", ExitStatus.ENVIRONMENT)
     # author's side

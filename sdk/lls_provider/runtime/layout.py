@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lls_provider.runtime.archive import read_member
+from lls_provider.runtime.regular import open_regular, read_regular
 from lls_provider.runtime.unpack import Unpacking
 from lls_provider.runtime.wheel import Wheel, WheelFile, record_file
 
@@ -116,12 +117,13 @@ class Layout:
         """A file that stands on the volume; what of it belongs to this wheel too."""
         if _has_digest(path, file):
             return [file]
-        content = path.read_bytes() if _is_init(file.path) else b""
-        if _same_init(file, _content(wheel, file), content):
+        content = read_regular(path) if _is_init(file.path) else None
+        if content is not None and _same_init(file, _content(wheel, file), content):
             digest = hashlib.sha256(content).digest()
             return [replace(file, algorithm="sha256", digest=digest, size=len(content))]
         owner = self._owner(file.path)
-        if wheel is self._own and _is_module(file.path) and not _is_nothing(wheel, file, content):
+        will_do = content is not None and _is_nothing(wheel, file, content)
+        if wheel is self._own and _is_module(file.path) and not will_do:
             self.conflicts.append(
                 f"{file.path}: {_named(wheel)} is the provider itself and brings this module, "
                 f"{owner} has installed another one"
@@ -153,6 +155,8 @@ class Layout:
         if path in self._written:
             return f"{path} is a file of {_named(self._written[path][0])}"
         found = self._find(path)
+        if found is not None and found.is_symlink():
+            return f"{path} is a link on the volume, to where nothing may be written"
         if found is not None and not found.is_dir():
             return f"{path} is a file that {self._owner(path)} has installed"
         return ""
@@ -227,10 +231,10 @@ def _content(wheel: Wheel, file: WheelFile) -> bytes:
 
 
 def _has_digest(path: Path, file: WheelFile) -> bool:
-    try:
-        if path.stat().st_size != file.size:
-            return False
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, file.algorithm).digest() == file.digest
-    except OSError:
+    descriptor = open_regular(path)
+    if descriptor is None:
         return False
+    with os.fdopen(descriptor, "rb") as stream:
+        if os.fstat(descriptor).st_size != file.size:
+            return False
+        return hashlib.file_digest(stream, file.algorithm).digest() == file.digest

@@ -20,6 +20,7 @@ from packaging.version import InvalidVersion
 
 from lls_provider.runtime.conflict import Candidate, Source, parse_overrides, parse_provided
 from lls_provider.runtime.headers import Headers
+from lls_provider.runtime.regular import RealFolders, read_regular
 from lls_provider.runtime.requirements import parse_requirement, parse_version
 from lls_provider.runtime.volume import Volume, names, recorded_files
 from lls_provider.runtime.wheel import INSTALLER
@@ -132,14 +133,15 @@ def look_ahead(volume: Volume, records: Sequence[ProviderRecord]) -> Outlook:
 
 
 def files_of(packages: Path, leaving: Sequence[str]) -> Iterator[str]:
-    """The files of distributions, without those that others share."""
+    """The files of distributions, without those that others share or that lie behind a link."""
     if not leaving:
         return
+    folders = RealFolders(packages)
     others = {name for name in dist_infos(packages) if name not in leaving}
     shared = {path for name in others for path in recorded_files(packages / name)}
     for name in leaving:
         for path in recorded_files(packages / name):
-            if path not in shared:
+            if path not in shared and folders.hold(path):
                 yield path
 
 
@@ -150,10 +152,7 @@ def dist_infos(packages: Path) -> list[str]:
 
 def is_ours(dist_info: Path) -> bool:
     """Whether this installer put the distribution there: strangers' are never touched."""
-    try:
-        return (dist_info / "INSTALLER").read_bytes() == INSTALLER
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    return read_regular(dist_info / "INSTALLER") == INSTALLER
 
 
 def source_of(record: ProviderRecord) -> Source:
@@ -173,11 +172,14 @@ def source_of(record: ProviderRecord) -> Source:
 
 
 def _candidate(dist_info: Path, source: Source | None) -> Candidate | None:
+    data = read_regular(dist_info / "METADATA")
+    if data is None:
+        return None
     try:
-        headers = Headers((dist_info / "METADATA").read_bytes())
+        headers = Headers(data)
         name = canonicalize_name(headers.one("Name"))
         version = parse_version(headers.one("Version"))
-    except (OSError, ValueError, InvalidVersion):
+    except (ValueError, InvalidVersion):
         return None
     requires = []
     for text in headers.all("Requires-Dist"):

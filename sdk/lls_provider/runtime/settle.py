@@ -95,7 +95,7 @@ def move_tree(source: Path, target: Path) -> None:
         here, there = source / name, target / name
         if not os.path.lexists(there):
             here.rename(there)
-        elif here.is_dir() and not here.is_symlink() and there.is_dir():
+        elif here.is_dir() and not here.is_symlink() and there.is_dir() and not there.is_symlink():
             move_tree(here, there)
             set_folder_times(there, below=False)
 

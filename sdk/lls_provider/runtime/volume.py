@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,10 +18,12 @@ from pathlib import Path
 
 from lls_provider.contract.models import provider_id_problem, read_crd_config
 from lls_provider.contract.paths import CRD_CONFIG_FILE, VolumeTree
+from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.archive import name_problem
 from lls_provider.runtime.errnos import volume_error
 from lls_provider.runtime.record import RECORD_FILE, ProviderRecord
+from lls_provider.runtime.regular import read_regular
 from lls_provider.runtime.unpack import FOLDER_MODE, MTIME_NS, set_folder_times, write_all
 
 _STAGING = ".staging"
@@ -46,7 +49,8 @@ class Volume:
     def locked(self, progress: Progress = SILENT) -> Iterator[None]:
         """Hold the volume's kernel lock; it dies with its owner, however that ends.
 
-        Raises SdkError VOLUME_UNWRITABLE when the folder cannot be made.
+        Raises SdkError VOLUME_UNWRITABLE when the folder cannot be made, VOLUME_UNSAFE when a
+        folder of ours is a link or a file.
         """
         folder = self.tree.external
         try:
@@ -60,9 +64,26 @@ class Volume:
             except BlockingIOError:
                 progress.step(f"waiting for another installation into {folder} to end")
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._check_places()
             yield
         finally:
             os.close(descriptor)
+
+    def _check_places(self) -> None:
+        """Whoever shares the volume may have put a link where a folder of ours belongs."""
+        tree = self.tree
+        folders = (tree.python_packages, tree.metadata, tree.zipapp.parent)
+        for folder in (*folders, self.staging, self.replaced, self.suspended):
+            if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
+                what = "a link" if folder.is_symlink() else "no folder"
+                raise SdkError(
+                    Code.VOLUME_UNSAFE,
+                    "The volume is not as an installation may use it",
+                    why=f"A folder belongs here, but it is {what}: writing would end elsewhere.",
+                    where=Where(file=str(folder)),
+                    resolution="Find out which container put it there, and give the Pod a new "
+                    "volume.",
+                )
 
     def records(self) -> list[ProviderRecord]:
         """Every installed provider, by slot; suspended ones as well.
@@ -145,10 +166,13 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 def recorded_files(dist_info: Path) -> list[str]:
     """What the RECORD of a dist-info folder lists, its own files last; unsafe names never."""
+    data = read_regular(dist_info / "RECORD")
+    if data is None:
+        return []
     try:
-        with (dist_info / "RECORD").open(encoding="utf-8", newline="") as stream:
-            paths = [row[0] for row in csv.reader(stream) if row]
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, csv.Error):
+        lines = io.StringIO(data.decode("utf-8"), newline="")
+        paths = [row[0] for row in csv.reader(lines) if row]
+    except (UnicodeDecodeError, csv.Error):
         return []
     prefix = dist_info.name + "/"
     safe = [path for path in paths if name_problem(path) is None]
