@@ -11,7 +11,7 @@ from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.compose import compose
 from lls_provider.image.layout import read_layout
-from lls_provider.image.places import parse_output, read_base
+from lls_provider.image.places import parse_output, read_base, read_image
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
@@ -49,7 +49,14 @@ def test_archives_are_written(
 
 @pytest.mark.parametrize(
     "text",
-    ["docker-archive:x.tar:UPPER", f"docker-archive:x.tar:a@sha256:{'0' * 64}", "oci-archive:"],
+    [
+        "docker-archive:x.tar:UPPER",
+        f"docker-archive:x.tar:a@sha256:{'0' * 64}",
+        "oci-archive:",
+        "docker://",
+        "docker://quay.io/UPPER",
+        f"docker://quay.io/acme/echo@sha256:{'0' * 64}",
+    ],
 )
 def test_names_that_no_image_can_have_are_a_usage_error(text: str) -> None:
     with pytest.raises(SdkError) as caught:
@@ -79,3 +86,23 @@ def test_other_places_are_a_usage_error(text: str) -> None:
             parse(text)
         assert caught.value.code is Code.USAGE
         assert "skopeo copy" in caught.value.resolution
+
+
+def test_a_registry_is_named_as_skopeo_names_it() -> None:
+    assert str(parse_output("docker://quay.io/acme/echo")) == "docker://quay.io/acme/echo:latest"
+    assert str(parse_output("docker://python:3.12")) == "docker://docker.io/library/python:3.12"
+
+
+def test_an_image_is_a_layout_or_a_reference(make_layout: MakeLayout, tmp_path: Path) -> None:
+    layout = make_layout([("x", b"")])
+    expected = read_layout(layout).digest
+    for text in (str(layout), f"oci:{layout}"):
+        assert read_image(text).digest == expected
+    for text in (f"{tmp_path}/other", "./other", "oci:other"):
+        with pytest.raises(SdkError) as caught:
+            read_image(text)
+        assert caught.value.code is Code.FILE_MISSING
+    for text in ("docker://127.0.0.1:1/a/b:1", "127.0.0.1:1/a/b:1"):
+        with pytest.raises(SdkError) as caught:
+            read_image(text)
+        assert caught.value.code is Code.NETWORK

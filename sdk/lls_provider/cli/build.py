@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
-from lls_provider.cli.options import format_option, python_option
+from lls_provider.cli.options import format_option, insecure_option, python_option
 from lls_provider.progress import counted, shown_size
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class _Options:
     base: str | None
     output: tuple[str, ...]
     override: tuple[str, ...]
+    insecure: bool
     form: str
 
 
@@ -47,8 +48,8 @@ class _Options:
 @click.option(
     "--output",
     multiple=True,
-    metavar="oci:DIR|oci-archive:FILE|docker-archive:FILE",
-    help="Where the image goes (repeatable): an OCI layout, or one file as skopeo or "
+    metavar="docker://REF|oci:DIR|oci-archive:FILE|docker-archive:FILE",
+    help="Where the image goes (repeatable): a registry, an OCI layout, or one file as skopeo or "
     "`docker load` read it. Layouts take :TAG after the name, docker-archive a :NAME:TAG.",
 )
 @click.option(
@@ -61,7 +62,7 @@ class _Options:
 @python_option("The Python to build for.")
 @click.option(
     "--base",
-    metavar="scratch|oci:DIR[:TAG]",
+    metavar="scratch|docker://REF|oci:DIR[:TAG]",
     help="scratch makes a data image; a base with Python makes a runnable one.  "
     "[default: the project's, else scratch]",
 )
@@ -80,6 +81,7 @@ class _Options:
 @click.option("--api", help="With --package: the API it implements.")
 @click.option("--provider-type", help="With --package: which of its types, remote::… or inline::….")
 @click.option("--vendor", help="With --package: the organisation.")
+@insecure_option()
 @format_option()
 def command(**options: object) -> None:
     """Build the project at PATH (default: here), or a published package, into an image.
@@ -101,11 +103,15 @@ def _build(options: _Options) -> None:
         raise click.UsageError("Missing option '--output', such as --output oci:build/image.")
     _consistent(options)
     # whatever can be told before the long work is told before it
-    outputs = [parse_output(text) for text in options.output]
+    progress = console()
+    outputs = [
+        parse_output(text, insecure=options.insecure, progress=progress) for text in options.output
+    ]
     source: str | Settings
     source = options.package if options.package is not None else _settings(options.path or Path())
-    base = read_base(options.base or _own_base(source))
-    progress = console()
+    base = read_base(
+        options.base or _own_base(source), insecure=options.insecure, progress=progress
+    )
     with scratch("build") as folder:
         bundle = _bundle(source, options, folder / "bundle", progress)
         image = compose(bundle, base)
@@ -139,8 +145,8 @@ def _own_base(source: str | Settings) -> str:
     """The base that the project names; a layout is meant relative to the project."""
     if isinstance(source, str) or source.base is None:
         return "scratch"
-    kind, colon, place = source.base.partition(":")
-    return f"{kind}:{source.root / place}" if colon else source.base
+    kind, _, place = source.base.partition(":")
+    return f"oci:{source.root / place}" if kind == "oci" else source.base
 
 
 def _bundle(source: str | Settings, options: _Options, out: Path, progress: Progress) -> Bundle:

@@ -22,6 +22,26 @@ def format_option(*machines: str) -> Decorator:
     )
 
 
+def distribution_option(what: str) -> Decorator:
+    """``--distribution``, repeatable; ``what`` says what it is for."""
+    return click.option(
+        "--distribution",
+        "distributions",
+        multiple=True,
+        metavar="REQUIREMENT|FILE|python:PATH",
+        help=what,
+    )
+
+
 def python_option(what: str) -> Decorator:
     """``--python``: an interpreter; ``what`` says what it is for."""
     return click.option("--python", metavar="PATH|VERSION", help=what)
+
+
+def insecure_option() -> Decorator:
+    """``--insecure``: registries may do without TLS."""
+    return click.option(
+        "--insecure",
+        is_flag=True,
+        help="Accept registries without TLS, or with a certificate nobody vouches for.",
+    )

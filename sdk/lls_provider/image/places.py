@@ -1,4 +1,4 @@
-"""Where images come from and go to, as the command line writes it: ``scratch``, ``oci:DIR``."""
+"""Where images come from and go to, as the command line writes it, in skopeo's words."""
 
 from __future__ import annotations
 
@@ -15,15 +15,23 @@ from lls_provider.image.layout import (
     writable_target,
     write_layout,
 )
+from lls_provider.image.registry.pull import pull
+from lls_provider.image.registry.push import RegistryTag
+from lls_provider.progress import SILENT
 
 if TYPE_CHECKING:
     from lls_provider.image.model import Image, Platform
+    from lls_provider.progress import Progress
 
 SCRATCH = "scratch"
 _OCI = "oci:"
 _OCI_ARCHIVE = "oci-archive:"
 _DOCKER_ARCHIVE = "docker-archive:"
-_OUTPUTS = "oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME[:TAG]]"
+_REGISTRY = "docker://"
+_OUTPUTS = (
+    "docker://REGISTRY/NAME[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or "
+    "docker-archive:FILE[:NAME[:TAG]]"
+)
 
 
 class Output(Protocol):
@@ -49,11 +57,14 @@ class OciLayout:
         return write_layout(image, self.directory, tag=self.tag)
 
 
-def parse_output(text: str) -> Output:
+def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> Output:
     """The place that ``--output`` names, refused before any work when it cannot be written.
 
-    Raises SdkError USAGE for another kind of place, TARGET_EXISTS.
+    ``insecure`` does without TLS in a registry. Raises SdkError USAGE for another kind of place,
+    TARGET_EXISTS.
     """
+    if text.startswith(_REGISTRY):
+        return RegistryTag(reference.tagged(text.removeprefix(_REGISTRY)), insecure, progress)
     kind, colon, place = text.partition(":")
     prefix = kind + colon
     if place and prefix == _OCI:
@@ -71,18 +82,46 @@ def parse_output(text: str) -> Output:
     raise _unknown("--output", text, _OUTPUTS)
 
 
-def read_base(text: str, platform: Platform | None = None) -> Image | None:
+def read_base(
+    text: str,
+    platform: Platform | None = None,
+    *,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+) -> Image | None:
     """The base image that ``--base`` names; None for ``scratch``.
 
-    ``platform`` chooses where a layout holds several. Raises SdkError USAGE for another kind of
-    place, and what `read_layout` raises.
+    ``platform`` chooses where there are several. Raises SdkError USAGE for another kind of
+    place, and what `read_layout` and `pull` raise.
     """
     if text == SCRATCH:
         return None
+    if text.startswith(_REGISTRY):
+        base = reference.parse(text.removeprefix(_REGISTRY))
+        return pull(base, platform=platform, insecure=insecure, progress=progress)
     if not text.startswith(_OCI) or text == _OCI:
-        raise _unknown("--base", text, "scratch or oci:DIR[:TAG]")
+        raise _unknown("--base", text, "scratch, docker://REGISTRY/NAME[:TAG] or oci:DIR[:TAG]")
     directory, tag = parse_reference(text)
     return read_layout(directory, tag, platform=platform)
+
+
+def read_image(
+    text: str,
+    platform: Platform | None = None,
+    *,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+) -> Image:
+    """The image that an argument names: a layout (``oci:DIR[:TAG]``, DIR) or a reference.
+
+    Its layers are not read. Raises what `read_layout` and `pull` raise, and SdkError USAGE for a
+    text that is neither a layout here nor a reference.
+    """
+    directory, tag = parse_reference(text)
+    if text.startswith((_OCI, ".", "/")) or directory.is_dir():
+        return read_layout(directory, tag, platform=platform, verify=False)
+    named = reference.parse(text.removeprefix(_REGISTRY))
+    return pull(named, platform=platform, insecure=insecure, progress=progress)
 
 
 def _unknown(option: str, text: str, known: str) -> SdkError:
@@ -91,5 +130,5 @@ def _unknown(option: str, text: str, known: str) -> SdkError:
         f"{option} {text!r:.200} is no place this version knows",
         why=f"It takes {known}.",
         resolution="For an image elsewhere, copy it with skopeo: "
-        "`skopeo copy docker://REF oci:DIR` or the other way round.",
+        "`skopeo copy SOURCE oci:DIR` or the other way round.",
     )

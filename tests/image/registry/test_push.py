@@ -190,11 +190,6 @@ def test_a_registry_that_is_down_is_told(image: Image, limits: Limits, waits: li
     assert waits == [0.5, 1.0, 2.0]
 
 
-def test_a_digest_cannot_be_pushed_to(image: Image, limits: Limits) -> None:
-    error = failed(image, f"quay.io/acme/echo@{image.digest}", limits)
-    assert error.code is Code.USAGE
-
-
 # --- a registry that misbehaves ---
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lls_provider.errors import Code, SdkError
 from lls_provider.image.media import CONFIG_TYPE
 from lls_provider.image.model import descriptor
 from lls_provider.image.registry.pull import RemoteLayer
@@ -19,6 +19,22 @@ if TYPE_CHECKING:
     from lls_provider.progress import Progress
 
 
+@dataclass(frozen=True, slots=True)
+class RegistryTag:
+    """A tag in a registry, as a place that an image goes to."""
+
+    reference: Reference
+    insecure: bool = False
+    progress: Progress = SILENT
+
+    def __str__(self) -> str:
+        return f"docker://{self.reference}"
+
+    def write(self, image: Image) -> str:
+        """Push ``image``; gives the manifest's digest. Raises what `push` raises."""
+        return push(image, self.reference, insecure=self.insecure, progress=self.progress)
+
+
 def push(
     image: Image,
     reference: Reference,
@@ -29,11 +45,10 @@ def push(
 ) -> str:
     """Push ``image`` as ``reference``; gives the manifest's digest.
 
-    Blobs that are there are not sent; the manifest comes last. Raises SdkError USAGE for a
-    reference with a digest, NETWORK, REGISTRY_DENIED, REGISTRY_FAILED, and what a layer raises
-    whose files changed meanwhile. Whatever it raises, the tag is as it was before.
+    Blobs that are there are not sent; the manifest comes last. Raises SdkError NETWORK,
+    REGISTRY_DENIED, REGISTRY_FAILED, and what a layer raises whose files changed meanwhile.
+    Whatever it raises, the tag is as it was before.
     """
-    pushable(reference)
     sources = {source for layer in image.layers if (source := _source(layer, reference))}
     with Repository(
         reference, push=True, sources=sorted(sources), insecure=insecure, limits=limits
@@ -43,17 +58,6 @@ def push(
         push_bytes(repository, image.config_bytes())
         repository.put_manifest(reference.target, image.manifest_bytes(), image.media_type)
     return image.digest
-
-
-def pushable(reference: Reference) -> None:
-    """Refuse a place that cannot be pushed to. Raises SdkError USAGE."""
-    if reference.digest is not None:
-        raise SdkError(
-            Code.USAGE,
-            f"{reference} names a digest, which cannot be pushed to",
-            why="The digest follows from the image.",
-            resolution="Name a tag: REGISTRY/NAME:TAG.",
-        )
 
 
 def push_bytes(repository: Repository, data: bytes) -> None:
