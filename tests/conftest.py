@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import pytest
 from tests.engines import containers
+from tests.engines import registry as registries
 
 CI = os.environ.get("CI", "") not in ("", "0", "false")
 
@@ -101,3 +102,10 @@ def cli() -> Cli:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``host:port`` of a real registry on loopback, without login."""
+    with registries.started(engine("docker-registry"), tmp_path_factory.mktemp("registry")) as host:
+        yield host

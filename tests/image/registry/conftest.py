@@ -1,26 +1,19 @@
-"""Registries on loopback: Debian's docker-registry, a proxy that cuts, and one that misbehaves."""
+"""Registries on loopback: one that wants a login, one behind a proxy that cuts, one that lies."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.engines.registry import started
 from tests.image.registry.fake import CuttingProxy, FakeRegistry
 
 from lls_provider.image.registry.transport import Limits
 
 Engine = Callable[[str], str]
-StartRegistry = Callable[..., str]
 
-START_SECONDS = 60
 # bcrypt of "s3cret", which is what docker-registry reads
 HTPASSWD = "me:$2b$04$aaaaaaaaaaaaaaaaaaaaaOQR.Q7VZZ6jxvoKQt0/3c9sfBdZBlcKK\n"
 
@@ -50,20 +43,13 @@ def limits(waits: list[float]) -> Limits:
 
 
 @pytest.fixture(scope="session")
-def registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``host:port`` of a real registry without login."""
-    with _started(engine("docker-registry"), tmp_path_factory.mktemp("registry")) as host:
-        yield host
-
-
-@pytest.fixture(scope="session")
 def locked_registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``host:port`` of a real registry where user ``me`` logs in with ``s3cret``."""
     folder = tmp_path_factory.mktemp("locked-registry")
     passwords = folder / "htpasswd"
     passwords.write_text(HTPASSWD)
     auth = f"auth:\n  htpasswd:\n    realm: test\n    path: {passwords}\n"
-    with _started(engine("docker-registry"), folder, auth) as host:
+    with started(engine("docker-registry"), folder, auth) as host:
         yield host
 
 
@@ -89,38 +75,3 @@ def proxy(registry: str) -> Iterator[CuttingProxy]:
     host, _, port = registry.rpartition(":")
     with CuttingProxy((host, int(port))) as server:
         yield server
-
-
-@contextlib.contextmanager
-def _started(command: str, folder: Path, more: str = "") -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    config = folder / "config.yml"
-    config.write_text(
-        "version: 0.1\nlog:\n  level: error\n"
-        f"storage:\n  filesystem:\n    rootdirectory: {folder / 'data'}\n"
-        f"http:\n  addr: 127.0.0.1:{port}\n  secret: test\n{more}"
-    )
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([command, "serve", str(config)], stdout=log, stderr=log)
-    try:
-        _wait(process, port, folder / "log")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=START_SECONDS)
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text()
-        try:
-            opener.open(f"http://127.0.0.1:{port}/v2/", timeout=5).close()
-            return
-        except urllib.error.HTTPError:  # it asks for a login: it is up
-            return
-        except OSError:
-            time.sleep(0.02)
-    pytest.fail(f"docker-registry did not start in {START_SECONDS} s: {log.read_text()}")
