@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 import textwrap
@@ -235,6 +236,15 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         load_file(tmp_path)
     assert caught.value.code is Code.FILE_UNREADABLE
     assert caught.value.why
+
+
+def test_a_pipe_or_a_device_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(SdkError) as caught:
+            load_file(path)
+        assert caught.value.code is Code.FILE_UNREADABLE
+        assert caught.value.why == "it is no regular file"
 
 
 def test_a_large_file_is_not_read_to_its_end(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ no YAML.
 from __future__ import annotations
 
 import errno
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +111,7 @@ def read_bytes(path: Path, source: str, *, limits: Limits = DEFAULT) -> bytes:
     Raises SdkError FILE_MISSING, FILE_UNREADABLE, or YAML_LIMIT when it is too large.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(limits.size + 1)
+        data = _read_regular(path, limits.size + 1)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             raise SdkError(
@@ -129,6 +130,18 @@ def read_bytes(path: Path, source: str, *, limits: Limits = DEFAULT) -> bytes:
     if len(data) > limits.size:
         raise _too_large(source, limits)
     return data
+
+
+def _read_regular(path: Path, size: int) -> bytes:
+    # without O_NONBLOCK, opening a pipe waits for a writer that never comes
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            return stream.read(size)
+    finally:
+        os.close(descriptor)
 
 
 def dump(value: object) -> str:
