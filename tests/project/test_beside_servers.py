@@ -79,7 +79,7 @@ def test_the_surrounding_python_does_not_reach_the_tests(
 
 @pytest.mark.parametrize("server", [LLAMA_STACK, OGX])
 def test_the_spec_of_a_new_project_agrees_with_its_settings(tmp_path: Path, server: str) -> None:
-    report = check_project(make(tmp_path), distribution=server)
+    report = check_project(make(tmp_path), distributions=[server])
 
     assert [finding.level for finding in report.findings] == ["ok"] * 5
     assert server in report.findings[-1].what
@@ -109,7 +109,7 @@ def test_a_missing_dependency_is_named_as_the_true_cause(tmp_path: Path) -> None
 
 
 def test_a_safety_provider_beside_ogx_says_why_not(tmp_path: Path) -> None:
-    (error,) = check_project(make(tmp_path, "safety"), distribution=OGX).errors
+    (error,) = check_project(make(tmp_path, "safety"), distributions=[OGX]).errors
 
     assert "needs the safety API, which this server (ogx_api) does not have" in error.what
 

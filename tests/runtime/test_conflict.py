@@ -16,6 +16,7 @@ from lls_provider.runtime.conflict import (
     decide,
     parse_overrides,
     parse_provided,
+    shown_versions,
 )
 from lls_provider.runtime.target import TargetPython
 
@@ -278,7 +279,13 @@ def test_two_providers_from_one_package_share_it() -> None:
 
 
 def test_a_provided_version_that_is_none_is_left_out() -> None:
-    assert parse_provided({"a": "1", "b": "not a version"}) == {"a": Version("1")}
+    assert parse_provided({"a": "1", "b": "not a version"}) == {"a": (Version("1"),)}
+
+
+def test_several_servers_versions_are_separated_by_commas() -> None:
+    found = parse_provided({"a": "1, 2.0"})
+    assert found == {"a": (Version("1"), Version("2.0"))}
+    assert shown_versions(found[canonicalize_name("a")]) == "1, 2.0"
 
 
 # worlds of four names in three versions, where nothing is provided: all must be in the tree

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
 from lls_provider.runtime.conflict import (
     Candidate,
     Conflict,
@@ -19,10 +22,12 @@ from lls_provider.runtime.conflict import (
 )
 
 if TYPE_CHECKING:
-    from packaging.utils import NormalizedName
+    from packaging.requirements import Requirement
 
     from lls_provider.runtime.target import TargetPython
     from lls_provider.runtime.wheel import Wheel
+
+_ASKING = NormalizedName("-")  # no distribution is named so
 
 
 def unsatisfied(
@@ -32,10 +37,12 @@ def unsatisfied(
     target: TargetPython,
     provided: Mapping[str, str],
     overrides: Sequence[str],
+    asked: Requirement | None = None,
 ) -> tuple[Conflict, ...]:
     """The packages that the wheels need and that nobody has in a version that does.
 
-    Raises InvalidRequirement for an override that is none.
+    ``asked`` is what was asked for, with its extras. Raises InvalidRequirement for an override
+    that is none.
     """
     source = Source(
         provider="this bundle",
@@ -44,6 +51,8 @@ def unsatisfied(
         overrides=parse_overrides(overrides),
     )
     candidates = [Candidate(it.name, it.version, it.requires, source) for it in wheels]
+    if asked is not None:
+        candidates.append(Candidate(_ASKING, Version("0"), (asked,), source))
     return decide([], candidates, target.environments()).conflicts
 
 

@@ -17,26 +17,36 @@ from lls_provider.contract.models import INIT_CONTAINER_PREFIX
 from lls_provider.contract.paths import BundleTree
 from lls_provider.errors import ExitStatus, SdkError
 from lls_provider.runtime.assumptions import difference
-from lls_provider.runtime.conflict import Candidate, Conflict, Decision, Source, parse_provided
+from lls_provider.runtime.conflict import (
+    Candidate,
+    Conflict,
+    Decision,
+    Source,
+    parse_provided,
+    shown_versions,
+)
 from lls_provider.runtime.incoming import Incoming, read_incoming
 from lls_provider.runtime.plan import decision_on, make_plan
 from lls_provider.runtime.record import ProviderRecord
 from lls_provider.runtime.slots import decide_slot
 from lls_provider.wheels.build import scratch
+from lls_provider.wheels.several import joined, shared_versions
 
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
+
+    from lls_provider.wheels.distribution import Distribution
 
 _SERVER = "the server"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The distribution that the providers shall live with; every package that it has."""
+    """What the providers shall live with; of several distributions what all of them have."""
 
     label: str
     python_tag: str
-    packages: Mapping[str, str]  # version by name
+    packages: Mapping[str, str]  # versions by name, as a manifest writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,17 @@ class Compatibility:
             "distribution": self.server,
             "targets": [verdict.to_document() for verdict in self.verdicts],
         }
+
+
+def server_of(distributions: Sequence[Distribution]) -> Server | None:
+    """What can be relied on with any of the distributions, which run on one Python."""
+    if not distributions:
+        return None
+    return Server(
+        ", ".join(it.label for it in distributions),
+        distributions[0].interpreter.tag,
+        joined(shared_versions(distributions)),
+    )
 
 
 def compatibility(
@@ -208,7 +229,10 @@ class _Judge:
                     f"{self._server.label}"
                 )
             ]
-            lines += [f"  {name}: {one}, it has {two}" for name, one, two in found.packages]
+            lines += [
+                f"  {name}: {shown_versions(one)}, it has {shown_versions(two)}"
+                for name, one, two in found.packages
+            ]
         return replace(incoming, server=packages), ["\n".join(lines)] if lines else []
 
 

@@ -8,7 +8,7 @@ the wheel without running it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ def bundle_published(
     vendor: str | None = None,
     python: str | None = None,
     overrides: Sequence[str] = (),
+    bundle: Collection[str] = (),
     progress: Progress = SILENT,
 ) -> Bundle:
     """Resolve, fetch and assemble the bundle of ``package`` at ``out``.
@@ -47,26 +48,21 @@ def bundle_published(
     provider types and the flags choose none; MODULE_MISSING when it holds no provider; and what
     resolving, fetching and assembling raise.
     """
-    from lls_provider.wheels.distribution import load_distribution
-    from lls_provider.wheels.fetch import fetch
+    from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.wheels.interpreter import find_interpreter
-    from lls_provider.wheels.resolve import resolve
+    from lls_provider.wheels.several import interpreter_of, load_distributions
 
     requirement = exact_requirement(package)
     writable_target(out)
-    servers = [load_distribution(it, python=python, progress=progress) for it in distributions]
-    distribution = one_distribution(servers)
-    interpreter = distribution.interpreter if distribution else find_interpreter(explicit=python)
-    closure = resolve(
-        [str(requirement)],
-        distribution=distribution,
-        interpreter=interpreter,
-        overrides=overrides,
-        progress=progress,
+    servers = load_distributions(distributions, python=python, progress=progress)
+    interpreter = interpreter_of(servers) or find_interpreter(explicit=python)
+    wanted = Wanted(
+        str(requirement), None, interpreter, servers, tuple(overrides), normalized(bundle)
     )
-    wheels = fetch(closure.packages, interpreter=interpreter, progress=progress)
+    found = gather(wanted, progress)
+    wheels = found.wheels
     own = own_wheel(wheels, requirement)
-    spec = _spec(own, wheels, distribution, module, api, provider_type, progress)
+    spec = _spec(own, wheels, servers, module, api, provider_type, progress)
     name, version, _, _ = parse_wheel_filename(own.name)
     progress.step(f"assembling {counted(len(wheels), 'wheel')}")
     return assemble(
@@ -85,12 +81,10 @@ def bundle_published(
         own_wheel=own,
         dependencies=[wheel for wheel in wheels if wheel != own],
         target=target_of(interpreter),
-        provided=closure.provided,
+        provided=found.provided,
         distributions=tuple(server.label for server in servers),
         overrides=tuple(overrides),
-        expected={
-            it.filename: it.sha256 for it in closure.packages if it.sha256 and not it.is_source
-        },
+        expected=found.expected,
     )
 
 
@@ -118,19 +112,6 @@ def _not_exact(text: str, why: str) -> SdkError:
         resolution="Name one version, such as llama-stack-provider-trustyai-fms==0.4.0: an "
         "image is built from what was asked for, today and next year.",
     )
-
-
-def one_distribution(servers: Sequence[Distribution]) -> Distribution | None:
-    """The distribution to resolve against. Raises SdkError USAGE for several."""
-    if len(servers) > 1:
-        raise SdkError(
-            Code.USAGE,
-            "One bundle is resolved against one --distribution",
-            why=f"Given: {', '.join(server.label for server in servers)}.",
-            resolution="Build one image for each, or leave --distribution out to bundle every "
-            "dependency.",
-        )
-    return servers[0] if servers else None
 
 
 def own_wheel(wheels: Iterable[Path], requirement: Requirement) -> Path:
@@ -204,7 +185,7 @@ def choose(
 def _spec(
     own: Path,
     wheels: Sequence[Path],
-    distribution: Distribution | None,
+    servers: Sequence[Distribution],
     module: str | None,
     api: str | None,
     provider_type: str | None,
@@ -222,7 +203,7 @@ def _spec(
     if not (module and api and provider_type):
         static = declared.declared_specs(own)
         modules = (module,) if module else held
-        told = _run(modules, wheels, distribution, progress) if distribution else {}
+        told = _run(modules, wheels, servers[0], progress) if servers else {}
         for name in modules:
             specs += told.get(name) or [spec for spec in static if spec.module == name]
     chosen = choose(specs, own, module=module, api=api, provider_type=provider_type)

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
-from lls_provider.cli.options import format_option, insecure_option, python_option
+from lls_provider.cli.options import (
+    distribution_option,
+    format_option,
+    insecure_option,
+    python_option,
+)
 from lls_provider.progress import counted, shown_size
 
 if TYPE_CHECKING:
@@ -31,11 +36,12 @@ class _Options:
     api: str | None
     provider_type: str | None
     vendor: str | None
-    distribution: tuple[str, ...]
+    distributions: tuple[str, ...]
     python: str | None
     base: str | None
     output: tuple[str, ...]
     override: tuple[str, ...]
+    bundle: tuple[str, ...]
     insecure: bool
     form: str
 
@@ -52,12 +58,9 @@ class _Options:
     help="Where the image goes (repeatable): a registry, an OCI layout, or one file as skopeo or "
     "`docker load` read it. Layouts take :TAG after the name, docker-archive a :NAME:TAG.",
 )
-@click.option(
-    "--distribution",
-    multiple=True,
-    metavar="REQUIREMENT|FILE|python:PATH",
-    help="The server to resolve against; what it provides stays out of the image.  "
-    "[default: the project's; none bundles everything]",
+@distribution_option(
+    "A server to resolve against (repeatable); what all of them provide stays out of the image.  "
+    "[default: the project's; none bundles everything]"
 )
 @python_option("The Python to build for.")
 @click.option(
@@ -71,6 +74,12 @@ class _Options:
     multiple=True,
     metavar="REQUIREMENT",
     help="Replace a bound that is wrong upstream; recorded in the image (repeatable).",
+)
+@click.option(
+    "--bundle",
+    multiple=True,
+    metavar="NAME",
+    help="Put a package into the image although the server provides it (repeatable).",
 )
 @click.option(
     "--package",
@@ -157,13 +166,14 @@ def _bundle(source: str | Settings, options: _Options, out: Path, progress: Prog
         return bundle_published(
             source,
             out=out,
-            distributions=options.distribution,
+            distributions=options.distributions,
             module=options.module,
             api=options.api,
             provider_type=options.provider_type,
             vendor=options.vendor,
             python=options.python,
             overrides=options.override,
+            bundle=options.bundle,
             progress=progress,
         )
     from lls_provider.project.bundle import bundle_project
@@ -171,9 +181,10 @@ def _bundle(source: str | Settings, options: _Options, out: Path, progress: Prog
     return bundle_project(
         source,
         out,
-        distributions=options.distribution or source.distributions,
+        distributions=options.distributions or source.distributions,
         python=options.python,
         overrides=options.override,
+        bundle=options.bundle,
         progress=progress,
     )
 

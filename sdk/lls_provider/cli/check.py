@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from lls_provider.cli import EXIT_STATUSES
-from lls_provider.cli.options import format_option, python_option
+from lls_provider.cli.options import distribution_option, format_option, python_option
 from lls_provider.progress import counted
 
 if TYPE_CHECKING:
@@ -25,14 +26,12 @@ _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
 )
 @click.argument("targets", nargs=-1, required=True, metavar="PATH|oci:DIR...")
 @format_option("json", "junit")
-@click.option(
-    "--distribution",
-    metavar="REQUIREMENT|FILE|python:PATH",
-    help="The server to ask a project's spec beside.  [default: the project's]",
+@distribution_option(
+    "A server to ask a project's spec beside (repeatable).  [default: the project's]"
 )
 @python_option("The Python of the distribution.")
 def command(
-    targets: tuple[str, ...], form: str, distribution: str | None, python: str | None
+    targets: tuple[str, ...], form: str, distributions: tuple[str, ...], python: str | None
 ) -> int:
     """Check projects, bundle directories and OCI layouts.
 
@@ -44,7 +43,7 @@ def command(
 
     found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
     progress = console()
-    reports = [_check(target, distribution, python, progress) for target in found]
+    reports = [_check(target, distributions, python, progress) for target in found]
     if form == "json":
         click.echo(json.dumps([report.to_document() for report in reports], indent=2))
     elif form == "junit":
@@ -78,7 +77,7 @@ def _lines(finding: Finding) -> list[str]:
 
 
 def _check(
-    target: Target, distribution: str | None, python: str | None, progress: Progress
+    target: Target, distributions: Sequence[str], python: str | None, progress: Progress
 ) -> Report:
     from lls_provider.local.target import Kind
 
@@ -88,7 +87,7 @@ def _check(
         return check_project(
             target.path,
             label=target.text,
-            distribution=distribution,
+            distributions=distributions,
             python=python,
             progress=progress,
         )

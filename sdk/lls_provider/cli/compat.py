@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
-from lls_provider.cli.options import format_option, python_option
+from lls_provider.cli.options import distribution_option, format_option, python_option
 
 if TYPE_CHECKING:
     from lls_provider.bundle.compat import Compatibility, Row, Verdict
@@ -23,35 +23,29 @@ _HEAD = ("PROVIDER", "PACKAGE", "VERSION", "RESULT")
     + EXIT_STATUSES,
 )
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
-@click.option(
-    "--distribution",
-    metavar="REQUIREMENT|FILE|python:PATH",
-    help="The server to live with.  [default: what each target was made for]",
+@distribution_option(
+    "A server to live with (repeatable).  [default: what each target was made for]"
 )
 @python_option("The Python of the distribution.")
 @format_option()
 def command(
-    targets: tuple[str, ...], distribution: str | None, python: str | None, form: str
+    targets: tuple[str, ...], distributions: tuple[str, ...], python: str | None, form: str
 ) -> int:
     """Tell what the installer would say of TARGETs, one after the other.
 
     A TARGET is a project, a bundle directory or an OCI layout (oci:DIR[:TAG]). Give them in the
     order of the CR. One that would be refused is left out when those after it are judged.
     """
-    from lls_provider.bundle.compat import Server, compatibility
+    from lls_provider.bundle.compat import compatibility, server_of
     from lls_provider.cli.console import console
     from lls_provider.local.bundles import bundle_of
     from lls_provider.local.target import resolve_target
     from lls_provider.wheels.build import scratch
+    from lls_provider.wheels.several import load_distributions
 
     found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
     progress = console()
-    loaded = server = None
-    if distribution is not None:
-        from lls_provider.wheels.distribution import load_distribution
-
-        loaded = load_distribution(distribution, python=python, progress=progress)
-        server = Server(loaded.label, loaded.interpreter.tag, loaded.pins)
+    servers = load_distributions(distributions, python=python, progress=progress)
     with scratch("targets") as folder:
         bundles = [
             (
@@ -59,14 +53,14 @@ def command(
                 bundle_of(
                     target,
                     folder / str(number),
-                    distribution=loaded,
+                    distributions=servers,
                     python=python,
                     progress=progress,
                 ),
             )
             for number, target in enumerate(found)
         ]
-        result = compatibility(bundles, server)
+        result = compatibility(bundles, server_of(servers))
     if form == "json":
         click.echo(json.dumps(result.to_document(), indent=2, ensure_ascii=False))
     else:

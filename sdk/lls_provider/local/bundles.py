@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,13 @@ def bundle_of(
     target: Target,
     folder: Path,
     *,
-    distribution: Distribution | None = None,
+    distributions: Sequence[Distribution] = (),
     python: str | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """The root of a target's bundle; what has to be made for it is made at ``folder``.
 
-    A project is built against ``distribution``, else against those that its settings name.
+    A project is built against ``distributions``, else against those that its settings name.
     Raises what building, reading and unpacking raise.
     """
     if target.kind is Kind.BUNDLE:
@@ -35,7 +36,10 @@ def bundle_of(
     from lls_provider.project.settings import read_settings
 
     settings = read_settings(target.path)
-    servers = [distribution] if distribution is not None else settings.distributions
     return bundle_project(
-        settings, folder, distributions=servers, python=python, progress=progress
+        settings,
+        folder,
+        distributions=distributions or settings.distributions,
+        python=python,
+        progress=progress,
     ).root

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.bundle.assemble import assemble, writable_target
-from lls_provider.bundle.published import one_distribution
 from lls_provider.bundle.target import target_of
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError
@@ -28,56 +27,52 @@ def bundle_project(
     distributions: Sequence[str | Distribution] = (),
     python: str | None = None,
     overrides: Sequence[str] = (),
+    bundle: Collection[str] = (),
     progress: Progress = SILENT,
 ) -> Bundle:
     """Build, resolve, fetch and assemble a project's bundle at ``out``.
 
-    ``distributions`` is what to resolve against; without one every dependency goes into the
-    bundle. ``python`` wins over the project's. Raises SdkError MODULE_MISSING when the wheel
-    lacks the provider's module, TARGET_EXISTS before any work, and what building, resolving,
-    fetching and assembling raise.
+    ``distributions`` are what to resolve against; without one every dependency goes into the
+    bundle, and so does what ``bundle`` names. ``python`` wins over the project's. Raises SdkError
+    MODULE_MISSING when the wheel lacks the provider's module, TARGET_EXISTS before any work, and
+    what building, resolving, fetching and assembling raise.
     """
+    from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.wheels.build import scratch
-    from lls_provider.wheels.fetch import fetch
     from lls_provider.wheels.interpreter import find_interpreter
-    from lls_provider.wheels.resolve import resolve
+    from lls_provider.wheels.several import interpreter_of, load_distributions
 
     writable_target(out)
     python = python or settings.python
-    servers = [load(it, python, progress) for it in distributions]
-    distribution = one_distribution(servers)
-    interpreter = distribution.interpreter if distribution else find_interpreter(explicit=python)
+    servers = load_distributions(distributions, python=python, progress=progress)
+    interpreter = interpreter_of(servers) or find_interpreter(explicit=python)
     with scratch("project") as folder:
         wheel = build_own_wheel(settings, folder, interpreter, progress)
         try:
-            closure = resolve(
-                [requirement(wheel)],
-                own=[wheel.name],
-                distribution=distribution,
-                interpreter=interpreter,
-                overrides=overrides,
-                progress=progress,
+            wanted = Wanted(
+                requirement(wheel),
+                wheel,
+                interpreter,
+                servers,
+                tuple(overrides),
+                normalized(bundle),
             )
+            found = gather(wanted, progress)
         except SdkError as error:
             if error.code is Code.RESOLUTION_FAILED:
                 error.where = settings.dependency_named_in(error.why)
             raise
-        dependencies = fetch(closure.packages, interpreter=interpreter, progress=progress)
-        progress.step(f"assembling {counted(len(dependencies) + 1, 'wheel')}")
+        progress.step(f"assembling {counted(len(found.wheels) + 1, 'wheel')}")
         return assemble(
             out,
             metadata=metadata(settings, version=str(wheel.version)),
             own_wheel=wheel.path,
-            dependencies=dependencies,
+            dependencies=found.wheels,
             target=target_of(interpreter),
-            provided=closure.provided,
+            provided=found.provided,
             distributions=tuple(server.label for server in servers),
             overrides=tuple(overrides),
-            expected={
-                package.filename: package.sha256
-                for package in closure.packages
-                if package.sha256 is not None and not package.is_source
-            },
+            expected=found.expected,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,9 @@ from lls_provider.contract import rules
 from lls_provider.contract.document import dump, load
 from lls_provider.errors import Code, Problem, SdkError
 from lls_provider.progress import SILENT, Progress
-from lls_provider.project.bundle import load as load_distribution
 from lls_provider.project.bundle import metadata
 from lls_provider.project.settings import read_settings
+from lls_provider.wheels.several import load_distributions
 
 if TYPE_CHECKING:
     from lls_provider.project.settings import Settings
@@ -31,7 +32,7 @@ def check_project(
     project: Path,
     *,
     label: str | None = None,
-    distribution: str | None = None,
+    distributions: Sequence[str] = (),
     python: str | None = None,
     progress: Progress = SILENT,
 ) -> Report:
@@ -52,8 +53,12 @@ def check_project(
     findings.ok("module", f"{settings.module} has a provider.py")
     _advise(settings, findings)
     _sample_call(settings, findings)
-    named = (distribution,) if distribution else settings.distributions
-    if not named:
+    servers = load_distributions(
+        distributions or settings.distributions,
+        python=python or settings.python,
+        progress=progress,
+    )
+    if not servers:
         findings.warning(
             "spec",
             Code.SETTINGS_INVALID,
@@ -61,8 +66,7 @@ def check_project(
             where=settings.pyproject.where(("tool", "lls-provider")),
             resolution='Add distribution = ["llama-stack==0.7.3"] to [tool.lls-provider].',
         )
-    for spec in named:
-        server = load_distribution(spec, python or settings.python, progress)
+    for server in servers:
         _spec(settings, server, findings, progress)
     return findings.report(label or str(project), "project")
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lls_provider.runtime.conflict import shown_versions
+
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
-    from packaging.version import Version
 
-    from lls_provider.runtime.conflict import Source
+    from lls_provider.runtime.conflict import Source, Versions
 
 _SHOWN = 10  # packages in one warning; there may be a hundred
 
@@ -20,20 +21,23 @@ class Difference:
     """Two providers that were built for different servers.
 
     ``distributions`` is told where they have none in common, ``packages`` are those that both
-    assume, in different versions.
+    assume, with no version in common.
     """
 
     first: Source
     second: Source
     distributions: tuple[str, str] | None
-    packages: tuple[tuple[NormalizedName, Version, Version], ...]
+    packages: tuple[tuple[NormalizedName, Versions, Versions], ...]
 
     def render(self) -> str:
         """A warning of several lines."""
         lines = [f"{self.first} and {self.second} were built for different servers"]
         if self.distributions is not None:
             lines.append(f"  distribution: {self.distributions[0]} and {self.distributions[1]}")
-        lines += [f"  {name}: {one} and {two}" for name, one, two in self.packages[:_SHOWN]]
+        lines += [
+            f"  {name}: {shown_versions(one)} and {shown_versions(two)}"
+            for name, one, two in self.packages[:_SHOWN]
+        ]
         if len(self.packages) > _SHOWN:
             lines.append(f"  and {len(self.packages) - _SHOWN} more")
         return "\n".join(lines)
@@ -45,7 +49,7 @@ class Difference:
             "images": [self.first.image, self.second.image],
             "distributions": list(self.distributions) if self.distributions else None,
             "packages": [
-                {"package": name, "provided": [str(one), str(two)]}
+                {"package": name, "provided": [shown_versions(one), shown_versions(two)]}
                 for name, one, two in self.packages
             ],
         }
@@ -57,7 +61,7 @@ def difference(first: Source, second: Source) -> Difference | None:
     packages = tuple(
         (name, one[name], two[name])
         for name in sorted(one.keys() & two.keys())
-        if one[name] != two[name]
+        if not {*one[name]} & {*two[name]}
     )
     apart = (
         first.distributions

@@ -18,6 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from lls_provider.runtime.requirements import parse_requirement, parse_version
 
+Versions = tuple[Version, ...]
 _EXPLAINED = 64  # more conflicts than this are told as they are: explaining takes a round each
 
 
@@ -27,13 +28,14 @@ class Source:
 
     ``own`` is the name of the provider's own distribution. ``provided`` is what its build
     assumed the server to have, None when that is not known; ``distributions`` names that server.
+    One that was built for several servers assumes of a package each of their versions.
     ``overrides`` stand in place of bounds that are wrong upstream.
     """
 
     provider: str
     image: str = ""
     own: NormalizedName | None = None
-    provided: Mapping[NormalizedName, Version] | None = None
+    provided: Mapping[NormalizedName, Versions] | None = None
     overrides: Mapping[NormalizedName, tuple[Requirement, ...]] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()
 
@@ -211,8 +213,8 @@ class _World:
         provided = self._provided_for(demand)
         if provided is None:
             return True  # not known: no false alarms
-        version = provided.get(demand.name)
-        return version is not None and demand.accepts(version)
+        versions = provided.get(demand.name, ())
+        return bool(versions) and all(map(demand.accepts, versions))
 
     def roots(self) -> set[NormalizedName]:
         """The smallest set of names that explains the failure.
@@ -325,17 +327,19 @@ class _World:
                 self._holds[key] = False  # such as ``os_name ~= 'x'``: it holds nowhere
         return self._holds[key]
 
-    def _provided_for(self, demand: Demand) -> Mapping[NormalizedName, Version] | None:
+    def _provided_for(self, demand: Demand) -> Mapping[NormalizedName, Versions] | None:
         """What the server has, as the build of the new image assumed; None when not known."""
         new = self.new.get(demand.requirer.name)
         asking = demand.requirer if demand.requirer is new else next(iter(self.new.values()))
         return asking.source.provided if asking.source is not None else None
 
     def _found_behind(self, demands: Sequence[Demand]) -> Version | None:
+        """What the server has; where that may be several versions, one that does not do."""
         for demand in demands:
-            provided = self._provided_for(demand)
-            if provided and demand.name in provided:
-                return provided[demand.name]
+            found = (self._provided_for(demand) or {}).get(demand.name, ())
+            refused = (version for version in found if not demand.accepts(version))
+            if found:
+                return next(refused, found[0])
         return None
 
 
@@ -361,12 +365,23 @@ def parse_overrides(texts: Sequence[str]) -> dict[NormalizedName, tuple[Requirem
     return found
 
 
-def parse_provided(versions: Mapping[str, str]) -> dict[NormalizedName, Version]:
-    """The provided versions of a manifest; one that is no version is left out."""
+def parse_provided(versions: Mapping[str, str]) -> dict[NormalizedName, Versions]:
+    """The provided versions of a manifest; one that is no version is left out.
+
+    Where the servers that an image is for have different ones, they stand in one text,
+    separated by commas.
+    """
     found = {}
     for name, text in versions.items():
         try:
-            found[canonicalize_name(name)] = parse_version(text)
+            found[canonicalize_name(name)] = tuple(
+                parse_version(part.strip()) for part in text.split(",")
+            )
         except InvalidVersion:
             continue
     return found
+
+
+def shown_versions(versions: Versions) -> str:
+    """Provided versions as a manifest writes them."""
+    return ", ".join(map(str, versions))

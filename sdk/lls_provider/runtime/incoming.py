@@ -18,14 +18,19 @@ from lls_provider.contract.models import (
 from lls_provider.contract.paths import IMAGE_ROOT, BundleTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime import messages
-from lls_provider.runtime.conflict import Candidate, Source, parse_overrides, parse_provided
+from lls_provider.runtime.conflict import (
+    Candidate,
+    Source,
+    Versions,
+    parse_overrides,
+    parse_provided,
+)
 from lls_provider.runtime.packages import check_inside, wheel_paths
 from lls_provider.runtime.target import TargetPython, target_python
 from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
-    from packaging.version import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Incoming:
     wheels: tuple[Wheel, ...]
     own: Wheel
     target: TargetPython
-    server: Mapping[NormalizedName, Version] | None = None
+    server: Mapping[NormalizedName, Versions] | None = None
 
     @property
     def source(self) -> Source:

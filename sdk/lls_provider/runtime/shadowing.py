@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lls_provider.runtime.conflict import shown_versions
+
 if TYPE_CHECKING:
     from lls_provider.runtime.conflict import Source
     from lls_provider.runtime.wheel import Wheel
@@ -68,8 +70,8 @@ def assumed_modules(sources: Iterable[Source]) -> dict[str, Behind]:
     """The modules that the server is assumed to have, as far as names of distributions tell."""
     found = {}
     for source in sources:
-        for name, version in (source.provided or {}).items():
-            found[name.replace("-", "_")] = Behind(name, str(version))
+        for name, versions in (source.provided or {}).items():
+            found[name.replace("-", "_")] = Behind(name, shown_versions(versions))
     return found
 
 

@@ -47,6 +47,7 @@ def resolve(
     distribution: Distribution | None,
     interpreter: Interpreter,
     own: Collection[str] = (),
+    held: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
     base: Path | None = None,
     progress: Progress = SILENT,
@@ -54,7 +55,8 @@ def resolve(
     """Find the packages that ``requirements`` need for ``interpreter`` on this machine.
 
     What ``distribution`` provides constrains the versions and is left out; ``own`` names
-    packages that are left out as well, being there already. ``overrides`` replace bounds
+    packages that are left out as well, being there already. ``held`` are versions that what is
+    not left out must have, if it is needed. ``overrides`` replace bounds
     anywhere in the closure. Relative paths in requirements start from ``base``. Raises SdkError
     RESOLUTION_FAILED with uv's explanation, NETWORK, or WHEEL_INCOMPATIBLE for a package without
     a wheel or sdist for the target.
@@ -64,7 +66,8 @@ def resolve(
     against = f" against {distribution.label}" if distribution else ""
     subject = requirements[0].split(" @ ")[0] if requirements else "nothing"
     progress.step(f"resolving {subject}{against}")
-    constraints = {name: pins[name] for name in sorted(pins) if name not in left_out}
+    held = {**(held or {}), **pins}
+    constraints = {name: held[name] for name in sorted(held) if name not in left_out}
     try:
         lock, folder = _compile(
             requirements, constraints, interpreter, overrides, base, f"resolving {subject}{against}"

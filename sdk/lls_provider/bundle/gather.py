@@ -1,0 +1,192 @@
+"""The wheels of a bundle: resolved beside every distribution, fetched, each of them needed.
+
+With several distributions (contract decision 3) provided is what all of them have, in versions
+that satisfy the provider. One resolution knows one version of each package, so each distribution
+in turn is resolved against and the others judge the result by the installer's own rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from lls_provider.bundle.closure import described, unsatisfied
+from lls_provider.errors import Code, SdkError
+from lls_provider.progress import SILENT, Progress
+from lls_provider.runtime.target import TargetPython, target_python
+from lls_provider.runtime.wheel import Wheel, read_wheel
+from lls_provider.wheels.fetch import fetch
+from lls_provider.wheels.resolve import resolve
+from lls_provider.wheels.several import agreed_versions, joined, shared_versions
+
+if TYPE_CHECKING:
+    from lls_provider.runtime.conflict import Conflict
+    from lls_provider.wheels.closure import Closure, LockedPackage
+    from lls_provider.wheels.distribution import Distribution
+    from lls_provider.wheels.interpreter import Interpreter
+
+_Kind = TypeVar("_Kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a bundle is made of.
+
+    ``own`` is the provider's wheel when it was built here; else the closure brings it.
+    ``bundle`` names packages that go into the bundle although a distribution provides them.
+    """
+
+    requirement: str
+    own: Wheel | None
+    interpreter: Interpreter
+    servers: tuple[Distribution, ...] = ()
+    overrides: tuple[str, ...] = ()
+    bundle: frozenset[str] = frozenset()
+
+    @property
+    def target(self) -> TargetPython:
+        """What markers are judged for."""
+        return target_python(self.interpreter.tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Wheels with the packages that they are of, and the versions that are provided."""
+
+    packages: tuple[LockedPackage, ...]
+    wheels: tuple[Path, ...]
+    provided: Mapping[str, str]
+    closure: Closure
+
+    @property
+    def expected(self) -> dict[str, str]:
+        """The sha256 by file name of what was not built here."""
+        return {it.filename: it.sha256 for it in self.packages if it.sha256 and not it.is_source}
+
+
+def gather(wanted: Wanted, progress: Progress = SILENT) -> Gathered:
+    """Find and fetch the wheels. Raises what `resolve` and `fetch` raise."""
+    if len(wanted.servers) > 1:
+        return _for_several(wanted, progress)
+    server = wanted.servers[0] if wanted.servers else None
+    if server is not None and wanted.bundle:
+        server = replace(server, pins=_without(server.pins, wanted.bundle))
+    closure = _resolve(wanted, server, {}, progress)
+    wheels = fetch(closure.packages, interpreter=wanted.interpreter, progress=progress)
+    return Gathered(closure.packages, tuple(wheels), closure.provided, closure)
+
+
+def _resolve(
+    wanted: Wanted, server: Distribution | None, held: Mapping[str, str], progress: Progress
+) -> Closure:
+    return resolve(
+        [wanted.requirement],
+        own=[wanted.own.name] if wanted.own is not None else [],
+        distribution=server,
+        held=held,
+        interpreter=wanted.interpreter,
+        overrides=wanted.overrides,
+        progress=progress,
+    )
+
+
+def _for_several(wanted: Wanted, progress: Progress) -> Gathered:
+    """What all distributions accept; what does not satisfy in all of them is bundled."""
+    shared = _without(shared_versions(wanted.servers), wanted.bundle)
+    while True:
+        results: list[Mapping[str, str]] = []
+        failures: list[SdkError] = []
+        for basis in wanted.servers:
+            try:
+                found, conflicts = _beside(wanted, basis, shared, progress)
+            except SdkError as error:
+                if error.code is not Code.RESOLUTION_FAILED:
+                    raise
+                failures.append(error)
+                continue
+            refused: Mapping[str, str] = {
+                it.name: described(it, found.provided)
+                for it in conflicts
+                if it.provided is not None and it.new is None
+            }
+            if not refused:
+                return found  # `assemble` tells of what is left
+            results.append(refused)
+        if not results:
+            raise failures[0]
+        refused = min(results, key=len)
+        for line in refused.values():
+            progress.warn(f"not every distribution satisfies the provider, so bundled: {line}")
+        shared = _without(shared, refused)
+
+
+def _beside(
+    wanted: Wanted,
+    basis: Distribution,
+    shared: Mapping[str, Sequence[str]],
+    progress: Progress,
+) -> tuple[Gathered, tuple[Conflict, ...]]:
+    """The result with one distribution's versions, and what the others' do not satisfy."""
+    # what is bundled although a server has it stands in front of that server's: better the same
+    rest = {name for server in wanted.servers for name in server.pins} - shared.keys()
+    held = agreed_versions(wanted.servers, rest) | {
+        name: version for name, version in basis.pins.items() if name in rest
+    }
+    server = replace(basis, pins={name: basis.pins[name] for name in shared})
+    closure = _resolve(wanted, server, _without(held, wanted.bundle), progress)
+    files = fetch(closure.packages, interpreter=wanted.interpreter, progress=progress)
+    wheels = [read_wheel(file) for file in files]
+    provided = joined(shared)
+    needed = _needed(wanted, wheels, provided)
+    kept = [
+        (package, file)
+        for package, file, wheel in zip(closure.packages, files, wheels, strict=True)
+        if wheel in needed
+    ]
+    found = Gathered(
+        tuple(package for package, _ in kept),
+        tuple(file for _, file in kept),
+        {name: provided[name] for name in closure.provided},
+        closure,
+    )
+    return found, _unsatisfied(wanted, needed, provided)
+
+
+def _needed(wanted: Wanted, wheels: Sequence[Wheel], provided: Mapping[str, str]) -> list[Wheel]:
+    """The wheels that the provider leads to; what a server's packages need is the server's."""
+    left = {wheel.name: wheel for wheel in wheels}
+    chosen: list[Wheel] = []
+    name = canonicalize_name(Requirement(wanted.requirement).name)
+    if wanted.own is None and name in left:
+        chosen.append(left.pop(name))
+    while missing := {it.name for it in _unsatisfied(wanted, chosen, provided)} & left.keys():
+        chosen += [left.pop(name) for name in sorted(missing)]
+    return chosen
+
+
+def _unsatisfied(
+    wanted: Wanted, wheels: Sequence[Wheel], provided: Mapping[str, str]
+) -> tuple[Conflict, ...]:
+    own = [wanted.own] if wanted.own is not None else []
+    return unsatisfied(
+        [*own, *wheels],
+        own=None,
+        target=wanted.target,
+        provided=provided,
+        overrides=wanted.overrides,
+        asked=Requirement(wanted.requirement),
+    )
+
+
+def normalized(names: Collection[str]) -> frozenset[str]:
+    """Names of packages as resolving and pins have them."""
+    return frozenset(canonicalize_name(name) for name in names)
+
+
+def _without(values: Mapping[str, _Kind], names: Collection[str]) -> dict[str, _Kind]:
+    return {name: value for name, value in values.items() if name not in names}
