@@ -22,6 +22,8 @@ COMMANDS: dict[str, str] = {
     "check": "Check projects, bundles and images against every rule of the contract.",
     "test": "Run a project's own tests in its distribution's environment.",
     "build": "Build a provider into an image.",
+    "push": "Push an image that is built already into registries.",
+    "inspect": "Show what an image says of itself, without reading its layers.",
     "compat": "Tell whether providers will live together, before they are deployed.",
     "up": "Run all five phases here, with the real server.",
     "install": "Install a provider onto the volume (phase 1, in the Pod).",

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.progress import printable
 
 if TYPE_CHECKING:
     from lls_provider.image.reference import Reference
@@ -104,5 +105,5 @@ def _words(body: bytes) -> str:
         said = "; ".join(f"{it.get('code')}: {it.get('message')}" for it in errors)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return ""
-    shown = "".join(it if it.isprintable() else " " for it in said[:_WORDS_LIMIT])
+    shown = printable(said[:_WORDS_LIMIT])
     return f": {shown}" if shown else ""

@@ -1,0 +1,76 @@
+"""``lls-provider inspect``: what an image says of itself, read without its layers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.options import format_option, insecure_option
+from lls_provider.progress import counted, printable, shown_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lls_provider.image.model import JsonObject
+
+
+@click.command(
+    "inspect",
+    epilog="Example: lls-provider inspect registry.example.com/acme/echo:1.0.0\n\n" + EXIT_STATUSES,
+)
+@click.argument("image", metavar="REF|oci:DIR[:TAG]")
+@insecure_option()
+@format_option()
+def command(image: str, *, insecure: bool, form: str) -> None:
+    """Show what an image in a registry or an OCI layout says of itself.
+
+    Its manifest, configuration and labels are read, its layers are not: `check` reads those.
+    """
+    from lls_provider.cli.console import console
+    from lls_provider.image.inspection import inspection
+    from lls_provider.image.places import read_image
+
+    document = inspection(read_image(image, insecure=insecure, progress=console()))
+    if form == "json":
+        click.echo(json.dumps({"image": image, **document}, indent=2))
+    else:
+        click.echo("\n".join(printable(line) for line in _lines(image, document)))
+
+
+def _lines(name: str, found: JsonObject) -> Iterator[str]:
+    yield name
+    yield f"  digest:   {found['digest']}"
+    if found["provider"] is None:
+        yield "  provider: the image has no labels of one; `lls-provider check` looks inside"
+    else:
+        yield from _provider_lines(found["provider"])
+    starts = " ".join(found["entrypoint"])
+    kind = f"runnable, starts {starts}" if starts else "data, starts nothing"
+    yield f"  kind:     {kind}" + (f", user {found['user']}" if found["user"] else "")
+    yield f"  platform: {found['platform']}"
+    if found["base"]:
+        yield f"  base:     {found['base']}"
+    yield f"  size:     {shown_size(found['size'])} in {counted(len(found['layers']), 'layer')}"
+    for layer in found["layers"]:
+        yield f"    {layer['digest'][:19]}  {shown_size(layer['size']):>10}  {layer['title']}"
+
+
+def _provider_lines(provider: JsonObject) -> Iterator[str]:
+    who = f"{provider['name']} {provider['version']}"
+    yield f"  provider: {who}" + (f" of {provider['vendor']}" if provider["vendor"] else "")
+    yield f"  serves:   {provider['api']} as {provider['provider_type']}"
+    yield f"  module:   {provider['module']}"
+    if provider["wheels"] is not None:
+        size = provider["installed_size"]
+        installed = f", {shown_size(size)} installed" if size is not None else ""
+        yield f"  wheels:   {provider['wheels']}{installed}"
+    target = [it for it in (provider["python_tag"], provider["machine"]) if it]
+    if target:
+        yield f"  target:   {' on '.join(target)}"
+    if provider["distributions"]:
+        yield f"  beside:   {', '.join(provider['distributions'])}"
+    if provider["sdk"]:
+        yield f"  made by:  lls-provider-sdk {provider['sdk']}"

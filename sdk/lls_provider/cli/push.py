@@ -1,0 +1,45 @@
+"""``lls-provider push``: an image that is built already, into registries."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.options import format_option, insecure_option
+
+
+@click.command(
+    "push",
+    epilog="Example: lls-provider push oci:build/image registry.example.com/acme/echo:1.0.0\n\n"
+    + EXIT_STATUSES,
+)
+@click.argument("image", metavar="oci:DIR[:TAG]|REF")
+@click.argument("references", metavar="REF...", nargs=-1, required=True)
+@insecure_option()
+@format_option()
+def command(image: str, references: tuple[str, ...], *, insecure: bool, form: str) -> None:
+    """Push an image, byte for byte, from an OCI layout or another registry.
+
+    What the registry has is not sent again. The tag is put last: when a push fails, it stays as
+    it was. Credentials are those of `podman login`, `docker login` or `skopeo login`.
+    """
+    from lls_provider.cli.console import console
+    from lls_provider.image.places import read_image
+    from lls_provider.image.reference import tagged
+    from lls_provider.image.registry.push import push
+
+    targets = [tagged(text.removeprefix("docker://")) for text in references]
+    progress = console()
+    found = read_image(image, insecure=insecure, progress=progress)
+    written = []
+    for target in targets:
+        progress.step(f"pushing to {target}")
+        written.append((target, push(found, target, insecure=insecure, progress=progress)))
+    if form == "json":
+        outputs = [{"output": f"docker://{it}", "digest": digest} for it, digest in written]
+        click.echo(json.dumps({"outputs": outputs}, indent=2))
+        return
+    for target, digest in written:
+        click.echo(f"{target} {digest}")

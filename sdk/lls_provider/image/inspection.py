@@ -1,0 +1,85 @@
+"""What an image says of itself: its manifest, configuration and labels, no layer read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lls_provider.image.compose import PREFIX
+from lls_provider.image.media import ANNOTATION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lls_provider.image.model import Image, JsonObject
+
+# our labels' names without their prefix, and what the document calls them
+_TEXTS = {
+    "id": "provider_id",
+    "name": "name",
+    "version": "version",
+    "vendor": "vendor",
+    "api": "api",
+    "type": "provider_type",
+    "module": "module",
+    "target.python": "python_tag",
+    "target.machine": "machine",
+    "sdk": "sdk",
+}
+_NUMBERS = {"wheels": "wheels", "installed-size": "installed_size"}
+
+
+def inspection(image: Image) -> JsonObject:
+    """The image as plain data; ``provider`` is None where it carries no labels of ours."""
+    runtime = image.config.get("config") or {}
+    return {
+        "digest": image.digest,
+        "media_type": image.media_type,
+        "platform": str(image.platform),
+        "kind": "runnable" if image.entrypoint else "data",
+        "entrypoint": list(image.entrypoint),
+        "user": str(runtime.get("User") or ""),
+        "created": str(image.config.get("created") or ""),
+        "base": image.annotations.get(f"{ANNOTATION}.base.digest"),
+        "size": image.size,
+        "provider": _provider(image.labels),
+        "layers": [
+            {
+                "digest": layer.digest,
+                "size": layer.size,
+                "media_type": layer.media_type,
+                "title": title,
+            }
+            for layer, title in zip(image.layers, _titles(image), strict=True)
+        ],
+        "labels": image.labels,
+    }
+
+
+def _provider(labels: Mapping[str, str]) -> JsonObject | None:
+    own = {
+        name.removeprefix(f"{PREFIX}."): value
+        for name, value in labels.items()
+        if name.startswith(f"{PREFIX}.")
+    }
+    if not own:
+        return None
+    provider: JsonObject = {key: own.get(name) for name, key in _TEXTS.items()}
+    provider |= {key: _number(own.get(name)) for name, key in _NUMBERS.items()}
+    provider["distributions"] = [it for it in own.get("distributions", "").split(",") if it]
+    return provider
+
+
+def _number(text: str | None) -> int | None:
+    """A label's number; None for what somebody else wrote there."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+def _titles(image: Image) -> list[str]:
+    """What made each layer, from the history; empty where the history does not fit."""
+    history = image.config.get("history")
+    made = [
+        str(it.get("created_by") or "")
+        for it in (history if isinstance(history, list) else [])
+        if isinstance(it, dict) and not it.get("empty_layer")
+    ]
+    return made if len(made) == len(image.layers) else [""] * len(image.layers)

@@ -1,0 +1,113 @@
+"""`push` and `inspect` as a user runs them, against a real registry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+LABELS = {
+    "io.llamastack.provider.id": "acme-echo",
+    "io.llamastack.provider.name": "acme-echo",
+    "io.llamastack.provider.version": "1.0.0",
+    "io.llamastack.provider.vendor": "Acme\x1b[31m",
+    "io.llamastack.provider.api": "inference",
+    "io.llamastack.provider.type": "remote::acme-echo",
+    "io.llamastack.provider.module": "acme_echo",
+    "io.llamastack.provider.wheels": "2",
+    "io.llamastack.provider.installed-size": "many",
+    "io.llamastack.provider.distributions": "ogx==1.5.0,llama-stack==0.7.3",
+}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Path:
+    """A layout with one small layer."""
+    blobs = tmp_path / "image" / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def put(data: bytes, kind: str) -> dict[str, Any]:
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        media_type = f"application/vnd.oci.image.{kind}"
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
+
+    layer = put(bytes(10240), "layer.v1.tar")
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Labels": LABELS},
+        "history": [{"created_by": "ENV x", "empty_layer": True}, {"created_by": "by hand"}],
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+    }
+    described = put(json.dumps(config).encode(), "config.v1+json")
+    manifest = {"schemaVersion": 2, "config": described, "layers": [layer]}
+    index = {
+        "schemaVersion": 2,
+        "manifests": [put(json.dumps(manifest).encode(), "manifest.v1+json")],
+    }
+    (tmp_path / "image" / "index.json").write_text(json.dumps(index))
+    (tmp_path / "image" / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return tmp_path / "image"
+
+
+@pytest.mark.engine
+def test_what_is_pushed_can_be_inspected(cli: Cli, layout: Path, registry: str) -> None:
+    names = [f"{registry}/cli/echo:1", f"docker://{registry}/cli/copy:2"]
+    done = cli("push", f"oci:{layout}", *names, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    outputs = json.loads(done.stdout)["outputs"]
+    assert [it["output"] for it in outputs] == [f"docker://{names[0]}", names[1]]
+    (digest,) = {it["digest"] for it in outputs}
+    shown = {}
+    for name in (str(layout), *names):
+        done = cli("inspect", name, "--format", "json")
+        assert done.returncode == 0, done.stderr
+        shown[name] = json.loads(done.stdout)
+        assert shown[name].pop("image") == name
+        assert shown[name]["digest"] == digest
+        assert shown[name]["layers"][0]["title"] == "by hand"
+        provider = shown[name]["provider"]
+        assert provider["distributions"] == ["ogx==1.5.0", "llama-stack==0.7.3"]
+        assert (provider["wheels"], provider["installed_size"]) == (2, None)
+    assert shown[names[0]] == shown[names[1]] == shown[str(layout)]
+    # a second registry name is a source as good as a layout
+    done = cli("push", names[0], f"{registry}/cli/third:3")
+    assert done.stdout == f"{registry}/cli/third:3 {digest}\n"
+
+
+def test_what_an_image_says_cannot_move_the_cursor(cli: Cli, layout: Path) -> None:
+    done = cli("inspect", layout)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    assert "provider: acme-echo 1.0.0 of Acme [31m" in done.stdout
+    assert "serves:   inference as remote::acme-echo" in done.stdout
+    assert "kind:     data, starts nothing" in done.stdout
+
+
+@pytest.mark.engine
+def test_an_image_that_is_not_there_is_told(cli: Cli, registry: str) -> None:
+    done = cli("inspect", f"{registry}/cli/nothing:1")
+    assert done.returncode == 1
+    assert "404" in done.stderr
+    assert "Resolution: " in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["quay.io/UPPER", f"quay.io/acme/echo@sha256:{'0' * 64}", "https://quay.io/acme/echo"],
+)
+def test_a_place_that_cannot_be_pushed_to_is_refused_at_once(
+    cli: Cli, layout: Path, target: str
+) -> None:
+    done = cli("push", layout, target)
+    assert done.returncode == 2
+    assert "Resolution: " in done.stderr
