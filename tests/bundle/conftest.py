@@ -7,15 +7,21 @@ import hashlib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lls_provider.bundle.assemble import assemble
+from lls_provider.bundle.gather import Gathered, Wanted, gather
 from lls_provider.bundle.read import Bundle
 from lls_provider.contract.models import ProviderPackage, Target
+from lls_provider.progress import Silent
+from lls_provider.wheels.distribution import Distribution
+from lls_provider.wheels.interpreter import Interpreter, find_interpreter
 
 MakeWheel = Callable[..., Path]
 MakeBundle = Callable[..., Bundle]
+Gather = Callable[..., Gathered]
 
 SPEC = "def get_provider_spec():\n    return []\n"
 
@@ -113,5 +119,55 @@ def make_bundle(tmp_path: Path, make_wheel: MakeWheel, metadata: ProviderPackage
             overrides=overrides,
             expected=expected,
         )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Interpreter:
+    return find_interpreter()
+
+
+@pytest.fixture
+def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make wheels the only ones that uv can get."""
+
+    def make(*wheels: Path) -> None:
+        house = tmp_path / "house"
+        house.mkdir()
+        (tmp_path / "no-index").mkdir()
+        for wheel in wheels:
+            (house / wheel.name).write_bytes(wheel.read_bytes())
+        monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "no-index").as_uri())
+        monkeypatch.setenv("UV_FIND_LINKS", str(house))
+
+    return make
+
+
+class Recorder(Silent):
+    """Keeps what a user would have been warned of."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str, /) -> None:
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def gathered(interpreter: Interpreter, recorder: Recorder) -> Gather:
+    """Gather for servers, each its pins."""
+
+    def make(requirement: str, *servers: dict[str, str], **options: Any) -> Gathered:
+        named = tuple(
+            Distribution(f"server-{number}", pins, interpreter, None)
+            for number, pins in enumerate(servers)
+        )
+        return gather(Wanted(requirement, None, interpreter, named, **options), recorder)
 
     return make

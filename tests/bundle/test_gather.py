@@ -3,68 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lls_provider.bundle.gather import Gathered, Wanted, gather
 from lls_provider.errors import Code, SdkError
-from lls_provider.progress import Silent
-from lls_provider.wheels.distribution import Distribution
-from lls_provider.wheels.interpreter import Interpreter, find_interpreter
 
-Gather = Callable[..., Gathered]
+if TYPE_CHECKING:
+    from lls_provider.bundle.gather import Gathered
 
-
-@pytest.fixture(scope="module")
-def interpreter() -> Interpreter:
-    return find_interpreter()
-
-
-@pytest.fixture
-def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Make wheels the only ones that uv can get."""
-
-    def make(*wheels: Path) -> None:
-        house = tmp_path / "house"
-        house.mkdir()
-        (tmp_path / "no-index").mkdir()
-        for wheel in wheels:
-            (house / wheel.name).write_bytes(wheel.read_bytes())
-        monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "no-index").as_uri())
-        monkeypatch.setenv("UV_FIND_LINKS", str(house))
-
-    return make
-
-
-class Recorder(Silent):
-    """Keeps what a user would have been warned of."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str, /) -> None:
-        self.warnings.append(text)
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def gathered(interpreter: Interpreter, recorder: Recorder) -> Gather:
-    """Gather for servers, each its pins."""
-
-    def make(requirement: str, *servers: dict[str, str], **options: Any) -> Gathered:
-        named = tuple(
-            Distribution(f"server-{number}", pins, interpreter, None)
-            for number, pins in enumerate(servers)
-        )
-        return gather(Wanted(requirement, None, interpreter, named, **options), recorder)
-
-    return make
+Gather = Callable[..., "Gathered"]
 
 
 def names(found: Gathered) -> list[str]:
@@ -72,7 +20,7 @@ def names(found: Gathered) -> list[str]:
 
 
 def test_provided_is_what_all_have_in_each_ones_version(
-    offer: Any, make_wheel: Any, gathered: Gather, recorder: Recorder
+    offer: Any, make_wheel: Any, gathered: Gather, recorder: Any
 ) -> None:
     offer(
         make_wheel("demo", requires=["both>=1", "one", "none"]),
@@ -88,7 +36,7 @@ def test_provided_is_what_all_have_in_each_ones_version(
 
 
 def test_a_version_is_found_that_lives_with_every_server(
-    offer: Any, make_wheel: Any, gathered: Gather, recorder: Recorder
+    offer: Any, make_wheel: Any, gathered: Gather, recorder: Any
 ) -> None:
     offer(
         make_wheel("demo", requires=["helper"]),
@@ -104,7 +52,7 @@ def test_a_version_is_found_that_lives_with_every_server(
 
 
 def test_what_does_not_satisfy_in_every_server_is_bundled_with_a_warning(
-    offer: Any, make_wheel: Any, gathered: Gather, recorder: Recorder
+    offer: Any, make_wheel: Any, gathered: Gather, recorder: Any
 ) -> None:
     offer(
         make_wheel("demo", requires=["both>=1.2", "same"]),

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from lls_provider.bundle.closure import described, unsatisfied
+from lls_provider.bundle.waysout import Change, tell_ways_out
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.target import TargetPython, target_python
@@ -70,7 +71,34 @@ class Gathered:
 
 
 def gather(wanted: Wanted, progress: Progress = SILENT) -> Gathered:
-    """Find and fetch the wheels. Raises what `resolve` and `fetch` raise."""
+    """Find and fetch the wheels. Raises what `resolve` and `fetch` raise.
+
+    RESOLUTION_FAILED says which ways out apply.
+    """
+    try:
+        return _gathered(wanted, progress)
+    except SdkError as error:
+        if error.code is Code.RESOLUTION_FAILED and wanted.servers:
+            progress.step("looking for ways out")
+            tell_ways_out(error, wanted.servers, lambda change: _changed(wanted, change))
+        raise
+
+
+def _changed(wanted: Wanted, change: Change) -> list[Closure]:
+    """The closures that a change gives, beside each server alone."""
+    other = replace(
+        wanted,
+        servers=change.servers or wanted.servers,
+        overrides=wanted.overrides + change.overrides,
+        bundle=wanted.bundle | change.bundle,
+    )
+    return [
+        _resolve(other, replace(server, pins=_without(server.pins, other.bundle)), {}, SILENT)
+        for server in other.servers
+    ]
+
+
+def _gathered(wanted: Wanted, progress: Progress) -> Gathered:
     if len(wanted.servers) > 1:
         return _for_several(wanted, progress)
     server = wanted.servers[0] if wanted.servers else None

@@ -91,13 +91,24 @@ def resolve(
 def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
     """uv's explanation, and which of the versions in it are there because the server has them."""
     named = [
-        f"{name}=={version}"
-        for name, version in constraints.items()
-        if re.search(rf"(?<![\w.-]){re.escape(name)}=={re.escape(version)}(?![\w+-]|\.\w)", why)
+        f"{name}=={constraints[name]}"
+        for name in provided_in(why, {name: (it,) for name, it in constraints.items()})
     ]
     if not named:
         return why
     return f"{why}\n\n{label} provides {', '.join(named)}; what it provides is not replaced."
+
+
+def provided_in(why: str, versions: Mapping[str, Sequence[str]]) -> list[str]:
+    """The packages of which one of these versions stands in uv's explanation."""
+    return [
+        name
+        for name, found in versions.items()
+        if any(
+            re.search(rf"(?<![\w.-]){re.escape(name)}=={re.escape(it)}(?![\w+-]|\.\w)", why)
+            for it in found
+        )
+    ]
 
 
 def _compile(
