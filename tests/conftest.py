@@ -42,6 +42,13 @@ def podman(engine: Engine) -> Iterator[containers.Engine]:
 
 
 @pytest.fixture(scope="session")
+def podman_service(podman: containers.Engine) -> Iterator[containers.Engine]:
+    """podman with a socket that speaks Docker's API."""
+    with containers.podman_service(podman) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
 def docker(engine: Engine) -> Iterator[containers.Engine]:
     """A real Docker daemon of this run's own. It needs root: without, as without the engine."""
     commands = engine("dockerd"), engine("docker")

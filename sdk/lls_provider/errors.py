@@ -91,6 +91,7 @@ class Code(Enum):
     IMAGE_MISSING = ("image-missing", ExitStatus.WRONG)
     REGISTRY_DENIED = ("registry-denied", ExitStatus.ENVIRONMENT)
     REGISTRY_FAILED = ("registry-failed", ExitStatus.ENVIRONMENT)
+    DAEMON_FAILED = ("daemon-failed", ExitStatus.ENVIRONMENT)
     CREDENTIALS_INVALID = ("credentials-invalid", ExitStatus.ENVIRONMENT)
     PYTHON_MISSING = ("python-missing", ExitStatus.ENVIRONMENT)
     TOOL_MISSING = ("tool-missing", ExitStatus.ENVIRONMENT)

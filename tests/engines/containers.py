@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,18 @@ def podman_storage(podman: str) -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
+def podman_service(podman: Engine) -> Iterator[Engine]:
+    """The same podman, which also serves Docker's API on a socket."""
+    with _short_folder() as folder:
+        socket = folder / "podman.sock"
+        command = [*podman.command, "system", "service", "--time", "0", f"unix://{socket}"]
+        with _running(command, folder / "log", dict(podman.environment)) as process:
+            engine = Engine(podman.command, podman.environment, socket)
+            _wait(socket.is_socket, process, folder / "log")
+            yield engine
+
+
+@contextlib.contextmanager
 def docker_daemon(dockerd: str, docker: str) -> Iterator[Engine]:
     """A Docker daemon with an empty storage and no network, stopped at the end. Needs root."""
     with _short_folder() as folder:
@@ -77,14 +89,20 @@ def docker_daemon(dockerd: str, docker: str) -> Iterator[Engine]:
         ]
         engine = Engine((docker, "--host", f"unix://{socket}"), socket=socket)
         with _running(command, folder / "log") as process:
-            _wait(engine, process, folder / "log")
+            _wait(
+                lambda: not engine.run("version", status=None).returncode, process, folder / "log"
+            )
             yield engine
 
 
 @contextlib.contextmanager
-def _running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+        process = subprocess.Popen(
+            command, stdout=stream, stderr=stream, env={**os.environ, **(environment or {})}
+        )
     try:
         yield process
     finally:
@@ -96,9 +114,9 @@ def _running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byt
             process.wait()
 
 
-def _wait(engine: Engine, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(up: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + START_SECONDS
-    while engine.run("version", status=None).returncode:
+    while not up():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < end, f"not up in {START_SECONDS} s: {log.read_text()}"
         time.sleep(0.1)

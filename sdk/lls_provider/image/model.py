@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.media import CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE
@@ -134,7 +134,10 @@ class TreeLayer:
 
 @dataclass(frozen=True, slots=True)
 class BlobLayer:
-    """A layer that lies in a file, byte for byte as a manifest describes it."""
+    """A layer that lies in a file, byte for byte as a manifest describes it.
+
+    In an archive it begins at ``offset``; what follows its ``size`` bytes is not its own.
+    """
 
     path: Path
     digest: str
@@ -142,28 +145,23 @@ class BlobLayer:
     media_type: str
     diff_id: str
     title: str = ""
-
-    def open(self) -> BinaryIO:
-        """The stored bytes as a file."""
-        return self.path.open("rb")
+    offset: int = 0
 
     def chunks(self) -> Iterator[bytes]:
         """The stored bytes. Raises SdkError IMAGE_INVALID when size or digest is not theirs."""
         hasher = hashlib.sha256()
-        length = 0
+        left = self.size
         try:
-            with self.open() as stream:
-                while chunk := stream.read(CHUNK):
-                    length += len(chunk)
-                    if length > self.size:
-                        break
+            with self.path.open("rb", buffering=0) as stream:
+                stream.seek(self.offset)
+                while left and (chunk := stream.read(min(CHUNK, left))):
+                    left -= len(chunk)
                     hasher.update(chunk)
                     yield chunk
         except OSError as error:
             raise self._wrong(f"it cannot be read: {error.strerror or error}") from error
-        if length != self.size:
-            more = "more than " if length > self.size else ""
-            raise self._wrong(f"it has {more}{min(length, self.size):,} bytes, not {self.size:,}")
+        if left:
+            raise self._wrong(f"it has {self.size - left:,} bytes, not {self.size:,}")
         found = f"sha256:{hasher.hexdigest()}"
         if found != self.digest:
             raise self._wrong(f"its digest is {found}")

@@ -1,0 +1,214 @@
+"""Reads images out of OCI and Docker archives where they lie; the file is somebody else's.
+
+A Docker archive has no OCI manifest: one is made of what it says, so that there is one reader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.archive import DOCKER_MANIFEST
+from lls_provider.image.documents import Document, Source
+from lls_provider.image.layout import blob_path
+from lls_provider.image.media import (
+    CONFIG_TYPE,
+    GZIP_LAYER_TYPES,
+    INDEX_FILE,
+    LAYER_TYPE,
+    LAYOUT_FILE,
+    MANIFEST_TYPE,
+)
+from lls_provider.image.model import BlobLayer, canonical, descriptor
+from lls_provider.image.reader import DOCUMENT_LIMIT, choose, read_image
+from lls_provider.image.tar import CHUNK
+
+if TYPE_CHECKING:
+    from lls_provider.image.documents import Descriptor
+    from lls_provider.image.model import Image, JsonObject, Layer, Platform
+
+_MEMBER_LIMIT = 100_000
+_GZIP = b"\x1f\x8b"
+
+
+def read_archive(path: Path, name: str | None = None, *, platform: Platform | None = None) -> Image:
+    """The image in the OCI or Docker archive ``path``; its layers stay in that file.
+
+    ``name`` (a tag in an OCI archive, a full name in a Docker archive) and ``platform`` choose
+    where there are several. Raises SdkError FILE_MISSING, IMAGE_INVALID; damaged layers are
+    found when they are read.
+    """
+    store = _Archive.open(path)
+    if LAYOUT_FILE in store.members and INDEX_FILE in store.members:
+        index = store.read(INDEX_FILE)
+        return read_image(store, store.document(choose(store, index, tag=name, platform=platform)))
+    if DOCKER_MANIFEST in store.members:
+        return read_image(store, _manifest_of(store, name))
+    return store.source(path.name).refuse(
+        f"it has neither {LAYOUT_FILE} and {INDEX_FILE} nor {DOCKER_MANIFEST}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Archive:
+    """The store of blobs that an archive is."""
+
+    path: Path
+    members: Mapping[str, _Member]
+    names: dict[str, str] = field(default_factory=dict)  # of blobs that no digest names
+
+    @classmethod
+    def open(cls, path: Path) -> _Archive:
+        try:
+            with tarfile.open(path, "r:") as found:
+                return cls(path, _members(found, path))
+        except OSError as error:
+            raise SdkError(
+                Code.FILE_MISSING,
+                f"Cannot read the archive {path}",
+                why=error.strerror or str(error),
+                where=Where(file=str(path)),
+                resolution="Name a file that `lls-provider build`, `skopeo copy` or `docker save` "
+                "wrote.",
+            ) from error
+        except tarfile.TarError as error:
+            _source(path, path.name).refuse(f"it is no uncompressed tar file: {error}")
+
+    def source(self, name: str) -> Source:
+        return _source(self.path, name)
+
+    def read(self, name: str) -> Document:
+        """A document by its name in the archive."""
+        source = self.source(name)
+        member = self._member(name)
+        if member.size > DOCUMENT_LIMIT:
+            source.refuse(f"it is larger than {DOCUMENT_LIMIT:,} bytes")
+        return Document(self.bytes(member, member.size), source)
+
+    def document(self, described: Descriptor) -> Document:
+        document = self.read(self._name(described.digest))
+        described.verify(document.data, document.source)
+        return document
+
+    def layer(self, described: Descriptor, diff_id: str) -> Layer:
+        name = self._name(described.digest)
+        member = self._member(name)
+        if member.size != described.size:
+            self.source(name).refuse(
+                f"the layer has {member.size:,} bytes, the manifest says {described.size:,}"
+            )
+        return BlobLayer(
+            self.path,
+            described.digest,
+            member.size,
+            described.media_type,
+            diff_id,
+            offset=member.offset,
+        )
+
+    def bytes(self, member: _Member, length: int) -> bytes:
+        with self.path.open("rb") as stream:
+            stream.seek(member.offset)
+            return stream.read(length)
+
+    def described(self, name: str, diff_id: str) -> JsonObject:
+        """The descriptor of a Docker archive's layer, which is plain unless it begins as gzip."""
+        member = self._member(name)
+        media_type, digest = LAYER_TYPE, diff_id
+        if self.bytes(member, len(_GZIP)) == _GZIP:
+            media_type, digest = GZIP_LAYER_TYPES[0], self._hash(member)
+        self.names[digest] = name
+        return {"mediaType": media_type, "digest": digest, "size": member.size}
+
+    def _hash(self, member: _Member) -> str:
+        hasher = hashlib.sha256()
+        left = member.size
+        with self.path.open("rb") as stream:
+            stream.seek(member.offset)
+            while left and (chunk := stream.read(min(CHUNK, left))):
+                hasher.update(chunk)
+                left -= len(chunk)
+        return f"sha256:{hasher.hexdigest()}"
+
+    def _name(self, digest: str) -> str:
+        return self.names.get(digest) or blob_path(digest)
+
+    def _member(self, name: str) -> _Member:
+        member = self.members.get(name)
+        if member is None:
+            self.source(name).refuse("the archive has no such file")
+        return member
+
+
+def _source(path: Path, name: str) -> Source:
+    return Source(name, Where(file=str(path)), what="The image archive is damaged or not supported")
+
+
+def _members(found: tarfile.TarFile, path: Path) -> dict[str, _Member]:
+    """The regular files of a tar; a link to one of them is that file by another name."""
+    members: dict[str, _Member] = {}
+    links = {}
+    for number, info in enumerate(found):
+        if number >= _MEMBER_LIMIT:
+            _source(path, path.name).refuse(f"it has more than {_MEMBER_LIMIT:,} files")
+        name = posixpath.normpath(info.name)
+        if info.isreg() and not info.issparse():
+            members[name] = _Member(info.offset_data, info.size)
+        elif info.issym():
+            links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), info.linkname))
+        elif info.islnk():
+            links[name] = posixpath.normpath(info.linkname)
+    members |= {name: members[target] for name, target in links.items() if target in members}
+    return members
+
+
+def _manifest_of(store: _Archive, name: str | None) -> Document:
+    """The OCI manifest of what a Docker archive's own manifest lists."""
+    document = store.read(DOCKER_MANIFEST)
+    chosen = _chosen(document, name)
+    config = store.read(str(chosen.get("Config")))
+    paths = chosen.get("Layers")
+    diff_ids = config.diff_ids(config.parse())
+    if not isinstance(paths, list) or len(paths) != len(diff_ids):
+        document.refuse(f"Layers is no list of {len(diff_ids)} files, as the configuration says")
+    described = descriptor(CONFIG_TYPE, config.data)
+    store.names[described["digest"]] = config.source.name
+    layers = [
+        store.described(posixpath.normpath(str(path)), diff_id)
+        for path, diff_id in zip(paths, diff_ids, strict=True)
+    ]
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": described,
+        "layers": layers,
+    }
+    return Document(canonical(manifest), document.source)
+
+
+def _chosen(document: Document, name: str | None) -> JsonObject:
+    try:
+        images: Any = json.loads(document.data)
+    except (ValueError, RecursionError) as error:
+        document.refuse(f"it is no JSON: {error}")
+    if not isinstance(images, list) or not all(isinstance(it, dict) for it in images):
+        document.refuse("it is no list of images")
+    if name is not None:
+        images = [it for it in images if name in (it.get("RepoTags") or [])]
+    if len(images) != 1:
+        document.refuse(f"it lists {len(images)} images" + (f" named {name}" if name else ""))
+    chosen: JsonObject = images[0]
+    return chosen
