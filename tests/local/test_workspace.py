@@ -30,10 +30,12 @@ SERVER = textwrap.dedent(
 # an owner that has a workspace with that server, tells its folder and group, and then waits
 OWNER = textwrap.dedent(
     """
-    import os, sys, time
+    import os, signal, sys, time
     from pathlib import Path
     from lls_provider.local.workspace import Workspace
     from lls_provider.runtime.signals import Stopped, stopping
+
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it would be ignored
 
     def serve(workspace):
         log = workspace.root / "log"
