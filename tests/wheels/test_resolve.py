@@ -13,6 +13,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.wheels import resolve as module
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.fetch import fetch
+from lls_provider.wheels.lock import Lock
 from lls_provider.wheels.resolve import explained, resolve
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ def test_relative_paths_start_from_the_base(
 def lock(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let uv have written another lock."""
     text = 'lock-version = "1.0"\ncreated-by = "uv"\n' + body
-    monkeypatch.setattr(module, "_compile", lambda *_: (text, Path("/nowhere")))
+    monkeypatch.setattr(module, "_compile", lambda *_: Lock(text, Path("/nowhere")))
 
 
 def test_what_comes_from_version_control_is_refused(

@@ -7,8 +7,9 @@ in turn is resolved against and the others judge the result by the installer's o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,6 +41,7 @@ class Wanted:
 
     ``own`` is the provider's wheel when it was built here; else the closure brings it.
     ``bundle`` names packages that go into the bundle although a distribution provides them.
+    ``machine`` is the one that the bundle is for.
     """
 
     requirement: str
@@ -48,11 +50,12 @@ class Wanted:
     servers: tuple[Distribution, ...] = ()
     overrides: tuple[str, ...] = ()
     bundle: frozenset[str] = frozenset()
+    machine: str = field(default_factory=lambda: os.uname().machine)
 
     @property
     def target(self) -> TargetPython:
         """What markers are judged for."""
-        return target_python(self.interpreter.tag)
+        return target_python(self.interpreter.tag, manifest_machine=self.machine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ def _resolve(
         distribution=server,
         held=held,
         interpreter=wanted.interpreter,
+        machine=wanted.machine,
         overrides=wanted.overrides,
         progress=progress,
     )

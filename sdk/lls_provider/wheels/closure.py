@@ -10,6 +10,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
+    from lls_provider.wheels.lock import Lock
 
 # The C library that wheels may ask for at the most: what every supported base has (UBI 8 and
 # later, Debian 11 and later). Newer wheels are passed over for older ones of the same version.
@@ -37,7 +38,7 @@ class Closure:
 
     packages: tuple[LockedPackage, ...]
     provided: Mapping[str, str]
-    lock: str  # the whole resolution, a pylock.toml
+    lock: Lock  # the whole resolution, for every platform
 
 
 def linux_platforms(machine: str) -> tuple[str, ...]:

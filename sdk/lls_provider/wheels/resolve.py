@@ -1,47 +1,72 @@
-"""Resolves a provider's closure with uv, the distribution's versions being constraints."""
+"""Resolves what a provider needs with uv, the distribution's versions being constraints.
+
+`make_lock` resolves once for every platform; `resolve` selects from it for one.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
-from packaging.pylock import Package, Pylock, PylockSelectError, PylockValidationError
 from packaging.utils import canonicalize_name
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
-from lls_provider.runtime.target import TargetPython
 from lls_provider.wheels.build import scratch
 from lls_provider.wheels.cache import writing
-from lls_provider.wheels.closure import Closure, LockedPackage, linux_platforms, target_tags
+from lls_provider.wheels.lock import Lock
+from lls_provider.wheels.selection import select
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
+    from lls_provider.wheels.closure import Closure
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.interpreter import Interpreter
 
 _LOCK = "pylock.provider.toml"
 
 
-class _Located(Protocol):
-    """What a wheel, an sdist and an archive of a lock have in common."""
-
-    @property
-    def url(self) -> str | None: ...
-    @property
-    def path(self) -> str | None: ...
-    @property
-    def size(self) -> int | None: ...
-    @property
-    def hashes(self) -> Any: ...
-
-
 def resolve(
+    requirements: Sequence[str],
+    *,
+    distribution: Distribution | None,
+    interpreter: Interpreter,
+    machine: str | None = None,
+    own: Collection[str] = (),
+    held: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    base: Path | None = None,
+    progress: Progress = SILENT,
+) -> Closure:
+    """Find the packages that ``requirements`` need for ``interpreter`` on ``machine``.
+
+    The machine is this one where it is not told. What `make_lock` resolves is selected from;
+    what ``distribution`` provides is left out, and so are the packages that ``own`` names, being
+    there already. Raises what `make_lock` and `select` raise.
+    """
+    lock = make_lock(
+        requirements,
+        distribution=distribution,
+        interpreter=interpreter,
+        own=own,
+        held=held,
+        overrides=overrides,
+        base=base,
+        progress=progress,
+    )
+    return select(
+        lock,
+        interpreter=interpreter,
+        machine=machine or os.uname().machine,
+        pins=distribution.pins if distribution else {},
+        left_out=_normalized(own),
+    )
+
+
+def make_lock(
     requirements: Sequence[str],
     *,
     distribution: Distribution | None,
@@ -51,41 +76,33 @@ def resolve(
     overrides: Sequence[str] = (),
     base: Path | None = None,
     progress: Progress = SILENT,
-) -> Closure:
-    """Find the packages that ``requirements`` need for ``interpreter`` on this machine.
+) -> Lock:
+    """Resolve ``requirements`` for every platform and for ``interpreter`` and later Pythons.
 
-    What ``distribution`` provides constrains the versions and is left out; ``own`` names
-    packages that are left out as well, being there already. ``held`` are versions that what is
-    not left out must have, if it is needed. ``overrides`` replace bounds
-    anywhere in the closure. Relative paths in requirements start from ``base``. Raises SdkError
-    RESOLUTION_FAILED with uv's explanation, NETWORK, or WHEEL_INCOMPATIBLE for a package without
-    a wheel or sdist for the target.
+    What ``distribution`` provides constrains the versions, except those of the packages that
+    ``own`` names. ``held`` are versions that other packages must have, if they are needed.
+    ``overrides`` replace bounds anywhere in the closure. Relative paths in requirements start
+    from ``base``. Raises SdkError RESOLUTION_FAILED with uv's explanation, or NETWORK.
     """
     pins = distribution.pins if distribution else {}
-    left_out: set[str] = {canonicalize_name(name) for name in own}
+    left_out = _normalized(own)
     against = f" against {distribution.label}" if distribution else ""
     subject = requirements[0].split(" @ ")[0] if requirements else "nothing"
     progress.step(f"resolving {subject}{against}")
     held = {**(held or {}), **pins}
     constraints = {name: held[name] for name in sorted(held) if name not in left_out}
     try:
-        lock, folder = _compile(
+        return _compile(
             requirements, constraints, interpreter, overrides, base, f"resolving {subject}{against}"
         )
     except SdkError as error:
         if distribution is not None and error.code is Code.RESOLUTION_FAILED:
             error.why = explained(error.why, constraints, distribution.label)
         raise
-    try:
-        pylock = Pylock.from_dict(tomllib.loads(lock))
-    except (tomllib.TOMLDecodeError, PylockValidationError) as error:
-        raise SdkError(
-            Code.TOOL_FAILED,
-            "The lock that uv wrote cannot be read",
-            why=str(error),
-            resolution="Report this with the version of uv ('uv --version').",
-        ) from error
-    return _select(pylock, pins, left_out, interpreter, lock, folder)
+
+
+def _normalized(names: Collection[str]) -> frozenset[str]:
+    return frozenset(canonicalize_name(name) for name in names)
 
 
 def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
@@ -118,8 +135,7 @@ def _compile(
     overrides: Sequence[str],
     base: Path | None,
     doing: str,
-) -> tuple[str, Path]:
-    """The lock, and the folder that the relative paths in it start from."""
+) -> Lock:
     with scratch("resolve") as folder:
         args = ["pip", "compile", "-", "--quiet", "--universal", "--no-header", "--no-annotate"]
         args += [f"--python={interpreter.path}", "--format=pylock.toml"]
@@ -134,76 +150,4 @@ def _compile(
                 path.write_text("".join(f"{it}\n" for it in overrides))
                 args += ["--override", str(path)]
         run_uv(args, stdin="".join(f"{it}\n" for it in requirements), cwd=base, doing=doing)
-        return (folder / _LOCK).read_text("utf-8"), folder
-
-
-def _select(
-    pylock: Pylock,
-    pins: Any,
-    left_out: set[str],
-    interpreter: Interpreter,
-    lock: str,
-    folder: Path,
-) -> Closure:
-    machine = os.uname().machine
-    environment = TargetPython(interpreter.minor[1], machine).markers()
-    environment["python_full_version"] = ".".join(map(str, interpreter.version))
-    tags = list(target_tags(interpreter, linux_platforms(machine)))
-    packages, provided = [], {}
-    try:
-        for package, chosen in pylock.select(environment=environment, tags=tags):  # type: ignore[arg-type]
-            if package.name in left_out:
-                continue
-            version = str(package.version) if package.version is not None else None
-            if version is not None and pins.get(package.name) == version:
-                provided[str(package.name)] = version
-                continue
-            packages.append(_locked(package, chosen, folder))
-    except PylockSelectError as error:
-        raise SdkError(
-            Code.WHEEL_INCOMPATIBLE,
-            "A package of the closure has nothing for the target",
-            why=str(error),
-            resolution=f"Depend on a version that has a wheel for {interpreter.tag} on Linux "
-            f"{machine}, or build for another Python with --python.",
-        ) from error
-    packages.sort(key=lambda it: it.name)
-    return Closure(tuple(packages), dict(sorted(provided.items())), lock)
-
-
-def _locked(package: Package, chosen: Any, folder: Path) -> LockedPackage:
-    name = str(package.name)
-    version = str(package.version) if package.version is not None else None
-    if chosen is package.vcs:
-        raise SdkError(
-            Code.RESOLUTION_FAILED,
-            f"{name} comes from a version control system",
-            why="Its content has no hash, so the image would not be reproducible.",
-            resolution="Depend on a released version, or on an archive of it with a fixed URL.",
-        )
-    if package.directory is not None and chosen is package.directory:
-        path = _absolute(package.directory.path, folder)
-        return LockedPackage(name, version, path.name, path.as_uri(), None, None, is_source=True)
-    filename = next(_filenames(chosen))
-    return LockedPackage(
-        name,
-        version,
-        filename,
-        chosen.url or _absolute(chosen.path, folder).as_uri(),
-        chosen.hashes.get("sha256"),
-        chosen.size,
-        is_source=not filename.endswith(".whl"),
-    )
-
-
-def _absolute(path: str, folder: Path) -> Path:
-    # not resolve(): the folder is gone, and uv made the path from the names alone
-    return Path(os.path.normpath(folder / path))
-
-
-def _filenames(chosen: _Located) -> Iterator[str]:
-    name = getattr(chosen, "name", None)
-    if name:
-        yield str(name)
-    location = chosen.url or chosen.path or ""
-    yield unquote(urlsplit(location).path).rpartition("/")[2]
+        return Lock((folder / _LOCK).read_text("utf-8"), folder)
