@@ -79,7 +79,9 @@ def test_bases(make_layout: MakeLayout) -> None:
     assert base.platform.architecture == "amd64"
 
 
-@pytest.mark.parametrize("text", ["", "oci:", "docker.io/library/python:3.12", "registry:x/y"])
+@pytest.mark.parametrize(
+    "text", ["", "oci:", "docker-daemon:", "docker.io/library/python:3.12", "registry:x/y"]
+)
 def test_other_places_are_a_usage_error(text: str) -> None:
     for parse in (parse_output, read_base):
         with pytest.raises(SdkError) as caught:
@@ -91,6 +93,54 @@ def test_other_places_are_a_usage_error(text: str) -> None:
 def test_a_registry_is_named_as_skopeo_names_it() -> None:
     assert str(parse_output("docker://quay.io/acme/echo")) == "docker://quay.io/acme/echo:latest"
     assert str(parse_output("docker://python:3.12")) == "docker://docker.io/library/python:3.12"
+
+
+ARCHIVES = ("oci-archive:{}/x.tar:v1", "docker-archive:{}/x.tar:acme/echo")
+
+
+@pytest.mark.parametrize("place", ARCHIVES)
+def test_archives_are_bases_and_images(make_bundle: MakeBundle, tmp_path: Path, place: str) -> None:
+    text = place.format(tmp_path)
+    image = compose(make_bundle())
+    parse_output(text).write(image)
+    for read in (read_base, read_image):
+        found = read(text)
+        assert found is not None
+        assert found.config_bytes() == image.config_bytes()
+    assert read_image(f"{tmp_path}/x.tar").labels == image.labels  # a file needs no prefix
+    for other in (f"{text}-other", text.replace("x.tar", "y.tar")):
+        with pytest.raises(SdkError):
+            read_image(other)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("name", ["docker", "podman_service"])
+def test_a_daemon_is_an_output_a_base_and_an_image(
+    make_bundle: MakeBundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    name: str,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{request.getfixturevalue(name).socket}")
+    monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
+    text = "docker-daemon:localhost/acme/places:v1"
+    output = parse_output(text)
+    assert str(output) == text
+    image = compose(make_bundle())
+    output.write(image)
+    for read in (read_base, read_image):
+        found = read(text)
+        assert found is not None
+        assert found.config_bytes() == image.config_bytes()
+
+
+def test_no_daemon_is_told_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    for work in (lambda: parse_output("docker-daemon:a"), lambda: read_image("docker-daemon:a")):
+        with pytest.raises(SdkError) as caught:
+            work()
+        assert caught.value.code is Code.DAEMON_FAILED
 
 
 def test_an_image_is_a_layout_or_a_reference(make_layout: MakeLayout, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_files_that_are_no_archive(tmp_path: Path) -> None:
     refused(path, "no uncompressed tar file")
     refused(put(path, [("thesis.txt", b"")]), "neither oci-layout")
     path.write_bytes(gzip.compress(tar_bytes([("x", b"")])))
-    refused(path)
+    refused(path, "gunzip it first")
     with pytest.raises(SdkError) as caught:
         read_archive(tmp_path / "nothing.tar")
     assert caught.value.code is Code.FILE_MISSING
@@ -153,3 +153,31 @@ def test_files_that_are_no_archive(tmp_path: Path) -> None:
 
 def test_a_document_without_end_is_refused_unread(tmp_path: Path) -> None:
     refused(put(tmp_path / "a.tar", [("manifest.json", bytes(5 << 20))]), "larger than")
+
+
+def test_a_header_without_end_is_refused_unread(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, 4 << 30
+    path = tmp_path / "a.tar"
+    path.write_bytes(header.tobuf())
+    os.truncate(path, header.size + 1024)  # sparse
+    refused(path, "header is longer than")
+
+
+def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tar")
+    with pytest.raises(SdkError) as caught:
+        read_archive(tmp_path / "a.tar")
+    assert caught.value.code is Code.FILE_MISSING
+
+
+def test_an_image_of_several_is_chosen_by_any_spelling_of_its_name(tmp_path: Path) -> None:
+    first, second = (tar_bytes([("x", data)]) for data in (b"1", b"2"))
+    one = saved([first], Config="1.json", Layers=["1.tar"], RepoTags=["acme/a:1"])
+    two = saved([second], Config="2.json", Layers=["2.tar"], RepoTags=None)
+    listed = [*json.loads(one[-1][1]), *json.loads(two[-1][1])]
+    members = [("1.tar", first), ("2.tar", second), ("1.json", one[1][1]), ("2.json", two[1][1])]
+    path = put(tmp_path / "a.tar", [*members, ("manifest.json", json.dumps(listed).encode())])
+    (layer,) = read_archive(path, "docker.io/acme/a:1").layers
+    assert b"".join(layer.chunks()) == first
+    refused(path, "2 images", "docker.io/acme/a:1")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lls_provider.progress import Progress
     from lls_provider.project.settings import Settings
 
+_FILES = ("oci", "oci-archive", "docker-archive")
+
 
 @dataclass(frozen=True, slots=True)
 class _Options:
@@ -54,9 +56,10 @@ class _Options:
 @click.option(
     "--output",
     multiple=True,
-    metavar="docker://REF|oci:DIR|oci-archive:FILE|docker-archive:FILE",
-    help="Where the image goes (repeatable): a registry, an OCI layout, or one file as skopeo or "
-    "`docker load` read it. Layouts take :TAG after the name, docker-archive a :NAME:TAG.",
+    metavar="docker://REF|docker-daemon:REF|oci:DIR|oci-archive:FILE|docker-archive:FILE",
+    help="Where the image goes (repeatable): a registry, a Docker or Podman daemon, an OCI layout, "
+    "or one file as skopeo or `docker load` read it. oci: and oci-archive: take :TAG after the "
+    "name, docker-archive: takes :NAME:TAG.",
 )
 @distribution_option(
     "A server to resolve against (repeatable); what all of them provide stays out of the image.  "
@@ -65,7 +68,7 @@ class _Options:
 @python_option("The Python to build for.")
 @click.option(
     "--base",
-    metavar="scratch|docker://REF|oci:DIR[:TAG]",
+    metavar="scratch|docker://REF|docker-daemon:REF|oci:DIR|oci-archive:FILE|docker-archive:FILE",
     help="scratch makes a data image; a base with Python makes a runnable one.  "
     "[default: the project's, else scratch]",
 )
@@ -151,11 +154,11 @@ def _settings(project: Path) -> Settings:
 
 
 def _own_base(source: str | Settings) -> str:
-    """The base that the project names; a layout is meant relative to the project."""
+    """The base that the project names; a file or folder is meant relative to the project."""
     if isinstance(source, str) or source.base is None:
         return "scratch"
     kind, _, place = source.base.partition(":")
-    return f"oci:{source.root / place}" if kind == "oci" else source.base
+    return f"{kind}:{source.root / place}" if kind in _FILES else source.base
 
 
 def _bundle(source: str | Settings, options: _Options, out: Path, progress: Progress) -> Bundle:

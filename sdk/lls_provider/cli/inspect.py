@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     "inspect",
     epilog="Example: lls-provider inspect registry.example.com/acme/echo:1.0.0\n\n" + EXIT_STATUSES,
 )
-@click.argument("image", metavar="REF|oci:DIR[:TAG]")
+@click.argument("image", metavar="IMAGE")
 @insecure_option()
 @format_option()
 def command(image: str, *, insecure: bool, form: str) -> None:
-    """Show what an image in a registry or an OCI layout says of itself.
+    """Show what IMAGE says of itself.
 
-    Its manifest, configuration and labels are read, its layers are not: `check` reads those.
+    IMAGE is [docker://]REF in a registry, docker-daemon:REF, oci:DIR[:TAG], oci-archive:FILE[:TAG]
+    or docker-archive:FILE[:NAME]. Its manifest, configuration and labels are read, its layers are
+    not: `check` reads those.
     """
     from lls_provider.cli.console import console
     from lls_provider.image.inspection import inspection

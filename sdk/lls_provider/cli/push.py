@@ -15,12 +15,15 @@ from lls_provider.cli.options import format_option, insecure_option
     epilog="Example: lls-provider push oci:build/image registry.example.com/acme/echo:1.0.0\n\n"
     + EXIT_STATUSES,
 )
-@click.argument("image", metavar="oci:DIR[:TAG]|REF")
+@click.argument("image", metavar="IMAGE")
 @click.argument("references", metavar="REF...", nargs=-1, required=True)
 @insecure_option()
 @format_option()
 def command(image: str, references: tuple[str, ...], *, insecure: bool, form: str) -> None:
-    """Push an image, byte for byte, from an OCI layout or another registry.
+    """Push IMAGE, byte for byte, to each REF.
+
+    IMAGE is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], docker-daemon:REF
+    or [docker://]REF in another registry.
 
     What the registry has is not sent again. The tag is put last: when a push fails, it stays as
     it was. Credentials are those of `podman login`, `docker login` or `skopeo login`.

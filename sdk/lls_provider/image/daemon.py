@@ -80,7 +80,8 @@ def read_daemon(reference: Reference, *, platform: Platform | None = None) -> Im
     with locked(path.with_suffix(".lock")):
         if path.exists():
             return read_archive(path, platform=platform)
-        write_archive(daemon.save(reference), path)
+        # by its ID: the name may move meanwhile
+        write_archive(daemon.save(known), path)
         try:
             image = read_archive(path, platform=platform)
             for layer in image.layers:
@@ -130,6 +131,15 @@ class Daemon:
             resolution=_RUN_ONE,
         )
 
+    def ping(self) -> None:
+        """Ask whether the daemon answers. Raises SdkError DAEMON_FAILED when it does not."""
+        with self._asked("GET", "/_ping") as answer:
+            if answer.status != http.client.OK:
+                raise self.failed(
+                    f"The daemon refuses (status {answer.status})",
+                    _message(answer.read(_ANSWER_LIMIT)),
+                )
+
     def load(self, archive: Iterable[bytes]) -> None:
         """Load a Docker archive. Raises SdkError DAEMON_FAILED with the daemon's reason."""
         with self._asked(
@@ -154,11 +164,11 @@ class Daemon:
             raise self.failed(f"The daemon's answer about {reference} is no JSON", _message(said))
         return found
 
-    def save(self, reference: Reference) -> Iterator[bytes]:
-        """The Docker archive of an image. Raises as `inspect`, and when it breaks off."""
-        with self._asked("GET", f"/images/{_quoted(reference)}/get") as answer:
+    def save(self, image: str) -> Iterator[bytes]:
+        """The archive of the image with an ID. Raises as `inspect`, and when it breaks off."""
+        with self._asked("GET", f"/images/{quote(image, safe=':')}/get") as answer:
             if answer.status != http.client.OK:
-                self._expect(answer, answer.read(_ANSWER_LIMIT), reference)
+                self._expect(answer, answer.read(_ANSWER_LIMIT), image)
             while chunk := answer.read(CHUNK):
                 yield chunk
             if answer.length:  # http.client tells it of documents that are read whole only
@@ -174,14 +184,14 @@ class Daemon:
             resolution=_RUN_ONE,
         )
 
-    def _expect(self, answer: http.client.HTTPResponse, said: bytes, reference: Reference) -> None:
+    def _expect(self, answer: http.client.HTTPResponse, said: bytes, name: Reference | str) -> None:
         if answer.status == http.client.NOT_FOUND:
             raise SdkError(
                 Code.IMAGE_MISSING,
-                f"The daemon has no image {reference}",
+                f"The daemon has no image {name}",
                 why=_message(said),
                 where=Where(file=str(self.socket)),
-                resolution=f"Look at `docker images`, or `docker pull {reference}` first. Podman's "
+                resolution=f"Look at `docker images`, or `docker pull {name}` first. Podman's "
                 "own images are named localhost/NAME.",
             )
         if answer.status != http.client.OK:

@@ -1,6 +1,6 @@
 """The one image value: a configuration and layers, described before a byte of them is read.
 
-Sinks (a layout today) ask a layer for its stream; what a stream's digest turns out to be is
+Sinks ask a layer for its stream; what a stream's digest turns out to be is
 remembered, so that a large layer is read once: hashed while it is written.
 """
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.image import archive, reference
+from lls_provider.image.daemon import Daemon, DaemonOutput, read_daemon
 from lls_provider.image.layout import (
     DEFAULT_TAG,
     parse_reference,
@@ -17,10 +18,12 @@ from lls_provider.image.layout import (
 )
 from lls_provider.image.registry.pull import pull
 from lls_provider.image.registry.push import RegistryTag
+from lls_provider.image.unarchive import read_archive
 from lls_provider.progress import SILENT
 
 if TYPE_CHECKING:
     from lls_provider.image.model import Image, Platform
+    from lls_provider.image.reference import Reference
     from lls_provider.progress import Progress
 
 SCRATCH = "scratch"
@@ -28,9 +31,11 @@ _OCI = "oci:"
 _OCI_ARCHIVE = "oci-archive:"
 _DOCKER_ARCHIVE = "docker-archive:"
 _REGISTRY = "docker://"
-_OUTPUTS = (
-    "docker://REGISTRY/NAME[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or "
-    "docker-archive:FILE[:NAME[:TAG]]"
+_DAEMON = "docker-daemon:"
+_PREFIXES = (_REGISTRY, _DAEMON, _OCI, _OCI_ARCHIVE, _DOCKER_ARCHIVE)
+_PLACES = (
+    "docker://REGISTRY/NAME[:TAG], docker-daemon:NAME[:TAG], oci:DIR[:TAG], "
+    "oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME[:TAG]]"
 )
 
 
@@ -61,10 +66,13 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
     """The place that ``--output`` names, refused before any work when it cannot be written.
 
     ``insecure`` does without TLS in a registry. Raises SdkError USAGE for another kind of place,
-    TARGET_EXISTS.
+    TARGET_EXISTS, DAEMON_FAILED.
     """
     if text.startswith(_REGISTRY):
         return RegistryTag(reference.tagged(text.removeprefix(_REGISTRY)), insecure, progress)
+    if text.startswith(_DAEMON) and text != _DAEMON:
+        Daemon.find().ping()
+        return DaemonOutput(reference.tagged(text.removeprefix(_DAEMON)))
     kind, colon, place = text.partition(":")
     prefix = kind + colon
     if place and prefix == _OCI:
@@ -76,10 +84,10 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
         archive.writable_target(path)
         return archive.OciArchive(path, tag or DEFAULT_TAG)
     if place and prefix == _DOCKER_ARCHIVE:
-        file, _, name = place.partition(":")  # as skopeo reads it: a path there has no colon
-        archive.writable_target(Path(file))
-        return archive.DockerArchive(Path(file), reference.tagged(name) if name else None)
-    raise _unknown("--output", text, _OUTPUTS)
+        file, name = _docker_archive(place)
+        archive.writable_target(file)
+        return archive.DockerArchive(file, name)
+    raise _unknown("--output", text, _PLACES)
 
 
 def read_base(
@@ -91,18 +99,13 @@ def read_base(
 ) -> Image | None:
     """The base image that ``--base`` names; None for ``scratch``.
 
-    ``platform`` chooses where there are several. Raises SdkError USAGE for another kind of
-    place, and what `read_layout` and `pull` raise.
+    ``platform`` chooses where there are several. Raises what `read_place` raises.
     """
     if text == SCRATCH:
         return None
-    if text.startswith(_REGISTRY):
-        base = reference.parse(text.removeprefix(_REGISTRY))
-        return pull(base, platform=platform, insecure=insecure, progress=progress)
-    if not text.startswith(_OCI) or text == _OCI:
-        raise _unknown("--base", text, "scratch, docker://REGISTRY/NAME[:TAG] or oci:DIR[:TAG]")
-    directory, tag = parse_reference(text)
-    return read_layout(directory, tag, platform=platform)
+    if not is_place(text):
+        raise _unknown("--base", text, f"{SCRATCH}, {_PLACES}")
+    return read_place(text, platform, insecure=insecure, progress=progress)
 
 
 def read_image(
@@ -112,22 +115,66 @@ def read_image(
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Image:
-    """The image that an argument names: a layout (``oci:DIR[:TAG]``, DIR) or a reference.
+    """The image that an argument names: a place as `read_place` takes it, or without its kind.
 
-    Its layers are not read. Raises what `read_layout` and `pull` raise, and SdkError USAGE for a
-    text that is neither a layout here nor a reference.
+    A folder here is a layout, a file an archive, anything else a reference. Raises what
+    `read_place` raises, and SdkError USAGE for a text that is none of these.
     """
-    directory, tag = parse_reference(text)
-    if text.startswith((_OCI, ".", "/")) or directory.is_dir():
-        return read_layout(directory, tag, platform=platform, verify=False)
-    named = reference.parse(text.removeprefix(_REGISTRY))
-    return pull(named, platform=platform, insecure=insecure, progress=progress)
+    if is_place(text):
+        return read_place(text, platform, insecure=insecure, progress=progress)
+    path, tag = parse_reference(text)
+    if path.is_file():
+        return read_archive(path, tag, platform=platform)
+    if text.startswith((".", "/")) or path.is_dir():
+        return read_layout(path, tag, platform=platform, verify=False)
+    return pull(reference.parse(text), platform=platform, insecure=insecure, progress=progress)
 
 
-def _unknown(option: str, text: str, known: str) -> SdkError:
+def is_place(text: str) -> bool:
+    """Whether ``text`` says by its prefix what kind of place it names."""
+    return text.startswith(_PREFIXES)
+
+
+def read_place(
+    text: str,
+    platform: Platform | None = None,
+    *,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+) -> Image:
+    """The image at a place that is named with its kind; its layers are not read.
+
+    ``platform`` chooses where there are several. Raises SdkError USAGE for another kind of place
+    and what `pull`, `read_daemon`, `read_layout` and `read_archive` raise.
+    """
+    prefix = next((it for it in _PREFIXES if text.startswith(it)), "")
+    place = text.removeprefix(prefix)
+    if not place or not prefix:
+        raise _unknown("The image", text, _PLACES)
+    if prefix == _REGISTRY:
+        named = reference.parse(place)
+        return pull(named, platform=platform, insecure=insecure, progress=progress)
+    if prefix == _DAEMON:
+        return read_daemon(reference.parse(place), platform=platform)
+    if prefix == _DOCKER_ARCHIVE:
+        file, name = _docker_archive(place)
+        return read_archive(file, str(name) if name else None, platform=platform)
+    path, tag = parse_reference(place)
+    if prefix == _OCI_ARCHIVE:
+        return read_archive(path, tag, platform=platform)
+    return read_layout(path, tag, platform=platform, verify=False)
+
+
+def _docker_archive(place: str) -> tuple[Path, Reference | None]:
+    """File and name of an image; as skopeo reads it: a path there has no colon."""
+    file, _, name = place.partition(":")
+    return Path(file), reference.tagged(name) if name else None
+
+
+def _unknown(what: str, text: str, known: str) -> SdkError:
     return SdkError(
         Code.USAGE,
-        f"{option} {text!r:.200} is no place this version knows",
+        f"{what} {text!r:.200} is no place this version knows",
         why=f"It takes {known}.",
         resolution="For an image elsewhere, copy it with skopeo: "
         "`skopeo copy SOURCE oci:DIR` or the other way round.",

@@ -5,7 +5,10 @@ A Docker archive has no OCI manifest: one is made of what it says, so that there
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import io
 import json
 import posixpath
 import tarfile
@@ -28,6 +31,7 @@ from lls_provider.image.media import (
 )
 from lls_provider.image.model import BlobLayer, canonical, descriptor
 from lls_provider.image.reader import DOCUMENT_LIMIT, choose, read_image
+from lls_provider.image.reference import tagged
 from lls_provider.image.tar import CHUNK
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from lls_provider.image.model import Image, JsonObject, Layer, Platform
 
 _MEMBER_LIMIT = 100_000
+_HEADER_LIMIT = 1 << 20
 _GZIP = b"\x1f\x8b"
 
 
@@ -56,6 +61,16 @@ def read_archive(path: Path, name: str | None = None, *, platform: Platform | No
     )
 
 
+class _Headers(io.BufferedReader):
+    """A tar file for ``tarfile``, which reads headers only and holds each in memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most ``size`` bytes, refusing headers that nobody writes."""
+        if size is None or not 0 <= size <= _HEADER_LIMIT:
+            raise tarfile.ReadError(f"an entry's header is longer than {_HEADER_LIMIT:,} bytes")
+        return super().read(size)
+
+
 @dataclass(frozen=True, slots=True)
 class _Member:
     offset: int
@@ -73,8 +88,16 @@ class _Archive:
     @classmethod
     def open(cls, path: Path) -> _Archive:
         try:
-            with tarfile.open(path, "r:") as found:
-                return cls(path, _members(found, path))
+            if path.exists() and not path.is_file():  # a named pipe would make us wait for ever
+                raise OSError(errno.EINVAL, "It is no regular file")
+            with _Headers(path.open("rb", buffering=0)) as stream:
+                if stream.read(len(_GZIP)) == _GZIP:
+                    _source(path, path.name).refuse(
+                        "it is compressed, and layers are read where they lie: gunzip it first"
+                    )
+                stream.seek(0)
+                with tarfile.open(fileobj=stream, mode="r:") as found:
+                    return cls(path, _members(found, path))
         except OSError as error:
             raise SdkError(
                 Code.FILE_MISSING,
@@ -84,7 +107,7 @@ class _Archive:
                 resolution="Name a file that `lls-provider build`, `skopeo copy` or `docker save` "
                 "wrote.",
             ) from error
-        except tarfile.TarError as error:
+        except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
             _source(path, path.name).refuse(f"it is no uncompressed tar file: {error}")
 
     def source(self, name: str) -> Source:
@@ -206,9 +229,22 @@ def _chosen(document: Document, name: str | None) -> JsonObject:
         document.refuse(f"it is no JSON: {error}")
     if not isinstance(images, list) or not all(isinstance(it, dict) for it in images):
         document.refuse("it is no list of images")
+    names = [(full, it) for it in images for full in _names(it)]
     if name is not None:
-        images = [it for it in images if name in (it.get("RepoTags") or [])]
+        images = [it for full, it in names if full == name]
     if len(images) != 1:
-        document.refuse(f"it lists {len(images)} images" + (f" named {name}" if name else ""))
+        named = f" named {name}" if name else ""
+        known = ", ".join(full for full, _ in names) or "none"
+        document.refuse(f"it lists {len(images)} images{named}; the names in it are: {known}")
     chosen: JsonObject = images[0]
     return chosen
+
+
+def _names(image: JsonObject) -> list[str]:
+    """The full names of an image; `docker save` leaves Docker Hub's registry out."""
+    tags = image.get("RepoTags")
+    found = []
+    for tag in tags if isinstance(tags, list) else []:
+        with contextlib.suppress(SdkError):
+            found.append(str(tagged(str(tag))))
+    return found
