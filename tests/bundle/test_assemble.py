@@ -32,6 +32,7 @@ def test_the_tree_is_the_one_of_the_contract(make_bundle: MakeBundle) -> None:
         "lls-provider.pyz",
         "manifest.json",
         "packages",
+        "sbom.cdx.json",
     ]
     assert [wheel.name for wheel in bundle.wheels] == [
         "acme_echo-1.0.0-py3-none-any.whl",

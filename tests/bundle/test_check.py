@@ -38,6 +38,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def by_hand(bundle: Bundle) -> Bundle:
     bundle.tree.manifest.unlink()
+    bundle.tree.sbom.unlink()
     return bundle
 
 
@@ -61,6 +62,7 @@ def test_what_we_assemble_keeps_every_rule(make_bundle: MakeBundle) -> None:
         ("closure", "ok"),
         ("target", "ok"),
         ("shadowing", "ok"),
+        ("sbom", "ok"),
     ]
     assert report.status is ExitStatus.OK
     assert json.loads(json.dumps(report.to_document()))["ok"] is True

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from lls_provider.bundle.epoch import source_date_epoch
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import compose, source_date_epoch
+from lls_provider.image.compose import compose
 from lls_provider.image.layout import read_layout, write_layout
 from lls_provider.image.model import Layer, TreeLayer
 from lls_provider.image.tar import Entry, Tree
@@ -43,6 +44,7 @@ def test_layers_go_from_rarely_to_often_changed(make_bundle: MakeBundle) -> None
             "lls-provider/lls-provider-spec.yaml",
             "lls-provider/manifest.json",
             "lls-provider/packages/acme_echo-1.0.0-py3-none-any.whl",
+            "lls-provider/sbom.cdx.json",
         ],
     ]
 
@@ -209,13 +211,18 @@ def _run(folder: str, *, umask: str, uid: str = "0", cwd: str = ".", **variables
     return done.stdout.strip()
 
 
-def test_source_date_epoch_is_the_one_time_everywhere(
+def test_source_date_epoch_moves_no_layer_but_the_providers(
     make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is the commit's time in many a CI: the wheels of the closure must not move with it."""
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    before = compose(make_bundle("a"))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
-    image = compose(make_bundle())
+    image = compose(make_bundle("b"))
     assert image.config["created"] == "1970-01-02T00:00:00Z"
-    assert {member.mtime for layer in image.layers for member in members(layer).values()} == {86400}
+    *lower, last = image.layers
+    assert {member.mtime for member in members(last).values()} == {86400}
+    assert [it.digest for it in lower] == [it.digest for it in before.layers[:-1]]
 
 
 @pytest.mark.parametrize("text", ["yesterday", "-1", "1.5", "99999999999999"])

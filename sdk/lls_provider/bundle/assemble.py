@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from lls_provider import __version__
 from lls_provider.bundle import zipapp
-from lls_provider.bundle.closure import described, unsatisfied
+from lls_provider.bundle.closure import described, needed_by_each, unsatisfied
+from lls_provider.bundle.epoch import source_date_epoch, timestamp
 from lls_provider.bundle.publish import publishing, writing
 from lls_provider.bundle.read import Bundle, read_bundle
+from lls_provider.bundle.sbom import Contents, dump_sbom
 from lls_provider.contract import schema
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.models import (
@@ -32,6 +34,7 @@ from lls_provider.contract.paths import (
     IMAGE_ROOT,
     MANIFEST_FILE,
     PACKAGES,
+    SBOM_FILE,
     SPEC_FILE,
     ZIPAPP_FILE,
     BundleTree,
@@ -42,9 +45,10 @@ from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
+    from packaging.utils import NormalizedName
 
 _WHAT = "the bundle"
-_NAMES = {SPEC_FILE, PACKAGES, FRAGMENT_FILE, MANIFEST_FILE, ZIPAPP_FILE}
+_NAMES = {SPEC_FILE, PACKAGES, FRAGMENT_FILE, MANIFEST_FILE, SBOM_FILE, ZIPAPP_FILE}
 
 
 def assemble(
@@ -82,7 +86,7 @@ def assemble(
             files[f"{PACKAGES}/{name}"] = found = _hash(placed)
             _verify(wheel, found, (expected or {}).get(name))
         check_total(read, tree.packages)
-        _check_closed(read, metadata, own_wheel, target, provided, overrides)
+        needs = _check_closed(read, metadata, own_wheel, target, provided, overrides)
         shutil.copyfile(zipapp.zipapp_path(), tree.zipapp)
         complete = replace(
             metadata,
@@ -95,6 +99,18 @@ def assemble(
         )
         for path in (tree.zipapp, tree.spec, tree.fragment):
             files[path.name] = _hash(path)
+        contents = Contents(
+            metadata=metadata,
+            wheels=read,
+            own=_own(read, own_wheel),
+            needs=needs,
+            provided=provided,
+            files=files,
+            libraries=zipapp.library_versions(tree.zipapp),
+            timestamp=timestamp(source_date_epoch()),
+        )
+        tree.sbom.write_bytes(dump_sbom(contents))
+        files[SBOM_FILE] = _hash(tree.sbom)
         manifest = Manifest(
             files=files,
             target=target,
@@ -142,15 +158,11 @@ def _check_closed(
     target: Target,
     provided: Mapping[str, str],
     overrides: Sequence[str],
-) -> None:
-    """Raise SdkError for a bundle that the installer would refuse even on an empty volume."""
-    conflicts = unsatisfied(
-        wheels,
-        own=next(wheel.name for wheel in wheels if wheel.path == own_wheel),
-        target=target_python(target.python_tag, manifest_machine=target.machine),
-        provided=provided,
-        overrides=overrides,
-    )
+) -> Mapping[NormalizedName, set[NormalizedName]]:
+    """What each package needs; raises SdkError when the installer would refuse the bundle."""
+    own = _own(wheels, own_wheel)
+    python = target_python(target.python_tag, manifest_machine=target.machine)
+    conflicts = unsatisfied(wheels, own=own, target=python, provided=provided, overrides=overrides)
     if conflicts:
         raise SdkError(
             Code.DEPENDENCY_CONFLICT,
@@ -160,6 +172,11 @@ def _check_closed(
             resolution="Correct the requirement, or put another bound in its place with "
             "--override when it is wrong upstream.",
         )
+    return needed_by_each(wheels, own=own, target=python, provided=provided, overrides=overrides)
+
+
+def _own(wheels: Sequence[Wheel], own_wheel: Path) -> NormalizedName:
+    return next(wheel.name for wheel in wheels if wheel.path == own_wheel)
 
 
 def _document(value: object, kind: str, name: str) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle import wheelrules
+from lls_provider.bundle import sbomrules, wheelrules
 from lls_provider.bundle.assemble import fragment
 from lls_provider.bundle.read import resolve_wheel_path, wheels_in
 from lls_provider.bundle.report import Finding, Findings, Report
@@ -71,6 +71,7 @@ def collect(root: Path, findings: Findings) -> ProviderPackage | None:
         package=metadata.package if metadata else None,
         manifest=manifest,
     )
+    sbomrules.check(tree, wheels, findings)
     return metadata.package if metadata else None
 
 

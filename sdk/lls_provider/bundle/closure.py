@@ -17,6 +17,7 @@ from lls_provider.runtime.conflict import (
     Conflict,
     Source,
     decide,
+    demands_among,
     parse_overrides,
     parse_provided,
 )
@@ -44,16 +45,49 @@ def unsatisfied(
     ``asked`` is what was asked for, with its extras. Raises InvalidRequirement for an override
     that is none.
     """
-    source = Source(
+    candidates = _candidates(wheels, own, provided, overrides)
+    if asked is not None:
+        source = _source(own, provided, overrides)
+        candidates.append(Candidate(_ASKING, Version("0"), (asked,), source))
+    return decide([], candidates, target.environments()).conflicts
+
+
+def needed_by_each(
+    wheels: Sequence[Wheel],
+    *,
+    own: NormalizedName,
+    target: TargetPython,
+    provided: Mapping[str, str],
+    overrides: Sequence[str],
+) -> dict[NormalizedName, set[NormalizedName]]:
+    """What each package asks for on the target, whoever has it, by name."""
+    found: dict[NormalizedName, set[NormalizedName]] = {wheel.name: set() for wheel in wheels}
+    candidates = _candidates(wheels, own, provided, overrides)
+    for demand in demands_among(candidates, target.environments()):
+        if demand.name != demand.requirer.name:
+            found[demand.requirer.name].add(demand.name)
+    return found
+
+
+def _candidates(
+    wheels: Sequence[Wheel],
+    own: NormalizedName | None,
+    provided: Mapping[str, str],
+    overrides: Sequence[str],
+) -> list[Candidate]:
+    source = _source(own, provided, overrides)
+    return [Candidate(it.name, it.version, it.requires, source) for it in wheels]
+
+
+def _source(
+    own: NormalizedName | None, provided: Mapping[str, str], overrides: Sequence[str]
+) -> Source:
+    return Source(
         provider="this bundle",
         own=own,
         provided=parse_provided(provided),
         overrides=parse_overrides(overrides),
     )
-    candidates = [Candidate(it.name, it.version, it.requires, source) for it in wheels]
-    if asked is not None:
-        candidates.append(Candidate(_ASKING, Version("0"), (asked,), source))
-    return decide([], candidates, target.environments()).conflicts
 
 
 def described(conflict: Conflict, provided: Mapping[str, str]) -> str:

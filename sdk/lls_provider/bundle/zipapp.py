@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ _SHEBANG = b"#!/usr/bin/env python3\n"
 _MAIN = b"from lls_provider.runtime.__main__ import main\n\nmain()\n"
 _ROOMS = ("contract", "runtime")
 _MODULES = ("__init__.py", "errors.py", "progress.py", "resources.py")
-_LIBRARIES = ("packaging", "yaml")
+_LIBRARIES = {"packaging": "packaging", "yaml": "pyyaml"}  # published as
+_VERSION = re.compile(r"""^__version__ = ["']([^"']+)["']""", re.MULTILINE)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -68,6 +70,17 @@ def zipapp_path() -> Path:
         Path(name).chmod(0o755)
         Path(name).replace(path)
     return path
+
+
+def library_versions(zipapp: Path) -> dict[str, str]:
+    """The versions of the libraries inside, by the names under which they are published."""
+    found = {}
+    with zipfile.ZipFile(zipapp) as archive:
+        for module, name in _LIBRARIES.items():
+            text = archive.read(f"{module}/__init__.py").decode()
+            match = _VERSION.search(text)
+            found[name] = match[1] if match else ""
+    return found
 
 
 def _library(name: str) -> Path:

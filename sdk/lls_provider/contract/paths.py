@@ -11,6 +11,7 @@ SPEC_FILE = "lls-provider-spec.yaml"
 FRAGMENT_FILE = "extra-providers.yaml"
 CRD_CONFIG_FILE = "crd-config.yaml"
 MANIFEST_FILE = "manifest.json"
+SBOM_FILE = "sbom.cdx.json"
 ZIPAPP_FILE = "lls-provider.pyz"
 PACKAGES = "packages"
 
@@ -45,6 +46,11 @@ class BundleTree:
     def manifest(self) -> Path:
         """Our manifest: hashes, target, what is assumed to be provided."""
         return self.root / MANIFEST_FILE
+
+    @property
+    def sbom(self) -> Path:
+        """What is in the bundle, as CycloneDX."""
+        return self.root / SBOM_FILE
 
     @property
     def zipapp(self) -> Path:

@@ -6,13 +6,12 @@ layer.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE
+from lls_provider.bundle.epoch import source_date_epoch, timestamp
+from lls_provider.contract.paths import IMAGE_ROOT, SBOM_FILE, ZIPAPP_FILE
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.media import ANNOTATION
 from lls_provider.image.model import Image, Layer, Platform, TreeLayer, platform_of
@@ -37,7 +36,7 @@ def compose(bundle: Bundle, base: Image | None = None) -> Image:
     platform = _platform(bundle, base)
     epoch = source_date_epoch()
     ours = _layers(bundle, epoch)
-    created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = timestamp(epoch)
     labels = _labels(bundle)
     config: dict[str, Any] = {
         "architecture": platform.architecture,
@@ -56,25 +55,6 @@ def compose(bundle: Bundle, base: Image | None = None) -> Image:
     if base is not None:
         annotations[f"{ANNOTATION}.base.digest"] = base.digest
     return Image(config, (*_base_layers(base), *ours), annotations, platform)
-
-
-def source_date_epoch(environment: Mapping[str, str] | None = None) -> int:
-    """The time that stands in everything written: SOURCE_DATE_EPOCH, else 0.
-
-    Raises SdkError USAGE when it is no whole number of seconds.
-    """
-    text = (os.environ if environment is None else environment).get("SOURCE_DATE_EPOCH", "")
-    if not text:
-        return 0
-    # to the end of what a plain tar header can say
-    if not (text.isascii() and text.isdigit() and int(text) < 8**11):
-        raise SdkError(
-            Code.USAGE,
-            f"SOURCE_DATE_EPOCH is not a time: {text!r}",
-            why="It is a number of seconds since 1970.",
-            resolution="Unset it, or set it to `git log -1 --pretty=%ct`.",
-        )
-    return int(text)
 
 
 def _platform(bundle: Bundle, base: Image | None) -> Platform:
@@ -106,17 +86,18 @@ def _platform(bundle: Bundle, base: Image | None) -> Platform:
 def _layers(bundle: Bundle, epoch: int) -> tuple[Layer, ...]:
     tree = bundle.tree
     own = bundle.own_wheel
-    last = [tree.spec, tree.fragment, tree.manifest, own]
-    groups: tuple[tuple[str, Iterable[Path]], ...] = (
-        ("runtime", [tree.zipapp]),
-        ("dependency wheels", bundle.dependencies),
-        ("provider", last),
+    last = [tree.spec, tree.fragment, tree.manifest, tree.sbom, own]
+    # a time that moves with each commit would make new layers of unchanged files
+    groups: tuple[tuple[str, Iterable[Path], int], ...] = (
+        ("runtime", [tree.zipapp], 0),
+        ("dependency wheels", bundle.dependencies, 0),
+        ("provider", last, epoch),
     )
     layers = []
-    for title, paths in groups:
+    for title, paths, mtime in groups:
         entries = [_entry(bundle.root, path) for path in paths if path.is_file()]
         if entries:
-            layers.append(TreeLayer(Tree.of(entries, epoch), title))
+            layers.append(TreeLayer(Tree.of(entries, mtime), title))
     return tuple(layers)
 
 
@@ -173,6 +154,8 @@ def _labels(bundle: Bundle) -> dict[str, str]:
             f"{PREFIX}.installed-size": str(manifest.installed_size),
             f"{PREFIX}.sdk": manifest.sdk,
         }
+        if SBOM_FILE in manifest.files:
+            labels[f"{PREFIX}.sbom"] = f"sha256:{manifest.files[SBOM_FILE].sha256}"
     return {name: value for name, value in labels.items() if value}
 
 

@@ -162,6 +162,13 @@ def decide(
     )
 
 
+def demands_among(
+    candidates: Sequence[Candidate], environments: Sequence[Mapping[str, str]]
+) -> list[Demand]:
+    """Every requirement that counts among ``candidates``, extras followed as far as they lead."""
+    return _World([], candidates, environments).settle()
+
+
 class _World:
     """All distributions, the choice among them, and the requirements that follow from it."""
 

@@ -13,7 +13,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,7 @@ class Wheel:
     dist_info: str
     files: tuple[WheelFile, ...]
     archive_size: int = 0  # bytes
+    metadata: Headers | None = field(default=None, compare=False, repr=False)  # of METADATA
 
     @property
     def filename(self) -> str:
@@ -163,6 +164,7 @@ class _Reader:
             dist_info=self.dist_info,
             files=tuple(self._files()),
             archive_size=os.fstat(self.descriptor).st_size,
+            metadata=metadata,
         )
 
     def _error(self, code: Code, why: str) -> SdkError:
