@@ -78,14 +78,17 @@ def podman_service(podman: Engine) -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
-def docker_daemon(dockerd: str, docker: str) -> Iterator[Engine]:
-    """A Docker daemon with an empty storage and no network, stopped at the end. Needs root."""
+def docker_daemon(dockerd: str, docker: str, *more: str) -> Iterator[Engine]:
+    """A Docker daemon with an empty storage and no network, stopped at the end. Needs root.
+
+    ``more`` joins its command line.
+    """
     with _short_folder() as folder:
         socket = folder / "docker.sock"
         command = [
             *(dockerd, "--host", f"unix://{socket}", "--pidfile", str(folder / "pid")),
             *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
-            *("--bridge=none", "--iptables=false"),
+            *("--bridge=none", "--iptables=false", *more),
         ]
         engine = Engine((docker, "--host", f"unix://{socket}"), socket=socket)
         with _running(command, folder / "log") as process:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
+import socket
 import socketserver
+import subprocess
 import tarfile
 import tempfile
 import threading
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.engines.containers import docker_daemon
 
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, ExitStatus, SdkError
@@ -85,6 +89,16 @@ def test_a_load_that_breaks_off_leaves_the_name_as_it_was(
 
 
 @pytest.mark.engine
+def test_the_reason_of_a_real_daemon_is_told(daemon: Container) -> None:
+    del daemon  # it is the one of DOCKER_HOST
+    with Daemon.connect() as connected, pytest.raises(SdkError) as caught:
+        connected.load(iter([b"no archive" * 1000]))
+    assert caught.value.code is Code.DAEMON_FAILED
+    assert "tar header" in caught.value.why
+    assert "daemon's log" in caught.value.resolution
+
+
+@pytest.mark.engine
 def test_a_base_is_taken_out_once(
     make_bundle: MakeBundle, daemon: Container, tmp_path: Path
 ) -> None:
@@ -117,16 +131,92 @@ def test_an_image_that_is_not_there(daemon: Container) -> None:
 # --- which daemon ---
 
 
-def test_the_daemon_that_is_told_is_used() -> None:
-    assert Daemon.find({"DOCKER_HOST": "unix:///x/y.sock"}).socket == Path("/x/y.sock")
-
-
-@pytest.mark.parametrize("told", ["tcp://10.0.0.1:2375", "ssh://user:secret@host", "/x/y.sock"])
-def test_another_kind_of_address_is_refused_without_repeating_it(told: str) -> None:
+@pytest.mark.parametrize("told", ["user:secret@host", "/x/secret.sock", "npipe://secret"])
+def test_another_kind_of_address_is_refused_without_repeating_it(
+    told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", told)
     with pytest.raises(SdkError) as caught:
-        Daemon.find({"DOCKER_HOST": told})
+        Daemon.connect()
     assert caught.value.code is Code.USAGE
     assert "secret" not in caught.value.render()
+
+
+@pytest.mark.parametrize(
+    "told", ["tcp://user:secret@127.0.0.1:1", "http://user:secret@127.0.0.1:1", "ssh://u:secret@"]
+)
+def test_an_error_tells_the_address_without_the_password(
+    told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", told)
+    with pytest.raises(SdkError) as caught:
+        Daemon.connect()
+    assert caught.value.code is Code.DAEMON_FAILED
+    assert "secret" not in caught.value.render()
+
+
+@pytest.mark.engine
+def test_a_daemon_behind_tls(
+    engine: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates(engine("openssl"), tmp_path)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    more = ["--host", address, "--tlsverify"]
+    for option, name in (("cacert", "ca"), ("cert", "cert"), ("key", "key")):
+        more += [f"--tls{option}", str(tmp_path / f"{name}.pem")]
+    monkeypatch.setenv("DOCKER_HOST", address)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt")
+    with docker_daemon(engine("dockerd"), engine("docker"), *more):
+        with pytest.raises(SdkError) as caught:
+            Daemon.connect()
+        assert caught.value.code is Code.DAEMON_FAILED
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        with Daemon.connect() as daemon:
+            assert daemon.address == address
+
+
+def certificates(openssl: str, folder: Path) -> None:
+    """One certificate, which is its own authority, the daemon's and the client's."""
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=docker"),
+            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-addext", "extendedKeyUsage=serverAuth,clientAuth"),
+            *("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    shutil.copy(folder / "cert.pem", folder / "ca.pem")
+
+
+@pytest.mark.engine
+def test_a_context_is_honoured(
+    docker: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    client = docker.command[0]
+    for words in (
+        ("create", "there", "--docker", f"host=unix://{docker.socket}"),
+        ("use", "there"),
+    ):
+        subprocess.run([client, "context", *words], check=True, capture_output=True)
+    with Daemon.connect() as daemon:
+        assert daemon.address == str(docker.socket)
+    # as for `docker`: the variable of a context wins over that of a host, which wins over the file
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    with pytest.raises(SdkError, match="cannot be reached"):
+        Daemon.connect()
+    monkeypatch.setenv("DOCKER_CONTEXT", "there")
+    Daemon.connect().client.close()
+    monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
+    with pytest.raises(SdkError, match="no Docker context 'elsewhere'") as caught:
+        Daemon.connect()
+    assert caught.value.code is Code.USAGE
 
 
 def test_no_daemon_is_told_with_the_way_out(
@@ -151,7 +241,7 @@ def serving(answer: Answer) -> Iterator[Path]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer(self)
+            (say(200, b'{"ApiVersion": "1.41"}') if self.path == "/version" else answer)(self)
 
         def do_POST(self) -> None:
             answer(self)
@@ -177,15 +267,22 @@ def serving(answer: Answer) -> Iterator[Path]:
                 thread.join()
 
 
-def say(status: int, body: bytes, length: int | None = None) -> Answer:
+def say(status: int, body: bytes, length: int | None = -1) -> Answer:
+    """An answer whose headers tell another ``length``, or None: it comes in one chunk."""
+
     def answer(handler: BaseHTTPRequestHandler) -> None:
         if handler.command == "POST":
             while size := int(handler.rfile.readline(), 16):
                 handler.rfile.read(size + 2)
         handler.send_response(status)
-        handler.send_header("Content-Length", str(len(body) if length is None else length))
-        handler.end_headers()
-        handler.wfile.write(body)
+        if length is None:
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            handler.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        else:
+            handler.send_header("Content-Length", str(len(body) if length < 0 else length))
+            handler.end_headers()
+            handler.wfile.write(body)
 
     return answer
 
@@ -209,7 +306,7 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
         (say(500, b'{"message": "denied by policy"}'), "denied by policy"),
         (say(500, b"plain words"), "plain words"),
         (
-            say(200, b'{"stream": "x"}\n{"errorDetail": {}, "error": "unexpected EOF"}\n'),
+            say(200, b'{"stream": "x"}\n{"errorDetail": {}, "error": "unexpected EOF"}\n', None),
             "unexpected EOF",
         ),
         (hang_up, "broke off"),
@@ -251,11 +348,9 @@ def test_an_answer_that_is_none_is_an_error(
     assert caught.value.code is Code.DAEMON_FAILED
 
 
-@pytest.mark.parametrize(
-    ("length", "code"), [(1000, Code.DAEMON_FAILED), (None, Code.IMAGE_INVALID)]
-)
+@pytest.mark.parametrize(("length", "code"), [(1000, Code.DAEMON_FAILED), (-1, Code.IMAGE_INVALID)])
 def test_an_archive_that_breaks_off_is_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int | None, code: Code
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, code: Code
 ) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         if handler.path.endswith("/json"):

@@ -1,21 +1,18 @@
-"""A Docker or Podman daemon: the sink and the base that are reached over its unix socket.
+"""A Docker or Podman daemon: the sink and the base that are reached through the Docker Engine API.
 
-The Docker Engine API needs one request each to load, to inspect and to save, so that the
-standard library does; images stream both ways.
+The library `docker` speaks it and knows where daemons are (DOCKER_HOST, contexts, TLS, SSH); images
+stream both ways, as Docker archives.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
 import os
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.archive import docker_archive, write_archive
@@ -28,16 +25,23 @@ if TYPE_CHECKING:
     from lls_provider.image.model import Image, JsonObject, Platform
     from lls_provider.image.reference import Reference
 
-_VARIABLE = "DOCKER_HOST"
-_UNIX = "unix://"
+_HOST = "DOCKER_HOST"
+_CONTEXT = "DOCKER_CONTEXT"
+_SCHEMES = ("unix", "tcp", "ssh", "http", "https")
 _DOCKER_SOCKET = Path("/var/run/docker.sock")
-_PODMAN_SOCKET = "podman/podman.sock"  # below /run or the user's runtime folder
-_SILENCE = 600.0  # seconds; a daemon says nothing while it unpacks
-_ANSWER_LIMIT = 4 << 20
+_USER_SOCKETS = ("docker.sock", "podman/podman.sock")  # below the user's runtime folder
+_PODMAN_SOCKET = Path("/run/podman/podman.sock")
+_SILENCE = 600  # seconds; a daemon says nothing while it unpacks
+_REASON_LIMIT = 2000
 _RUN_ONE = (
     f"Start the daemon (`systemctl start docker`, `systemctl --user start podman.socket`), or name "
-    f"its socket: {_VARIABLE}=unix:///PATH. Without a daemon, write oci:DIR."
+    f"it: {_HOST}=unix:///PATH. Without a daemon, write oci:DIR."
 )
+_ASK_IT = (
+    "Look at the daemon's log (`journalctl -u docker`). To do without a daemon, write oci:DIR, or "
+    "push with docker://REF."
+)
+_FREE = "Free space where the daemon keeps its images (`docker system df`), then run this again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,15 @@ class DaemonOutput:
         The name is given last: a load that breaks off leaves it as it was. Raises SdkError
         DAEMON_FAILED, and what a layer raises whose files changed meanwhile.
         """
-        daemon = Daemon.find()
-        daemon.load(docker_archive(image, self.reference))
-        found = daemon.inspect(self.reference)
+        with Daemon.connect() as daemon:
+            daemon.load(docker_archive(image, self.reference))
+            found = daemon.inspect(self.reference)
         layers = (found.get("RootFS") or {}).get("Layers")
         if layers != [layer.diff_id for layer in image.layers]:
             raise daemon.failed(
                 f"The daemon has another image as {self.reference}",
                 "Its layers are not the ones that were loaded; perhaps somebody else loaded one.",
+                "Load it again when nobody else gives images that name.",
             )
         return str(found.get("Id"))
 
@@ -72,188 +77,195 @@ def read_daemon(reference: Reference, *, platform: Platform | None = None) -> Im
 
     Raises SdkError IMAGE_MISSING, DAEMON_FAILED, NO_SPACE, OUTPUT_UNWRITABLE, IMAGE_INVALID.
     """
-    daemon = Daemon.find()
-    known = str(daemon.inspect(reference).get("Id"))
-    if not is_digest(known):
-        raise daemon.failed(f"The daemon's ID of {reference} is no digest", known[:200])
-    path = cache_root() / "daemon" / f"{known.removeprefix('sha256:')}.tar"
-    with locked(path.with_suffix(".lock")):
-        if path.exists():
-            return read_archive(path, platform=platform)
-        # by its ID: the name may move meanwhile
-        write_archive(daemon.save(known), path)
-        try:
-            image = read_archive(path, platform=platform)
-            for layer in image.layers:
-                for _ in layer.chunks():
-                    pass
-        except SdkError:
-            path.unlink()  # what is kept under an ID is whole
-            raise
+    with Daemon.connect() as daemon:
+        known = str(daemon.inspect(reference).get("Id"))
+        if not is_digest(known):
+            raise daemon.failed(
+                f"The daemon's ID of {reference} is no digest", repr(known[:_REASON_LIMIT])
+            )
+        path = cache_root() / "daemon" / f"{known.removeprefix('sha256:')}.tar"
+        with locked(path.with_suffix(".lock")):
+            if path.exists():
+                return read_archive(path, platform=platform)
+            # by its ID: the name may move meanwhile
+            write_archive(daemon.save(known), path)
+            try:
+                image = read_archive(path, platform=platform)
+                for layer in image.layers:
+                    for _ in layer.chunks():
+                        pass
+            except SdkError:
+                path.unlink()  # what is kept under an ID is whole
+                raise
     return image
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon's socket, and the requests that we make."""
+    """A daemon that answers, and the requests that we make; closed at the end of a ``with``."""
 
-    socket: Path
+    client: Any  # an APIClient, whose stubs leave what we call untyped
+    address: str  # as it is shown: without a user or password
 
     @classmethod
-    def find(cls, environment: Mapping[str, str] | None = None) -> Daemon:
-        """The daemon of DOCKER_HOST, else Docker's or Podman's at its usual place.
+    def connect(cls) -> Daemon:
+        """The daemon that `docker` would speak to, else Podman's.
 
-        Raises SdkError USAGE for a DOCKER_HOST that is no unix socket, DAEMON_FAILED when there
-        is none.
+        DOCKER_CONTEXT, DOCKER_HOST and the current context are asked in this order, then the
+        sockets at their usual places. Raises SdkError USAGE for a DOCKER_HOST that is no address,
+        DAEMON_FAILED when there is no daemon or it does not answer.
         """
-        known = os.environ if environment is None else environment
-        told = known.get(_VARIABLE, "")
-        if told:
-            if not told.startswith(_UNIX):
-                raise SdkError(
-                    Code.USAGE,
-                    f"{_VARIABLE} is no unix socket",
-                    why=f"Its scheme is {told.partition(':')[0]!r:.40}; images are loaded into a "
-                    "daemon of this machine only.",
-                    resolution="Set it to unix:///PATH, or push the image to a registry.",
-                )
-            return cls(Path(told.removeprefix(_UNIX)))
-        runtime = known.get("XDG_RUNTIME_DIR", "")
-        places = [_DOCKER_SOCKET, *([Path(runtime, _PODMAN_SOCKET)] if runtime else [])]
-        places.append(Path("/run", _PODMAN_SOCKET))
-        for place in places:
-            if place.is_socket():
-                return cls(place)
-        raise SdkError(
-            Code.DAEMON_FAILED,
-            "There is no container daemon on this machine",
-            why="Looked for:\n" + "\n".join(f"  {place}" for place in places),
-            resolution=_RUN_ONE,
-        )
+        with _wrapped("the address that Docker's settings name"):
+            settings = _settings()
+        address = str(settings["base_url"])
+        shown = _shown(address)
+        with _wrapped(shown, secret=urlsplit(address).netloc):
+            return cls(_client(settings, ssh=address.startswith("ssh:")), shown)
 
-    def ping(self) -> None:
-        """Ask whether the daemon answers. Raises SdkError DAEMON_FAILED when it does not."""
-        with self._asked("GET", "/_ping") as answer:
-            if answer.status != http.client.OK:
-                raise self.failed(
-                    f"The daemon refuses (status {answer.status})",
-                    _message(answer.read(_ANSWER_LIMIT)),
-                )
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.client.close()
 
     def load(self, archive: Iterable[bytes]) -> None:
         """Load a Docker archive. Raises SdkError DAEMON_FAILED with the daemon's reason."""
-        with self._asked(
-            "POST",
-            "/images/load?quiet=1",
-            body=archive,
-            headers={"Content-Type": "application/x-tar"},
-        ) as answer:
-            said = answer.read(_ANSWER_LIMIT)
+        with _wrapped(self.address):
             # the status is sent before the archive is read: what went wrong stands in the text
-            reason = _reason(said) if answer.status == http.client.OK else _message(said)
-            if reason is not None:
-                raise self.failed("The daemon did not load the image", reason)
+            for line in self.client.load_image(archive, quiet=True):
+                reason = _object(line).get("error")
+                if reason:
+                    said = str(reason)[:_REASON_LIMIT]
+                    raise self.failed("The daemon did not load the image", said, _way_out(said))
 
     def inspect(self, reference: Reference) -> JsonObject:
         """What the daemon tells of an image. Raises SdkError IMAGE_MISSING, DAEMON_FAILED."""
-        with self._asked("GET", f"/images/{_quoted(reference)}/json") as answer:
-            said = answer.read(_ANSWER_LIMIT)
-            self._expect(answer, said, reference)
-        found = _object(said)
-        if found is None:
-            raise self.failed(f"The daemon's answer about {reference} is no JSON", _message(said))
+        with _wrapped(self.address, name=str(reference)):
+            found = _object(self.client.inspect_image(str(reference)))
+        if not found:
+            raise self.failed(f"The daemon's answer about {reference} tells nothing", "")
         return found
 
     def save(self, image: str) -> Iterator[bytes]:
         """The archive of the image with an ID. Raises as `inspect`, and when it breaks off."""
-        with self._asked("GET", f"/images/{quote(image, safe=':')}/get") as answer:
-            if answer.status != http.client.OK:
-                self._expect(answer, answer.read(_ANSWER_LIMIT), image)
-            while chunk := answer.read(CHUNK):
-                yield chunk
-            if answer.length:  # http.client tells it of documents that are read whole only
-                raise http.client.IncompleteRead(b"", answer.length)
+        with _wrapped(self.address, name=image):
+            yield from self.client.get_image(image, chunk_size=CHUNK)
 
-    def failed(self, what: str, why: str) -> SdkError:
+    def failed(self, what: str, why: str, resolution: str = _ASK_IT) -> SdkError:
         """The error DAEMON_FAILED about this daemon."""
-        return SdkError(
-            Code.DAEMON_FAILED,
-            what,
-            why=why,
-            where=Where(file=str(self.socket)),
-            resolution=_RUN_ONE,
-        )
+        return _failed(self.address, what, why, resolution)
 
-    def _expect(self, answer: http.client.HTTPResponse, said: bytes, name: Reference | str) -> None:
-        if answer.status == http.client.NOT_FOUND:
+
+def _settings() -> dict[str, Any]:
+    """Where the daemon is and how it is spoken to, as the client takes it."""
+    from docker.context import ContextAPI
+    from docker.context.config import get_current_context_name
+    from docker.utils import kwargs_from_env
+
+    host = os.environ.get(_HOST, "")
+    context = os.environ.get(_CONTEXT, "") or ("" if host else get_current_context_name())
+    if context and context != "default":
+        found = ContextAPI.kwargs_from_context(context)
+        if not found.get("base_url"):
             raise SdkError(
-                Code.IMAGE_MISSING,
-                f"The daemon has no image {name}",
-                why=_message(said),
-                where=Where(file=str(self.socket)),
-                resolution=f"Look at `docker images`, or `docker pull {name}` first. Podman's "
-                "own images are named localhost/NAME.",
+                Code.USAGE,
+                f"There is no Docker context {context!r:.100}",
+                resolution=f"Choose one of `docker context ls`, or unset {_CONTEXT}.",
             )
-        if answer.status != http.client.OK:
-            raise self.failed(f"The daemon refuses (status {answer.status})", _message(said))
-
-    @contextlib.contextmanager
-    def _asked(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Iterable[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Iterator[http.client.HTTPResponse]:
-        connection = _Connection(self.socket)
-        try:
-            # a daemon that refuses stops reading: its answer is there all the same
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.request(method, path, body, dict(headers or {}))
-            yield connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise self.failed(
-                "The container daemon cannot be reached, or broke off", reason
-            ) from error
-        finally:
-            connection.close()
+        return dict(found)
+    if host:
+        scheme, separator, _ = host.partition("://")
+        if not separator or scheme not in _SCHEMES:
+            raise SdkError(
+                Code.USAGE,
+                f"{_HOST} is no address of a daemon",
+                why=f"It begins with none of {', '.join(f'{it}://' for it in _SCHEMES)}.",
+                resolution="Set it to unix:///PATH, or unset it for the daemon at its usual place.",
+            )
+        return dict(kwargs_from_env())
+    return {"base_url": f"unix://{_usual_socket()}"}
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_SILENCE)
-        self.path = path
+def _client(settings: Mapping[str, Any], *, ssh: bool) -> Any:
+    from docker.api.client import APIClient
 
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_SILENCE)
-        self.sock.connect(os.fspath(self.path))
+    class Client(APIClient):
+        def merge_environment_settings(
+            self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+        ) -> Any:
+            # else REQUESTS_CA_BUNDLE takes the place of the certificates of DOCKER_CERT_PATH
+            told = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, told, cert)
+
+    return Client(**settings, version="auto", timeout=_SILENCE, use_ssh_client=ssh)
 
 
-def _quoted(reference: Reference) -> str:
-    return quote(str(reference), safe="/:@")
+def _usual_socket() -> Path:
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    places = [_DOCKER_SOCKET]
+    places += [Path(runtime, name) for name in _USER_SOCKETS if runtime]
+    places.append(_PODMAN_SOCKET)
+    for place in places:
+        if place.is_socket():
+            return place
+    raise SdkError(
+        Code.DAEMON_FAILED,
+        "There is no container daemon on this machine",
+        why="Looked for:\n" + "\n".join(f"  {place}" for place in places),
+        resolution=_RUN_ONE,
+    )
 
 
-def _object(data: bytes) -> JsonObject | None:
+def _shown(address: str) -> str:
+    """An address without what may be secret in it; a socket as the path that it is."""
+    parts = urlsplit(address)
+    if parts.scheme.endswith("unix"):
+        return parts.path
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+@contextlib.contextmanager
+def _wrapped(address: str, *, name: str = "", secret: str = "") -> Iterator[None]:
+    """Make what the client raises an SdkError about the daemon at ``address``."""
+    from docker.errors import APIError, DockerException, ImageNotFound
+    from requests import RequestException
+
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+        yield
+    except ImageNotFound as error:
+        raise SdkError(
+            Code.IMAGE_MISSING,
+            f"The daemon has no image {name}",
+            why=_explained(error),
+            where=Where(file=address),
+            resolution=f"Look at `docker images`, or `docker pull {name}` first. Podman's own "
+            "images are named localhost/NAME.",
+        ) from error
+    except APIError as error:
+        said = _explained(error)
+        status = f"status {error.status_code}"
+        raise _failed(address, f"The daemon refuses ({status})", said, _way_out(said)) from error
+    except (DockerException, RequestException, OSError, ValueError, RecursionError) as error:
+        said = str(error)[:_REASON_LIMIT] or type(error).__name__
+        if secret:
+            said = said.replace(secret, secret.rpartition("@")[2])
+        what = "The container daemon cannot be reached, or broke off"
+        raise _failed(address, what, said, _RUN_ONE) from error
 
 
-def _message(said: bytes) -> str:
-    """The reason in an answer that is an error."""
-    found = (_object(said) or {}).get("message")
-    return str(found)[:2000] if found else said[:2000].decode(errors="replace")
+def _explained(error: Any) -> str:
+    return str(error.explanation or error)[:_REASON_LIMIT]
 
 
-def _reason(said: bytes) -> str | None:
-    """The first error among the JSON lines that a daemon tells its progress in."""
-    for line in said.splitlines():
-        found = (_object(line) or {}).get("error")
-        if found:
-            return str(found)[:2000]
-    return None
+def _way_out(said: str) -> str:
+    return _FREE if "no space left" in said else _ASK_IT
+
+
+def _failed(address: str, what: str, why: str, resolution: str) -> SdkError:
+    return SdkError(
+        Code.DAEMON_FAILED, what, why=why, where=Where(file=address), resolution=resolution
+    )
+
+
+def _object(value: Any) -> JsonObject:
+    return value if isinstance(value, dict) else {}

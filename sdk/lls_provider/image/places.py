@@ -71,7 +71,8 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
     if text.startswith(_REGISTRY):
         return RegistryTag(reference.tagged(text.removeprefix(_REGISTRY)), insecure, progress)
     if text.startswith(_DAEMON) and text != _DAEMON:
-        Daemon.find().ping()
+        with Daemon.connect():  # whether it answers is told before the work
+            pass
         return DaemonOutput(reference.tagged(text.removeprefix(_DAEMON)))
     kind, colon, place = text.partition(":")
     prefix = kind + colon
