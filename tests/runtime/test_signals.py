@@ -44,6 +44,23 @@ def test_a_signal_that_is_held_back_arrives_at_the_end() -> None:
     assert reached
 
 
+def test_a_signal_that_another_thread_takes_is_held_back_as_well() -> None:
+    reached = False
+    done = threading.Event()
+    idle = threading.Thread(target=done.wait)
+    idle.start()
+    try:
+        with pytest.raises(Stopped), stopping(), held_back():
+            assert idle.ident is not None
+            signal.pthread_kill(idle.ident, signal.SIGTERM)
+            done.wait(0.2)  # its handler is due long before
+            reached = True
+        assert reached
+    finally:
+        done.set()
+        idle.join()
+
+
 def test_outside_the_main_thread_nothing_is_changed() -> None:
     before = signal.getsignal(signal.SIGTERM)
     seen = []

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.engines.serving import Ending
 
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
 
@@ -147,7 +148,10 @@ def index() -> Iterator[Index]:
         def log_message(self, *args: object) -> None:
             """Say nothing."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(Ending, http.server.HTTPServer):
+        """The index's server."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     state = Index(f"http://127.0.0.1:{server.server_address[1]}")
     # looked at often, so that stopping takes no half a second a test
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

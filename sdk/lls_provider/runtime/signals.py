@@ -14,6 +14,7 @@ from lls_provider.errors import ExitStatus
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 _LOOK_SECONDS = 0.1
 _arrived: list[ExitStatus] = []
+_held_back = 0  # how many blocks that hold signals back are being run
 
 
 class Stopped(BaseException):
@@ -40,7 +41,8 @@ def stopping() -> Iterator[None]:
         _arrived.append(
             ExitStatus.TERMINATED if number == signal.SIGTERM else ExitStatus.INTERRUPTED
         )
-        raise Stopped(_arrived[0])
+        if not _held_back:
+            raise Stopped(_arrived[0])
 
     _arrived.clear()
     before = [signal.signal(number, stop) for number in _NUMBERS]
@@ -49,6 +51,7 @@ def stopping() -> Iterator[None]:
     finally:
         for number, handler in zip(_NUMBERS, before, strict=True):
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        _arrived.clear()  # it has been told; what runs later in this process was not stopped
 
 
 def check_stopped() -> None:
@@ -63,12 +66,20 @@ def check_stopped() -> None:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Let no signal arrive inside, but at the end: for what must not be torn, such as ``fork``."""
+    """Let no signal arrive inside, but at the end: for what must not be torn, such as ``fork``.
+
+    Blocking keeps them from a forked process as well. It is not enough where there are other
+    threads: one of those then takes the signal, and its handler runs here all the same.
+    """
+    global _held_back
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _NUMBERS)
+    _held_back += 1
     try:
         yield
     finally:
+        _held_back -= 1
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        check_stopped()
 
 
 def as_worker(parent: int) -> None:

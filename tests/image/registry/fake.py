@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.engines.serving import Ending
+
 # gets the request and may answer it; gives whether it did
 Fault = Callable[["Request"], bool]
 
@@ -168,8 +170,7 @@ class Request(http.server.BaseHTTPRequestHandler):
         """Nothing: a test says what it wants to know."""
 
 
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
+class Server(Ending, http.server.HTTPServer):
     registry: FakeRegistry
 
     def handle_error(self, request: Any, client_address: Any) -> None:
