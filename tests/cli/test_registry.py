@@ -73,6 +73,8 @@ def test_what_is_pushed_can_be_inspected(cli: Cli, layout: Path, registry: str) 
         shown[name] = json.loads(done.stdout)
         assert shown[name].pop("image") == name
         assert shown[name]["digest"] == digest
+        attached = None if name == str(layout) else False  # a layout lists no referrers
+        assert shown[name].pop("sbom") == {"digest": None, "attached": attached}
         assert shown[name]["layers"][0]["title"] == "by hand"
         provider = shown[name]["provider"]
         assert provider["distributions"] == ["ogx==1.5.0", "llama-stack==0.7.3"]

@@ -34,8 +34,10 @@ def command(image: str, *, insecure: bool, form: str) -> None:
     from lls_provider.cli.console import console
     from lls_provider.image.inspection import inspection
     from lls_provider.image.places import read_image
+    from lls_provider.image.registry.pull import sbom_attached
 
-    document = inspection(read_image(image, insecure=insecure, progress=console()))
+    found = read_image(image, insecure=insecure, progress=console())
+    document = inspection(found, attached=sbom_attached(found))
     if form == "json":
         click.echo(json.dumps({"image": image, **document}, indent=2))
     else:
@@ -55,9 +57,16 @@ def _lines(name: str, found: JsonObject) -> Iterator[str]:
     yield f"  platform: {found['platform']}"
     if found["base"]:
         yield f"  base:     {found['base']}"
+    yield f"  sbom:     {_sbom(found['sbom'])}"
     yield f"  size:     {shown_size(found['size'])} in {counted(len(found['layers']), 'layer')}"
     for layer in found["layers"]:
         yield f"    {layer['digest'][:19]}  {shown_size(layer['size']):>10}  {layer['title']}"
+
+
+def _sbom(sbom: JsonObject) -> str:
+    inside = "in the image" if sbom["digest"] else "none in the image"
+    how = {True: ", attached to it", False: ", not attached", None: ""}[sbom["attached"]]
+    return inside + how
 
 
 def _provider_lines(provider: JsonObject) -> Iterator[str]:

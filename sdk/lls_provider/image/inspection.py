@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lls_provider.image.compose import PREFIX
 from lls_provider.image.media import ANNOTATION
+from lls_provider.image.sbom import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,11 @@ _TEXTS = {
 _NUMBERS = {"wheels": "wheels", "installed-size": "installed_size"}
 
 
-def inspection(image: Image) -> JsonObject:
-    """The image as plain data; ``provider`` is None where it carries no labels of ours."""
+def inspection(image: Image, *, attached: bool | None = None) -> JsonObject:
+    """The image as plain data; ``provider`` is None where it carries no labels of ours.
+
+    ``attached`` tells whether a registry lists an SBOM of it; None where nobody could say.
+    """
     runtime = image.config.get("config") or {}
     return {
         "digest": image.digest,
@@ -42,6 +46,7 @@ def inspection(image: Image) -> JsonObject:
         "base": image.annotations.get(f"{ANNOTATION}.base.digest"),
         "size": image.size,
         "provider": _provider(image.labels),
+        "sbom": {"digest": image.labels.get(LABEL), "attached": attached},
         "layers": [
             {
                 "digest": layer.digest,

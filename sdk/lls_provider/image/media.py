@@ -9,6 +9,9 @@ MANIFEST_TYPE = f"{_OCI}.manifest.v1+json"
 INDEX_TYPE = f"{_OCI}.index.v1+json"
 CONFIG_TYPE = f"{_OCI}.config.v1+json"
 LAYER_TYPE = f"{_OCI}.layer.v1.tar"
+# the configuration of an artifact that has none
+EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+EMPTY = b"{}"
 
 # what is read; layouts converted from Docker's format keep its names
 INDEX_TYPES = (INDEX_TYPE, f"{_DOCKER}.distribution.manifest.list.v2+json")

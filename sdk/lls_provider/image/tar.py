@@ -47,6 +47,11 @@ class Tree:
             length += len(self._header(entry)) + _padded(entry.size, tarfile.BLOCKSIZE)
         return _padded(length + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE)
 
+    def read(self, name: str) -> bytes | None:
+        """The content of a small file, None when there is none of this name."""
+        entry = next((entry for entry in self.entries if entry.name == name), None)
+        return None if entry is None else b"".join(_content(entry))
+
     def chunks(self) -> Iterator[bytes]:
         """The tar stream. Raises SdkError HASH_MISMATCH when a file's size has changed."""
         length = 0
@@ -106,6 +111,51 @@ def archive(members: Iterable[Member]) -> Iterator[bytes]:
         yield bytes(padding)
         length += len(header) + member.size + padding
     yield bytes(_padded(length + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE) - length)
+
+
+def find_member(chunks: Iterable[bytes], name: str, *, limit: int) -> bytes | None:
+    """The content of the regular file ``name`` of a tar stream, as we write it; else None.
+
+    Reads up to it and holds nothing else. A name that stands in an extended header is not found.
+    """
+    stream = _Reader(iter(chunks))
+    while len(block := stream.take(tarfile.BLOCKSIZE)) == tarfile.BLOCKSIZE:
+        try:
+            info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except tarfile.HeaderError:  # the end's zeros, or damage
+            return None
+        if info.name == name and info.isreg():
+            return stream.take(info.size) if info.size <= limit else None
+        stream.skip(_padded(info.size, tarfile.BLOCKSIZE))
+    return None
+
+
+class _Reader:
+    """Takes and skips bytes of a stream of chunks."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = memoryview(b"")
+
+    def take(self, length: int) -> bytes:
+        """The next ``length`` bytes; fewer at the end."""
+        return b"".join(self._pieces(length))
+
+    def skip(self, length: int) -> None:
+        """Pass over the next ``length`` bytes."""
+        for _ in self._pieces(length):
+            pass
+
+    def _pieces(self, length: int) -> Iterator[memoryview]:
+        while length > 0:
+            if not self._left:
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    return
+                self._left = memoryview(chunk)
+            piece, self._left = self._left[:length], self._left[length:]
+            length -= len(piece)
+            yield piece
 
 
 def _header(

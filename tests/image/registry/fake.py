@@ -79,7 +79,9 @@ class Request(http.server.BaseHTTPRequestHandler):
         return False
 
     def serve(self) -> None:
-        match = re.fullmatch(r"/v2/(.+)/(manifests|blobs/uploads|blobs)/([^/]*)", self.where)
+        match = re.fullmatch(
+            r"/v2/(.+)/(manifests|blobs/uploads|blobs|referrers)/([^/]*)", self.where
+        )
         if self.where == "/token":
             self.answer(200, json.dumps({"token": TOKEN}).encode())
         elif self.where == "/v2/":
@@ -87,21 +89,42 @@ class Request(http.server.BaseHTTPRequestHandler):
         elif match is None:
             self.answer(404)
         else:
-            {"manifests": self.manifest, "blobs/uploads": self.upload, "blobs": self.blob}[
-                match[2]
-            ](match[3])
+            {
+                "manifests": self.manifest,
+                "blobs/uploads": self.upload,
+                "blobs": self.blob,
+                "referrers": self.list_referrers,
+            }[match[2]](match[3])
 
     def manifest(self, target: str) -> None:
         if self.command == "PUT":
             digest = digest_of(self.body)
             kind = self.headers["Content-Type"]
             self.registry.manifests |= {target: (kind, self.body), digest: (kind, self.body)}
-            self.answer(201, headers={"Location": self.where, "Docker-Content-Digest": digest})
+            headers = {"Location": self.where, "Docker-Content-Digest": digest}
+            subject = json.loads(self.body).get("subject")
+            if self.registry.referrers and subject:
+                headers["OCI-Subject"] = subject["digest"]
+            self.answer(201, headers=headers)
         elif target in self.registry.manifests:
             kind, data = self.registry.manifests[target]
             self.answer(200, data, {"Content-Type": kind, "Docker-Content-Digest": digest_of(data)})
         else:
             self.answer(404, b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "unknown"}]}')
+
+    def list_referrers(self, digest: str) -> None:
+        if not self.registry.referrers:
+            self.answer(404)
+            return
+        found = []
+        for name, (kind, data) in self.registry.manifests.items():
+            manifest = json.loads(data)
+            if name == digest_of(data) and manifest.get("subject", {}).get("digest") == digest:
+                described = {"mediaType": kind, "digest": name, "size": len(data)}
+                found.append({**described, "artifactType": manifest["artifactType"]})
+        index = {"schemaVersion": 2, "manifests": found}
+        kind = "application/vnd.oci.image.index.v1+json"
+        self.answer(200, json.dumps(index).encode(), {"Content-Type": kind})
 
     def blob(self, digest: str) -> None:
         data = self.registry.blobs.get(digest)
@@ -195,6 +218,7 @@ class FakeRegistry:
     challenge: str = ""
     connections: int = 0
     received: int = 0
+    referrers: bool = False  # whether it keeps them by itself, as OCI 1.1 has it
     tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> FakeRegistry:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lls_provider.bundle.sbom import MEDIA_TYPE
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.documents import Document, Source
 from lls_provider.image.media import INDEX_TYPES
@@ -19,6 +20,7 @@ from lls_provider.image.model import BlobLayer, Image, sha256
 from lls_provider.image.reader import DOCUMENT_LIMIT, choose, read_image
 from lls_provider.image.reference import is_digest
 from lls_provider.image.registry import failures
+from lls_provider.image.registry.referrers import attached
 from lls_provider.image.registry.repository import Manifest, Repository
 from lls_provider.image.registry.transport import DEFAULT, Limits
 from lls_provider.progress import SILENT
@@ -52,6 +54,23 @@ def pull(
     if root.media_type in INDEX_TYPES:
         document = store.document(choose(store, document, platform=platform))
     return read_image(store, document)
+
+
+def sbom_attached(image: Image) -> bool | None:
+    """Whether the registry that ``image`` was read from lists an SBOM of it, asked by digest.
+
+    None for an image from elsewhere, and where the registry does not answer that. Raises
+    SdkError NETWORK.
+    """
+    layer = image.layers[0] if image.layers else None
+    if not isinstance(layer, RemoteLayer):
+        return None
+    try:
+        return attached(layer.repository, image.digest, MEDIA_TYPE)
+    except SdkError as error:
+        if error.code is Code.NETWORK:
+            raise
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lls_provider.image.media import CONFIG_TYPE
-from lls_provider.image.model import descriptor
+from lls_provider.errors import Code, SdkError
 from lls_provider.image.registry.pull import RemoteLayer
+from lls_provider.image.registry.referrers import attach
 from lls_provider.image.registry.repository import Repository
 from lls_provider.image.registry.transport import DEFAULT, Limits
-from lls_provider.image.registry.upload import Blob, Outcome, upload
+from lls_provider.image.registry.upload import Blob, Outcome, upload, upload_bytes
+from lls_provider.image.sbom import sbom_artifact
 from lls_provider.progress import SILENT, shown_size
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def push(
 ) -> str:
     """Push ``image`` as ``reference``; gives the manifest's digest.
 
-    Blobs that are there are not sent; the manifest comes last. Raises SdkError NETWORK,
+    Blobs that are there are not sent; the manifest comes last, before it the SBOM is attached to
+    the digest. Raises SdkError NETWORK,
     REGISTRY_DENIED, REGISTRY_FAILED, and what a layer raises whose files changed meanwhile.
     Whatever it raises, the tag is as it was before.
     """
@@ -55,16 +57,30 @@ def push(
     ) as repository:
         for layer in image.layers:
             _push_layer(repository, layer, progress)
-        push_bytes(repository, image.config_bytes())
+        upload_bytes(repository, image.config_bytes())
+        _attach_sbom(repository, image, progress)
         repository.put_manifest(reference.target, image.manifest_bytes(), image.media_type)
     return image.digest
 
 
-def push_bytes(repository: Repository, data: bytes) -> None:
-    """Bring a small blob, such as a configuration, into the repository."""
-    described = descriptor(CONFIG_TYPE, data)
-    blob = Blob(described["digest"], len(data), lambda: iter([data]))
-    upload(repository, blob, advance=lambda _amount: None)
+def _attach_sbom(repository: Repository, image: Image, progress: Progress) -> None:
+    """Attach the SBOM that is in the image, before the tag: so the tag never lacks it.
+
+    It is in the image anyhow: a registry that refuses artifacts does not stop the push.
+    """
+    artifact = sbom_artifact(image)
+    if artifact is None:
+        return
+    repository.put_manifest(image.digest, image.manifest_bytes(), image.media_type)
+    try:
+        attach(repository, image.digest, artifact)
+    except SdkError as error:
+        if error.code is Code.NETWORK:
+            raise
+        progress.warn(
+            f"the SBOM is in the image, but {repository.reference.registry} does not take it as "
+            f"attached to it: {error.why}"
+        )
 
 
 def _push_layer(repository: Repository, layer: Layer, progress: Progress) -> None:

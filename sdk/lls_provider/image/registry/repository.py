@@ -14,7 +14,7 @@ from lls_provider.image.registry import failures
 from lls_provider.image.registry.transport import DEFAULT, Limits, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from lls_provider.image.reference import Reference
@@ -25,6 +25,7 @@ _DIGEST_HEADER = "Docker-Content-Digest"
 OK = frozenset({200})
 CREATED = frozenset({201})
 FOUND_OR_NOT = frozenset({200, 404})
+_CHANGED = frozenset({412})  # it is no longer as it was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ class Manifest:
     def digest(self) -> str:
         """The digest of the bytes."""
         return sha256(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A manifest, and what the registry calls this version of it (empty: nothing)."""
+
+    manifest: Manifest
+    etag: str
 
 
 class Repository:
@@ -100,13 +109,25 @@ class Repository:
         Raises SdkError IMAGE_MISSING, REGISTRY_DENIED, NETWORK, and REGISTRY_FAILED when it has
         another digest than was asked for.
         """
-        answer = self.transport.ask(
+        return self._verified(self._get_manifest(target, OK), target)
+
+    def find_manifest(self, target: str) -> Found | None:
+        """As `manifest`; None when there is none."""
+        answer = self._get_manifest(target, FOUND_OR_NOT)
+        if answer.status not in OK:
+            return None
+        return Found(self._verified(answer, target), answer.headers.get("ETag", ""))
+
+    def _get_manifest(self, target: str, expected: frozenset[int]) -> Answer:
+        return self.transport.ask(
             "GET",
             self.url("manifests", target),
             doing="read",
-            expected=OK,
+            expected=expected,
             headers={"Accept": _ACCEPT},
         )
+
+    def _verified(self, answer: Answer, target: str) -> Manifest:
         told = target if is_digest(target) else answer.headers.get(_DIGEST_HEADER, "")
         found = sha256(answer.body)
         if is_digest(told) and found != told:
@@ -117,16 +138,29 @@ class Repository:
 
     def put_manifest(self, target: str, data: bytes, media_type: str) -> Answer:
         """Store a manifest under a tag or its digest. Raises what `manifest` raises."""
+        return self._put_manifest(target, data, {"Content-Type": media_type}, CREATED)
+
+    def replace_manifest(
+        self, target: str, data: bytes, media_type: str, conditions: Mapping[str, str]
+    ) -> bool:
+        """Store a manifest if the ``conditions`` (headers) hold; whether they did."""
+        headers = {"Content-Type": media_type, **conditions}
+        answer = self._put_manifest(target, data, headers, CREATED | _CHANGED)
+        return answer.status in CREATED
+
+    def _put_manifest(
+        self, target: str, data: bytes, headers: Mapping[str, str], expected: frozenset[int]
+    ) -> Answer:
         answer = self.transport.ask(
             "PUT",
             self.url("manifests", target),
             doing="push",
-            expected=CREATED,
-            headers={"Content-Type": media_type},
+            expected=expected,
+            headers=headers,
             body=data,
         )
         told = answer.headers.get(_DIGEST_HEADER, "")
-        if told and told != sha256(data):
+        if told and answer.status in CREATED and told != sha256(data):
             raise failures.protocol(
                 self.reference,
                 f"it stored the manifest {sha256(data)} under another digest, {told:.100}",

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
+from lls_provider.image.model import sha256
 from lls_provider.image.registry import failures
 from lls_provider.image.registry.repository import CREATED
 from lls_provider.wheels.http import ATTEMPTS, RETRIED, Counted, Interrupted
@@ -89,6 +90,12 @@ def upload(
                 location = ""
             repository.transport.pause(attempt)
     raise AssertionError("the loop returns or raises")
+
+
+def upload_bytes(repository: Repository, data: bytes) -> None:
+    """Bring a small blob, such as a configuration, into the repository."""
+    blob = Blob(sha256(data), len(data), lambda: iter([data]))
+    upload(repository, blob, advance=lambda _amount: None)
 
 
 @dataclass(slots=True)
