@@ -85,6 +85,51 @@ def test_what_is_pushed_can_be_inspected(cli: Cli, layout: Path, registry: str) 
     assert done.stdout == f"{registry}/cli/third:3 {digest}\n"
 
 
+@pytest.fixture
+def index(layout: Path) -> Path:
+    """The same layout, its image listed for two platforms."""
+    listing = json.loads((layout / "index.json").read_bytes())
+    (entry,) = listing["manifests"]
+    blobs = layout / "blobs" / "sha256"
+    manifest = json.loads((blobs / entry["digest"].removeprefix("sha256:")).read_bytes())
+    config = json.loads((blobs / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes())
+
+    def put(value: object, like: dict[str, Any]) -> dict[str, Any]:
+        data = json.dumps(value).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {**like, "digest": f"sha256:{digest}", "size": len(data)}
+
+    other = put(config | {"architecture": "arm64"}, manifest["config"])
+    entries = [entry, put(manifest | {"config": other}, entry)]
+    for described, architecture in zip(entries, ("amd64", "arm64"), strict=True):
+        described["platform"] = {"os": "linux", "architecture": architecture}
+    kind = {"mediaType": "application/vnd.oci.image.index.v1+json"}
+    listing["manifests"] = [put({"schemaVersion": 2, "manifests": entries}, kind)]
+    (layout / "index.json").write_text(json.dumps(listing))
+    return layout
+
+
+@pytest.mark.engine
+def test_an_index_is_pushed_and_inspected_whole(cli: Cli, index: Path, registry: str) -> None:
+    name = f"{registry}/cli/index:1"
+    (entry,) = json.loads((index / "index.json").read_bytes())["manifests"]
+    done = cli("push", index, name)
+    assert done.stdout == f"{name} {entry['digest']}\n", done.stderr
+    found = json.loads(cli("inspect", name, "--format", "json").stdout)
+    assert (found["kind"], found["digest"]) == ("index", entry["digest"])
+    assert found["platforms"] == ["linux/amd64", "linux/arm64"]
+    for image in found["images"]:
+        done = cli("inspect", name, "--platform", image["platform"], "--format", "json")
+        assert json.loads(done.stdout) == {"image": name, **image}
+    shown = cli("inspect", index).stdout
+    assert "kind:     index of 2 images" in shown
+    assert f"{index} for linux/arm64\n" in shown
+    done = cli("inspect", name, "--platform", "linux/s390x")
+    assert done.returncode == 1
+    assert "linux/amd64, linux/arm64" in done.stderr
+
+
 def test_what_an_image_says_cannot_move_the_cursor(cli: Cli, layout: Path) -> None:
     done = cli("inspect", layout)
     assert done.returncode == 0, done.stderr

@@ -19,10 +19,13 @@ class Finding:
     level: Level
     what: str
     problem: Problem | None = None
+    platform: str = ""  # of the image it speaks of, where there are several
 
     def to_document(self) -> dict[str, object]:
         """The finding as plain data, for ``--format json``."""
         document: dict[str, object] = {"rule": self.rule, "level": self.level, "what": self.what}
+        if self.platform:
+            document["platform"] = self.platform
         if self.problem is not None:
             where = self.problem.where
             place = {

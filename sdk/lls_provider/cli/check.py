@@ -69,7 +69,8 @@ def _lines(finding: Finding) -> list[str]:
     place = finding.problem.where.position if finding.problem else ""
     text = f"{place}: {finding.what}" if place else finding.what
     first, *rest = text.splitlines()
-    lines = [f"  {_MARKS[finding.level]:7} {finding.rule}: {first}"]
+    about = f"{finding.rule} [{finding.platform}]" if finding.platform else finding.rule
+    lines = [f"  {_MARKS[finding.level]:7} {about}: {first}"]
     lines += [f"          {line}" for line in rest]
     if finding.problem and finding.problem.resolution:
         lines.append(f"          Resolution: {finding.problem.resolution}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
-from lls_provider.cli.options import format_option, insecure_option
+from lls_provider.cli.options import format_option, insecure_option, platform_option
 from lls_provider.progress import counted, printable, shown_size
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     epilog="Example: lls-provider inspect registry.example.com/acme/echo:1.0.0\n\n" + EXIT_STATUSES,
 )
 @click.argument("image", metavar="IMAGE")
+@platform_option("Of an index, the image for one platform.  [default: all of them]")
 @insecure_option()
 @format_option()
-def command(image: str, *, insecure: bool, form: str) -> None:
+def command(image: str, *, platform: str | None, insecure: bool, form: str) -> None:
     """Show what IMAGE says of itself.
 
     IMAGE is [docker://]REF in a registry, docker-daemon:REF, oci:DIR[:TAG], oci-archive:FILE[:TAG]
@@ -33,11 +34,14 @@ def command(image: str, *, insecure: bool, form: str) -> None:
     """
     from lls_provider.cli.console import console
     from lls_provider.image.inspection import inspection
-    from lls_provider.image.places import read_image
+    from lls_provider.image.places import find_image
+    from lls_provider.image.platforms import parse_platforms
     from lls_provider.image.registry.pull import sbom_attached
 
-    found = read_image(image, insecure=insecure, progress=console())
-    document = inspection(found, attached=sbom_attached(found))
+    wanted = parse_platforms([platform])[0] if platform else None
+    found = find_image(image, insecure=insecure, progress=console())
+    content = found.image(wanted) if wanted else found.whole()
+    document = inspection(content, attached=sbom_attached)
     if form == "json":
         click.echo(json.dumps({"image": image, **document}, indent=2))
     else:
@@ -47,6 +51,12 @@ def command(image: str, *, insecure: bool, form: str) -> None:
 def _lines(name: str, found: JsonObject) -> Iterator[str]:
     yield name
     yield f"  digest:   {found['digest']}"
+    if found["kind"] == "index":
+        yield f"  kind:     index of {counted(len(found['images']), 'image')}"
+        yield f"  platform: {', '.join(found['platforms'])}"
+        for image in found["images"]:
+            yield from ("", *_lines(f"{name} for {image['platform']}", image))
+        return
     if found["provider"] is None:
         yield "  provider: the image has no labels of one; `lls-provider check` looks inside"
     else:

@@ -34,7 +34,8 @@ def junit(reports: Iterable[Report]) -> str:
 
 
 def _case(suite: Element, report: Report, finding: Finding) -> None:
-    case = SubElement(suite, "testcase", classname=_clean(report.target), name=finding.rule)
+    name = f"{finding.rule} [{finding.platform}]" if finding.platform else finding.rule
+    case = SubElement(suite, "testcase", classname=_clean(report.target), name=_clean(name))
     if finding.problem is None:
         return
     where = finding.problem.where

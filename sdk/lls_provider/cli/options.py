@@ -38,6 +38,17 @@ def python_option(what: str) -> Decorator:
     return click.option("--python", metavar="PATH|VERSION", help=what)
 
 
+def platform_option(what: str, *, multiple: bool = False) -> Decorator:
+    """``--platform``: what an image runs on; ``what`` says what it is for."""
+    return click.option(
+        "--platform",
+        "platforms" if multiple else "platform",
+        multiple=multiple,
+        metavar="linux/ARCH",
+        help=what,
+    )
+
+
 def insecure_option() -> Decorator:
     """``--insecure``: registries may do without TLS."""
     return click.option(

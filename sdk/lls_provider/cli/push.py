@@ -25,17 +25,18 @@ def command(image: str, references: tuple[str, ...], *, insecure: bool, form: st
     IMAGE is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], docker-daemon:REF
     or [docker://]REF in another registry.
 
-    What the registry has is not sent again. The tag is put last: when a push fails, it stays as
+    Of an index all is pushed: the images for every platform, and what else it lists. What the
+    registry has is not sent again. The tag is put last: when a push fails, it stays as
     it was. Credentials are those of `podman login`, `docker login` or `skopeo login`.
     """
     from lls_provider.cli.console import console
-    from lls_provider.image.places import read_image
+    from lls_provider.image.places import find_image
     from lls_provider.image.reference import tagged
     from lls_provider.image.registry.push import push
 
     targets = [tagged(text.removeprefix("docker://")) for text in references]
     progress = console()
-    found = read_image(image, insecure=insecure, progress=progress)
+    found = find_image(image, insecure=insecure, progress=progress).whole()
     written = []
     for target in targets:
         progress.step(f"pushing to {target}")

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from lls_provider.bundle.publish import publishing_file, writing
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.index import manifests, one_image
 from lls_provider.image.layout import DEFAULT_TAG, MARKER, blob_path, index_document
 from lls_provider.image.media import INDEX_FILE, LAYOUT_FILE
 from lls_provider.image.model import canonical, sha256
 from lls_provider.image.tar import Member, archive
 
 if TYPE_CHECKING:
+    from lls_provider.image.index import Content
     from lls_provider.image.model import Image, JsonObject
     from lls_provider.image.reference import Reference
 
@@ -35,10 +37,10 @@ class OciArchive:
     def __str__(self) -> str:
         return f"oci-archive:{self.path}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
 
-    def write(self, image: Image) -> str:
-        """Write ``image``; gives the manifest's digest. Raises what `write_archive` raises."""
-        write_archive(oci_archive(image, self.tag), self.path)
-        return image.digest
+    def write(self, content: Content) -> str:
+        """Write ``content``; gives its digest. Raises what `write_archive` raises."""
+        write_archive(oci_archive(content, self.tag), self.path)
+        return content.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +53,19 @@ class DockerArchive:
     def __str__(self) -> str:
         return f"docker-archive:{self.path}" + (f":{self.reference}" if self.reference else "")
 
-    def write(self, image: Image) -> str:
-        """Write ``image``; gives its ID, the digest by which a daemon knows it.
+    def write(self, content: Content) -> str:
+        """Write an image; gives its ID, the digest by which a daemon knows it.
 
-        Raises what `write_archive` raises.
+        Raises what `write_archive` raises, and SdkError USAGE for an index.
         """
+        image = one_image(content, self)
         write_archive(docker_archive(image, self.reference), self.path)
         return sha256(image.config_bytes())
 
 
-def oci_archive(image: Image, tag: str = DEFAULT_TAG) -> Iterator[bytes]:
-    """The tar of the layout of ``image``. Layers are hashed before they are streamed."""
-    return archive(_layout_members(image, tag))
+def oci_archive(content: Content, tag: str = DEFAULT_TAG) -> Iterator[bytes]:
+    """The tar of the layout of ``content``. Layers are hashed before they are streamed."""
+    return archive(_layout_members(content, tag))
 
 
 def docker_archive(image: Image, reference: Reference | None = None) -> Iterator[bytes]:
@@ -112,16 +115,21 @@ def _is_archive(path: Path) -> bool:
         return False
 
 
-def _layout_members(image: Image, tag: str) -> Iterator[Member]:
+def _layout_members(content: Content, tag: str) -> Iterator[Member]:
     yield Member.of(LAYOUT_FILE, MARKER)
-    yield Member.of(INDEX_FILE, index_document(image, tag))
-    for document in (image.manifest_bytes(), image.config_bytes()):
-        yield Member.of(blob_path(sha256(document)), document)
+    yield Member.of(INDEX_FILE, index_document(content, tag))
+    every = list(manifests(content))
     written = set()
-    for layer in image.layers:
-        if layer.digest not in written:
-            written.add(layer.digest)
-            yield Member(blob_path(layer.digest), layer.size, layer.chunks())
+    for manifest in every:
+        for document in (manifest.manifest_bytes(), *manifest.documents()):
+            if (digest := sha256(document)) not in written:
+                written.add(digest)
+                yield Member.of(blob_path(digest), document)
+    for manifest in every:
+        for layer in manifest.layers:
+            if layer.digest not in written:
+                written.add(layer.digest)
+                yield Member(blob_path(layer.digest), layer.size, layer.chunks())
 
 
 def _docker_members(image: Image, reference: Reference | None) -> Iterator[Member]:

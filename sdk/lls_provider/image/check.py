@@ -3,36 +3,73 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.bundle import check as bundle_rules
 from lls_provider.bundle.report import Finding, Findings, Report
 from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE
-from lls_provider.errors import Code, SdkError
+from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.image.compose import PREFIX
-from lls_provider.image.layout import read_layout
+from lls_provider.image.index import manifests
+from lls_provider.image.layout import find_layout
+from lls_provider.image.model import Image
 from lls_provider.image.unpack import unpack
+from lls_provider.progress import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lls_provider.contract.models import ProviderPackage
-    from lls_provider.image.model import Image
+    from lls_provider.image.reader import Found
 
 
 def check_layout(directory: Path, *, label: str, tag: str | None = None) -> Report:
-    """Every finding about the image in the OCI layout ``directory``.
+    """Every finding about what the OCI layout ``directory`` holds, for every platform.
 
-    Files inside the image are named by their path in it. Never raises for what is wrong with
-    the image; raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when it cannot be unpacked here.
+    Raises as `check_found`.
+    """
+    return check_found(lambda: find_layout(directory, tag), label=label)
+
+
+def check_found(find: Callable[[], Found], *, label: str) -> Report:
+    """Every finding about the image, or the images of an index, that ``find`` gives.
+
+    Files inside an image are named by their path in it. Never raises for what is wrong with the
+    image; raises SdkError when this machine or a registry fails (NO_SPACE, NETWORK and so on).
     """
     findings = Findings()
     try:
-        image = read_layout(directory, tag)
+        content = find().whole()
+        for manifest in manifests(content):
+            for layer in manifest.layers:
+                for _ in layer.chunks():
+                    pass
     except SdkError as error:
+        if error.code.status is ExitStatus.ENVIRONMENT:  # it tells nothing about the image
+            raise
         findings.add("layout", "error", bundle_rules.problems_of(error))
         return findings.report(label, "image")
-    findings.ok("layout", f"{len(image.layers)} layers have their digests")
-    return Report(label, "image", (*findings.found, *check_image(image)))
+    if isinstance(content, Image):
+        findings.ok("layout", f"{counted(len(content.layers), 'layer')} with their digests")
+        return Report(label, "image", (*findings.found, *check_image(content)))
+    images = content.images
+    if not images:
+        findings.error(
+            "layout",
+            Code.IMAGE_INVALID,
+            "The index lists no image",
+            resolution="Build it again with `lls-provider build --platform`.",
+        )
+    else:
+        platforms = ", ".join(str(image.platform) for image in images)
+        findings.ok("layout", f"an index of {counted(len(images), 'image')}: {platforms}")
+    for image in images:
+        findings.found += [
+            replace(finding, platform=str(image.platform)) for finding in check_image(image)
+        ]
+    return findings.report(label, "index")
 
 
 def check_image(image: Image) -> tuple[Finding, ...]:

@@ -14,7 +14,8 @@ from lls_provider.bundle.epoch import source_date_epoch, timestamp
 from lls_provider.contract.paths import IMAGE_ROOT, SBOM_FILE, ZIPAPP_FILE
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.media import ANNOTATION
-from lls_provider.image.model import Image, Layer, Platform, TreeLayer, platform_of
+from lls_provider.image.model import Image, Layer, TreeLayer
+from lls_provider.image.platforms import Platform, platform_of
 from lls_provider.image.tar import Entry, Tree
 
 if TYPE_CHECKING:

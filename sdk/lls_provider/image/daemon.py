@@ -16,13 +16,17 @@ from urllib.parse import urlsplit
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.archive import docker_archive, write_archive
+from lls_provider.image.index import one_image
 from lls_provider.image.reference import is_digest
 from lls_provider.image.tar import CHUNK
-from lls_provider.image.unarchive import read_archive
+from lls_provider.image.unarchive import find_archive
 from lls_provider.wheels.cache import cache_root, locked
 
 if TYPE_CHECKING:
-    from lls_provider.image.model import Image, JsonObject, Platform
+    from lls_provider.image.index import Content
+    from lls_provider.image.model import Image, JsonObject
+    from lls_provider.image.platforms import Platform
+    from lls_provider.image.reader import Found
     from lls_provider.image.reference import Reference
 
 _HOST = "DOCKER_HOST"
@@ -53,12 +57,13 @@ class DaemonOutput:
     def __str__(self) -> str:
         return f"docker-daemon:{self.reference}"
 
-    def write(self, image: Image) -> str:
-        """Load ``image`` and give the ID that the daemon knows it by.
+    def write(self, content: Content) -> str:
+        """Load an image and give the ID that the daemon knows it by.
 
         The name is given last: a load that breaks off leaves it as it was. Raises SdkError
-        DAEMON_FAILED, and what a layer raises whose files changed meanwhile.
+        DAEMON_FAILED, what a layer raises whose files changed meanwhile, and USAGE for an index.
         """
+        image = one_image(content, self)
         with Daemon.connect() as daemon:
             daemon.load(docker_archive(image, self.reference))
             found = daemon.inspect(self.reference)
@@ -73,7 +78,12 @@ class DaemonOutput:
 
 
 def read_daemon(reference: Reference, *, platform: Platform | None = None) -> Image:
-    """The image that a daemon knows as ``reference``; its layers are kept in the cache by its ID.
+    """The image that a daemon knows as ``reference``. Raises what `find_daemon` raises."""
+    return find_daemon(reference).image(platform)
+
+
+def find_daemon(reference: Reference) -> Found:
+    """What a daemon knows as ``reference``; its layers are kept in the cache by its ID.
 
     Raises SdkError IMAGE_MISSING, DAEMON_FAILED, NO_SPACE, OUTPUT_UNWRITABLE, IMAGE_INVALID.
     """
@@ -86,18 +96,18 @@ def read_daemon(reference: Reference, *, platform: Platform | None = None) -> Im
         path = cache_root() / "daemon" / f"{known.removeprefix('sha256:')}.tar"
         with locked(path.with_suffix(".lock")):
             if path.exists():
-                return read_archive(path, platform=platform)
+                return find_archive(path)
             # by its ID: the name may move meanwhile
             write_archive(daemon.save(known), path)
             try:
-                image = read_archive(path, platform=platform)
-                for layer in image.layers:
+                found = find_archive(path)
+                for layer in found.image().layers:
                     for _ in layer.chunks():
                         pass
             except SdkError:
                 path.unlink()  # what is kept under an ID is whole
                 raise
-    return image
+    return found
 
 
 @dataclass(frozen=True, slots=True)

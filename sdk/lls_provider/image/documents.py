@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.media import INDEX_TYPES, MANIFEST_TYPES
-from lls_provider.image.model import JsonObject, Platform, sha256
+from lls_provider.image.model import JsonObject, sha256
+from lls_provider.image.platforms import Platform
 from lls_provider.image.reference import is_digest
 
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from lls_provider.image.compose import PREFIX
 from lls_provider.image.media import ANNOTATION
+from lls_provider.image.model import Image
 from lls_provider.image.sbom import LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from lls_provider.image.model import Image, JsonObject
+    from lls_provider.image.index import Content
+    from lls_provider.image.model import JsonObject
 
 # our labels' names without their prefix, and what the document calls them
 _TEXTS = {
@@ -29,11 +31,27 @@ _TEXTS = {
 _NUMBERS = {"wheels": "wheels", "installed-size": "installed_size"}
 
 
-def inspection(image: Image, *, attached: bool | None = None) -> JsonObject:
-    """The image as plain data; ``provider`` is None where it carries no labels of ours.
+def inspection(
+    content: Content, *, attached: Callable[[Image], bool | None] = lambda _image: None
+) -> JsonObject:
+    """An image, or an index with its images, as plain data.
 
-    ``attached`` tells whether a registry lists an SBOM of it; None where nobody could say.
+    ``attached`` tells whether a registry lists an SBOM of an image; None where nobody could say.
     """
+    if isinstance(content, Image):
+        return _image(content, attached(content))
+    images = content.images
+    return {
+        "digest": content.digest,
+        "media_type": content.media_type,
+        "kind": "index",
+        "platforms": [str(image.platform) for image in images],
+        "images": [_image(image, attached(image)) for image in images],
+    }
+
+
+def _image(image: Image, attached: bool | None) -> JsonObject:
+    """The image as plain data; ``provider`` is None where it carries no labels of ours."""
     runtime = image.config.get("config") or {}
     return {
         "digest": image.digest,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lls_provider.bundle.publish import publishing, writing
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.documents import Document, Source
+from lls_provider.image.index import manifests
 from lls_provider.image.media import (
     BLOBS,
     INDEX_FILE,
@@ -22,12 +23,14 @@ from lls_provider.image.media import (
     LAYOUT_VERSION,
     REF_NAME,
 )
-from lls_provider.image.model import BlobLayer, canonical, descriptor, sha256
-from lls_provider.image.reader import DOCUMENT_LIMIT, choose, read_image
+from lls_provider.image.model import BlobLayer, Image, canonical, descriptor, sha256
+from lls_provider.image.reader import DOCUMENT_LIMIT, Found
 
 if TYPE_CHECKING:
     from lls_provider.image.documents import Descriptor
-    from lls_provider.image.model import Image, JsonObject, Layer, Platform
+    from lls_provider.image.index import Content
+    from lls_provider.image.model import JsonObject, Layer
+    from lls_provider.image.platforms import Platform
 
 DEFAULT_TAG = "latest"
 MARKER = canonical({"imageLayoutVersion": LAYOUT_VERSION})
@@ -57,20 +60,26 @@ def read_layout(
 ) -> Image:
     """The image in the OCI layout ``directory``.
 
-    When there are several, ``tag`` and ``platform`` choose (else this machine's platform).
+    ``tag`` and ``platform`` choose; of several, where it is not told, this machine's platform.
     With ``verify`` every layer is read once and compared with its digest; without, that
     happens when its bytes are read. Raises SdkError FILE_MISSING when there is no layout,
-    IMAGE_INVALID naming the file for everything that is wrong in it.
+    IMAGE_MISSING when it has none for the platform, IMAGE_INVALID naming the file for everything
+    that is wrong in it.
     """
-    layout = _Layout(directory)
-    layout.check_marker()
-    index = layout.read(directory / INDEX_FILE)
-    image = read_image(layout, layout.document(choose(layout, index, tag=tag, platform=platform)))
+    image = find_layout(directory, tag).image(platform)
     if verify:
         for layer in image.layers:
             for _ in layer.chunks():
                 pass
     return image
+
+
+def find_layout(directory: Path, tag: str | None = None) -> Found:
+    """What the OCI layout ``directory`` lists. Raises as `read_layout`."""
+    layout = _Layout(directory)
+    layout.check_marker()
+    index = layout.read(directory / INDEX_FILE)
+    return Found(layout, index, INDEX_TYPE, listing=True, tag=tag)
 
 
 def writable_target(directory: Path) -> None:
@@ -91,8 +100,8 @@ def writable_target(directory: Path) -> None:
     )
 
 
-def write_layout(image: Image, directory: Path, *, tag: str = DEFAULT_TAG) -> str:
-    """Write ``image`` as the only image of an OCI layout; gives the manifest's digest.
+def write_layout(content: Content, directory: Path, *, tag: str = DEFAULT_TAG) -> str:
+    """Write ``content`` as all that an OCI layout holds; gives its digest.
 
     Each layer is read once, hashed while it is written. The layout appears under its name when
     it is complete, replacing an earlier one in one step. Raises SdkError TARGET_EXISTS,
@@ -103,28 +112,26 @@ def write_layout(image: Image, directory: Path, *, tag: str = DEFAULT_TAG) -> st
     with publishing(directory, _WHAT) as staging:
         blobs = staging / BLOBS / "sha256"
         blobs.mkdir(parents=True)
-        for layer in image.layers:
-            _write_layer(layer, blobs)
-        _write_blob(image.config_bytes(), blobs)
-        manifest = image.manifest_bytes()
-        _write_blob(manifest, blobs)
-        (staging / INDEX_FILE).write_bytes(index_document(image, tag))
+        for manifest in manifests(content):
+            for layer in manifest.layers:
+                _write_layer(layer, blobs)
+            for document in (*manifest.documents(), manifest.manifest_bytes()):
+                _write_blob(document, blobs)
+        (staging / INDEX_FILE).write_bytes(index_document(content, tag))
         (staging / LAYOUT_FILE).write_bytes(MARKER)
-    return sha256(manifest)
+    return content.digest
 
 
-def index_document(image: Image, tag: str) -> bytes:
-    """The ``index.json`` of a layout that holds ``image`` alone; needs the layers' digests."""
+def index_document(content: Content, tag: str) -> bytes:
+    """The ``index.json`` of a layout that holds ``content`` alone; needs the layers' digests."""
+    described = descriptor(content.media_type, content.manifest_bytes())
+    if isinstance(content, Image):
+        described["platform"] = content.platform.to_document()
+    described["annotations"] = {REF_NAME: tag}
     index: JsonObject = {
         "schemaVersion": 2,
         "mediaType": INDEX_TYPE,
-        "manifests": [
-            {
-                **descriptor(image.media_type, image.manifest_bytes()),
-                "platform": image.platform.to_document(),
-                "annotations": {REF_NAME: tag},
-            }
-        ],
+        "manifests": [described],
     }
     return canonical(index)
 

@@ -11,48 +11,16 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.media import CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE
 from lls_provider.image.tar import CHUNK, Tree
 
+if TYPE_CHECKING:
+    from lls_provider.image.platforms import Platform
+
 JsonObject = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """What an image runs on, in OCI's (Go's) words: ``linux/amd64``."""
-
-    architecture: str
-    os: str = "linux"
-    variant: str = ""
-
-    def __str__(self) -> str:
-        parts = (self.os, self.architecture, self.variant)
-        return "/".join(part for part in parts if part)
-
-    def to_document(self) -> JsonObject:
-        """The platform object of an index."""
-        document = {"architecture": self.architecture, "os": self.os}
-        return document | ({"variant": self.variant} if self.variant else {})
-
-
-# `uname -m`'s word, which wheels use, to Go's word, which images use
-_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "ppc64le": "ppc64le",
-    "s390x": "s390x",
-    "riscv64": "riscv64",
-    "i686": "386",
-    "armv7l": "arm",
-}
-
-
-def platform_of(machine: str) -> Platform:
-    """The platform of a wheel's machine: ``aarch64`` is ``linux/arm64``."""
-    return Platform(_ARCHITECTURES.get(machine, machine))
 
 
 class Layer(Protocol):
@@ -207,6 +175,10 @@ class Image:
     def size(self) -> int:
         """The stored bytes of all layers."""
         return sum(layer.size for layer in self.layers)
+
+    def documents(self) -> tuple[bytes, ...]:
+        """The blobs beside the layers: the configuration; needs the layers' digests."""
+        return (self.config_bytes(),)
 
     def config_bytes(self) -> bytes:
         """The configuration blob; needs the layers' digests."""

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Protocol
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.image import archive, reference
-from lls_provider.image.daemon import Daemon, DaemonOutput, read_daemon
+from lls_provider.image.daemon import Daemon, DaemonOutput, find_daemon
 from lls_provider.image.layout import (
     DEFAULT_TAG,
+    find_layout,
     parse_reference,
-    read_layout,
     writable_target,
     write_layout,
 )
-from lls_provider.image.registry.pull import pull
+from lls_provider.image.registry.pull import find_remote
 from lls_provider.image.registry.push import RegistryTag
-from lls_provider.image.unarchive import read_archive
+from lls_provider.image.unarchive import find_archive
 from lls_provider.progress import SILENT
 
 if TYPE_CHECKING:
-    from lls_provider.image.model import Image, Platform
+    from lls_provider.image.index import Content
+    from lls_provider.image.model import Image
+    from lls_provider.image.platforms import Platform
+    from lls_provider.image.reader import Found
     from lls_provider.image.reference import Reference
     from lls_provider.progress import Progress
 
@@ -42,8 +45,8 @@ _PLACES = (
 class Output(Protocol):
     """A place that an image goes to; its text is what the command line takes."""
 
-    def write(self, image: Image) -> str:
-        """Write ``image`` there, whole or not at all; gives the digest that it is known by."""
+    def write(self, content: Content) -> str:
+        """Write ``content`` there, whole or not at all; gives the digest that it is known by."""
         ...
 
 
@@ -57,9 +60,9 @@ class OciLayout:
     def __str__(self) -> str:
         return f"{_OCI}{self.directory}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
 
-    def write(self, image: Image) -> str:
-        """Write ``image`` there; gives its digest. Raises what `write_layout` raises."""
-        return write_layout(image, self.directory, tag=self.tag)
+    def write(self, content: Content) -> str:
+        """Write ``content`` there; gives its digest. Raises what `write_layout` raises."""
+        return write_layout(content, self.directory, tag=self.tag)
 
 
 def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> Output:
@@ -100,13 +103,14 @@ def read_base(
 ) -> Image | None:
     """The base image that ``--base`` names; None for ``scratch``.
 
-    ``platform`` chooses where there are several. Raises what `read_place` raises.
+    ``platform`` chooses where there are several. Raises what `find_place` raises, and SdkError
+    IMAGE_MISSING when there is none for the platform.
     """
     if text == SCRATCH:
         return None
     if not is_place(text):
         raise _unknown("--base", text, f"{SCRATCH}, {_PLACES}")
-    return read_place(text, platform, insecure=insecure, progress=progress)
+    return find_place(text, insecure=insecure, progress=progress).image(platform)
 
 
 def read_image(
@@ -116,19 +120,24 @@ def read_image(
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Image:
-    """The image that an argument names: a place as `read_place` takes it, or without its kind.
+    """The image that an argument names. Raises what `find_image` and reading it raise."""
+    return find_image(text, insecure=insecure, progress=progress).image(platform)
+
+
+def find_image(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> Found:
+    """What an argument names: a place as `find_place` takes it, or without its kind.
 
     A folder here is a layout, a file an archive, anything else a reference. Raises what
-    `read_place` raises, and SdkError USAGE for a text that is none of these.
+    `find_place` raises, and SdkError USAGE for a text that is none of these.
     """
     if is_place(text):
-        return read_place(text, platform, insecure=insecure, progress=progress)
+        return find_place(text, insecure=insecure, progress=progress)
     path, tag = parse_reference(text)
     if path.is_file():
-        return read_archive(path, tag, platform=platform)
+        return find_archive(path, tag)
     if text.startswith((".", "/")) or path.is_dir():
-        return read_layout(path, tag, platform=platform, verify=False)
-    return pull(reference.parse(text), platform=platform, insecure=insecure, progress=progress)
+        return find_layout(path, tag)
+    return find_remote(reference.parse(text), insecure=insecure, progress=progress)
 
 
 def is_place(text: str) -> bool:
@@ -136,34 +145,27 @@ def is_place(text: str) -> bool:
     return text.startswith(_PREFIXES)
 
 
-def read_place(
-    text: str,
-    platform: Platform | None = None,
-    *,
-    insecure: bool = False,
-    progress: Progress = SILENT,
-) -> Image:
-    """The image at a place that is named with its kind; its layers are not read.
+def find_place(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> Found:
+    """What lies at a place that is named with its kind.
 
-    ``platform`` chooses where there are several. Raises SdkError USAGE for another kind of place
-    and what `pull`, `read_daemon`, `read_layout` and `read_archive` raise.
+    Raises SdkError USAGE for another kind of place and what `find_remote`, `find_daemon`,
+    `find_layout` and `find_archive` raise.
     """
     prefix = next((it for it in _PREFIXES if text.startswith(it)), "")
     place = text.removeprefix(prefix)
     if not place or not prefix:
         raise _unknown("The image", text, _PLACES)
     if prefix == _REGISTRY:
-        named = reference.parse(place)
-        return pull(named, platform=platform, insecure=insecure, progress=progress)
+        return find_remote(reference.parse(place), insecure=insecure, progress=progress)
     if prefix == _DAEMON:
-        return read_daemon(reference.parse(place), platform=platform)
+        return find_daemon(reference.parse(place))
     if prefix == _DOCKER_ARCHIVE:
         file, name = _docker_archive(place)
-        return read_archive(file, str(name) if name else None, platform=platform)
+        return find_archive(file, str(name) if name else None)
     path, tag = parse_reference(place)
     if prefix == _OCI_ARCHIVE:
-        return read_archive(path, tag, platform=platform)
-    return read_layout(path, tag, platform=platform, verify=False)
+        return find_archive(path, tag)
+    return find_layout(path, tag)
 
 
 def _docker_archive(place: str) -> tuple[Path, Reference | None]:

@@ -5,10 +5,11 @@ The store is a layout or a registry; nobody vouches for what is in it.
 
 from __future__ import annotations
 
-import platform as host
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.image.index import Artifact, Index
 from lls_provider.image.media import (
     CONFIG_TYPES,
     GZIP_LAYER_TYPES,
@@ -18,11 +19,16 @@ from lls_provider.image.media import (
     REF_NAME,
     ZSTD_LAYER_TYPE,
 )
-from lls_provider.image.model import Image, platform_of
+from lls_provider.image.model import Image
+from lls_provider.image.platforms import this_platform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lls_provider.image.documents import Descriptor, Document
-    from lls_provider.image.model import JsonObject, Layer, Platform
+    from lls_provider.image.index import Content
+    from lls_provider.image.model import JsonObject, Layer
+    from lls_provider.image.platforms import Platform
 
 DOCUMENT_LIMIT = 4 << 20  # Documents of real images have kilobytes; registries stop here.
 _LAYER_LIMIT = 1000
@@ -46,29 +52,102 @@ def choose(
 ) -> Descriptor:
     """The one manifest that is meant.
 
-    Where several are left, ``platform`` decides, else this machine's. Raises SdkError
-    IMAGE_INVALID when that leaves none or several.
+    ``platform`` decides; where it is not told and several are left, this machine's. Raises
+    SdkError IMAGE_MISSING when there is none for it, IMAGE_INVALID when there is none at all or
+    there are several.
     """
     found = _manifests(store, index, 0)
     candidates = [it for it in found if tag is None or it.annotations.get(REF_NAME) == tag]
     if tag is not None and not candidates:
-        tags = sorted({str(it.annotations.get(REF_NAME) or "(none)") for it in found})
-        index.refuse(f"there is no image tagged {tag!r}; the tags are: {', '.join(tags)}")
-    if len(candidates) > 1:
-        wanted = platform or platform_of(host.machine())
-        candidates = [
-            it
-            for it in candidates
-            if (actual := it.platform or _config_platform(store, it))
-            and (actual.os, actual.architecture) == (wanted.os, wanted.architecture)
-        ]
-        if len({it.digest for it in candidates}) > 1:
-            index.refuse(f"{len(candidates)} images for {wanted}; choose one by its tag")
-        if not candidates:
-            index.refuse(f"none of the {len(found)} images is for {wanted}")
+        _unknown_tag(index, tag, found)
     if not candidates:
         index.refuse("the index lists no image")
+    if len(candidates) > 1 or platform is not None:
+        wanted = platform or this_platform()
+        actual = [it.platform or _config_platform(store, it) for it in candidates]
+        if not any(map(wanted.runs, actual)):
+            raise _platform_missing(index, wanted, actual)
+        candidates = [it for it, its in zip(candidates, actual, strict=True) if wanted.runs(its)]
+        if len({it.digest for it in candidates}) > 1:
+            index.refuse(f"{len(candidates)} images for {wanted}; choose one by its tag")
     return candidates[0]
+
+
+def _platform_missing(document: Document, wanted: Platform, actual: Sequence[Platform]) -> SdkError:
+    """The error about images none of which is for the platform that is wanted."""
+    return SdkError(
+        Code.IMAGE_MISSING,
+        f"There is no image for {wanted}",
+        why=f"{document.source.name} has: {', '.join(sorted({str(it) for it in actual}))}.",
+        where=document.source.where,
+        resolution="Name another image, or one of these platforms with --platform.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A manifest or an index at its place; what it refers to is read when it is asked for.
+
+    The ``index.json`` of a layout is a ``listing``: ``tag`` chooses in it.
+    """
+
+    store: Store
+    document: Document
+    media_type: str
+    listing: bool = False
+    tag: str | None = None
+
+    def image(self, platform: Platform | None = None) -> Image:
+        """One image; of several the one for ``platform``, where it is not told for this machine.
+
+        Raises as `choose` and `read_image`.
+        """
+        if self.media_type in INDEX_TYPES:
+            chosen = choose(self.store, self.document, tag=self.tag, platform=platform)
+            return read_image(self.store, self.store.document(chosen))
+        image = read_image(self.store, self.document)
+        if platform is not None and not platform.runs(image.platform):
+            raise _platform_missing(self.document, platform, [image.platform])
+        return image
+
+    def whole(self) -> Content:
+        """The image, or the index with its images for every platform. Raises as `image`."""
+        if not self.listing:
+            return _content(self.store, self.document, self.media_type)
+        entries = _entries(self.document)
+        named = [it for it in entries if self.tag in (None, it.annotations.get(REF_NAME))]
+        if len({it.digest for it in named}) != 1:
+            return self.image()
+        (described, *_) = named
+        return _content(self.store, self.store.document(described), described.media_type)
+
+
+def _content(store: Store, document: Document, media_type: str) -> Content:
+    if media_type in INDEX_TYPES:
+        return _read_index(store, document, 0)
+    return read_image(store, document)
+
+
+def _read_index(store: Store, index: Document, depth: int) -> Index:
+    _check_depth(index, depth)
+    return Index(
+        tuple(_member(store, it, depth) for it in _entries(index)), raw_manifest=index.data
+    )
+
+
+def _member(store: Store, described: Descriptor, depth: int) -> Image | Artifact | Index:
+    document = store.document(described)
+    if described.media_type in INDEX_TYPES:
+        return _read_index(store, document, depth + 1)
+    value = document.parse()
+    config = document.descriptor(value.get("config"), "config")
+    if config.media_type in CONFIG_TYPES and not _is_attestation(described):
+        return read_image(store, document)
+    blobs = [config]
+    for number, it in enumerate(_layers(document, value)):
+        blobs.append(document.descriptor(it, f"layers[{number}]"))
+    layers = tuple(store.layer(it, it.digest) for it in blobs)
+    return Artifact(document.data, described.media_type, layers)
 
 
 def read_image(store: Store, manifest: Document) -> Image:
@@ -77,9 +156,7 @@ def read_image(store: Store, manifest: Document) -> Image:
     described = manifest.descriptor(value.get("config"), "config")
     if described.media_type not in CONFIG_TYPES:
         manifest.refuse(f"it is an artifact, no image: its config is {described.media_type}")
-    layers = value.get("layers")
-    if not isinstance(layers, list) or len(layers) > _LAYER_LIMIT:
-        manifest.refuse(f"layers is no list of at most {_LAYER_LIMIT} layers")
+    layers = _layers(manifest, value)
     document = store.document(described)
     config = document.parse()
     diff_ids = document.diff_ids(config)
@@ -101,26 +178,53 @@ def read_image(store: Store, manifest: Document) -> Image:
     )
 
 
-def _manifests(store: Store, index: Document, depth: int) -> list[Descriptor]:
-    value: JsonObject = index.parse()
-    entries = value.get("manifests")
-    if not isinstance(entries, list):
-        index.refuse("manifests is no list")
-    found: list[Descriptor] = []
+def _layers(manifest: Document, value: JsonObject) -> list[Any]:
+    layers = value.get("layers")
+    if not isinstance(layers, list) or len(layers) > _LAYER_LIMIT:
+        manifest.refuse(f"layers is no list of at most {_LAYER_LIMIT} layers")
+    return layers
+
+
+def _entries(index: Document) -> list[Descriptor]:
+    """What an index lists itself, of known types."""
+    entries = index.parse().get("manifests")
+    if not isinstance(entries, list) or len(entries) > _LAYER_LIMIT:
+        index.refuse(f"manifests is no list of at most {_LAYER_LIMIT} manifests")
+    found = []
     for number, entry in enumerate(entries):
         described = index.descriptor(entry, f"manifests[{number}]")
+        if described.media_type not in (*INDEX_TYPES, *MANIFEST_TYPES):
+            index.refuse(f"manifests[{number}] has an unknown type {described.media_type!r}")
+        found.append(described)
+    return found
+
+
+def _check_depth(index: Document, depth: int) -> None:
+    if depth > _NESTING_LIMIT:
+        index.refuse(f"indexes are nested more than {_NESTING_LIMIT} deep")
+
+
+def _manifests(store: Store, index: Document, depth: int) -> list[Descriptor]:
+    """The images that an index lists, also by way of indexes in it."""
+    _check_depth(index, depth)
+    found: list[Descriptor] = []
+    for described in _entries(index):
         if described.media_type in INDEX_TYPES:
-            if depth >= _NESTING_LIMIT:
-                index.refuse(f"indexes are nested more than {_NESTING_LIMIT} deep")
             nested = _manifests(store, store.document(described), depth + 1)
             found.extend(it.below(described) for it in nested)
-        elif described.media_type in MANIFEST_TYPES:
-            # attestations that build tools put beside an image
-            if described.platform is None or described.platform.os != "unknown":
-                found.append(described)
-        else:
-            index.refuse(f"manifests[{number}] has an unknown type {described.media_type!r}")
+        elif not _is_attestation(described):
+            found.append(described)
     return found
+
+
+def _is_attestation(described: Descriptor) -> bool:
+    """Whether it is what build tools put beside an image."""
+    return described.platform is not None and described.platform.os == "unknown"
+
+
+def _unknown_tag(index: Document, tag: str, found: Sequence[Descriptor]) -> NoReturn:
+    tags = sorted({str(it.annotations.get(REF_NAME) or "(none)") for it in found})
+    index.refuse(f"there is no image tagged {tag!r}; the tags are: {', '.join(tags)}")
 
 
 def _config_platform(store: Store, described: Descriptor) -> Platform:

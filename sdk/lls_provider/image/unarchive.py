@@ -25,18 +25,20 @@ from lls_provider.image.media import (
     CONFIG_TYPE,
     GZIP_LAYER_TYPES,
     INDEX_FILE,
+    INDEX_TYPE,
     LAYER_TYPE,
     LAYOUT_FILE,
     MANIFEST_TYPE,
 )
 from lls_provider.image.model import BlobLayer, canonical, descriptor
-from lls_provider.image.reader import DOCUMENT_LIMIT, choose, read_image
+from lls_provider.image.reader import DOCUMENT_LIMIT, Found
 from lls_provider.image.reference import tagged
 from lls_provider.image.tar import CHUNK
 
 if TYPE_CHECKING:
     from lls_provider.image.documents import Descriptor
-    from lls_provider.image.model import Image, JsonObject, Layer, Platform
+    from lls_provider.image.model import Image, JsonObject, Layer
+    from lls_provider.image.platforms import Platform
 
 _MEMBER_LIMIT = 100_000
 _HEADER_LIMIT = 1 << 20
@@ -47,15 +49,19 @@ def read_archive(path: Path, name: str | None = None, *, platform: Platform | No
     """The image in the OCI or Docker archive ``path``; its layers stay in that file.
 
     ``name`` (a tag in an OCI archive, a full name in a Docker archive) and ``platform`` choose
-    where there are several. Raises SdkError FILE_MISSING, IMAGE_INVALID; damaged layers are
-    found when they are read.
+    where there are several. Raises SdkError FILE_MISSING, IMAGE_MISSING, IMAGE_INVALID; damaged
+    layers are found when they are read.
     """
+    return find_archive(path, name).image(platform)
+
+
+def find_archive(path: Path, name: str | None = None) -> Found:
+    """What the OCI or Docker archive ``path`` holds. Raises as `read_archive`."""
     store = _Archive.open(path)
     if LAYOUT_FILE in store.members and INDEX_FILE in store.members:
-        index = store.read(INDEX_FILE)
-        return read_image(store, store.document(choose(store, index, tag=name, platform=platform)))
+        return Found(store, store.read(INDEX_FILE), INDEX_TYPE, listing=True, tag=name)
     if DOCKER_MANIFEST in store.members:
-        return read_image(store, _manifest_of(store, name))
+        return Found(store, _manifest_of(store, name), MANIFEST_TYPE)
     return store.source(path.name).refuse(
         f"it has neither {LAYOUT_FILE} and {INDEX_FILE} nor {DOCKER_MANIFEST}"
     )

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from lls_provider.bundle.sbom import MEDIA_TYPE
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.documents import Document, Source
-from lls_provider.image.media import INDEX_TYPES
 from lls_provider.image.model import BlobLayer, Image, sha256
-from lls_provider.image.reader import DOCUMENT_LIMIT, choose, read_image
+from lls_provider.image.reader import DOCUMENT_LIMIT, Found
 from lls_provider.image.reference import is_digest
 from lls_provider.image.registry import failures
 from lls_provider.image.registry.referrers import attached
@@ -29,7 +28,8 @@ from lls_provider.wheels.download import download
 
 if TYPE_CHECKING:
     from lls_provider.image.documents import Descriptor
-    from lls_provider.image.model import Layer, Platform
+    from lls_provider.image.model import Layer
+    from lls_provider.image.platforms import Platform
     from lls_provider.image.reference import Reference
     from lls_provider.progress import Progress
 
@@ -47,13 +47,21 @@ def pull(
     Raises SdkError IMAGE_MISSING, REGISTRY_DENIED, REGISTRY_FAILED, NETWORK, and IMAGE_INVALID
     for everything that is wrong in the image. Reading a layer raises the same.
     """
-    repository = Repository(reference, insecure=insecure, limits=limits)
-    store = _Remote(repository, progress)
+    found = find_remote(reference, insecure=insecure, progress=progress, limits=limits)
+    return found.image(platform)
+
+
+def find_remote(
+    reference: Reference,
+    *,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+    limits: Limits = DEFAULT,
+) -> Found:
+    """What ``reference`` names, an image or an index. Raises as `pull`."""
+    store = _Remote(Repository(reference, insecure=insecure, limits=limits), progress)
     root = store.root()
-    document = Document(root.data, _source(reference, root.digest))
-    if root.media_type in INDEX_TYPES:
-        document = store.document(choose(store, document, platform=platform))
-    return read_image(store, document)
+    return Found(store, Document(root.data, _source(reference, root.digest)), root.media_type)
 
 
 def sbom_attached(image: Image) -> bool | None:

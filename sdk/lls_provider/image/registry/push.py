@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.image.index import manifests
+from lls_provider.image.model import Image
 from lls_provider.image.registry.pull import RemoteLayer
 from lls_provider.image.registry.referrers import attach
 from lls_provider.image.registry.repository import Repository
@@ -15,7 +17,8 @@ from lls_provider.image.sbom import sbom_artifact
 from lls_provider.progress import SILENT, shown_size
 
 if TYPE_CHECKING:
-    from lls_provider.image.model import Image, Layer
+    from lls_provider.image.index import Content
+    from lls_provider.image.model import Layer
     from lls_provider.image.reference import Reference
     from lls_provider.progress import Progress
 
@@ -31,36 +34,45 @@ class RegistryTag:
     def __str__(self) -> str:
         return f"docker://{self.reference}"
 
-    def write(self, image: Image) -> str:
-        """Push ``image``; gives the manifest's digest. Raises what `push` raises."""
-        return push(image, self.reference, insecure=self.insecure, progress=self.progress)
+    def write(self, content: Content) -> str:
+        """Push ``content``; gives its digest. Raises what `push` raises."""
+        return push(content, self.reference, insecure=self.insecure, progress=self.progress)
 
 
 def push(
-    image: Image,
+    content: Content,
     reference: Reference,
     *,
     insecure: bool = False,
     progress: Progress = SILENT,
     limits: Limits = DEFAULT,
 ) -> str:
-    """Push ``image`` as ``reference``; gives the manifest's digest.
+    """Push ``content`` as ``reference``; gives its digest.
 
-    Blobs that are there are not sent; the manifest comes last, before it the SBOM is attached to
-    the digest. Raises SdkError NETWORK,
+    Blobs that are there are not sent. The manifests of an index come by their digests; what is
+    tagged comes last, before it the SBOM of each image is attached. Raises SdkError NETWORK,
     REGISTRY_DENIED, REGISTRY_FAILED, and what a layer raises whose files changed meanwhile.
     Whatever it raises, the tag is as it was before.
     """
-    sources = {source for layer in image.layers if (source := _source(layer, reference))}
+    every = list(manifests(content))
+    layers = (layer for manifest in every for layer in manifest.layers)
+    sources = {source for layer in layers if (source := _source(layer, reference))}
     with Repository(
         reference, push=True, sources=sorted(sources), insecure=insecure, limits=limits
     ) as repository:
-        for layer in image.layers:
-            _push_layer(repository, layer, progress)
-        upload_bytes(repository, image.config_bytes())
-        _attach_sbom(repository, image, progress)
-        repository.put_manifest(reference.target, image.manifest_bytes(), image.media_type)
-    return image.digest
+        sent: set[str] = set()
+        for manifest in every:
+            for layer in manifest.layers:
+                if layer.digest not in sent:
+                    _push_layer(repository, layer, progress)
+                    sent.add(layer.digest)
+            for document in manifest.documents():
+                upload_bytes(repository, document)
+            if isinstance(manifest, Image):
+                _attach_sbom(repository, manifest, progress)
+            target = reference.target if manifest is content else manifest.digest
+            repository.put_manifest(target, manifest.manifest_bytes(), manifest.media_type)
+    return content.digest
 
 
 def _attach_sbom(repository: Repository, image: Image, progress: Progress) -> None:
