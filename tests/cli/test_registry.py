@@ -30,6 +30,10 @@ LABELS = {
 @pytest.fixture
 def layout(tmp_path: Path) -> Path:
     """A layout with one small layer."""
+    return written(tmp_path, {"Labels": LABELS})
+
+
+def written(tmp_path: Path, runtime: dict[str, Any]) -> Path:
     blobs = tmp_path / "image" / "blobs" / "sha256"
     blobs.mkdir(parents=True)
 
@@ -43,7 +47,7 @@ def layout(tmp_path: Path) -> Path:
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Labels": LABELS},
+        "config": runtime,
         "history": [{"created_by": "ENV x", "empty_layer": True}, {"created_by": "by hand"}],
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
     }
@@ -137,6 +141,18 @@ def test_what_an_image_says_cannot_move_the_cursor(cli: Cli, layout: Path) -> No
     assert "provider: acme-echo 1.0.0 of Acme [31m" in done.stdout
     assert "serves:   inference as remote::acme-echo" in done.stdout
     assert "kind:     data, starts nothing" in done.stdout
+
+
+def test_an_image_without_labels_is_told_what_to_do(cli: Cli, tmp_path: Path) -> None:
+    layout = written(tmp_path, {"Cmd": ["sh", "-c", "pip install"]})
+    done = cli("inspect", layout)
+    assert done.returncode == 0
+    assert "provider: unknown" in done.stdout
+    assert "kind:     runnable, starts sh -c pip install" in done.stdout
+    assert f"`lls-provider check {layout}` reads what is in it" in done.stderr
+    done = cli("inspect", layout, "--format", "json")
+    assert json.loads(done.stdout)["provider"] is None
+    assert f"lls-provider check {layout}" in done.stderr
 
 
 @pytest.mark.engine

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.bundle.read import Bundle
-from lls_provider.image.check import check_image, check_layout
+from lls_provider.image.check import check_image, check_place
 from lls_provider.image.compose import compose
 from lls_provider.image.layout import read_layout, write_layout
 
@@ -35,11 +35,11 @@ def data_image(make_bundle: MakeBundle) -> Image:
 
 def test_an_image_of_ours_keeps_every_rule(data_image: Image, tmp_path: Path) -> None:
     write_layout(data_image, tmp_path / "oci")
-    report = check_layout(tmp_path / "oci", label="oci:here")
-    assert (report.kind, report.target) == ("image", "oci:here")
+    report = check_place(f"oci:{tmp_path}/oci")
+    assert (report.kind, report.target) == ("image", f"oci:{tmp_path}/oci")
     assert not report.errors
     assert not report.warnings
-    assert rules(report, "ok")[:2] == ["layout", "kind"]
+    assert rules(report, "ok")[:2] == ["image", "kind"]
     assert rules(report, "ok")[-1] == "labels"
     assert any("a data image" in finding.what for finding in report.findings)
 
@@ -54,20 +54,18 @@ def test_a_runnable_image_is_told_apart(make_bundle: MakeBundle, make_layout: Ma
 def test_a_damaged_layout_is_a_finding(data_image: Image, tmp_path: Path) -> None:
     write_layout(data_image, tmp_path / "oci")
     (tmp_path / "oci" / "index.json").write_text("{")
-    report = check_layout(tmp_path / "oci", label="x")
-    assert rules(report, "error") == ["layout"]
+    report = check_place(f"oci:{tmp_path}/oci")
+    assert rules(report, "error") == ["image"]
 
 
 def test_an_image_of_something_else_is_a_finding(make_layout: MakeLayout) -> None:
-    report = check_layout(make_layout([("etc/passwd", b"")]), label="x")
-    assert rules(report, "error") == ["unpack"]
+    report = check_place(str(make_layout([("etc/passwd", b"")])))
+    assert rules(report, "error") == ["image"]
     assert "Missing /lls-provider/lls-provider-spec.yaml" in report.errors[0].what
 
 
 def test_files_are_named_by_their_path_in_the_image(make_layout: MakeLayout) -> None:
-    report = check_layout(
-        make_layout([("lls-provider/lls-provider-spec.yaml", b"a: [")]), label="x"
-    )
+    report = check_place(str(make_layout([("lls-provider/lls-provider-spec.yaml", b"a: [")])))
     files = {finding.problem.where.file for finding in report.errors if finding.problem}
     assert files == {"/lls-provider/lls-provider-spec.yaml", "/lls-provider/packages"}
 
@@ -77,6 +75,7 @@ def test_files_are_named_by_their_path_in_the_image(make_layout: MakeLayout) -> 
     [
         ({"Entrypoint": ["sh", "-c", "cp"], "User": "1001"}, ["kind"]),
         ({"Entrypoint": ["sh"]}, ["kind", "user"]),
+        ({"Cmd": ["sh"], "User": "1001"}, ["kind"]),
         ({"Entrypoint": ["sh"], "User": "0:0"}, ["kind", "user"]),
         ({"Entrypoint": ["sh"], "User": "nobody"}, ["kind", "user"]),
     ],

@@ -82,7 +82,7 @@ def test_labels_tell_everything_without_a_layer(make_bundle: MakeBundle) -> None
 
 def test_a_data_image_starts_nothing(make_bundle: MakeBundle) -> None:
     image = compose(make_bundle())
-    assert image.entrypoint == ()
+    assert image.command == ()
     assert image.config["config"]["User"] == "1001"
 
 
@@ -102,7 +102,7 @@ def test_a_base_gives_platform_environment_and_lower_layers(
     )
     image = compose(make_bundle(), base)
     assert image.layers[0] == base.layers[0]
-    assert image.entrypoint == (
+    assert image.command == (
         "python3",
         "-I",
         "-S",

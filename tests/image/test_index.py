@@ -17,7 +17,7 @@ import pytest
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.archive import DockerArchive, OciArchive
-from lls_provider.image.check import check_layout
+from lls_provider.image.check import check_place
 from lls_provider.image.compose import compose
 from lls_provider.image.daemon import DaemonOutput
 from lls_provider.image.index import Artifact, Index, manifests
@@ -163,12 +163,12 @@ def test_check_names_the_platform_of_each_complaint(
     make_bundle: MakeBundle, images: list[Image], tmp_path: Path
 ) -> None:
     write_layout(Index.of(images), tmp_path / "good")
-    report = check_layout(tmp_path / "good", label="x")
+    report = check_place(f"oci:{tmp_path}/good")
     assert (report.kind, report.errors, report.warnings) == ("index", (), ())
     assert {it.platform for it in report.findings} == {"", "linux/amd64", "linux/arm64"}
     broken = compose(make_bundle("broken", source="", machine="aarch64"))
     write_layout(Index.of([images[0], broken]), tmp_path / "bad")
-    report = check_layout(tmp_path / "bad", label="x")
+    report = check_place(f"oci:{tmp_path}/bad")
     assert [(it.rule, it.platform) for it in report.errors] == [("module", "linux/arm64")]
     assert report.errors[0].to_document()["platform"] == "linux/arm64"
 

@@ -9,6 +9,7 @@ import json
 import struct
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from lls_provider.bundle.read import Bundle, read_bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.compose import compose
-from lls_provider.image.layout import read_layout
+from lls_provider.image.layout import blob_path, read_layout
 from lls_provider.image.unpack import Limits, unpack
 
 MakeBundle = Callable[..., Bundle]
@@ -74,7 +75,24 @@ def test_the_base_stays_in_the_image(
     )
     bundle = make_bundle()
     root = unpack(compose(bundle, read_layout(base)), tmp_path / "out")
-    assert files(root) == {**files(bundle.root), "leftover.txt": b"hand-made"}
+    assert files(root) == files(bundle.root)
+
+
+def test_a_base_is_not_read_where_ours_hides_it(
+    make_bundle: MakeBundle, make_layout: MakeLayout, tmp_path: Path
+) -> None:
+    base = read_layout(make_layout([("lls-provider/packages/evil.whl", b"x")]))
+    bundle = make_bundle()
+    image = compose(bundle, base)
+    (tmp_path / "foreign" / blob_path(base.layers[0].digest)).unlink()
+    assert files(unpack(image, tmp_path / "out")) == files(bundle.root)
+
+
+def test_a_history_that_lies_hides_nothing(make_layout: MakeLayout, tmp_path: Path) -> None:
+    image = read_layout(make_layout([("lls-provider/a", b"1")], [("lls-provider/b", b"2")]))
+    history = [{"created_by": "base"}, {"created_by": "lls-provider: runtime"}]
+    lying = replace(image, config={**image.config, "history": history})
+    assert files(unpack(lying, tmp_path / "out")) == {"a": b"1", "b": b"2"}
 
 
 def test_an_image_of_something_else_is_told(make_layout: MakeLayout, tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def test_each_kind_is_told_by_its_marker_file(tmp_path: Path) -> None:
     for make, kind in ((layout, Kind.IMAGE), (bundle, Kind.BUNDLE), (project, Kind.PROJECT)):
         path = make(tmp_path / kind.value)
         target = resolve_target(str(path))
-        assert (target.kind, target.path, target.tag) == (kind, path, None)
+        assert target.kind is kind
+        assert kind is Kind.IMAGE or target.path == path
         assert target.text == str(path)
 
 
@@ -40,7 +41,7 @@ def test_each_kind_is_told_by_its_marker_file(tmp_path: Path) -> None:
 def test_a_layout_may_have_prefix_and_tag(tmp_path: Path, prefix: str) -> None:
     path = layout(tmp_path / "oci")
     target = resolve_target(f"{prefix}{path}:v1")
-    assert (target.kind, target.path, target.tag) == (Kind.IMAGE, path, "v1")
+    assert (target.kind, target.text) == (Kind.IMAGE, f"{prefix}{path}:v1")
 
 
 def test_a_bundle_inside_a_project_is_not_taken_for_the_project(tmp_path: Path) -> None:
@@ -66,13 +67,38 @@ def test_a_missing_directory_is_named(tmp_path: Path, prefix: str) -> None:
     assert str(path) in caught.value.what
 
 
-def test_a_file_is_no_target(tmp_path: Path) -> None:
-    path = tmp_path / "image.tar"
-    path.touch()
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}/image.tar",
+        "oci-archive:{}/image.tar:v1",
+        "docker-archive:{}/image.tar:acme/echo:1",
+        "docker://registry.example.com/acme/echo:1",
+        "docker-daemon:acme/echo",
+    ],
+)
+def test_an_image_may_be_anywhere_and_is_not_asked_for(tmp_path: Path, text: str) -> None:
+    (tmp_path / "image.tar").touch()
+    assert resolve_target(text.format(tmp_path)).kind is Kind.IMAGE
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+def test_a_missing_archive_is_named(tmp_path: Path, kind: str) -> None:
+    for path in (tmp_path / "absent.tar", tmp_path):
+        with pytest.raises(SdkError) as caught:
+            resolve_target(f"{kind}:{path}")
+        assert caught.value.code is Code.FILE_MISSING
+        assert str(path) in caught.value.what
+
+
+def test_a_name_of_a_registry_is_told_how_it_is_written() -> None:
     with pytest.raises(SdkError) as caught:
-        resolve_target(str(path))
-    assert caught.value.code is Code.FILE_MISSING
-    assert "is a file" in caught.value.why
+        resolve_target("registry.example.com/acme/echo:1")
+    assert "docker://registry.example.com/acme/echo:1" in caught.value.resolution
+    for path in ("acme-echo", "acme/echo", "./registry.example.com/x", "/nothing"):
+        with pytest.raises(SdkError) as caught:
+            resolve_target(path)
+        assert f"docker://{path}" not in caught.value.resolution
 
 
 def test_oci_without_a_layout_is_an_image_error(tmp_path: Path) -> None:
@@ -81,9 +107,8 @@ def test_oci_without_a_layout_is_an_image_error(tmp_path: Path) -> None:
     assert caught.value.code is Code.IMAGE_INVALID
 
 
-@pytest.mark.parametrize("text", ["oci-archive:a.tar", "docker:ref", "registry:host/ref"])
-def test_other_kinds_of_images_are_refused_with_the_way_out(text: str) -> None:
+@pytest.mark.parametrize("text", ["oci:", "docker://", "docker://UPPER", "docker-daemon:A"])
+def test_a_place_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(SdkError) as caught:
         resolve_target(text)
     assert caught.value.code is Code.USAGE
-    assert "oci:DIR" in caught.value.resolution

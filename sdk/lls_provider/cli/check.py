@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
-from lls_provider.cli.options import distribution_option, format_option, python_option
+from lls_provider.cli.options import (
+    distribution_option,
+    format_option,
+    insecure_option,
+    python_option,
+)
 from lls_provider.progress import counted
 
 if TYPE_CHECKING:
@@ -24,16 +29,26 @@ _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
     "check",
     epilog="Example: lls-provider check acme-echo oci:build/image\n\n" + EXIT_STATUSES,
 )
-@click.argument("targets", nargs=-1, required=True, metavar="PATH|oci:DIR...")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @format_option("json", "junit")
 @distribution_option(
     "A server to ask a project's spec beside (repeatable).  [default: the project's]"
 )
 @python_option("The Python of the distribution.")
+@insecure_option()
 def command(
-    targets: tuple[str, ...], form: str, distributions: tuple[str, ...], python: str | None
+    targets: tuple[str, ...],
+    *,
+    form: str,
+    distributions: tuple[str, ...],
+    python: str | None,
+    insecure: bool,
 ) -> int:
-    """Check projects, bundle directories and OCI layouts.
+    """Check projects, bundle directories and images, ours or made by hand.
+
+    A TARGET is a directory, or an image: docker://REF, docker-daemon:REF, oci:DIR[:TAG],
+    oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. A layer of an image of ours that comes
+    from its base is not read.
 
     A project is also asked for its spec, in the environment of its distribution, and the
     answer is compared with its settings.
@@ -43,7 +58,10 @@ def command(
 
     found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
     progress = console()
-    reports = [_check(target, distributions, python, progress) for target in found]
+    reports = [
+        _check(target, distributions, python, insecure=insecure, progress=progress)
+        for target in found
+    ]
     if form == "json":
         click.echo(json.dumps([report.to_document() for report in reports], indent=2))
     elif form == "junit":
@@ -78,7 +96,12 @@ def _lines(finding: Finding) -> list[str]:
 
 
 def _check(
-    target: Target, distributions: Sequence[str], python: str | None, progress: Progress
+    target: Target,
+    distributions: Sequence[str],
+    python: str | None,
+    *,
+    insecure: bool,
+    progress: Progress,
 ) -> Report:
     from lls_provider.local.target import Kind
 
@@ -96,6 +119,6 @@ def _check(
         from lls_provider.bundle.check import check_bundle
 
         return check_bundle(target.path, label=target.text)
-    from lls_provider.image.check import check_layout
+    from lls_provider.image.check import check_place
 
-    return check_layout(target.path, label=target.text, tag=target.tag)
+    return check_place(target.text, insecure=insecure, progress=progress)

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
-from lls_provider.cli.options import distribution_option, format_option, python_option
+from lls_provider.cli.options import (
+    distribution_option,
+    format_option,
+    insecure_option,
+    python_option,
+)
 
 if TYPE_CHECKING:
     from lls_provider.bundle.compat import Compatibility, Row, Verdict
@@ -27,14 +32,21 @@ _HEAD = ("PROVIDER", "PACKAGE", "VERSION", "RESULT")
     "A server to live with (repeatable).  [default: what each target was made for]"
 )
 @python_option("The Python of the distribution.")
+@insecure_option()
 @format_option()
 def command(
-    targets: tuple[str, ...], distributions: tuple[str, ...], python: str | None, form: str
+    targets: tuple[str, ...],
+    *,
+    distributions: tuple[str, ...],
+    python: str | None,
+    insecure: bool,
+    form: str,
 ) -> int:
     """Tell what the installer would say of TARGETs, one after the other.
 
-    A TARGET is a project, a bundle directory or an OCI layout (oci:DIR[:TAG]). Give them in the
-    order of the CR. One that would be refused is left out when those after it are judged.
+    A TARGET is a project, a bundle directory or an image: docker://REF, docker-daemon:REF,
+    oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. Give them in the order of
+    the CR. One that would be refused is left out when those after it are judged.
     """
     from lls_provider.bundle.compat import compatibility, server_of
     from lls_provider.cli.console import console
@@ -55,6 +67,7 @@ def command(
                     folder / str(number),
                     distributions=servers,
                     python=python,
+                    insecure=insecure,
                     progress=progress,
                 ),
             )

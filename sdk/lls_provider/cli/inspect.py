@@ -38,10 +38,16 @@ def command(image: str, *, platform: str | None, insecure: bool, form: str) -> N
     from lls_provider.image.platforms import parse_platforms
     from lls_provider.image.registry.pull import sbom_attached
 
+    progress = console()
     wanted = parse_platforms([platform])[0] if platform else None
-    found = find_image(image, insecure=insecure, progress=console())
+    found = find_image(image, insecure=insecure, progress=progress)
     content = found.image(wanted) if wanted else found.whole()
     document = inspection(content, attached=sbom_attached)
+    if not any(it["provider"] for it in document.get("images", [document])):
+        progress.note(
+            "an image made by hand, or of something else: it has no labels of a provider; "
+            f"`lls-provider check {image}` reads what is in it"
+        )
     if form == "json":
         click.echo(json.dumps({"image": image, **document}, indent=2))
     else:
@@ -58,10 +64,10 @@ def _lines(name: str, found: JsonObject) -> Iterator[str]:
             yield from ("", *_lines(f"{name} for {image['platform']}", image))
         return
     if found["provider"] is None:
-        yield "  provider: the image has no labels of one; `lls-provider check` looks inside"
+        yield "  provider: unknown, the image has no labels of one"
     else:
         yield from _provider_lines(found["provider"])
-    starts = " ".join(found["entrypoint"])
+    starts = " ".join(found["command"])
     kind = f"runnable, starts {starts}" if starts else "data, starts nothing"
     yield f"  kind:     {kind}" + (f", user {found['user']}" if found["user"] else "")
     yield f"  platform: {found['platform']}"

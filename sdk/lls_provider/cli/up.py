@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
-from lls_provider.cli.options import format_option, python_option
+from lls_provider.cli.options import format_option, insecure_option, python_option
 
 if TYPE_CHECKING:
     from lls_provider.local.up import Up
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 )
 @click.option("--call", metavar="'METHOD PATH [JSON]'", help="The sample call.")
 @python_option("The Python to run the server on.")
+@insecure_option()
 @click.option("--keep", is_flag=True, help="Keep the volume, the configuration and the log.")
 def command(
     targets: tuple[str, ...],
@@ -74,12 +75,14 @@ def command(
     call: str | None,
     python: str | None,
     keep: bool,
+    insecure: bool,
 ) -> None:
     """Install each TARGET as a Pod would, start the real server and call it once.
 
-    A TARGET is a project, a bundle directory or an OCI layout (oci:DIR[:TAG]). Settings come
-    from [tool.lls-provider.up] of a project; options win. Without --check the server stays up
-    until Ctrl-C.
+    A TARGET is a project, a bundle directory or an image: docker://REF, docker-daemon:REF,
+    oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. Settings come from
+    [tool.lls-provider.up] of a project; options win. Without --check the server stays up until
+    Ctrl-C.
     """
     from lls_provider.cli.console import console
     from lls_provider.local.calling import parse_call
@@ -98,6 +101,7 @@ def command(
         environment=parse_environment(variables),
         call=parse_call(call) if call is not None else None,
         keep=keep,
+        insecure=insecure,
     )
     progress = console()
     with Up([resolve_target(text) for text in targets], options, progress) as up:

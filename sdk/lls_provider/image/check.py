@@ -12,64 +12,51 @@ from lls_provider.bundle.report import Finding, Findings, Report
 from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.image.compose import PREFIX
-from lls_provider.image.index import manifests
-from lls_provider.image.layout import find_layout
 from lls_provider.image.model import Image
+from lls_provider.image.places import find_image
 from lls_provider.image.unpack import unpack
-from lls_provider.progress import counted
+from lls_provider.progress import SILENT, counted, shown_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lls_provider.contract.models import ProviderPackage
-    from lls_provider.image.reader import Found
+    from lls_provider.progress import Progress
+
+_RULE = "image"
 
 
-def check_layout(directory: Path, *, label: str, tag: str | None = None) -> Report:
-    """Every finding about what the OCI layout ``directory`` holds, for every platform.
+def check_place(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> Report:
+    """Every finding about what is at a place that the command line names as ``text``.
 
-    Raises as `check_found`.
-    """
-    return check_found(lambda: find_layout(directory, tag), label=label)
-
-
-def check_found(find: Callable[[], Found], *, label: str) -> Report:
-    """Every finding about the image, or the images of an index, that ``find`` gives.
-
-    Files inside an image are named by their path in it. Never raises for what is wrong with the
-    image; raises SdkError when this machine or a registry fails (NO_SPACE, NETWORK and so on).
+    Of an index every image is checked. Files inside an image are named by their path in it. Never
+    raises for what is wrong with the image; raises SdkError when this machine or a registry fails
+    (NO_SPACE, NETWORK and so on).
     """
     findings = Findings()
     try:
-        content = find().whole()
-        for manifest in manifests(content):
-            for layer in manifest.layers:
-                for _ in layer.chunks():
-                    pass
+        content = find_image(text, insecure=insecure, progress=progress).whole()
     except SdkError as error:
-        if error.code.status is ExitStatus.ENVIRONMENT:  # it tells nothing about the image
+        if error.status is not ExitStatus.WRONG:  # it tells nothing about the image
             raise
-        findings.add("layout", "error", bundle_rules.problems_of(error))
-        return findings.report(label, "image")
+        findings.add(_RULE, "error", bundle_rules.problems_of(error))
+        return findings.report(text, "image")
     if isinstance(content, Image):
-        findings.ok("layout", f"{counted(len(content.layers), 'layer')} with their digests")
-        return Report(label, "image", (*findings.found, *check_image(content)))
+        return Report(text, "image", check_image(content))
     images = content.images
     if not images:
         findings.error(
-            "layout",
+            _RULE,
             Code.IMAGE_INVALID,
             "The index lists no image",
             resolution="Build it again with `lls-provider build --platform`.",
         )
     else:
         platforms = ", ".join(str(image.platform) for image in images)
-        findings.ok("layout", f"an index of {counted(len(images), 'image')}: {platforms}")
+        findings.ok(_RULE, f"an index of {counted(len(images), 'image')}: {platforms}")
     for image in images:
         findings.found += [
             replace(finding, platform=str(image.platform)) for finding in check_image(image)
         ]
-    return findings.report(label, "index")
+    return findings.report(text, "index")
 
 
 def check_image(image: Image) -> tuple[Finding, ...]:
@@ -80,10 +67,12 @@ def check_image(image: Image) -> tuple[Finding, ...]:
         try:
             unpack(image, root)
         except SdkError as error:
-            if error.code not in {Code.IMAGE_INVALID, Code.METADATA_MISSING}:
+            if error.status is not ExitStatus.WRONG:
                 raise
-            findings.add("unpack", "error", bundle_rules.problems_of(error))
+            findings.add(_RULE, "error", bundle_rules.problems_of(error))
             return tuple(findings.found)
+        size = f"{counted(len(image.layers), 'layer')}, {shown_size(image.size)}"
+        findings.ok(_RULE, f"{size}; those that make up {IMAGE_ROOT} have their digests")
         _configuration(image, findings)
         package = bundle_rules.collect(root, findings)
         if package is not None:
@@ -94,7 +83,7 @@ def check_image(image: Image) -> tuple[Finding, ...]:
 def _configuration(image: Image, findings: Findings) -> None:
     rule = "kind"
     user = str((image.config.get("config") or {}).get("User") or "")
-    if not image.entrypoint:
+    if not image.command:
         findings.ok(
             rule,
             "a data image: it starts nothing, so it cannot be an init container by itself, "
@@ -102,13 +91,13 @@ def _configuration(image: Image, findings: Findings) -> None:
         )
         return
     installer = f"{IMAGE_ROOT}/{ZIPAPP_FILE}"
-    if installer in image.entrypoint:
+    if installer in image.command:
         findings.ok(rule, "a runnable image: it starts the installer")
     else:
         findings.warning(
             rule,
             Code.IMAGE_INVALID,
-            f"The image starts {' '.join(image.entrypoint)!r:.200}, not the installer {installer}",
+            f"The image starts {' '.join(image.command)!r:.200}, not the installer {installer}",
             resolution="The Pod must name its command, or build the image with "
             "`lls-provider build --base`.",
         )

@@ -6,6 +6,7 @@ layer.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lls_provider.bundle.epoch import source_date_epoch, timestamp
 from lls_provider.contract.paths import IMAGE_ROOT, SBOM_FILE, ZIPAPP_FILE
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.image.media import ANNOTATION
+from lls_provider.image.media import ANNOTATION, OPAQUE
 from lls_provider.image.model import Image, Layer, TreeLayer
 from lls_provider.image.platforms import Platform, platform_of
 from lls_provider.image.tar import Entry, Tree
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 USER = "1001"
 ENTRYPOINT = ("python3", "-I", "-S", f"{IMAGE_ROOT}/{ZIPAPP_FILE}", "install")
 PREFIX = "io.llamastack.provider"
+MADE_BY = "lls-provider: "  # in the history, before the title of a layer of ours
 # podman sets no PATH when an image's configuration has none, and then finds no python3
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -36,7 +38,7 @@ def compose(bundle: Bundle, base: Image | None = None) -> Image:
     """
     platform = _platform(bundle, base)
     epoch = source_date_epoch()
-    ours = _layers(bundle, epoch)
+    ours = _layers(bundle, epoch, hiding=base is not None)
     created = timestamp(epoch)
     labels = _labels(bundle)
     config: dict[str, Any] = {
@@ -46,7 +48,7 @@ def compose(bundle: Bundle, base: Image | None = None) -> Image:
         "config": _runtime_config(base, labels),
         "history": [
             *_base_history(base),
-            *({"created": created, "created_by": f"lls-provider: {it.title}"} for it in ours),
+            *({"created": created, "created_by": f"{MADE_BY}{it.title}"} for it in ours),
         ],
     }
     if platform.variant:
@@ -84,7 +86,11 @@ def _platform(bundle: Bundle, base: Image | None) -> Platform:
     return base.platform
 
 
-def _layers(bundle: Bundle, epoch: int) -> tuple[Layer, ...]:
+def _layers(bundle: Bundle, epoch: int, *, hiding: bool) -> tuple[Layer, ...]:
+    """The layers of the bundle; the first hides, when asked to, what a base has in its place.
+
+    Every wheel below packages is installed, so one that a base brought along would be too.
+    """
     tree = bundle.tree
     own = bundle.own_wheel
     last = [tree.spec, tree.fragment, tree.manifest, tree.sbom, own]
@@ -94,9 +100,11 @@ def _layers(bundle: Bundle, epoch: int) -> tuple[Layer, ...]:
         ("dependency wheels", bundle.dependencies, 0),
         ("provider", last, epoch),
     )
-    layers = []
+    layers: list[Layer] = []
     for title, paths, mtime in groups:
         entries = [_entry(bundle.root, path) for path in paths if path.is_file()]
+        if entries and hiding and not layers:
+            entries.append(Entry(f"{IMAGE_ROOT[1:]}/{OPAQUE}", Path(os.devnull), 0))
         if entries:
             layers.append(TreeLayer(Tree.of(entries, mtime), title))
     return tuple(layers)

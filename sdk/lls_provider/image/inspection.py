@@ -57,8 +57,8 @@ def _image(image: Image, attached: bool | None) -> JsonObject:
         "digest": image.digest,
         "media_type": image.media_type,
         "platform": str(image.platform),
-        "kind": "runnable" if image.entrypoint else "data",
-        "entrypoint": list(image.entrypoint),
+        "kind": "runnable" if image.command else "data",
+        "command": list(image.command),
         "user": str(runtime.get("User") or ""),
         "created": str(image.config.get("created") or ""),
         "base": image.annotations.get(f"{ANNOTATION}.base.digest"),
@@ -72,7 +72,7 @@ def _image(image: Image, attached: bool | None) -> JsonObject:
                 "media_type": layer.media_type,
                 "title": title,
             }
-            for layer, title in zip(image.layers, _titles(image), strict=True)
+            for layer, title in zip(image.layers, titles(image), strict=True)
         ],
         "labels": image.labels,
     }
@@ -97,7 +97,7 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
-def _titles(image: Image) -> list[str]:
+def titles(image: Image) -> list[str]:
     """What made each layer, from the history; empty where the history does not fit."""
     history = image.config.get("history")
     made = [

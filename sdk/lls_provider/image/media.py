@@ -26,5 +26,8 @@ LAYOUT_VERSION = "1.0.0"
 INDEX_FILE = "index.json"
 BLOBS = "blobs"
 
+# a file of a layer that hides what lower layers have in its folder
+OPAQUE = ".wh..wh..opq"
+
 ANNOTATION = "org.opencontainers.image"
 REF_NAME = f"{ANNOTATION}.ref.name"

@@ -167,9 +167,10 @@ class Image:
         return {str(name): str(value) for name, value in labels.items()}
 
     @property
-    def entrypoint(self) -> tuple[str, ...]:
-        """The command that a container starts, empty for a data image."""
-        return tuple((self.config.get("config") or {}).get("Entrypoint") or ())
+    def command(self) -> tuple[str, ...]:
+        """What a container starts (Entrypoint, then Cmd), empty for a data image."""
+        runtime = self.config.get("config") or {}
+        return (*(runtime.get("Entrypoint") or ()), *(runtime.get("Cmd") or ()))
 
     @property
     def size(self) -> int:

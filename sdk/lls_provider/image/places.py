@@ -151,21 +151,34 @@ def find_place(text: str, *, insecure: bool = False, progress: Progress = SILENT
     Raises SdkError USAGE for another kind of place and what `find_remote`, `find_daemon`,
     `find_layout` and `find_archive` raise.
     """
-    prefix = next((it for it in _PREFIXES if text.startswith(it)), "")
-    place = text.removeprefix(prefix)
-    if not place or not prefix:
+    kind, path, name = _place(text)
+    if isinstance(path, Path):
+        tag = str(name) if name is not None else None
+        return find_layout(path, tag) if kind == _OCI else find_archive(path, tag)
+    if kind == _DAEMON:
+        progress.step(f"reading {path} out of the daemon")
+        return find_daemon(path)
+    return find_remote(path, insecure=insecure, progress=progress)
+
+
+def file_of(text: str) -> Path | None:
+    """The file or folder of a place on this machine, None for a registry or a daemon.
+
+    Raises SdkError USAGE for a place that is written wrongly. Touches nothing.
+    """
+    _, path, _ = _place(text)
+    return path if isinstance(path, Path) else None
+
+
+def _place(text: str) -> tuple[str, Path | Reference, str | Reference | None]:
+    """Kind, path or reference, and the name of the image in a file, of a place."""
+    kind = next((it for it in _PREFIXES if text.startswith(it)), "")
+    place = text.removeprefix(kind)
+    if not place or not kind:
         raise _unknown("The image", text, _PLACES)
-    if prefix == _REGISTRY:
-        return find_remote(reference.parse(place), insecure=insecure, progress=progress)
-    if prefix == _DAEMON:
-        return find_daemon(reference.parse(place))
-    if prefix == _DOCKER_ARCHIVE:
-        file, name = _docker_archive(place)
-        return find_archive(file, str(name) if name else None)
-    path, tag = parse_reference(place)
-    if prefix == _OCI_ARCHIVE:
-        return find_archive(path, tag)
-    return find_layout(path, tag)
+    if kind in (_REGISTRY, _DAEMON):
+        return kind, reference.parse(place), None
+    return kind, *(_docker_archive(place) if kind == _DOCKER_ARCHIVE else parse_reference(place))
 
 
 def _docker_archive(place: str) -> tuple[Path, Reference | None]:

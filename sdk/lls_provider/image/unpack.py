@@ -2,7 +2,7 @@
 
 Nothing but regular files and folders is ever made, each below the destination, and every link
 in the tree is refused: so no entry can reach outside. Layers are streamed; their digests are
-verified on the way.
+verified on the way. The base of an image of ours is not read: its first layer hides what is there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, NoReturn
 from lls_provider.bundle.publish import publishing
 from lls_provider.contract.paths import IMAGE_ROOT
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.image.media import GZIP_LAYER_TYPES
+from lls_provider.image.compose import MADE_BY
+from lls_provider.image.inspection import titles
+from lls_provider.image.media import GZIP_LAYER_TYPES, OPAQUE
 from lls_provider.image.tar import CHUNK
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 _ROOT = IMAGE_ROOT[1:]
 _WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh..opq"
 _BUFFER = 1 << 16
 # what may stand between two entries: PAX headers and long names of the entry to come
 _HEADER_BUDGET = 1 << 20
@@ -55,9 +56,10 @@ def unpack(image: Image, destination: Path, *, limits: Limits = DEFAULT) -> Path
     """Write the image's ``/lls-provider`` tree as ``destination`` and give that back.
 
     ``destination`` must not exist or be empty; it appears when it is complete. Whiteouts of
-    later layers are honoured. Raises SdkError METADATA_MISSING when the image has no
-    /lls-provider, IMAGE_INVALID for damaged layers and for links, devices, paths with ``..``
-    or too much content, TARGET_EXISTS, NO_SPACE, OUTPUT_UNWRITABLE.
+    later layers are honoured; layers that one of ours hides are not read. Raises SdkError
+    METADATA_MISSING when the image has no /lls-provider, IMAGE_INVALID for damaged layers and for
+    links, devices, paths with ``..`` or too much content, TARGET_EXISTS, NO_SPACE,
+    OUTPUT_UNWRITABLE.
     """
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise SdkError(
@@ -68,9 +70,9 @@ def unpack(image: Image, destination: Path, *, limits: Limits = DEFAULT) -> Path
         )
     with publishing(destination, "the unpacked image") as staging:
         tree = _Tree(staging, limits)
-        for number, layer in enumerate(image.layers):
-            tree.begin(number, layer.digest)
-            _read_layer(layer, tree)
+        if not _read_layers(image, tree, _base_length(image)):
+            tree.remove(())
+            _read_layers(image, tree, 0)
         if () not in tree.owners:
             raise SdkError(
                 Code.METADATA_MISSING,
@@ -80,6 +82,25 @@ def unpack(image: Image, destination: Path, *, limits: Limits = DEFAULT) -> Path
                 resolution="Name an image that `lls-provider build` made, or build one.",
             )
     return destination
+
+
+def _base_length(image: Image) -> int:
+    """How many layers come from a base, as the history of an image of ours says; else 0."""
+    ours = [number for number, it in enumerate(titles(image)) if it.startswith(MADE_BY)]
+    return ours[0] if ours else 0
+
+
+def _read_layers(image: Image, tree: _Tree, first: int) -> bool:
+    """Read the layers from ``first`` on; False when that one does not hide those before it.
+
+    Whatever the history says, a base is passed over only when nothing in it can be seen.
+    """
+    for number, layer in enumerate(image.layers[first:], first):
+        tree.begin(number, layer.digest)
+        _read_layer(layer, tree)
+        if first and number == first and not tree.hides_lower:
+            return False
+    return True
 
 
 @dataclass(slots=True)
@@ -94,6 +115,7 @@ class _Tree:
     entries: int = 0
     streamed: int = 0
     content: int = 0
+    hides_lower: bool = False  # whether a layer so far hides all that lower ones have here
 
     def begin(self, layer: int, digest: str) -> None:
         self.layer, self.digest = layer, digest
@@ -218,10 +240,11 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: _Tree) -> Non
         return
     name = parts[-1]
     if name.startswith(_WHITEOUT) and ".." not in parts:
-        target = parts[:-1] if name == _OPAQUE else (*parts[:-1], name[len(_WHITEOUT) :])
+        target = parts[:-1] if name == OPAQUE else (*parts[:-1], name[len(_WHITEOUT) :])
         if target == () or target[0] == _ROOT:
             inside = target[1:]
-            below = name == _OPAQUE
+            below = name == OPAQUE
+            tree.hides_lower |= below and target == (_ROOT,)
             if inside and inside[-1] in {"", ".", ".."}:
                 tree.refuse(f"{member.name[:200]!r} is no valid whiteout")
             tree.whiteout(inside, below=below and bool(target))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.image.layout import read_layout
+from lls_provider.image.places import read_image
 from lls_provider.image.unpack import unpack
 from lls_provider.local.target import Kind, Target
 from lls_provider.progress import SILENT, Progress
@@ -21,6 +21,7 @@ def bundle_of(
     *,
     distributions: Sequence[Distribution] = (),
     python: str | None = None,
+    insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
     """The root of a target's bundle; what has to be made for it is made at ``folder``.
@@ -31,7 +32,7 @@ def bundle_of(
     if target.kind is Kind.BUNDLE:
         return target.path.resolve()
     if target.kind is Kind.IMAGE:
-        return unpack(read_layout(target.path, tag=target.tag), folder)
+        return unpack(read_image(target.text, insecure=insecure, progress=progress), folder)
     from lls_provider.project.bundle import bundle_project  # resolving and building are heavy
     from lls_provider.project.settings import read_settings
 

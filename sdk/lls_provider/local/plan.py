@@ -15,6 +15,7 @@ from lls_provider.contract.models import INIT_CONTAINER_PREFIX
 from lls_provider.errors import Code, SdkError
 
 if TYPE_CHECKING:
+    from lls_provider.image.model import Image
     from lls_provider.local.target import Target
     from lls_provider.project.settings import SampleCall, Settings
 
@@ -34,12 +35,14 @@ class Options:
     environment: Mapping[str, str] = field(default_factory=dict)
     call: SampleCall | None = None
     keep: bool = False
+    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A target with what it says about itself before it is built or unpacked.
 
+    ``image`` is a target's that is one, opened once: a tag may move while it is unpacked.
     ``distributions`` and ``python_tag`` are what a bundle was built for, or a project's
     settings; ``python_tag`` is None where any Python will do.
     """
@@ -48,6 +51,7 @@ class Candidate:
     settings: Settings | None = None
     distributions: tuple[str, ...] = ()
     python_tag: str | None = None
+    image: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)

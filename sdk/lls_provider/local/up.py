@@ -16,6 +16,7 @@ from lls_provider.contract.paths import VolumeTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.compose import PREFIX, compose
 from lls_provider.image.layout import read_layout, write_layout
+from lls_provider.image.places import read_image
 from lls_provider.image.unpack import unpack
 from lls_provider.local import config, plan
 from lls_provider.local.blame import Suspects, log_end
@@ -59,7 +60,9 @@ class Up:
         with contextlib.ExitStack() as stack:
             if self.options.port is not None:
                 require_free(self.options.port)
-            self._candidates = tuple(_candidate(target) for target in self._targets)
+            self._candidates = tuple(
+                _candidate(target, self.options, self._progress) for target in self._targets
+            )
             self.result.server = plan.choose_server(self.options.server, self._candidates)
             plan.choose_base(self.options.base_config, self._settings)
             stack.enter_context(stopping())
@@ -176,7 +179,7 @@ class Up:
                 if target.kind is Kind.BUNDLE:
                     root = target.path.resolve()
                 else:
-                    image = read_layout(layouts.get(index, target.path), tag=target.tag)
+                    image = item.image or read_layout(layouts[index])
                     root = unpack(image, self._workspace.root / f"image-{index}")
                 bundle = read_bundle(root)
                 found.append(
@@ -336,7 +339,7 @@ class Up:
 _PORT_ATTEMPTS = 3
 
 
-def _candidate(target: Target) -> Candidate:
+def _candidate(target: Target, options: Options, progress: Progress) -> Candidate:
     """What a target says about itself, read without building or unpacking it."""
     if target.kind is Kind.PROJECT:
         settings = read_settings(target.path)
@@ -346,13 +349,14 @@ def _candidate(target: Target) -> Candidate:
         if manifest is None:
             return Candidate(target)
         return Candidate(target, None, manifest.distributions, manifest.target.python_tag)
-    labels = read_layout(target.path, tag=target.tag).labels
-    distributions = labels.get(f"{PREFIX}.distributions", "").split(",")
+    image = read_image(target.text, insecure=options.insecure, progress=progress)
+    distributions = image.labels.get(f"{PREFIX}.distributions", "").split(",")
     return Candidate(
         target,
         None,
         tuple(name for name in distributions if name),
-        labels.get(f"{PREFIX}.target.python"),
+        image.labels.get(f"{PREFIX}.target.python"),
+        image,
     )
 
 
