@@ -60,7 +60,7 @@ def test_a_requirement_becomes_pins_with_what_its_line_needs() -> None:
     found = load_distribution("llama-stack==0.7.3")
     assert found.pins == {"helper": "2.0", "llama-stack": "0.7.3", "mcp": "1.9"}
     assert found.requirements() == ["helper==2.0", "llama-stack==0.7.3", "mcp==1.9"]
-    assert found.label == "llama-stack==0.7.3"
+    assert found.label == found.recorded == "llama-stack==0.7.3"
     assert found.line is not None
     assert found.line.name == "llama-stack"
     assert found.interpreter.minor >= found.line.python
@@ -118,7 +118,13 @@ def test_a_freeze_file_is_taken_as_it_is(write: Write, index: Any) -> None:
     assert found.line is not None
     assert found.line.name == "ogx"
     assert found.label == spec
+    assert found.recorded == "ogx==1.5.0"  # no path of this machine
     assert index.requests == []
+
+
+def test_a_file_without_a_server_is_recorded_by_its_name(write: Write) -> None:
+    spec = write("helper==1.0\n")
+    assert load_distribution(spec).recorded == Path(spec).name
 
 
 def test_a_file_needs_no_suffix(
@@ -248,6 +254,7 @@ def test_an_environment_tells_its_packages(environment: Path, inside: str) -> No
     found = load_distribution(spec)
     assert found.pins == {"llama-stack": "0.7.3", "helper": "1.0"}
     assert found.label == spec
+    assert found.recorded == "llama-stack==0.7.3"
     assert found.environment == environment / "bin" / "python"
     assert found.interpreter.path == found.environment
     assert found.line is not None

@@ -82,7 +82,7 @@ def bundle_published(
         dependencies=[wheel for wheel in wheels if wheel != own],
         target=target_of(interpreter),
         provided=found.provided,
-        distributions=tuple(server.label for server in servers),
+        distributions=tuple(server.recorded for server in servers),
         overrides=tuple(overrides),
         expected=found.expected,
     )

@@ -70,7 +70,7 @@ def bundle_project(
             dependencies=found.wheels,
             target=target_of(interpreter),
             provided=found.provided,
-            distributions=tuple(server.label for server in servers),
+            distributions=tuple(server.recorded for server in servers),
             overrides=tuple(overrides),
             expected=found.expected,
         )

@@ -42,6 +42,7 @@ class Distribution:
     """A server as the user named it (``label``) and the versions that it provides.
 
     ``environment`` is the Python of an environment that is there already (``python:PATH``).
+    ``portable`` is the name without a path of this machine, where the label has one.
     """
 
     label: str
@@ -49,6 +50,12 @@ class Distribution:
     interpreter: Interpreter
     line: ServerLine | None
     environment: Path | None = None
+    portable: str = ""
+
+    @property
+    def recorded(self) -> str:
+        """What an image says it was built for: the same wherever that was."""
+        return self.portable or self.label
 
     def requirements(self) -> list[str]:
         """The pins as requirements, sorted."""
@@ -112,7 +119,9 @@ def _from_file(spec: str, python: str | None, progress: Progress) -> Distributio
         extra = line.pins(Requirement(names[line.name])) if line else ()
         pins = _resolve(extra, interpreter, f"resolving {spec}", file=path.absolute())
         line = servers.line_in(pins)
-    return Distribution(spec, pins, interpreter, line)
+    return Distribution(
+        spec, pins, interpreter, line, portable=_server_among(pins, line) or path.name
+    )
 
 
 def freeze_pins(text: str, source: str) -> dict[str, str] | None:
@@ -230,7 +239,19 @@ def _from_environment(spec: str) -> Distribution:
         raise _unusable(spec, f"its packages cannot be listed: {error}") from error
     line = servers.line_in(pins)
     # the path as named: resolving it would lead out of a virtual environment
-    return Distribution(spec, pins, replace(interpreter, path=path), line, environment=path)
+    return Distribution(
+        spec,
+        pins,
+        replace(interpreter, path=path),
+        line,
+        environment=path,
+        portable=_server_among(pins, line) or ENVIRONMENT_PREFIX.rstrip(":"),
+    )
+
+
+def _server_among(pins: Mapping[str, str], line: ServerLine | None) -> str:
+    """The server as a requirement, which `up` can start anywhere; empty when there is none."""
+    return f"{line.name}=={pins[line.name]}" if line is not None and line.name in pins else ""
 
 
 def _unusable(spec: str, why: str) -> SdkError:
