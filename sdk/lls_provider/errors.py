@@ -80,6 +80,8 @@ class Code(Enum):
     WHEEL_BUILD_FAILED = ("wheel-build-failed", ExitStatus.WRONG)
     DISTRIBUTION_INVALID = ("distribution-invalid", ExitStatus.WRONG)
     RESOLUTION_FAILED = ("resolution-failed", ExitStatus.WRONG)
+    LOCK_INVALID = ("lock-invalid", ExitStatus.WRONG)
+    LOCK_STALE = ("lock-stale", ExitStatus.WRONG)
     HASH_MISMATCH = ("hash-mismatch", ExitStatus.WRONG)
     IMAGE_INVALID = ("image-invalid", ExitStatus.WRONG)
     BUNDLE_INVALID = ("bundle-invalid", ExitStatus.WRONG)

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from lls_provider.bundle.closure import described, unsatisfied
+from lls_provider.bundle.locked import locked_closure, stale
 from lls_provider.bundle.waysout import Change, tell_ways_out
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lls_provider.wheels.closure import Closure, LockedPackage
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.interpreter import Interpreter
+    from lls_provider.wheels.lockfile import LockFile
 
 _Kind = TypeVar("_Kind")
 
@@ -41,7 +43,9 @@ class Wanted:
 
     ``own`` is the provider's wheel when it was built here; else the closure brings it.
     ``bundle`` names packages that go into the bundle although a distribution provides them.
-    ``machine`` is the one that the bundle is for.
+    ``machine`` is the one that the bundle is for. uv starts in ``base``, so that the settings
+    and relative paths of a project hold. ``sources`` is the digest of the project's
+    ``[tool.uv.sources]``, ``build`` what its backend is. With ``locked`` nothing is resolved.
     """
 
     requirement: str
@@ -51,6 +55,10 @@ class Wanted:
     overrides: tuple[str, ...] = ()
     bundle: frozenset[str] = frozenset()
     machine: str = field(default_factory=lambda: os.uname().machine)
+    base: Path | None = None
+    sources: str | None = None
+    build: tuple[str, ...] = ()
+    locked: LockFile | None = None
 
     @property
     def target(self) -> TargetPython:
@@ -74,10 +82,12 @@ class Gathered:
 
 
 def gather(wanted: Wanted, progress: Progress = SILENT) -> Gathered:
-    """Find and fetch the wheels. Raises what `resolve` and `fetch` raise.
+    """Find and fetch the wheels. Raises what `resolve`, `locked_closure` and `fetch` raise.
 
     RESOLUTION_FAILED says which ways out apply.
     """
+    if wanted.locked is not None:
+        return _from_lock(wanted, wanted.locked, progress)
     try:
         return _gathered(wanted, progress)
     except SdkError as error:
@@ -85,6 +95,38 @@ def gather(wanted: Wanted, progress: Progress = SILENT) -> Gathered:
             progress.step("looking for ways out")
             tell_ways_out(error, wanted.servers, lambda change: _changed(wanted, change))
         raise
+
+
+def _from_lock(wanted: Wanted, locked: LockFile, progress: Progress) -> Gathered:
+    closure = locked_closure(locked, wanted)
+    files = _fetch(wanted, closure, progress)
+    wheels = [read_wheel(file) for file in files]
+    # as without the lock: with several distributions it holds what only their packages need
+    kept = _needed(wanted, wheels, closure.provided) if len(wanted.servers) > 1 else wheels
+    if conflicts := _unsatisfied(wanted, kept, closure.provided):
+        raise stale(locked, [described(it, closure.provided) for it in conflicts])
+    return _only(closure, files, wheels, kept, closure.provided)
+
+
+def _fetch(wanted: Wanted, closure: Closure, progress: Progress) -> list[Path]:
+    return fetch(closure.packages, interpreter=wanted.interpreter, progress=progress)
+
+
+def _only(
+    closure: Closure,
+    files: Sequence[Path],
+    wheels: Sequence[Wheel],
+    needed: Sequence[Wheel],
+    provided: Mapping[str, str],
+) -> Gathered:
+    kept = [
+        (package, file)
+        for package, file, wheel in zip(closure.packages, files, wheels, strict=True)
+        if wheel in needed
+    ]
+    return Gathered(
+        tuple(package for package, _ in kept), tuple(file for _, file in kept), provided, closure
+    )
 
 
 def _changed(wanted: Wanted, change: Change) -> list[Closure]:
@@ -108,7 +150,7 @@ def _gathered(wanted: Wanted, progress: Progress) -> Gathered:
     if server is not None and wanted.bundle:
         server = replace(server, pins=_without(server.pins, wanted.bundle))
     closure = _resolve(wanted, server, {}, progress)
-    wheels = fetch(closure.packages, interpreter=wanted.interpreter, progress=progress)
+    wheels = _fetch(wanted, closure, progress)
     return Gathered(closure.packages, tuple(wheels), closure.provided, closure)
 
 
@@ -123,6 +165,7 @@ def _resolve(
         interpreter=wanted.interpreter,
         machine=wanted.machine,
         overrides=wanted.overrides,
+        base=wanted.base,
         progress=progress,
     )
 
@@ -171,21 +214,12 @@ def _beside(
     }
     server = replace(basis, pins={name: basis.pins[name] for name in shared})
     closure = _resolve(wanted, server, _without(held, wanted.bundle), progress)
-    files = fetch(closure.packages, interpreter=wanted.interpreter, progress=progress)
+    files = _fetch(wanted, closure, progress)
     wheels = [read_wheel(file) for file in files]
     provided = joined(shared)
     needed = _needed(wanted, wheels, provided)
-    kept = [
-        (package, file)
-        for package, file, wheel in zip(closure.packages, files, wheels, strict=True)
-        if wheel in needed
-    ]
-    found = Gathered(
-        tuple(package for package, _ in kept),
-        tuple(file for _, file in kept),
-        {name: provided[name] for name in closure.provided},
-        closure,
-    )
+    relied = {name: provided[name] for name in closure.provided}
+    found = _only(closure, files, wheels, needed, relied)
     return found, _unsatisfied(wanted, needed, provided)
 
 

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from lls_provider.bundle import declared
 from lls_provider.bundle.assemble import assemble, writable_target
 from lls_provider.bundle.declared import DeclaredSpec
+from lls_provider.bundle.locking import Locking
 from lls_provider.bundle.target import target_of
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError, Where
@@ -40,24 +41,31 @@ def bundle_published(
     python: str | None = None,
     overrides: Sequence[str] = (),
     bundle: Collection[str] = (),
+    lock: Path | None = None,
+    locked: Path | None = None,
     progress: Progress = SILENT,
 ) -> Bundle:
     """Resolve, fetch and assemble the bundle of ``package`` at ``out``.
 
-    Raises SdkError USAGE when ``package`` is no exact requirement, or when it holds several
-    provider types and the flags choose none; MODULE_MISSING when it holds no provider; and what
-    resolving, fetching and assembling raise.
+    The lock of the closure is written to ``lock``; from the one at ``locked`` it is built without
+    resolving. Raises SdkError USAGE when ``package`` is no exact requirement, or when it holds
+    several provider types and the flags choose none; MODULE_MISSING when it holds no provider;
+    LOCK_STALE; and what resolving, locking, fetching and assembling raise.
     """
     from lls_provider.bundle.gather import Wanted, gather, normalized
-    from lls_provider.wheels.interpreter import find_interpreter
-    from lls_provider.wheels.several import interpreter_of, load_distributions
 
     requirement = exact_requirement(package)
     writable_target(out)
-    servers = load_distributions(distributions, python=python, progress=progress)
-    interpreter = interpreter_of(servers) or find_interpreter(explicit=python)
+    locking = Locking.of(lock, locked)
+    servers, interpreter = locking.servers(distributions, python, progress)
     wanted = Wanted(
-        str(requirement), None, interpreter, servers, tuple(overrides), normalized(bundle)
+        str(requirement),
+        None,
+        interpreter,
+        servers,
+        tuple(overrides),
+        normalized(bundle),
+        locked=locking.file,
     )
     found = gather(wanted, progress)
     wheels = found.wheels
@@ -65,7 +73,7 @@ def bundle_published(
     spec = _spec(own, wheels, servers, module, api, provider_type, progress)
     name, version, _, _ = parse_wheel_filename(own.name)
     progress.step(f"assembling {counted(len(wheels), 'wheel')}")
-    return assemble(
+    done = assemble(
         out,
         metadata=ProviderPackage(
             name=str(name),
@@ -86,6 +94,8 @@ def bundle_published(
         overrides=tuple(overrides),
         expected=found.expected,
     )
+    locking.write(wanted, found, progress)
+    return done
 
 
 def exact_requirement(text: str) -> Requirement:

@@ -14,6 +14,7 @@ from lls_provider.cli.options import (
     distribution_option,
     format_option,
     insecure_option,
+    lock_options,
     python_option,
 )
 from lls_provider.progress import counted, shown_size
@@ -44,6 +45,9 @@ class _Options:
     output: tuple[str, ...]
     override: tuple[str, ...]
     bundle: tuple[str, ...]
+    lock: bool
+    locked: bool
+    lock_file: Path | None
     insecure: bool
     form: str
 
@@ -93,6 +97,7 @@ class _Options:
 @click.option("--api", help="With --package: the API it implements.")
 @click.option("--provider-type", help="With --package: which of its types, remote::… or inline::….")
 @click.option("--vendor", help="With --package: the organisation.")
+@lock_options
 @insecure_option()
 @format_option()
 def command(**options: object) -> None:
@@ -111,7 +116,7 @@ def _build(options: _Options) -> None:
     from lls_provider.image.places import parse_output, read_base
     from lls_provider.wheels.build import scratch
 
-    if not options.output:
+    if not options.output and not options.lock:
         raise click.UsageError("Missing option '--output', such as --output oci:build/image.")
     _consistent(options)
     # whatever can be told before the long work is told before it
@@ -121,9 +126,8 @@ def _build(options: _Options) -> None:
     ]
     source: str | Settings
     source = options.package if options.package is not None else _settings(options.path or Path())
-    base = read_base(
-        options.base or _own_base(source), insecure=options.insecure, progress=progress
-    )
+    named = options.base or _own_base(source) if outputs else "scratch"
+    base = read_base(named, insecure=options.insecure, progress=progress)
     with scratch("build") as folder:
         bundle = _bundle(source, options, folder / "bundle", progress)
         image = compose(bundle, base)
@@ -135,6 +139,10 @@ def _build(options: _Options) -> None:
 
 
 def _consistent(options: _Options) -> None:
+    if options.lock and options.locked:
+        raise click.UsageError("Give --lock or --locked, not both.")
+    if options.lock_file is not None and not (options.lock or options.locked):
+        raise click.UsageError("'--lock-file' goes with --lock or --locked.")
     about_package = ("module", "api", "provider_type", "vendor")
     if options.package is None:
         for name in about_package:
@@ -163,6 +171,10 @@ def _own_base(source: str | Settings) -> str:
 
 def _bundle(source: str | Settings, options: _Options, out: Path, progress: Progress) -> Bundle:
     """The bundle of a published package, named as a requirement, or of a project."""
+    from lls_provider.wheels.lockfile import LOCK_NAME
+
+    project = Path() if isinstance(source, str) else source.root
+    lock_file = options.lock_file or project / LOCK_NAME
     if isinstance(source, str):
         from lls_provider.bundle.published import bundle_published
 
@@ -177,6 +189,8 @@ def _bundle(source: str | Settings, options: _Options, out: Path, progress: Prog
             python=options.python,
             overrides=options.override,
             bundle=options.bundle,
+            lock=lock_file if options.lock else None,
+            locked=lock_file if options.locked else None,
             progress=progress,
         )
     from lls_provider.project.bundle import bundle_project
@@ -188,6 +202,8 @@ def _bundle(source: str | Settings, options: _Options, out: Path, progress: Prog
         python=options.python,
         overrides=options.override,
         bundle=options.bundle,
+        lock=lock_file if options.lock else None,
+        locked=lock_file if options.locked else None,
         progress=progress,
     )
 

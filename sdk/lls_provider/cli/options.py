@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -56,3 +57,27 @@ def insecure_option() -> Decorator:
         is_flag=True,
         help="Accept registries without TLS, or with a certificate nobody vouches for.",
     )
+
+
+def lock_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--lock``, ``--locked`` and ``--lock-file``."""
+    for option in (
+        click.option(
+            "--lock-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help="The lock.  [default: pylock.toml of the project, with --package here]",
+        ),
+        click.option(
+            "--locked",
+            is_flag=True,
+            help="Build from the lock alone; fail when it does not fit the project any more.",
+        ),
+        click.option(
+            "--lock",
+            is_flag=True,
+            help="Write a lock (PEP 751): what was resolved, with hashes, for every platform.",
+        ),
+    ):
+        function = option(function)
+    return function

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.bundle.assemble import assemble, writable_target
+from lls_provider.bundle.locking import Locking
 from lls_provider.bundle.target import target_of
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError
@@ -28,34 +29,43 @@ def bundle_project(
     python: str | None = None,
     overrides: Sequence[str] = (),
     bundle: Collection[str] = (),
+    lock: Path | None = None,
+    locked: Path | None = None,
     progress: Progress = SILENT,
 ) -> Bundle:
     """Build, resolve, fetch and assemble a project's bundle at ``out``.
 
     ``distributions`` are what to resolve against; without one every dependency goes into the
-    bundle, and so does what ``bundle`` names. ``python`` wins over the project's. Raises SdkError
-    MODULE_MISSING when the wheel lacks the provider's module, TARGET_EXISTS before any work, and
-    what building, resolving, fetching and assembling raise.
+    bundle, and so does what ``bundle`` names. ``python`` wins over the project's. The lock of
+    the closure is written to ``lock``; from the one at ``locked`` it is built without resolving.
+    Raises SdkError MODULE_MISSING when the wheel lacks the provider's module, TARGET_EXISTS
+    before any work, LOCK_STALE, and what building, resolving, locking, fetching and assembling
+    raise.
     """
     from lls_provider.bundle.gather import Wanted, gather, normalized
+    from lls_provider.bundle.locked import build_requires, sources_digest
     from lls_provider.wheels.build import scratch
-    from lls_provider.wheels.interpreter import find_interpreter
-    from lls_provider.wheels.several import interpreter_of, load_distributions
 
     writable_target(out)
-    python = python or settings.python
-    servers = load_distributions(distributions, python=python, progress=progress)
-    interpreter = interpreter_of(servers) or find_interpreter(explicit=python)
+    locking = Locking.of(lock, locked)
+    servers, interpreter = locking.servers(distributions, python or settings.python, progress)
+    sources = sources_digest(settings.pyproject.data)
+    build = build_requires(settings.pyproject.data)
+    backend = locking.backend(build, interpreter, settings.root)
     with scratch("project") as folder:
-        wheel = build_own_wheel(settings, folder, interpreter, progress)
+        wheel = build_own_wheel(settings, folder, interpreter, progress, backend)
         try:
             wanted = Wanted(
-                requirement(wheel),
+                requirement(wheel, settings.root if sources else None),
                 wheel,
                 interpreter,
                 servers,
                 tuple(overrides),
                 normalized(bundle),
+                base=settings.root,
+                sources=sources,
+                build=build,
+                locked=locking.file,
             )
             found = gather(wanted, progress)
         except SdkError as error:
@@ -63,7 +73,7 @@ def bundle_project(
                 error.where = settings.dependency_named_in(error.why)
             raise
         progress.step(f"assembling {counted(len(found.wheels) + 1, 'wheel')}")
-        return assemble(
+        done = assemble(
             out,
             metadata=metadata(settings, version=str(wheel.version)),
             own_wheel=wheel.path,
@@ -74,6 +84,8 @@ def bundle_project(
             overrides=tuple(overrides),
             expected=found.expected,
         )
+        locking.write(wanted, found, progress, backend)
+        return done
 
 
 def load(distribution: str | Distribution, python: str | None, progress: Progress) -> Distribution:
@@ -86,17 +98,22 @@ def load(distribution: str | Distribution, python: str | None, progress: Progres
 
 
 def build_own_wheel(
-    settings: Settings, folder: Path, interpreter: Interpreter, progress: Progress
+    settings: Settings,
+    folder: Path,
+    interpreter: Interpreter,
+    progress: Progress,
+    backend: Sequence[str] | None = None,
 ) -> Wheel:
     """Build the project's wheel into ``folder`` and check that the provider is in it.
 
-    Raises SdkError MODULE_MISSING, or what building and reading a wheel raise.
+    ``backend`` are the versions to build it with. Raises SdkError MODULE_MISSING, or
+    what building and reading a wheel raise.
     """
     from lls_provider.runtime.wheel import read_wheel
     from lls_provider.wheels.build import build_wheel
 
     wheel = read_wheel(
-        build_wheel(settings.root, folder, interpreter=interpreter, progress=progress)
+        build_wheel(settings.root, folder, interpreter=interpreter, pins=backend, progress=progress)
     )
     package = settings.module.replace(".", "/")
     entries = {f"{package}/provider.py", f"{package}/provider/__init__.py"}
@@ -113,9 +130,12 @@ def build_own_wheel(
     return wheel
 
 
-def requirement(wheel: Wheel) -> str:
-    """The requirement that only this wheel satisfies."""
-    return f"{wheel.name} @ {wheel.path.absolute().as_uri()}"
+def requirement(wheel: Wheel, source: Path | None = None) -> str:
+    """The requirement that only this wheel satisfies, or the folder that it was built from.
+
+    From the folder uv reads ``[tool.uv.sources]`` too, which a wheel does not have.
+    """
+    return f"{wheel.name} @ {(source or wheel.path).absolute().as_uri()}"
 
 
 def metadata(settings: Settings, *, version: str) -> ProviderPackage:

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,28 +49,39 @@ def build_wheel(
     out: Path,
     *,
     interpreter: Interpreter,
+    base: Path | None = None,
+    pins: Sequence[str] | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """Build the wheel of a project folder or of an sdist into the folder ``out``.
 
-    Returns the repacked wheel. Raises SdkError WHEEL_BUILD_FAILED with what the build backend
-    said, NETWORK or NO_SPACE.
+    uv starts in ``base`` (default: the project folder). With ``pins``, the versions of
+    the backend and of what it needs, the network is not asked for what the cache has. Returns
+    the repacked wheel. Raises SdkError WHEEL_BUILD_FAILED with what the build backend said,
+    NETWORK or NO_SPACE.
     """
     source = source.absolute()
     progress.step(f"building the wheel of {source.name}")
     with scratch("wheel") as folder, _left_as_it_was(source):
+        args = [
+            "build",
+            "--wheel",  # not --quiet, which hides what the backend says of its failure
+            "--no-create-gitignore",
+            f"--python={interpreter.path}",
+            f"--out-dir={folder}",
+            str(source),
+        ]
+        if pins is not None:
+            constraints = folder / "backend.txt"
+            with writing(folder):
+                constraints.write_text("".join(f"{it}\n" for it in pins))
+            args.append(f"--build-constraints={constraints}")
         try:
-            run_uv(
-                [
-                    "build",
-                    "--wheel",  # not --quiet, which hides what the backend says of its failure
-                    "--no-create-gitignore",
-                    f"--python={interpreter.path}",
-                    f"--out-dir={folder}",
-                    str(source),
-                ],
+            _run(
+                args,
                 doing=f"building the wheel of {source.name}",
-                environ={"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", _SOURCE_EPOCH)},
+                cwd=base or (source if source.is_dir() else None),
+                cached=pins is not None,
             )
         except SdkError as error:
             if error.code is not Code.TOOL_FAILED:
@@ -92,6 +103,38 @@ def build_wheel(
                 resolution="Check [build-system] in its pyproject.toml.",
             )
         return repack(built[0], out)
+
+
+def backend_pins(
+    requires: Sequence[str], *, interpreter: Interpreter, base: Path | None
+) -> tuple[str, ...]:
+    """The versions of a build backend and of what it needs, as a build takes them now.
+
+    Raises what `run_uv` raises.
+    """
+    out = run_uv(
+        [
+            *("pip", "compile", "-", "--quiet", "--no-header", "--no-annotate"),
+            f"--python={interpreter.path}",
+        ],
+        stdin="".join(f"{it}\n" for it in requires),
+        cwd=base,
+        doing="resolving the project's build backend",
+    )
+    return tuple(line for line in out.splitlines() if "==" in line)
+
+
+def _run(args: Sequence[str], *, doing: str, cwd: Path | None, cached: bool) -> None:
+    """Run uv; where the versions are fixed, first with what the cache has."""
+    environ = {"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", _SOURCE_EPOCH)}
+    if cached:
+        try:
+            run_uv(args, doing=doing, cwd=cwd, environ={**environ, "UV_OFFLINE": "1"})
+            return
+        except SdkError as error:
+            if error.code is not Code.NETWORK:
+                raise
+    run_uv(args, doing=doing, cwd=cwd, environ=environ)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
@@ -34,11 +34,16 @@ class LockedPackage:
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """The packages to carry, and what the provider relies on of the distribution."""
+    """The packages to carry, and what the provider relies on of the distribution.
+
+    ``pins`` is all that was taken to be provided, ``left_out`` what was there already.
+    """
 
     packages: tuple[LockedPackage, ...]
     provided: Mapping[str, str]
     lock: Lock  # the whole resolution, for every platform
+    pins: Mapping[str, str] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
 
 
 def linux_platforms(machine: str) -> tuple[str, ...]:

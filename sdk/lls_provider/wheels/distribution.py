@@ -63,24 +63,31 @@ class Distribution:
 
 
 def load_distribution(
-    spec: str, *, python: str | None = None, progress: Progress = SILENT
+    spec: str,
+    *,
+    python: str | None = None,
+    known: Mapping[str, str] | None = None,
+    progress: Progress = SILENT,
 ) -> Distribution:
     """Read a distribution from what the user named.
 
     ``spec`` is ``python:PATH`` (an environment), a path of a freeze or requirements file, or a
-    requirement such as ``llama-stack==0.7.3``. ``python`` names the interpreter. Raises SdkError
+    requirement such as ``llama-stack==0.7.3``. ``python`` names the interpreter. ``known`` are
+    its pins, used where they would have to be resolved. Raises SdkError
     USAGE, FILE_MISSING, DISTRIBUTION_INVALID, PYTHON_MISSING, or what `run_uv` raises.
     """
     if spec.startswith(ENVIRONMENT_PREFIX):
         return _from_environment(spec)
     if _is_path(spec):
-        return _from_file(spec, python, progress)
+        return _from_file(spec, python, known, progress)
     try:
         requirement = Requirement(spec)
     except InvalidRequirement as error:
         raise _unusable(spec, str(error)) from error
     line = servers.line_named(requirement.name)
     interpreter = _interpreter(line, python)
+    if known is not None:
+        return Distribution(spec, known, interpreter, line)
     progress.step(f"resolving the distribution {spec}")
     pins = line.pins(requirement) if line else ()
     return Distribution(
@@ -96,7 +103,9 @@ def _is_path(spec: str) -> bool:
     return "/" in spec or spec.endswith((".txt", ".in")) or Path(spec).is_file()
 
 
-def _from_file(spec: str, python: str | None, progress: Progress) -> Distribution:
+def _from_file(
+    spec: str, python: str | None, known: Mapping[str, str] | None, progress: Progress
+) -> Distribution:
     path = Path(spec)
     try:
         text = path.read_text("utf-8")
@@ -114,7 +123,9 @@ def _from_file(spec: str, python: str | None, progress: Progress) -> Distributio
     names = pins if pins is not None else _named_in(text)
     line = servers.line_in(names)
     interpreter = _interpreter(line, python)
-    if pins is None:
+    if pins is None and known is not None and _answers(known, names):
+        pins = dict(known)
+    elif pins is None:
         progress.step(f"resolving the distribution {spec}")
         extra = line.pins(Requirement(names[line.name])) if line else ()
         pins = _resolve(extra, interpreter, f"resolving {spec}", file=path.absolute())
@@ -179,6 +190,17 @@ def _pinned(requirement: Requirement) -> str | None:
     if only.operator != "==" or "*" in only.version:
         return None
     return str(Version(only.version))
+
+
+def _answers(pins: Mapping[str, str], named: Mapping[str, str]) -> bool:
+    """Whether pins satisfy every requirement that a requirements file names."""
+    found = {name: Requirement(text) for name, text in named.items()}
+    return all(
+        it.specifier.contains(pins[name], prereleases=True)
+        if name in pins
+        else it.marker is not None  # meant for another system, as far as can be told
+        for name, it in found.items()
+    )
 
 
 def _named_in(text: str) -> dict[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from packaging.pylock import Package, PylockSelectError
@@ -17,19 +17,6 @@ from lls_provider.wheels.closure import Closure, LockedPackage, linux_platforms,
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
     from lls_provider.wheels.lock import Lock
-
-
-class _Located(Protocol):
-    """What a wheel, an sdist and an archive of a lock have in common."""
-
-    @property
-    def url(self) -> str | None: ...
-    @property
-    def path(self) -> str | None: ...
-    @property
-    def size(self) -> int | None: ...
-    @property
-    def hashes(self) -> Any: ...
 
 
 def select(
@@ -46,8 +33,7 @@ def select(
     passed over. Raises SdkError WHEEL_INCOMPATIBLE for a package without a wheel or sdist for
     the target, RESOLUTION_FAILED for one that comes from version control.
     """
-    environment = TargetPython(interpreter.minor[1], machine).markers()
-    environment["python_full_version"] = ".".join(map(str, interpreter.version))
+    environment = markers_of(interpreter, machine)
     tags = list(target_tags(interpreter, linux_platforms(machine)))
     packages, provided = [], {}
     try:
@@ -69,7 +55,20 @@ def select(
             f"{machine}, or build for another Python with --python.",
         ) from error
     packages.sort(key=lambda it: it.name)
-    return Closure(tuple(packages), dict(sorted(provided.items())), lock)
+    return Closure(
+        tuple(packages),
+        dict(sorted(provided.items())),
+        lock,
+        pins=dict(pins),
+        left_out=frozenset(left_out),
+    )
+
+
+def markers_of(interpreter: Interpreter, machine: str) -> dict[str, str]:
+    """The environment that markers of a lock are evaluated in."""
+    environment = TargetPython(interpreter.minor[1], machine).markers()
+    environment["python_full_version"] = ".".join(map(str, interpreter.version))
+    return environment
 
 
 def _locked(package: Package, chosen: Any, folder: Path) -> LockedPackage:
@@ -85,7 +84,9 @@ def _locked(package: Package, chosen: Any, folder: Path) -> LockedPackage:
     if package.directory is not None and chosen is package.directory:
         path = _absolute(package.directory.path, folder)
         return LockedPackage(name, version, path.name, path.as_uri(), None, None, is_source=True)
-    filename = next(_filenames(chosen))
+    filename = file_name(
+        {"name": getattr(chosen, "name", None), "url": chosen.url, "path": chosen.path}
+    )
     return LockedPackage(
         name,
         version,
@@ -102,9 +103,7 @@ def _absolute(path: str, folder: Path) -> Path:
     return Path(os.path.normpath(folder / path))
 
 
-def _filenames(chosen: _Located) -> Iterator[str]:
-    name = getattr(chosen, "name", None)
-    if name:
-        yield str(name)
-    location = chosen.url or chosen.path or ""
-    yield unquote(urlsplit(location).path).rpartition("/")[2]
+def file_name(file: Mapping[str, Any]) -> str:
+    """The name of a file of a lock, as TOML has it: told, or the last part of its address."""
+    location = file.get("url") or file.get("path") or ""
+    return str(file.get("name") or unquote(urlsplit(location).path).rpartition("/")[2])

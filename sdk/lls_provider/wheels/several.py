@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
@@ -16,18 +16,25 @@ if TYPE_CHECKING:
 
 
 def load_distributions(
-    named: Sequence[str | Distribution], *, python: str | None = None, progress: Progress = SILENT
+    named: Sequence[str | Distribution],
+    *,
+    python: str | None = None,
+    known: Callable[[str], Mapping[str, str] | None] = lambda _spec: None,
+    progress: Progress = SILENT,
 ) -> tuple[Distribution, ...]:
     """The distributions that were named, each once, all on one minor version of Python.
 
-    Where they choose different ones, all get the newest. Raises SdkError USAGE when they cannot
+    Where they choose different ones, all get the newest. ``known`` has the pins of what need not
+    be resolved. Raises SdkError USAGE when they cannot
     have the same, and what `load_distribution` raises.
     """
     found: dict[str, Distribution] = {}
     for item in named:
         if isinstance(item, str):
             if item not in found:
-                found[item] = load_distribution(item, python=python, progress=progress)
+                found[item] = load_distribution(
+                    item, python=python, known=known(item), progress=progress
+                )
         else:
             found[item.label] = item
     newest = max((it.interpreter.minor for it in found.values()), default=(3, 0))
@@ -35,7 +42,9 @@ def load_distributions(
         chosen = spec in named and not spec.startswith(ENVIRONMENT_PREFIX)  # by us, so not fixed
         if chosen and server.interpreter.minor != newest:
             version = ".".join(map(str, newest))
-            found[spec] = load_distribution(spec, python=version, progress=progress)
+            found[spec] = load_distribution(
+                spec, python=version, known=known(spec), progress=progress
+            )
     servers = tuple(found.values())
     if len({it.interpreter.minor for it in servers}) > 1:
         raise SdkError(

@@ -1,0 +1,145 @@
+"""Builds from a lock file, and writes one: what `gather` does, without resolving."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.wheels.asked import Asked, differences
+from lls_provider.wheels.cache import writing
+from lls_provider.wheels.closure import Closure
+from lls_provider.wheels.download import local_path
+from lls_provider.wheels.http import shown
+from lls_provider.wheels.lockfile import LockFile, lock_text
+from lls_provider.wheels.selection import markers_of, select
+from lls_provider.wheels.several import joined, shared_versions
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.gather import Wanted
+
+
+def asked_by(wanted: Wanted) -> Asked:
+    """What a bundle asks of a lock."""
+    if wanted.own is None:
+        requires = {str(Requirement(wanted.requirement))}
+    else:
+        # what stands under an extra of the provider itself is for its developers
+        requires = {_told(it) for it in wanted.own.requires if "extra" not in str(it.marker or "")}
+    return Asked(
+        python=".".join(map(str, wanted.interpreter.minor)),
+        requires=tuple(sorted(requires)),
+        build=tuple(sorted(wanted.build)),
+        sources=wanted.sources,
+        overrides=tuple(sorted(wanted.overrides)),
+        bundle=tuple(sorted(wanted.bundle)),
+        distributions={lock_label(it.label): it.pins for it in wanted.servers},
+    )
+
+
+def lock_label(label: str) -> str:
+    """The name of a distribution in a lock: of a path that starts at the root, the last part."""
+    prefix, separator, path = label.rpartition(":")
+    return f"{prefix}{separator}{Path(path).name}" if path.startswith(("/", "~")) else label
+
+
+def known_pins(locked: LockFile, named: str) -> Mapping[str, str]:
+    """The pins that a lock has for a distribution, so that it need not be resolved.
+
+    Raises SdkError LOCK_STALE for a distribution that the lock was made without.
+    """
+    pins = locked.asked.distributions.get(lock_label(named))
+    if pins is None:
+        raise stale(locked, [f"new: the provider is built beside {named}"])
+    return pins
+
+
+def build_requires(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a project's build backend is: ``[build-system] requires``, or setuptools (PEP 518)."""
+    told = pyproject.get("build-system", {}).get("requires")
+    return tuple(map(str, told)) if isinstance(told, list) else ("setuptools",)
+
+
+def sources_digest(pyproject: Mapping[str, Any]) -> str | None:
+    """A digest of ``[tool.uv.sources]``; None where the project has none."""
+    table = pyproject.get("tool", {}).get("uv", {}).get("sources")
+    if not table:
+        return None
+    text = json.dumps(table, sort_keys=True, default=str)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def locked_closure(locked: LockFile, wanted: Wanted) -> Closure:
+    """The closure that a lock has for a bundle.
+
+    Raises SdkError LOCK_STALE when the bundle asks something else than the lock answers, and
+    what `select` raises.
+    """
+    if changes := differences(locked.asked, asked_by(wanted)):
+        raise stale(locked, changes)
+    own = [canonicalize_name(wanted.own.name)] if wanted.own is not None else []
+    found = select(
+        locked.lock,
+        interpreter=wanted.interpreter,
+        machine=wanted.machine,
+        pins={},
+        left_out=own,
+    )
+    provided = locked.provided_for(markers_of(wanted.interpreter, wanted.machine))
+    return Closure(found.packages, provided, found.lock, left_out=found.left_out)
+
+
+def stale(locked: LockFile, changes: list[str]) -> SdkError:
+    """The error of a lock that does not fit the build."""
+    return SdkError(
+        Code.LOCK_STALE,
+        f"The lock {locked.path.name} is stale",
+        why="\n".join(changes),
+        where=Where(file=str(locked.path)),
+        resolution="Write it again with --lock in place of --locked, and commit it with the "
+        "change.",
+    )
+
+
+def write_lock(path: Path, wanted: Wanted, closure: Closure, backend: Sequence[str] = ()) -> None:
+    """Write the lock of what was gathered, whole or not at all.
+
+    ``backend`` are the versions that the provider's own wheel was built with. Raises SdkError
+    NO_SPACE or OUTPUT_UNWRITABLE.
+    """
+    versions = joined(shared_versions(wanted.servers))
+    text = lock_text(
+        closure,
+        asked_by(wanted),
+        folder=path.parent.absolute(),
+        versions=versions,
+        backend=backend,
+    )
+    with writing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".pylock-", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def _told(requirement: Requirement) -> str:
+    """A requirement as a lock may show it: no login, no path of this machine."""
+    if requirement.url is None:
+        return str(requirement)
+    public = Requirement(str(requirement))
+    path = local_path(requirement.url)
+    public.url = shown(requirement.url) if path is None else f"file:{path.name}"
+    return str(public)
