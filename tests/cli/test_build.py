@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -51,7 +52,7 @@ def test_a_folder_that_is_something_else_is_kept(cli: Cli, project: Path, tmp_pa
     there = tmp_path / "precious"
     there.mkdir()
     (there / "letter.txt").write_text("dear")
-    done = cli("build", project, "--output", f"oci:{there}")
+    done = cli("build", project, "--base", "scratch", "--output", f"oci:{there}")
     assert done.returncode == 1
     assert str(there) in done.stderr
     assert (there / "letter.txt").read_text() == "dear"
@@ -61,8 +62,7 @@ def test_the_base_of_the_settings_is_meant_relative_to_the_project(
     cli: Cli, project: Path, tmp_path: Path
 ) -> None:
     path = project / "pyproject.toml"
-    text = path.read_text().replace('vendor = "Acme"\n', 'vendor = "Acme"\nbase = "oci:base"\n', 1)
-    path.write_text(text)
+    path.write_text(re.sub(r"(?m)^base = .*$", 'base = "oci:base"', path.read_text()))
     done = cli("build", project, "--output", "oci:x", cwd=tmp_path)
     assert done.returncode == 1
     assert str(project / "base") in done.stderr
@@ -71,9 +71,10 @@ def test_the_base_of_the_settings_is_meant_relative_to_the_project(
 @pytest.mark.network
 def test_the_result_for_people_and_for_programs(cli: Cli, project: Path, tmp_path: Path) -> None:
     one, two = f"oci:{tmp_path / 'one'}", f"oci:{tmp_path / 'two'}:v1"
-    shown = cli("build", project, "--output", one, "--output", two)
+    words = ("build", project, "--base", "scratch", "--output", one, "--output", two)
+    shown = cli(*words)
     assert shown.returncode == 0, shown.stderr
-    done = cli("build", project, "--output", one, "--output", two, "--format", "json")
+    done = cli(*words, "--format", "json")
     result = json.loads(done.stdout)
     assert result["provider"]["provider_id"] == "echo-inference"
     assert [it["output"] for it in result["outputs"]] == [one, two]

@@ -54,7 +54,10 @@ def edit(project: Path, old: str, new: str) -> int:
 
 def build(cli: Cli, project: Path, **options: object) -> subprocess.CompletedProcess[str]:
     before = sorted(project.rglob("*"))
-    done = cli("build", project, "--output", f"oci:{project.parent / 'oci'}", **options)
+    done = cli(
+        *("build", project, "--base", "scratch", "--output", f"oci:{project.parent / 'oci'}"),
+        **options,
+    )
     assert not (project.parent / "oci").exists()
     assert sorted(project.rglob("*")) == before
     return done
@@ -160,7 +163,7 @@ def test_the_disk_is_full(cli: Cli, engine: Engine, project: Path, tmp_path: Pat
     disk.mkdir()
     script = 'mount -t tmpfs -o size=256k tmpfs "$0" && "$@"; s=$?; ls -A "$0" >&2; exit $s'
     done = cli(
-        *("build", project, "--output", f"oci:{disk / 'oci'}"),
+        *("build", project, "--base", "scratch", "--output", f"oci:{disk / 'oci'}"),
         prefix=[engine("unshare"), "-rm", "sh", "-c", script, str(disk)],
     )
     message = one_error(done, 3)
