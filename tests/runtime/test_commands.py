@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lls_provider.errors import Code, SdkError
+from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.runtime import arguments, commands
 from lls_provider.runtime.commands import read_config
+from lls_provider.runtime.signals import Stopped
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]
@@ -85,14 +84,20 @@ def test_what_nobody_foresaw_is_told_without_a_traceback(
     assert log == err
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_is_a_status_and_the_handlers_come_back(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals, status: int
+@pytest.mark.parametrize("status", [ExitStatus.TERMINATED, ExitStatus.INTERRUPTED])
+def test_a_command_that_was_stopped_says_so_with_its_status(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    status: ExitStatus,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before = signal.getsignal(number)
-    found, _ = _run_with(monkeypatch, tmp_path, lambda: os.kill(os.getpid(), number))
+    def stop() -> None:
+        raise Stopped(status)
+
+    found, log = _run_with(monkeypatch, tmp_path, stop)
     assert found == status
-    assert signal.getsignal(number) is before
+    assert capsys.readouterr().err == "lls-provider: stopped before 'test' was done\n"
+    assert log == ""
 
 
 def test_the_three_phases_run_in_this_process_too(

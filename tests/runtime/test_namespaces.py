@@ -52,3 +52,19 @@ def test_what_cannot_be_judged_is_different(source: bytes) -> None:
 )
 def test_more_than_a_declaration_is_none(source: bytes) -> None:
     assert not does_nothing(source)
+
+
+@pytest.mark.parametrize(
+    ("begin", "nested", "end"),
+    [
+        (b"x = ", b"1+", b"1"),
+        (b"x = a", b".b", b""),
+        (b"x = ", b"not ", b"1"),
+        (b"if 1: pass\n", b"elif 1: pass\n", b""),
+    ],
+)
+def test_code_nested_to_any_depth_is_judged(begin: bytes, nested: bytes, end: bytes) -> None:
+    for depth in (300, 500, 700, 900, 1500):
+        source = begin + nested * depth + end
+        assert not same_meaning(source, source + b"y = 1\n")
+        assert not does_nothing(source)

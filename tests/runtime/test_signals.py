@@ -1,64 +1,120 @@
+"""Each test is a process of its own: a signal that comes late must not end the one that tests."""
+
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
+import sys
 import threading
+from textwrap import dedent
 
 import pytest
 
+from lls_provider.runtime.signals import check_stopped, stopping
+
+BEGIN = """\
+import os, signal, threading, time
 from lls_provider.errors import ExitStatus
+from lls_provider.runtime import signals
 from lls_provider.runtime.signals import Stopped, check_stopped, held_back, stopping
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+def stopped(block):
+    try:
+        with stopping():
+            block()
+    except Stopped as stop:
+        return stop.status
+    raise SystemExit("it was not stopped")
+"""
+
+
+def _passes(script: str) -> None:
+    """Run the script to its end; what it asserts must hold."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN + dedent(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
 def test_the_first_signal_counts_and_the_cleaning_is_not_interrupted() -> None:
-    cleaned = False
-    with pytest.raises(Stopped) as caught, stopping():
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-        finally:
-            os.kill(os.getpid(), signal.SIGINT)
-            cleaned = True
-    assert cleaned
-    assert caught.value.status == ExitStatus.TERMINATED
+    _passes("""
+        cleaned = []
+        def block():
+            try:
+                send(signal.SIGTERM)
+            finally:
+                send(signal.SIGINT)
+                cleaned.append(True)
+        assert stopped(block) == ExitStatus.TERMINATED
+        assert cleaned
+        print("done")
+    """)
 
 
-class _Swallows:
-    """Python drops what a destructor raises."""
-
-    def __del__(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_signal_whose_exception_was_lost_is_found_at_the_next_step() -> None:
-    with pytest.raises(Stopped), stopping():
-        _Swallows()
-        check_stopped()
+    """Python drops what a destructor raises."""
+    _passes("""
+        class Swallows:
+            def __del__(self):
+                send(signal.SIGTERM)
+        def block():
+            Swallows()
+            check_stopped()
+        assert stopped(block) == ExitStatus.TERMINATED
+        print("done")
+    """)
 
 
 def test_a_signal_that_is_held_back_arrives_at_the_end() -> None:
-    reached = False
-    with pytest.raises(Stopped), stopping(), held_back():
-        os.kill(os.getpid(), signal.SIGINT)
-        reached = True
-    assert reached
+    _passes("""
+        reached = []
+        def block():
+            with held_back():
+                send(signal.SIGINT)
+                reached.append(True)
+        assert stopped(block) == ExitStatus.INTERRUPTED
+        assert reached
+        print("done")
+    """)
 
 
 def test_a_signal_that_another_thread_takes_is_held_back_as_well() -> None:
-    reached = False
-    done = threading.Event()
-    idle = threading.Thread(target=done.wait)
-    idle.start()
-    try:
-        with pytest.raises(Stopped), stopping(), held_back():
-            assert idle.ident is not None
-            signal.pthread_kill(idle.ident, signal.SIGTERM)
-            done.wait(0.2)  # its handler is due long before
-            reached = True
-        assert reached
-    finally:
-        done.set()
-        idle.join()
+    _passes("""
+        reached = []
+        done = threading.Event()
+        idle = threading.Thread(target=done.wait)
+        idle.start()
+        def block():
+            with held_back():
+                signal.pthread_kill(idle.ident, signal.SIGTERM)
+                while not signals._arrived:
+                    time.sleep(0.001)
+                reached.append(True)
+        try:
+            assert stopped(block) == ExitStatus.TERMINATED
+            assert reached
+        finally:
+            done.set()
+        print("done")
+    """)
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_the_handlers_come_back(number: str) -> None:
+    _passes(f"""
+        before = signal.getsignal(signal.{number})
+        stopped(lambda: send(signal.{number}))
+        assert signal.getsignal(signal.{number}) is before
+        check_stopped()
+        print("done")
+    """)
 
 
 def test_outside_the_main_thread_nothing_is_changed() -> None:

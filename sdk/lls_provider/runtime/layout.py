@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lls_provider.runtime.outlook import InstalledDistribution
 
 _MODULES = (".py", ".so")
+_INIT_BYTES = 64 * 1024  # what is larger does more than declare a namespace, and is not judged
 _ELSEWHERE = ("bin/", "include/", "share/")  # of .data: nothing that is imported
 
 
@@ -117,7 +118,7 @@ class Layout:
         """A file that stands on the volume; what of it belongs to this wheel too."""
         if _has_digest(path, file):
             return [file]
-        content = read_regular(path) if _is_init(file.path) else None
+        content = read_regular(path, _INIT_BYTES) if _is_init(file.path) else None
         if content is not None and _same_init(file, _content(wheel, file), content):
             digest = hashlib.sha256(content).digest()
             return [replace(file, algorithm="sha256", digest=digest, size=len(content))]
@@ -198,8 +199,8 @@ def _is_init(path: str) -> bool:
     return path.endswith("/__init__.py")
 
 
-def _same_init(file: WheelFile, one: bytes, other: bytes) -> bool:
-    if not _is_init(file.path):
+def _same_init(file: WheelFile, one: bytes | None, other: bytes | None) -> bool:
+    if one is None or other is None or not _is_init(file.path):
         return False
     from lls_provider.runtime.namespaces import same_meaning  # seldom: parsing costs an import
 
@@ -208,21 +209,22 @@ def _same_init(file: WheelFile, one: bytes, other: bytes) -> bool:
 
 def _is_nothing(wheel: Wheel, file: WheelFile, content: bytes) -> bool:
     """Whether neither ``__init__.py`` gives a name to anybody, so that either will do."""
-    if not _is_init(file.path):
+    brought = _content(wheel, file)
+    if brought is None:
         return False
     from lls_provider.runtime.namespaces import does_nothing
 
-    return does_nothing(content) and does_nothing(_content(wheel, file))
+    return does_nothing(content) and does_nothing(brought)
 
 
 def _digest(file: WheelFile) -> tuple[str, bytes]:
     return file.algorithm, file.digest
 
 
-def _content(wheel: Wheel, file: WheelFile) -> bytes:
-    """What a wheel brings for an ``__init__.py``; nothing for other files."""
-    if not _is_init(file.path) or file.member is None:
-        return file.content
+def _content(wheel: Wheel, file: WheelFile) -> bytes | None:
+    """What a wheel brings for an ``__init__.py``; None for other files, and for a large one."""
+    if not _is_init(file.path) or file.member is None or file.size > _INIT_BYTES:
+        return None
     descriptor = os.open(wheel.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return b"".join(read_member(wheel.path, descriptor, file.member))

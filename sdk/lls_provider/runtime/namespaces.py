@@ -25,8 +25,11 @@ def same_meaning(first: bytes, second: bytes) -> bool:
     one, other = _statements(first), _statements(second)
     if one is None or other is None:
         return False
-    if list(map(ast.dump, one)) == list(map(ast.dump, other)):
-        return True
+    try:
+        if list(map(ast.dump, one)) == list(map(ast.dump, other)):
+            return True
+    except RecursionError:  # nested less deeply than what cannot be parsed, but not by much
+        return False
     return bool(one and other) and _is_declaration([*one, *other])
 
 
@@ -57,6 +60,13 @@ def _is_declaration(statements: list[ast.stmt]) -> bool:
                 parts = [*body, *(part for handler in handlers for part in handler.body)]
                 if not _is_declaration(parts):
                     return False
-            case _ if ast.unparse(statement) not in _DECLARATIONS:
+            case _ if not _declares(statement):
                 return False
     return True
+
+
+def _declares(statement: ast.stmt) -> bool:
+    try:
+        return ast.unparse(statement) in _DECLARATIONS
+    except RecursionError:
+        return False
