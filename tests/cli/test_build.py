@@ -11,9 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from lls_provider.image.layout import write_layout
+from lls_provider.image.model import Image
+from lls_provider.image.platforms import Platform
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "echo-inference"
+
+
+AMD_AND_ARM = ("--platform", "linux/amd64", "--platform", "linux/arm64")
 
 
 @pytest.fixture
@@ -30,6 +37,11 @@ def project(tmp_path: Path) -> Path:
         (["--output", "oci:x", "--base", "registry:x"], "--base 'registry:x' is no place"),
         (["--output", "oci:x", "--api", "inference"], "'--api' goes with --package"),
         (["--output", "oci:x", "--package", "a==1"], "Give a PATH or --package, not both"),
+        (["--output", "oci:x", "--platform", "linux/vax"], "'linux/vax' is no platform"),
+        (
+            [*("--output", "docker-archive:x"), *AMD_AND_ARM],
+            "docker-archive:x holds an image for one platform",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(
@@ -79,10 +91,39 @@ def test_the_result_for_people_and_for_programs(cli: Cli, project: Path, tmp_pat
     assert result["provider"]["provider_id"] == "echo-inference"
     assert [it["output"] for it in result["outputs"]] == [one, two]
     assert len({it["digest"] for it in result["outputs"]}) == 1
-    assert result["provided"]["pydantic"]
+    (image,) = result["images"]
+    assert image["provided"]["pydantic"]
+    assert image["digest"] == result["outputs"][0]["digest"]
     assert result["distributions"] == ["llama-stack==0.7.3"]
-    assert [it["file"] for it in result["wheels"]] == ["echo_inference-0.1.0-py3-none-any.whl"]
+    assert [it["file"] for it in image["wheels"]] == ["echo_inference-0.1.0-py3-none-any.whl"]
     lines = shown.stdout.splitlines()
     assert lines[0] == "echo-inference 0.1.0: inference remote::echo-inference"
     assert lines[-2:] == [f"  {it['output']} {it['digest']}" for it in result["outputs"]]
     assert any(line.startswith("  wheels:   1, ") for line in lines)
+
+
+def test_a_platform_that_the_settings_have_wrong_is_told_with_its_place(
+    cli: Cli, project: Path
+) -> None:
+    path = project / "pyproject.toml"
+    text = path.read_text().replace('vendor = "Acme"\n', 'vendor = "Acme"\nplatforms = ["amd64"]\n')
+    path.write_text(text)
+    done = cli("build", project, "--output", "oci:x", cwd=project.parent)
+    assert done.returncode == 2
+    line = text[: text.index("platforms =")].count("\n") + 1
+    assert f"{path}:{line}:" in done.stderr
+    assert "linux/arm64" in done.stderr
+
+
+def test_a_base_that_lacks_the_platform_tells_which_it_has(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    amd = Platform("amd64")
+    write_layout(Image({"architecture": "amd64", "os": "linux"}, (), {}, amd), base)
+    words = ("--base", f"oci:{base}", "--output", "oci:x", *AMD_AND_ARM)
+    done = cli("build", project, *words, cwd=project.parent)
+    assert done.returncode == 1
+    assert "There is no image for linux/arm64" in done.stderr
+    assert "has: linux/amd64" in done.stderr
+    assert not (project.parent / "x").exists()

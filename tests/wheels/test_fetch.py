@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,6 +166,8 @@ def test_an_sdist_becomes_a_wheel_once(tmp_path: Path, interpreter: Interpreter)
     again = Told()
     assert fetch([package], interpreter=interpreter, progress=again) == [wheel]
     assert not [step for step in again.steps if step.startswith("building")]
+    # what is pure is for every machine
+    assert fetch([package], interpreter=interpreter, machine="riscv64") == [wheel]
 
 
 @pytest.mark.network
@@ -186,4 +189,9 @@ def test_a_compiled_wheel_is_warned_of(tmp_path: Path, interpreter: Interpreter)
     assert interpreter.tag in wheel.name
     assert len(told.warnings) == 1
     assert "compiled on this machine" in told.warnings[0]
+    fetch([package], interpreter=interpreter, machine=os.uname().machine)
+    with pytest.raises(SdkError, match=r"native-1\.0.* compiled on this machine") as caught:
+        fetch([package], interpreter=interpreter, machine="riscv64")
+    assert caught.value.code is Code.WHEEL_INCOMPATIBLE
+    assert "linux/riscv64" in caught.value.what
     assert sorted(it.name for it in project.iterdir()) == ["pyproject.toml", "setup.py"]

@@ -24,7 +24,8 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.target import TargetPython, target_python
 from lls_provider.runtime.wheel import Wheel, read_wheel
 from lls_provider.wheels.fetch import fetch
-from lls_provider.wheels.resolve import resolve
+from lls_provider.wheels.resolve import make_lock
+from lls_provider.wheels.selection import select
 from lls_provider.wheels.several import agreed_versions, joined, shared_versions
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lls_provider.wheels.closure import Closure, LockedPackage
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.interpreter import Interpreter
+    from lls_provider.wheels.lock import Lock
     from lls_provider.wheels.lockfile import LockFile
 
 _Kind = TypeVar("_Kind")
@@ -46,6 +48,7 @@ class Wanted:
     ``machine`` is the one that the bundle is for. uv starts in ``base``, so that the settings
     and relative paths of a project hold. ``sources`` is the digest of the project's
     ``[tool.uv.sources]``, ``build`` what its backend is. With ``locked`` nothing is resolved.
+    ``locks`` are what was resolved already: bundles for several machines are of one resolution.
     """
 
     requirement: str
@@ -59,6 +62,7 @@ class Wanted:
     sources: str | None = None
     build: tuple[str, ...] = ()
     locked: LockFile | None = None
+    locks: dict[object, Lock] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def target(self) -> TargetPython:
@@ -109,7 +113,12 @@ def _from_lock(wanted: Wanted, locked: LockFile, progress: Progress) -> Gathered
 
 
 def _fetch(wanted: Wanted, closure: Closure, progress: Progress) -> list[Path]:
-    return fetch(closure.packages, interpreter=wanted.interpreter, progress=progress)
+    return fetch(
+        closure.packages,
+        interpreter=wanted.interpreter,
+        machine=wanted.machine,
+        progress=progress,
+    )
 
 
 def _only(
@@ -157,16 +166,23 @@ def _gathered(wanted: Wanted, progress: Progress) -> Gathered:
 def _resolve(
     wanted: Wanted, server: Distribution | None, held: Mapping[str, str], progress: Progress
 ) -> Closure:
-    return resolve(
-        [wanted.requirement],
-        own=[wanted.own.name] if wanted.own is not None else [],
-        distribution=server,
-        held=held,
-        interpreter=wanted.interpreter,
-        machine=wanted.machine,
-        overrides=wanted.overrides,
-        base=wanted.base,
-        progress=progress,
+    pins = server.pins if server is not None else {}
+    own = frozenset([wanted.own.name] if wanted.own is not None else [])
+    asked = (wanted.requirement, wanted.overrides, frozenset(pins.items()), frozenset(held.items()))
+    lock = wanted.locks.get(asked)
+    if lock is None:
+        lock = wanted.locks[asked] = make_lock(
+            [wanted.requirement],
+            own=own,
+            distribution=server,
+            held=held,
+            interpreter=wanted.interpreter,
+            overrides=wanted.overrides,
+            base=wanted.base,
+            progress=progress,
+        )
+    return select(
+        lock, interpreter=wanted.interpreter, machine=wanted.machine, pins=pins, left_out=own
     )
 
 

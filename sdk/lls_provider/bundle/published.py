@@ -7,8 +7,10 @@ the wheel without running it.
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +47,45 @@ def bundle_published(
     locked: Path | None = None,
     progress: Progress = SILENT,
 ) -> Bundle:
-    """Resolve, fetch and assemble the bundle of ``package`` at ``out``.
+    """Resolve, fetch and assemble the bundle of ``package`` for this machine at ``out``.
+
+    Takes and raises what `published_platforms` does.
+    """
+    (made,) = published_platforms(
+        package,
+        outs={os.uname().machine: out},
+        distributions=distributions,
+        module=module,
+        api=api,
+        provider_type=provider_type,
+        vendor=vendor,
+        python=python,
+        overrides=overrides,
+        bundle=bundle,
+        lock=lock,
+        locked=locked,
+        progress=progress,
+    )
+    return made
+
+
+def published_platforms(
+    package: str,
+    *,
+    outs: Mapping[str, Path],
+    distributions: Sequence[str] = (),
+    module: str | None = None,
+    api: str | None = None,
+    provider_type: str | None = None,
+    vendor: str | None = None,
+    python: str | None = None,
+    overrides: Sequence[str] = (),
+    bundle: Collection[str] = (),
+    lock: Path | None = None,
+    locked: Path | None = None,
+    progress: Progress = SILENT,
+) -> list[Bundle]:
+    """Resolve ``package`` once; fetch and assemble its bundle for each machine in ``outs``.
 
     The lock of the closure is written to ``lock``; from the one at ``locked`` it is built without
     resolving. Raises SdkError USAGE when ``package`` is no exact requirement, or when it holds
@@ -55,7 +95,8 @@ def bundle_published(
     from lls_provider.bundle.gather import Wanted, gather, normalized
 
     requirement = exact_requirement(package)
-    writable_target(out)
+    for out in outs.values():
+        writable_target(out)
     locking = Locking.of(lock, locked)
     servers, interpreter = locking.servers(distributions, python, progress)
     wanted = Wanted(
@@ -67,35 +108,45 @@ def bundle_published(
         normalized(bundle),
         locked=locking.file,
     )
-    found = gather(wanted, progress)
-    wheels = found.wheels
-    own = own_wheel(wheels, requirement)
-    spec = _spec(own, wheels, servers, module, api, provider_type, progress)
+    gathered = {machine: gather(replace(wanted, machine=machine), progress) for machine in outs}
+    # only what is for this machine can be run to tell its spec
+    here = gathered.get(wanted.machine)
+    if here is None and servers and not (module and api and provider_type):
+        here = gather(wanted, progress)
+    foremost = here or next(iter(gathered.values()))
+    own = own_wheel(foremost.wheels, requirement)
+    spec = _spec(own, foremost.wheels, servers, module, api, provider_type, progress)
     name, version, _, _ = parse_wheel_filename(own.name)
-    progress.step(f"assembling {counted(len(wheels), 'wheel')}")
-    done = assemble(
-        out,
-        metadata=ProviderPackage(
-            name=str(name),
-            version=str(version),
-            vendor=vendor or declared.declared_vendor(own) or str(name),
-            description=declared.declared_summary(own),
-            maintainer=declared.declared_maintainer(own),
-            package_name=spec.module,
-            provider_type=spec.provider_type,
-            api=spec.api,
-            wheel_path="",
-        ),
-        own_wheel=own,
-        dependencies=[wheel for wheel in wheels if wheel != own],
-        target=target_of(interpreter),
-        provided=found.provided,
-        distributions=tuple(server.recorded for server in servers),
-        overrides=tuple(overrides),
-        expected=found.expected,
+    metadata = ProviderPackage(
+        name=str(name),
+        version=str(version),
+        vendor=vendor or declared.declared_vendor(own) or str(name),
+        description=declared.declared_summary(own),
+        maintainer=declared.declared_maintainer(own),
+        package_name=spec.module,
+        provider_type=spec.provider_type,
+        api=spec.api,
+        wheel_path="",
     )
-    locking.write(wanted, found, progress)
-    return done
+    made = []
+    for machine, found in gathered.items():
+        own = own_wheel(found.wheels, requirement)
+        progress.step(f"assembling {counted(len(found.wheels), 'wheel')}")
+        made.append(
+            assemble(
+                outs[machine],
+                metadata=metadata,
+                own_wheel=own,
+                dependencies=[wheel for wheel in found.wheels if wheel != own],
+                target=target_of(interpreter, machine),
+                provided=found.provided,
+                distributions=tuple(server.recorded for server in servers),
+                overrides=tuple(overrides),
+                expected=found.expected,
+            )
+        )
+    locking.write(wanted, foremost, progress)
+    return made
 
 
 def exact_requirement(text: str) -> Requirement:

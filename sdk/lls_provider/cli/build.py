@@ -15,14 +15,18 @@ from lls_provider.cli.options import (
     format_option,
     insecure_option,
     lock_options,
+    platform_option,
     python_option,
 )
 from lls_provider.progress import counted, shown_size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from lls_provider.bundle.read import Bundle
-    from lls_provider.image.model import Image
+    from lls_provider.image.model import Image, JsonObject
     from lls_provider.image.places import Output
+    from lls_provider.image.platforms import Platform
     from lls_provider.progress import Progress
     from lls_provider.project.settings import Settings
 
@@ -41,6 +45,7 @@ class _Options:
     vendor: str | None
     distributions: tuple[str, ...]
     python: str | None
+    platforms: tuple[str, ...]
     base: str | None
     output: tuple[str, ...]
     override: tuple[str, ...]
@@ -70,6 +75,11 @@ class _Options:
     "[default: the project's; none bundles everything]"
 )
 @python_option("The Python to build for.")
+@platform_option(
+    "What to build for (repeatable); several make an index, and nothing is emulated.  "
+    "[default: the project's, else this machine's]",
+    multiple=True,
+)
 @click.option(
     "--base",
     metavar="scratch|docker://REF|docker-daemon:REF|oci:DIR|oci-archive:FILE|docker-archive:FILE",
@@ -113,7 +123,8 @@ def command(**options: object) -> None:
 def _build(options: _Options) -> None:
     from lls_provider.cli.console import console
     from lls_provider.image.compose import compose
-    from lls_provider.image.places import parse_output, read_base
+    from lls_provider.image.index import Index
+    from lls_provider.image.places import parse_output, read_base, require_index_sinks
     from lls_provider.wheels.build import scratch
 
     if not options.output and not options.lock:
@@ -126,16 +137,38 @@ def _build(options: _Options) -> None:
     ]
     source: str | Settings
     source = options.package if options.package is not None else _settings(options.path or Path())
+    platforms = _platforms(options, source)
+    if len(platforms) > 1:
+        require_index_sinks(outputs)
     named = options.base or _own_base(source) if outputs else "scratch"
-    base = read_base(named, insecure=options.insecure, progress=progress)
+    bases = [
+        read_base(named, platform, insecure=options.insecure, progress=progress)
+        for platform in platforms
+    ]
     with scratch("build") as folder:
-        bundle = _bundle(source, options, folder / "bundle", progress)
-        image = compose(bundle, base)
+        outs = {platform.machine: folder / platform.machine for platform in platforms}
+        bundles = _bundles(source, options, outs, progress)
+        images = [compose(bundle, base) for bundle, base in zip(bundles, bases, strict=True)]
+        content = Index.of(images) if len(images) > 1 else images[0]
         written = []
         for output in outputs:
             progress.step(f"writing {output}")
-            written.append((output, output.write(image)))
-        _show(bundle, image, written, options.form)
+            written.append((output, output.write(content)))
+        _show(bundles, images, written, options.form)
+
+
+def _platforms(options: _Options, source: str | Settings) -> tuple[Platform, ...]:
+    """What to build for: as the command line, else the project, else this machine tells."""
+    from lls_provider.errors import SdkError
+    from lls_provider.image.platforms import parse_platforms
+
+    if options.platforms or isinstance(source, str):
+        return parse_platforms(options.platforms)
+    try:
+        return parse_platforms(source.platforms)
+    except SdkError as error:
+        error.where = source.where("platforms")
+        raise
 
 
 def _consistent(options: _Options) -> None:
@@ -169,18 +202,20 @@ def _own_base(source: str | Settings) -> str:
     return f"{kind}:{source.root / place}" if kind in _FILES else source.base
 
 
-def _bundle(source: str | Settings, options: _Options, out: Path, progress: Progress) -> Bundle:
-    """The bundle of a published package, named as a requirement, or of a project."""
+def _bundles(
+    source: str | Settings, options: _Options, outs: Mapping[str, Path], progress: Progress
+) -> list[Bundle]:
+    """The bundles of a published package, named as a requirement, or of a project."""
     from lls_provider.wheels.lockfile import LOCK_NAME
 
     project = Path() if isinstance(source, str) else source.root
     lock_file = options.lock_file or project / LOCK_NAME
     if isinstance(source, str):
-        from lls_provider.bundle.published import bundle_published
+        from lls_provider.bundle.published import published_platforms
 
-        return bundle_published(
+        return published_platforms(
             source,
-            out=out,
+            outs=outs,
             distributions=options.distributions,
             module=options.module,
             api=options.api,
@@ -193,11 +228,11 @@ def _bundle(source: str | Settings, options: _Options, out: Path, progress: Prog
             locked=lock_file if options.locked else None,
             progress=progress,
         )
-    from lls_provider.project.bundle import bundle_project
+    from lls_provider.project.bundle import bundle_platforms
 
-    return bundle_project(
+    return bundle_platforms(
         source,
-        out,
+        outs,
         distributions=options.distributions or source.distributions,
         python=options.python,
         overrides=options.override,
@@ -208,35 +243,48 @@ def _bundle(source: str | Settings, options: _Options, out: Path, progress: Prog
     )
 
 
-def _show(bundle: Bundle, image: Image, written: list[tuple[Output, str]], form: str) -> None:
-    sizes = {path.name: path.stat().st_size for path in bundle.wheels}
-    manifest = bundle.manifest
-    provided = dict(manifest.provided) if manifest else {}
-    distributions = list(manifest.distributions) if manifest else []
-    metadata = bundle.metadata
+def _show(
+    bundles: Sequence[Bundle],
+    images: Sequence[Image],
+    written: Sequence[tuple[Output, str]],
+    form: str,
+) -> None:
+    first = bundles[0]
+    metadata = first.metadata
+    distributions = list(first.manifest.distributions) if first.manifest else []
+    made = [_made(bundle, image) for bundle, image in zip(bundles, images, strict=True)]
     if form == "json":
         document = {
             "provider": {
-                "provider_id": bundle.provider_id,
+                "provider_id": first.provider_id,
                 "name": metadata.name,
                 "version": metadata.version,
                 "api": metadata.api,
                 "provider_type": metadata.provider_type,
                 "module": metadata.package_name,
             },
-            "platform": str(image.platform),
-            "wheels": [{"file": name, "size": size} for name, size in sorted(sizes.items())],
-            "provided": provided,
             "distributions": distributions,
+            "images": made,
             "outputs": [{"output": str(output), "digest": digest} for output, digest in written],
         }
         click.echo(json.dumps(document, indent=2))
         return
-    total = sum(sizes.values())
     click.echo(f"{metadata.name} {metadata.version}: {metadata.api} {metadata.provider_type}")
-    click.echo(f"  wheels:   {len(sizes)}, {shown_size(total)}")
-    if distributions:
-        click.echo(f"  provided: {counted(len(provided), 'package')} by {', '.join(distributions)}")
-    click.echo(f"  platform: {image.platform}")
+    for image in made:
+        total = sum(wheel["size"] for wheel in image["wheels"])
+        click.echo(f"  platform: {image['platform']}")
+        click.echo(f"  wheels:   {len(image['wheels'])}, {shown_size(total)}")
+        if distributions:
+            provided = counted(len(image["provided"]), "package")
+            click.echo(f"  provided: {provided} by {', '.join(distributions)}")
     for output, digest in written:
         click.echo(f"  {output} {digest}")
+
+
+def _made(bundle: Bundle, image: Image) -> JsonObject:
+    return {
+        "platform": str(image.platform),
+        "digest": image.digest,
+        "wheels": [{"file": path.name, "size": path.stat().st_size} for path in bundle.wheels],
+        "provided": dict(bundle.manifest.provided) if bundle.manifest else {},
+    }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from lls_provider.errors import Code, SdkError
 from lls_provider.image import archive, reference
 from lls_provider.image.daemon import Daemon, DaemonOutput, find_daemon
+from lls_provider.image.index import several_refused
 from lls_provider.image.layout import (
     DEFAULT_TAG,
     find_layout,
@@ -22,6 +23,8 @@ from lls_provider.image.unarchive import find_archive
 from lls_provider.progress import SILENT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lls_provider.image.index import Content
     from lls_provider.image.model import Image
     from lls_provider.image.platforms import Platform
@@ -92,6 +95,13 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
         archive.writable_target(file)
         return archive.DockerArchive(file, name)
     raise _unknown("--output", text, _PLACES)
+
+
+def require_index_sinks(outputs: Sequence[Output]) -> None:
+    """Refuse, before any work, places that hold one platform. Raises SdkError USAGE."""
+    for output in outputs:
+        if isinstance(output, (archive.DockerArchive, DaemonOutput)):
+            raise several_refused(output)
 
 
 def read_base(

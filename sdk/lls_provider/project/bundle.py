@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,20 +35,52 @@ def bundle_project(
     locked: Path | None = None,
     progress: Progress = SILENT,
 ) -> Bundle:
-    """Build, resolve, fetch and assemble a project's bundle at ``out``.
+    """Build, resolve, fetch and assemble a project's bundle for this machine at ``out``.
+
+    Takes and raises what `bundle_platforms` does.
+    """
+    (made,) = bundle_platforms(
+        settings,
+        {os.uname().machine: out},
+        distributions=distributions,
+        python=python,
+        overrides=overrides,
+        bundle=bundle,
+        lock=lock,
+        locked=locked,
+        progress=progress,
+    )
+    return made
+
+
+def bundle_platforms(
+    settings: Settings,
+    outs: Mapping[str, Path],
+    *,
+    distributions: Sequence[str | Distribution] = (),
+    python: str | None = None,
+    overrides: Sequence[str] = (),
+    bundle: Collection[str] = (),
+    lock: Path | None = None,
+    locked: Path | None = None,
+    progress: Progress = SILENT,
+) -> list[Bundle]:
+    """Build and resolve a project once; fetch and assemble its bundle for each machine in ``outs``.
 
     ``distributions`` are what to resolve against; without one every dependency goes into the
     bundle, and so does what ``bundle`` names. ``python`` wins over the project's. The lock of
     the closure is written to ``lock``; from the one at ``locked`` it is built without resolving.
-    Raises SdkError MODULE_MISSING when the wheel lacks the provider's module, TARGET_EXISTS
-    before any work, LOCK_STALE, and what building, resolving, locking, fetching and assembling
-    raise.
+    Raises SdkError MODULE_MISSING when the wheel lacks the provider's module, WHEEL_INCOMPATIBLE
+    when it is compiled and another machine is asked for, TARGET_EXISTS before any work,
+    LOCK_STALE, and what building, resolving, locking, fetching and assembling raise.
     """
     from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.bundle.locked import build_requires, sources_digest
     from lls_provider.wheels.build import scratch
+    from lls_provider.wheels.fetch import require_portable
 
-    writable_target(out)
+    for out in outs.values():
+        writable_target(out)
     locking = Locking.of(lock, locked)
     servers, interpreter = locking.servers(distributions, python or settings.python, progress)
     sources = sources_digest(settings.pyproject.data)
@@ -54,38 +88,43 @@ def bundle_project(
     backend = locking.backend(build, interpreter, settings.root)
     with scratch("project") as folder:
         wheel = build_own_wheel(settings, folder, interpreter, progress, backend)
-        try:
-            wanted = Wanted(
-                requirement(wheel, settings.root if sources else None),
-                wheel,
-                interpreter,
-                servers,
-                tuple(overrides),
-                normalized(bundle),
-                base=settings.root,
-                sources=sources,
-                build=build,
-                locked=locking.file,
-            )
-            found = gather(wanted, progress)
-        except SdkError as error:
-            if error.code is Code.RESOLUTION_FAILED:
-                error.where = settings.dependency_named_in(error.why)
-            raise
-        progress.step(f"assembling {counted(len(found.wheels) + 1, 'wheel')}")
-        done = assemble(
-            out,
-            metadata=metadata(settings, version=str(wheel.version)),
-            own_wheel=wheel.path,
-            dependencies=found.wheels,
-            target=target_of(interpreter),
-            provided=found.provided,
-            distributions=tuple(server.recorded for server in servers),
-            overrides=tuple(overrides),
-            expected=found.expected,
+        require_portable(wheel.path, outs)
+        wanted = Wanted(
+            requirement(wheel, settings.root if sources else None),
+            wheel,
+            interpreter,
+            servers,
+            tuple(overrides),
+            normalized(bundle),
+            base=settings.root,
+            sources=sources,
+            build=build,
+            locked=locking.file,
         )
+        made = []
+        for machine, out in outs.items():
+            try:
+                found = gather(replace(wanted, machine=machine), progress)
+            except SdkError as error:
+                if error.code is Code.RESOLUTION_FAILED:
+                    error.where = settings.dependency_named_in(error.why)
+                raise
+            progress.step(f"assembling {counted(len(found.wheels) + 1, 'wheel')}")
+            made.append(
+                assemble(
+                    out,
+                    metadata=metadata(settings, version=str(wheel.version)),
+                    own_wheel=wheel.path,
+                    dependencies=found.wheels,
+                    target=target_of(interpreter, machine),
+                    provided=found.provided,
+                    distributions=tuple(server.recorded for server in servers),
+                    overrides=tuple(overrides),
+                    expected=found.expected,
+                )
+            )
         locking.write(wanted, found, progress, backend)
-        return done
+        return made
 
 
 def load(distribution: str | Distribution, python: str | None, progress: Progress) -> Distribution:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Advance, Progress, counted, shown_size
+from lls_provider.runtime.target import shown_platform
 from lls_provider.wheels.build import build_wheel, scratch
 from lls_provider.wheels.cache import cache_root, locked, writing
 from lls_provider.wheels.download import download, local_path
@@ -28,14 +29,16 @@ def fetch(
     packages: Sequence[LockedPackage],
     *,
     interpreter: Interpreter,
+    machine: str | None = None,
     progress: Progress = SILENT,
     jobs: int = _JOBS,
 ) -> list[Path]:
     """The wheels of ``packages``, every hash verified; in their order.
 
     A source (sdist or folder) is built for ``interpreter``; a result that is not pure is
-    warned of, since it was compiled for this machine. Raises SdkError NETWORK, HASH_MISMATCH,
-    WHEEL_BUILD_FAILED, NO_SPACE, FILE_MISSING.
+    warned of, since it was compiled for this machine, and refused when ``machine`` is another.
+    Raises SdkError NETWORK, HASH_MISMATCH, WHEEL_BUILD_FAILED, WHEEL_INCOMPATIBLE, NO_SPACE,
+    FILE_MISSING.
     """
     if not packages:
         return []
@@ -52,7 +55,7 @@ def fetch(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [
-        _from_source(package, file, interpreter, progress) if package.is_source else file
+        _from_source(package, file, interpreter, machine, progress) if package.is_source else file
         for package, file in zip(packages, files, strict=True)
     ]
 
@@ -113,7 +116,11 @@ def _local(package: LockedPackage, path: Path, advance: Advance) -> Path:
 
 
 def _from_source(
-    package: LockedPackage, source: Path, interpreter: Interpreter, progress: Progress
+    package: LockedPackage,
+    source: Path,
+    interpreter: Interpreter,
+    machine: str | None,
+    progress: Progress,
 ) -> Path:
     """The wheel of an sdist, built once for a Python and machine; of a folder, built each time."""
     if package.sha256 is None:
@@ -135,12 +142,38 @@ def _from_source(
                     wheel = folder / made.name
                     shutil.copyfile(made, wheel.with_suffix(".tmp"))
                     wheel.with_suffix(".tmp").replace(wheel)
-    if not wheel.name.endswith("-any.whl"):
+    require_portable(wheel, [machine] if machine else [])
+    if not is_pure(wheel):
         progress.warn(
             f"{wheel.name} was compiled on this machine: it needs the C library of this machine "
             "or a later one"
         )
     return wheel
+
+
+def is_pure(wheel: Path) -> bool:
+    """Whether a wheel is for every machine, by its name."""
+    return wheel.name.endswith("-any.whl")
+
+
+def require_portable(wheel: Path, machines: Collection[str]) -> None:
+    """Refuse a wheel that was compiled here, for any of ``machines`` that is not this one.
+
+    Raises SdkError WHEEL_INCOMPATIBLE.
+    """
+    foreign = sorted(set(machines) - {os.uname().machine})
+    if is_pure(wheel) or not foreign:
+        return
+    wanted = ", ".join(map(shown_platform, foreign))
+    raise SdkError(
+        Code.WHEEL_INCOMPATIBLE,
+        f"{wheel.name} was compiled on this machine, so it is not for {wanted}",
+        why="Nothing is compiled for another machine, and nothing is emulated.",
+        where=Where(file=wheel.name),
+        resolution=f"Build for {wanted} on such a machine, or publish a wheel for it, or drop the "
+        "platform. If the code is pure, let its build backend say so: a wheel named "
+        "py3-none-any.",
+    )
 
 
 def _plain(filename: str) -> str:
