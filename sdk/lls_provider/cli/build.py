@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lls_provider.image.platforms import Platform
     from lls_provider.progress import Progress
     from lls_provider.project.settings import Settings
+    from lls_provider.wheels.distribution import Distribution
 
 _FILES = ("oci", "oci-archive", "docker-archive")
 
@@ -123,6 +124,7 @@ def command(**options: object) -> None:
 def _build(options: _Options) -> None:
     from lls_provider.cli.console import console
     from lls_provider.image.compose import compose
+    from lls_provider.image.distribution import with_images
     from lls_provider.image.index import Index
     from lls_provider.image.places import parse_output, read_base, require_index_sinks
     from lls_provider.wheels.build import scratch
@@ -145,9 +147,16 @@ def _build(options: _Options) -> None:
         read_base(named, platform, insecure=options.insecure, progress=progress)
         for platform in platforms
     ]
+    project = None if isinstance(source, str) else source
+    servers = with_images(
+        options.distributions or (project.distributions if project else ()),
+        python=options.python or (project.python if project else None),
+        insecure=options.insecure,
+        progress=progress,
+    )
     with scratch("build") as folder:
         outs = {platform.machine: folder / platform.machine for platform in platforms}
-        bundles = _bundles(source, options, outs, progress)
+        bundles = _bundles(source, options, servers, outs, progress)
         images = [compose(bundle, base) for bundle, base in zip(bundles, bases, strict=True)]
         content = Index.of(images) if len(images) > 1 else images[0]
         written = []
@@ -203,7 +212,11 @@ def _own_base(source: str | Settings) -> str:
 
 
 def _bundles(
-    source: str | Settings, options: _Options, outs: Mapping[str, Path], progress: Progress
+    source: str | Settings,
+    options: _Options,
+    servers: Sequence[str | Distribution],
+    outs: Mapping[str, Path],
+    progress: Progress,
 ) -> list[Bundle]:
     """The bundles of a published package, named as a requirement, or of a project."""
     from lls_provider.wheels.lockfile import LOCK_NAME
@@ -216,7 +229,7 @@ def _bundles(
         return published_platforms(
             source,
             outs=outs,
-            distributions=options.distributions,
+            distributions=servers,
             module=options.module,
             api=options.api,
             provider_type=options.provider_type,
@@ -233,7 +246,7 @@ def _bundles(
     return bundle_platforms(
         source,
         outs,
-        distributions=options.distributions or source.distributions,
+        distributions=servers,
         python=options.python,
         overrides=options.override,
         bundle=options.bundle,

@@ -106,12 +106,14 @@ def _check(
     from lls_provider.local.target import Kind
 
     if target.kind is Kind.PROJECT:
+        from lls_provider.image.distribution import load_distributions
         from lls_provider.project.check import check_project
 
         return check_project(
             target.path,
             label=target.text,
             distributions=distributions,
+            load_named=load_distributions,
             python=python,
             progress=progress,
         )

@@ -50,10 +50,10 @@ def command(
     """
     from lls_provider.bundle.compat import compatibility, server_of
     from lls_provider.cli.console import console
+    from lls_provider.image.distribution import load_distributions
     from lls_provider.local.bundles import bundle_of
     from lls_provider.local.target import resolve_target
     from lls_provider.wheels.build import scratch
-    from lls_provider.wheels.several import load_distributions
 
     found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
     progress = console()

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+DISTRIBUTION = "REQUIREMENT|FILE|python:PATH|profile:NAME|IMAGE"
 
 
 def format_option(*machines: str) -> Decorator:
@@ -29,7 +30,7 @@ def distribution_option(what: str) -> Decorator:
         "--distribution",
         "distributions",
         multiple=True,
-        metavar="REQUIREMENT|FILE|python:PATH",
+        metavar=DISTRIBUTION,
         help=what,
     )
 

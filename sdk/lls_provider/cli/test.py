@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lls_provider.cli import EXIT_STATUSES
-from lls_provider.cli.options import python_option
+from lls_provider.cli.options import DISTRIBUTION, python_option
 
 
 @click.command(
@@ -19,7 +19,7 @@ from lls_provider.cli.options import python_option
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- PYTEST_ARGS]...")
 @click.option(
     "--distribution",
-    metavar="REQUIREMENT|FILE|python:PATH",
+    metavar=DISTRIBUTION,
     help="The server to test against.  [default: the project's first]",
 )
 @python_option("The Python to test on.")
@@ -32,12 +32,14 @@ def command(
     pytest; it is temporary.
     """
     from lls_provider.cli.console import console
+    from lls_provider.image.distribution import load_distributions
     from lls_provider.project.settings import read_settings
     from lls_provider.project.tests import run_tests
 
     return run_tests(
         read_settings(path),
         distribution=distribution,
+        load=load_distributions,
         python=python,
         arguments=pytest_args,
         progress=console(),

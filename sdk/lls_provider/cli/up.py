@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
-from lls_provider.cli.options import format_option, insecure_option, python_option
+from lls_provider.cli.options import DISTRIBUTION, format_option, insecure_option, python_option
 
 if TYPE_CHECKING:
     from lls_provider.local.up import Up
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @click.option(
     "--server",
-    metavar="REQUIREMENT|python:PATH",
+    metavar=DISTRIBUTION,
     help="The server, such as 'llama-stack==0.7.3'.  [default: what the target was made for]",
 )
 @click.option("--check", is_flag=True, help="Stop after the sample call instead of staying up.")

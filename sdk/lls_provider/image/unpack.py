@@ -7,12 +7,8 @@ verified on the way. The base of an image of ours is not read: its first layer h
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import shutil
-import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,30 +17,25 @@ from typing import TYPE_CHECKING, NoReturn
 from lls_provider.bundle.publish import publishing
 from lls_provider.contract.paths import IMAGE_ROOT
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image import entries
 from lls_provider.image.compose import MADE_BY
+from lls_provider.image.entries import Entry, LayerEntries, Parts
 from lls_provider.image.inspection import titles
-from lls_provider.image.media import GZIP_LAYER_TYPES, OPAQUE
 from lls_provider.image.tar import CHUNK
 
 if TYPE_CHECKING:
-    from lls_provider.image.model import Image, Layer
+    from lls_provider.image.model import Image
 
 _ROOT = IMAGE_ROOT[1:]
-_WHITEOUT = ".wh."
-_BUFFER = 1 << 16
-# what may stand between two entries: PAX headers and long names of the entry to come
-_HEADER_BUDGET = 1 << 20
 _NAME_LIMIT = 255
 _DEPTH_LIMIT = 32
 _REBUILD = "Rebuild the image; `lls-provider build` writes regular files and folders only."
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(entries.Limits):
     """How much of an image is read before it is refused as hostile."""
 
-    entries: int = 2_000_000  # in all layers together
-    stream: int = 256 << 30  # uncompressed bytes of all layers together
     paths: int = 20_000  # files and folders in /lls-provider
     content: int = 64 << 30  # bytes of the files in /lls-provider
 
@@ -69,7 +60,8 @@ def unpack(image: Image, destination: Path, *, limits: Limits = DEFAULT) -> Path
             resolution="Choose another directory, or remove this one first.",
         )
     with publishing(destination, "the unpacked image") as staging:
-        tree = _Tree(staging, limits)
+        walk = LayerEntries(image, "The image cannot be unpacked", _REBUILD, limits)
+        tree = _Tree(staging, limits, walk)
         if not _read_layers(image, tree, _base_length(image)):
             tree.remove(())
             _read_layers(image, tree, 0)
@@ -95,9 +87,9 @@ def _read_layers(image: Image, tree: _Tree, first: int) -> bool:
 
     Whatever the history says, a base is passed over only when nothing in it can be seen.
     """
-    for number, layer in enumerate(image.layers[first:], first):
-        tree.begin(number, layer.digest)
-        _read_layer(layer, tree)
+    for number in range(first, len(image.layers)):
+        for entry in tree.walk.of_layer(number):
+            _take(entry, tree)
         if first and number == first and not tree.hides_lower:
             return False
     return True
@@ -109,39 +101,22 @@ class _Tree:
 
     root: Path
     limits: Limits
-    owners: dict[tuple[str, ...], int] = field(default_factory=dict)
-    layer: int = 0
-    digest: str = ""
-    entries: int = 0
-    streamed: int = 0
+    walk: LayerEntries
+    owners: dict[Parts, int] = field(default_factory=dict)
     content: int = 0
     hides_lower: bool = False  # whether a layer so far hides all that lower ones have here
 
-    def begin(self, layer: int, digest: str) -> None:
-        self.layer, self.digest = layer, digest
+    @property
+    def layer(self) -> int:
+        return self.walk.layer
 
     def refuse(self, why: str) -> NoReturn:
-        raise SdkError(
-            Code.IMAGE_INVALID,
-            "The image cannot be unpacked",
-            why=f"Layer {self.layer + 1} ({self.digest}): {why}.",
-            resolution=_REBUILD,
-        )
+        self.walk.refuse(why)
 
-    def count_stream(self, length: int) -> None:
-        self.streamed += length
-        if self.streamed > self.limits.stream:
-            self.refuse(f"the layers hold more than {self.limits.stream:,} bytes")
-
-    def count_entry(self) -> None:
-        self.entries += 1
-        if self.entries > self.limits.entries:
-            self.refuse(f"the layers hold more than {self.limits.entries:,} entries")
-
-    def path(self, parts: tuple[str, ...]) -> Path:
+    def path(self, parts: Parts) -> Path:
         return self.root.joinpath(*parts)
 
-    def folder(self, parts: tuple[str, ...]) -> None:
+    def folder(self, parts: Parts) -> None:
         """Make a folder and those above it, replacing files that stood there."""
         for length in range(len(parts) + 1):
             above = parts[:length]
@@ -150,7 +125,7 @@ class _Tree:
                 self.path(above).mkdir()
             self._claim(above)
 
-    def file(self, parts: tuple[str, ...], chunks: Iterator[bytes], executable: bool) -> None:
+    def file(self, parts: Parts, chunks: Iterator[bytes], executable: bool) -> None:
         """Write a regular file, replacing what stood there."""
         if not parts:
             self.refuse(f"{IMAGE_ROOT} is no folder")
@@ -169,12 +144,12 @@ class _Tree:
                 while view:
                     view = view[stream.write(view) :]
 
-    def _claim(self, parts: tuple[str, ...]) -> None:
+    def _claim(self, parts: Parts) -> None:
         self.owners[parts] = self.layer
         if len(self.owners) > self.limits.paths:
             self.refuse(f"{IMAGE_ROOT} holds more than {self.limits.paths:,} paths")
 
-    def remove(self, parts: tuple[str, ...], *, only_below: bool = False) -> None:
+    def remove(self, parts: Parts, *, only_below: bool = False) -> None:
         """Remove a path and what is below it, whatever layer it came from."""
         for known in [it for it in self.owners if it[: len(parts)] == parts]:
             if not (only_below and known == parts):
@@ -186,7 +161,7 @@ class _Tree:
         elif not only_below:
             path.unlink(missing_ok=True)
 
-    def whiteout(self, parts: tuple[str, ...], *, below: bool) -> None:
+    def whiteout(self, parts: Parts, *, below: bool) -> None:
         """Remove what lower layers put at ``parts`` (``below``: only what is under it)."""
         if not any(
             owner == self.layer and known[: len(parts)] == parts
@@ -204,149 +179,45 @@ class _Tree:
                 del self.owners[known]
 
 
-def _read_layer(layer: Layer, tree: _Tree) -> None:
-    gzipped = layer.media_type in GZIP_LAYER_TYPES
-    hasher = hashlib.sha256()
-    stream = _Stream(_uncompressed(layer, tree) if gzipped else layer.chunks(), tree, hasher)
-    try:
-        # r| never seeks and so never reads a member into memory
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER) as archive:
-            _read_members(archive, stream, tree)
-    except tarfile.ReadError as error:
-        if stream.length:  # an empty stream is a layer without entries
-            tree.refuse(f"it is no readable tar: {error}")
-    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
-        tree.refuse(f"it is no readable tar: {error}")
-    stream.drain()
-    if gzipped and f"sha256:{hasher.hexdigest()}" != layer.diff_id:
-        tree.refuse(f"uncompressed, it does not have the digest {layer.diff_id}")
-
-
-def _read_members(archive: tarfile.TarFile, stream: _Stream, tree: _Tree) -> None:
-    stream.allow(archive.offset)
-    while (member := archive.next()) is not None:
-        stream.allow(archive.offset)  # where the next header begins
-        tree.count_entry()
-        # tarfile keeps every member it has seen (until Python 3.13)
-        archive.members.clear()  # type: ignore[attr-defined]
-        _take(archive, member, tree)
-    if not stream.ends_at(archive.offset):
-        tree.refuse(f"it has an invalid header at byte {archive.offset:,}")
-
-
-def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: _Tree) -> None:
-    parts = tuple(part for part in member.name.split("/") if part not in {"", "."})
+def _take(entry: Entry, tree: _Tree) -> None:
+    member, parts = entry.member, entry.parts
     if not parts:
         return
-    name = parts[-1]
-    if name.startswith(_WHITEOUT) and ".." not in parts:
-        target = parts[:-1] if name == OPAQUE else (*parts[:-1], name[len(_WHITEOUT) :])
-        if target == () or target[0] == _ROOT:
-            inside = target[1:]
-            below = name == OPAQUE
-            tree.hides_lower |= below and target == (_ROOT,)
+    if (gone := entry.whiteout()) is not None:
+        if gone.parts == () or gone.parts[0] == _ROOT:
+            inside = gone.parts[1:]
+            tree.hides_lower |= gone.below and gone.parts == (_ROOT,)
             if inside and inside[-1] in {"", ".", ".."}:
-                tree.refuse(f"{member.name[:200]!r} is no valid whiteout")
-            tree.whiteout(inside, below=below and bool(target))
+                tree.refuse(f"{entry.shown} is no valid whiteout")
+            tree.whiteout(inside, below=gone.below and bool(gone.parts))
         return
     if ".." in parts and _ROOT in parts:
-        tree.refuse(f"{member.name[:200]!r} has '..' in its path")
+        tree.refuse(f"{entry.shown} has '..' in its path")
     if parts[0] != _ROOT:
         return
     inside = parts[1:]
     too_long = any(len(os.fsencode(part)) > _NAME_LIMIT for part in inside)
     if too_long or len(inside) > _DEPTH_LIMIT or "\0" in member.name:
-        tree.refuse(f"{member.name[:200]!r} has a name that cannot be a file's")
+        tree.refuse(f"{entry.shown} has a name that cannot be a file's")
     if member.isdir():
         tree.folder(inside)
     elif member.islnk():
-        _hard_link(member, inside, tree)
+        _hard_link(entry, inside, tree)
     elif member.isreg():
-        source = archive.extractfile(member)
-        if source is None:  # cannot be: the member is a regular file
-            tree.refuse(f"{member.name[:200]!r} has no content")
-        tree.file(inside, iter(lambda: source.read(CHUNK), b""), bool(member.mode & 0o111))
+        tree.file(inside, entry.chunks(), bool(member.mode & 0o111))
     else:
         kind = "a symbolic link" if member.issym() else "neither a file nor a folder"
-        tree.refuse(f"{member.name[:200]!r} is {kind}")
+        tree.refuse(f"{entry.shown} is {kind}")
 
 
-def _hard_link(member: tarfile.TarInfo, inside: tuple[str, ...], tree: _Tree) -> None:
+def _hard_link(entry: Entry, inside: Parts, tree: _Tree) -> None:
     """A second name for a file of the same tree becomes a copy; any other link is refused."""
-    target = tuple(part for part in member.linkname.split("/") if part not in {"", "."})
+    target = entry.link
     known = target[1:]
     if target[:1] != (_ROOT,) or known not in tree.owners or not tree.path(known).is_file():
-        tree.refuse(f"{member.name[:200]!r} is a hard link to something outside {IMAGE_ROOT}")
+        tree.refuse(f"{entry.shown} is a hard link to something outside {IMAGE_ROOT}")
     if known == inside:
         return
     with tree.path(known).open("rb") as source:
         executable = bool(os.fstat(source.fileno()).st_mode & 0o111)
         tree.file(inside, iter(lambda: source.read(CHUNK), b""), executable)
-
-
-def _uncompressed(layer: Layer, tree: _Tree) -> Iterator[bytes]:
-    """A gzip layer's tar stream, in pieces of bounded size whatever it expands to."""
-    engine = zlib.decompressobj(wbits=31)
-    try:
-        for chunk in layer.chunks():
-            left = chunk
-            while left:
-                if engine.eof:  # gzip streams may follow each other
-                    engine = zlib.decompressobj(wbits=31)
-                yield engine.decompress(left, CHUNK)
-                # what follows a stream is another one, or padding
-                left = engine.unused_data.lstrip(b"\0") if engine.eof else engine.unconsumed_tail
-    except zlib.error as error:
-        tree.refuse(f"it is no readable gzip: {error}")
-    while not engine.eof:
-        rest = engine.decompress(engine.unconsumed_tail, CHUNK)
-        if not rest:
-            tree.refuse("its gzip stream ends early")
-        yield rest
-
-
-class _Stream(io.RawIOBase):
-    """A tar stream for ``tarfile``: counted, hashed, and bounded where it reads headers."""
-
-    def __init__(self, chunks: Iterator[bytes], tree: _Tree, hasher: hashlib._Hash) -> None:
-        self.chunks = chunks
-        self.tree = tree
-        self.hasher = hasher
-        self.left = memoryview(b"")
-        self.length = 0
-        self.bound: int | None = None
-        self.tail = b""
-        self.allow(0)
-
-    def allow(self, offset: int) -> None:
-        """Let the next header begin at ``offset`` and have a sane length."""
-        self.bound = offset + _HEADER_BUDGET + _BUFFER
-
-    def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes of the stream."""
-        while not self.left:
-            chunk = next(self.chunks, None)
-            if chunk is None:
-                return b""
-            self.hasher.update(chunk)
-            self.tree.count_stream(len(chunk))
-            self.left = memoryview(chunk)
-        length = len(self.left) if size < 0 else size
-        piece, self.left = bytes(self.left[:length]), self.left[length:]
-        self.length += len(piece)
-        if self.bound is not None and self.length > self.bound:
-            self.tree.refuse(f"an entry's header is longer than {_HEADER_BUDGET:,} bytes")
-        self.tail = (self.tail + piece)[-4 * _BUFFER :]
-        return piece
-
-    def ends_at(self, offset: int) -> bool:
-        """Whether the archive's end mark, and not a damaged header, stands at ``offset``."""
-        start = len(self.tail) - (self.length - offset)
-        block = self.tail[max(start, 0) : max(start, 0) + tarfile.BLOCKSIZE]
-        return not any(block)
-
-    def drain(self) -> None:
-        """Read what follows the archive's end, so that the whole layer is verified."""
-        self.bound = None
-        while self.read(CHUNK):
-            pass

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lls_provider.image.distribution import load_distributions
 from lls_provider.image.places import read_image
 from lls_provider.image.unpack import unpack
 from lls_provider.local.target import Kind, Target
@@ -40,7 +41,10 @@ def bundle_of(
     return bundle_project(
         settings,
         folder,
-        distributions=distributions or settings.distributions,
+        distributions=distributions
+        or load_distributions(
+            settings.distributions, python=python or settings.python, progress=progress
+        ),
         python=python,
         progress=progress,
     ).root

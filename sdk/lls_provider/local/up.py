@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from lls_provider.bundle.publish import writing
 from lls_provider.bundle.read import read_bundle
 from lls_provider.contract.paths import VolumeTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.compose import PREFIX, compose
+from lls_provider.image.distribution import load_distribution
 from lls_provider.image.layout import read_layout, write_layout
 from lls_provider.image.places import read_image
 from lls_provider.image.unpack import unpack
@@ -31,8 +33,10 @@ from lls_provider.local.workspace import Workspace
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.settings import SampleCall, Settings, read_settings
 from lls_provider.runtime.signals import stopping
-from lls_provider.wheels.distribution import Distribution, load_distribution
 from lls_provider.wheels.environment import Environment, ensure_environment
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.distribution import Distribution
 
 CALL_TIMEOUT = 300.0  # seconds; a provider may well load a model at its first call
 

@@ -127,15 +127,6 @@ def bundle_platforms(
         return made
 
 
-def load(distribution: str | Distribution, python: str | None, progress: Progress) -> Distribution:
-    """A distribution as a value, from what the user named."""
-    from lls_provider.wheels.distribution import load_distribution
-
-    if isinstance(distribution, str):
-        return load_distribution(distribution, python=python, progress=progress)
-    return distribution
-
-
 def build_own_wheel(
     settings: Settings,
     folder: Path,

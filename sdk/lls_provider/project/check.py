@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lls_provider.project.settings import Settings
     from lls_provider.runtime.probing import ProbeFailure, ProviderSpecInfo
     from lls_provider.wheels.distribution import Distribution
+    from lls_provider.wheels.several import Loader
 
 # where a field of the metadata comes from
 _SOURCES = {
@@ -32,7 +33,8 @@ def check_project(
     project: Path,
     *,
     label: str | None = None,
-    distributions: Sequence[str] = (),
+    distributions: Sequence[str | Distribution] = (),
+    load_named: Loader = load_distributions,
     python: str | None = None,
     progress: Progress = SILENT,
 ) -> Report:
@@ -40,8 +42,9 @@ def check_project(
 
     The static rules come first; then the provider's wheel is built and its
     ``get_provider_spec()`` called beside each distribution that the project (or the caller)
-    names. What is wrong with the project is in the report. Raises SdkError only for what is
-    wrong with this machine, such as a missing network or Python.
+    names; ``load_named`` makes values of the names. What is wrong with the project is in the
+    report. Raises SdkError only for what is wrong with this machine, such as a missing network
+    or Python.
     """
     findings = Findings()
     try:
@@ -53,7 +56,7 @@ def check_project(
     findings.ok("module", f"{settings.module} has a provider.py")
     _advise(settings, findings)
     _sample_call(settings, findings)
-    servers = load_distributions(
+    servers = load_named(
         distributions or settings.distributions,
         python=python or settings.python,
         progress=progress,

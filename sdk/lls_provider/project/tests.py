@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
+from lls_provider.wheels.several import load_distributions
 
 if TYPE_CHECKING:
     from lls_provider.project.settings import Settings
     from lls_provider.wheels.distribution import Distribution
+    from lls_provider.wheels.several import Loader
 
 _NO_TESTS = 5  # pytest's exit status when it collected none
 _INTERRUPTED = 2
@@ -25,17 +27,18 @@ def run_tests(
     settings: Settings,
     *,
     distribution: str | Distribution | None = None,
+    load: Loader = load_distributions,
     python: str | None = None,
     arguments: Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> int:
     """Run pytest in the project, in an environment of the distribution and the provider's wheel.
 
-    Its output goes straight to ours; ``arguments`` are pytest's. Gives 0. Raises SdkError
+    Its output goes straight to ours; ``arguments`` are
+    pytest's; ``load`` makes a value of a distribution's name. Gives 0. Raises SdkError
     TESTS_FAILED when a test fails or there is none, SETTINGS_INVALID when no distribution is
     named anywhere, and what building, resolving and installing raise.
     """
-    from lls_provider.project.bundle import load
     from lls_provider.project.environment import provider_environment
 
     named = distribution or next(iter(settings.distributions), None)
@@ -48,7 +51,7 @@ def run_tests(
             resolution='Add distribution = ["llama-stack==0.7.3"] to [tool.lls-provider], or give '
             "--distribution.",
         )
-    server = load(named, python or settings.python, progress)
+    (server,) = load([named], python=python or settings.python, progress=progress)
     wanted = ("pytest", *settings.test_requirements)
     with provider_environment(settings, server, extra=wanted, progress=progress) as environment:
         progress.step(f"testing {settings.name} beside {server.label}")

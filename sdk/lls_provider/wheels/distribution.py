@@ -20,7 +20,7 @@ from packaging.version import Version
 
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.wheels import servers
+from lls_provider.wheels import profiles, servers
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
 from lls_provider.wheels.uv import run_uv
 
@@ -71,13 +71,15 @@ def load_distribution(
 ) -> Distribution:
     """Read a distribution from what the user named.
 
-    ``spec`` is ``python:PATH`` (an environment), a path of a freeze or requirements file, or a
-    requirement such as ``llama-stack==0.7.3``. ``python`` names the interpreter. ``known`` are
-    its pins, used where they would have to be resolved. Raises SdkError
-    USAGE, FILE_MISSING, DISTRIBUTION_INVALID, PYTHON_MISSING, or what `run_uv` raises.
+    ``spec`` is ``python:PATH`` (an environment), ``profile:NAME`` (of this SDK), a path of a
+    freeze or requirements file, or a requirement such as ``llama-stack==0.7.3``. ``python`` names
+    the interpreter. ``known`` are its pins, used where they would have to be resolved. Raises
+    SdkError USAGE, FILE_MISSING, DISTRIBUTION_INVALID, PYTHON_MISSING, or what `run_uv` raises.
     """
     if spec.startswith(ENVIRONMENT_PREFIX):
         return _from_environment(spec)
+    if spec.startswith(profiles.PREFIX):
+        return _from_profile(spec, python, progress)
     if _is_path(spec):
         return _from_file(spec, python, known, progress)
     try:
@@ -131,7 +133,7 @@ def _from_file(
         pins = _resolve(extra, interpreter, f"resolving {spec}", file=path.absolute())
         line = servers.line_in(pins)
     return Distribution(
-        spec, pins, interpreter, line, portable=_server_among(pins, line) or path.name
+        spec, pins, interpreter, line, portable=server_among(pins, line) or path.name
     )
 
 
@@ -237,6 +239,21 @@ def _resolve(
     return pins
 
 
+def _from_profile(spec: str, python: str | None, progress: Progress) -> Distribution:
+    profile = profiles.profile_named(spec.removeprefix(profiles.PREFIX))
+    interpreter = find_interpreter(minimum=min(profile.pythons), explicit=python)
+    if interpreter.minor not in profile.pythons:
+        raise SdkError(
+            Code.USAGE,
+            f"{spec} does not hold for {interpreter}",
+            why=f"The same packages were found for these Pythons only: {profile}.",
+            resolution="Name one of them with --python, or "
+            f"--distribution '{profile.requirement}'.",
+        )
+    progress.note(f"{spec}: {len(profile.pins)} packages, taken on {profile.taken.isoformat()}")
+    return Distribution(spec, profile.pins, interpreter, servers.line_in(profile.pins))
+
+
 def _from_environment(spec: str) -> Distribution:
     named = spec.removeprefix(ENVIRONMENT_PREFIX)
     try:
@@ -267,11 +284,11 @@ def _from_environment(spec: str) -> Distribution:
         replace(interpreter, path=path),
         line,
         environment=path,
-        portable=_server_among(pins, line) or ENVIRONMENT_PREFIX.rstrip(":"),
+        portable=server_among(pins, line) or ENVIRONMENT_PREFIX.rstrip(":"),
     )
 
 
-def _server_among(pins: Mapping[str, str], line: ServerLine | None) -> str:
+def server_among(pins: Mapping[str, str], line: ServerLine | None) -> str:
     """The server as a requirement, which `up` can start anywhere; empty when there is none."""
     return f"{line.name}=={pins[line.name]}" if line is not None and line.name in pins else ""
 
@@ -282,5 +299,5 @@ def _unusable(spec: str, why: str) -> SdkError:
         f"Cannot use the distribution '{spec}'",
         why=why,
         resolution="Name a requirement such as 'llama-stack==0.7.3', a file made by 'pip freeze', "
-        "or an environment: python:PATH.",
+        "an environment (python:PATH), a profile (profile:NAME) or an image (docker://REF).",
     )

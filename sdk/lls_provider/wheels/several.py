@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from packaging.version import Version
 
@@ -13,6 +13,21 @@ from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, l
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
+
+
+class Loader(Protocol):
+    """Makes distributions of their names; one that also reads images lies above this room."""
+
+    def __call__(
+        self,
+        named: Sequence[str | Distribution],
+        /,
+        *,
+        python: str | None = None,
+        progress: Progress = SILENT,
+    ) -> tuple[Distribution, ...]:
+        """As `load_distributions`."""
+        ...
 
 
 def load_distributions(

@@ -1,0 +1,238 @@
+"""Walks through the entries of an image's layers. The image is somebody else's.
+
+Layers are streamed, never held; how much is read is bounded, and digests are verified on the
+way. What an entry means (a file, a whiteout) is for the caller to judge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.image.media import GZIP_LAYER_TYPES, OPAQUE
+from lls_provider.image.tar import CHUNK
+
+if TYPE_CHECKING:
+    from lls_provider.image.model import Image, Layer
+
+Parts = tuple[str, ...]
+
+_WHITEOUT = ".wh."
+_BUFFER = 1 << 16
+# what may stand between two entries: PAX headers and long names of the entry to come
+_HEADER_BUDGET = 1 << 20
+_UNREADABLE = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of an image is read before it is refused as hostile."""
+
+    entries: int = 2_000_000  # in all layers together
+    stream: int = 256 << 30  # uncompressed bytes of all layers together
+
+
+@dataclass(frozen=True, slots=True)
+class Whiteout:
+    """What a layer takes away from those below it; ``below``: only what is under the path."""
+
+    parts: Parts
+    below: bool
+
+
+@dataclass(slots=True)
+class LayerEntries:
+    """One pass through the layers of an image, counted. ``what`` and ``resolution`` of errors."""
+
+    image: Image
+    what: str
+    resolution: str
+    limits: Limits = Limits()
+    layer: int = 0  # the one that is being read, from 0
+    _digest: str = ""
+    _entries: int = 0
+    _streamed: int = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Every entry, layer by layer. Raises SdkError IMAGE_INVALID, or what a layer raises."""
+        for number in range(len(self.image.layers)):
+            yield from self.of_layer(number)
+
+    def of_layer(self, number: int) -> Iterator[Entry]:
+        """The entries of one layer alone; raises as the whole pass does."""
+        layer = self.image.layers[number]
+        self.layer, self._digest = number, layer.digest
+        yield from _read_layer(layer, self)
+
+    def refuse(self, why: str) -> NoReturn:
+        """Raise SdkError IMAGE_INVALID naming the layer."""
+        raise SdkError(
+            Code.IMAGE_INVALID,
+            self.what,
+            why=f"Layer {self.layer + 1} ({self._digest}): {why}.",
+            resolution=self.resolution,
+        )
+
+    def count_stream(self, length: int) -> None:
+        """Count uncompressed bytes."""
+        self._streamed += length
+        if self._streamed > self.limits.stream:
+            self.refuse(f"the layers hold more than {self.limits.stream:,} bytes")
+
+    def count_entry(self) -> None:
+        """Count an entry."""
+        self._entries += 1
+        if self._entries > self.limits.entries:
+            self.refuse(f"the layers hold more than {self.limits.entries:,} entries")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of a layer, while the pass stands at it."""
+
+    member: tarfile.TarInfo
+    archive: tarfile.TarFile
+    walk: LayerEntries
+
+    @property
+    def parts(self) -> Parts:
+        """Its path without empty parts and ``.``; ``..`` is left for the caller to refuse."""
+        return _parts(self.member.name)
+
+    @property
+    def link(self) -> Parts:
+        """What a hard link is a second name of."""
+        return _parts(self.member.linkname)
+
+    @property
+    def shown(self) -> str:
+        """Its name for an error."""
+        return repr(self.member.name[:200])
+
+    def whiteout(self) -> Whiteout | None:
+        """What it takes away; None for an entry that is something itself."""
+        parts = self.parts
+        if not parts or not parts[-1].startswith(_WHITEOUT) or ".." in parts:
+            return None
+        if parts[-1] == OPAQUE:
+            return Whiteout(parts[:-1], below=True)
+        return Whiteout((*parts[:-1], parts[-1][len(_WHITEOUT) :]), below=False)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The content of a regular file."""
+        try:
+            source = self.archive.extractfile(self.member)
+            if source is None:  # cannot be: the member is a regular file
+                self.walk.refuse(f"{self.shown} has no content")
+            while chunk := source.read(CHUNK):
+                yield chunk
+        except _UNREADABLE as error:
+            self.walk.refuse(f"it is no readable tar: {error}")
+
+
+def _parts(name: str) -> Parts:
+    return tuple(part for part in name.split("/") if part not in {"", "."})
+
+
+def _read_layer(layer: Layer, walk: LayerEntries) -> Iterator[Entry]:
+    gzipped = layer.media_type in GZIP_LAYER_TYPES
+    hasher = hashlib.sha256()
+    stream = _Stream(_uncompressed(layer, walk) if gzipped else layer.chunks(), walk, hasher)
+    try:
+        # r| never seeks and so never reads a member into memory
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER) as archive:
+            yield from _members(archive, stream, walk)
+    except tarfile.ReadError as error:
+        if stream.length:  # an empty stream is a layer without entries
+            walk.refuse(f"it is no readable tar: {error}")
+    except _UNREADABLE as error:
+        walk.refuse(f"it is no readable tar: {error}")
+    stream.drain()
+    if gzipped and f"sha256:{hasher.hexdigest()}" != layer.diff_id:
+        walk.refuse(f"uncompressed, it does not have the digest {layer.diff_id}")
+
+
+def _members(archive: tarfile.TarFile, stream: _Stream, walk: LayerEntries) -> Iterator[Entry]:
+    stream.allow(archive.offset)
+    while (member := archive.next()) is not None:
+        stream.allow(archive.offset)  # where the next header begins
+        walk.count_entry()
+        # tarfile keeps every member it has seen (until Python 3.13)
+        archive.members.clear()  # type: ignore[attr-defined]
+        yield Entry(member, archive, walk)
+    if not stream.ends_at(archive.offset):
+        walk.refuse(f"it has an invalid header at byte {archive.offset:,}")
+
+
+def _uncompressed(layer: Layer, walk: LayerEntries) -> Iterator[bytes]:
+    """A gzip layer's tar stream, in pieces of bounded size whatever it expands to."""
+    engine = zlib.decompressobj(wbits=31)
+    try:
+        for chunk in layer.chunks():
+            left = chunk
+            while left:
+                if engine.eof:  # gzip streams may follow each other
+                    engine = zlib.decompressobj(wbits=31)
+                yield engine.decompress(left, CHUNK)
+                # what follows a stream is another one, or padding
+                left = engine.unused_data.lstrip(b"\0") if engine.eof else engine.unconsumed_tail
+    except zlib.error as error:
+        walk.refuse(f"it is no readable gzip: {error}")
+    while not engine.eof:
+        rest = engine.decompress(engine.unconsumed_tail, CHUNK)
+        if not rest:
+            walk.refuse("its gzip stream ends early")
+        yield rest
+
+
+class _Stream(io.RawIOBase):
+    """A tar stream for ``tarfile``: counted, hashed, and bounded where it reads headers."""
+
+    def __init__(self, chunks: Iterator[bytes], walk: LayerEntries, hasher: hashlib._Hash) -> None:
+        self.chunks = chunks
+        self.walk = walk
+        self.hasher = hasher
+        self.left = memoryview(b"")
+        self.length = 0
+        self.bound: int | None = None
+        self.tail = b""
+        self.allow(0)
+
+    def allow(self, offset: int) -> None:
+        """Let the next header begin at ``offset`` and have a sane length."""
+        self.bound = offset + _HEADER_BUDGET + _BUFFER
+
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes of the stream."""
+        while not self.left:
+            chunk = next(self.chunks, None)
+            if chunk is None:
+                return b""
+            self.hasher.update(chunk)
+            self.walk.count_stream(len(chunk))
+            self.left = memoryview(chunk)
+        length = len(self.left) if size < 0 else size
+        piece, self.left = bytes(self.left[:length]), self.left[length:]
+        self.length += len(piece)
+        if self.bound is not None and self.length > self.bound:
+            self.walk.refuse(f"an entry's header is longer than {_HEADER_BUDGET:,} bytes")
+        self.tail = (self.tail + piece)[-4 * _BUFFER :]
+        return piece
+
+    def ends_at(self, offset: int) -> bool:
+        """Whether the archive's end mark, and not a damaged header, stands at ``offset``."""
+        start = len(self.tail) - (self.length - offset)
+        block = self.tail[max(start, 0) : max(start, 0) + tarfile.BLOCKSIZE]
+        return not any(block)
+
+    def drain(self) -> None:
+        """Read what follows the archive's end, so that the whole layer is verified."""
+        self.bound = None
+        while self.read(CHUNK):
+            pass

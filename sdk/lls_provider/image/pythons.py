@@ -1,0 +1,200 @@
+"""Which packages the server's Python in an image sees, from the files that the image has.
+
+The rule (docs/reference/distributions.md): packages are grouped into environments as Python
+does it, a virtual environment or an installation each. The server's is the one that holds a
+server; where several do or none does, the one whose Python the image's PATH finds first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.parser import BytesHeaderParser
+from typing import TYPE_CHECKING
+
+from packaging.utils import InvalidName, canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from lls_provider.image.filesystem import is_metadata
+from lls_provider.wheels.servers import line_in
+
+if TYPE_CHECKING:
+    from lls_provider.image.entries import Parts
+    from lls_provider.image.filesystem import Filesystem
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MINOR = re.compile(r"python3\.(\d{1,2})")
+_LIBRARIES = ("lib", "lib64")
+_USR: Parts = ("usr",)
+_LOCAL: Parts = ("usr", "local")
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePython:
+    """An environment of an image: its folders in the order of Python's path, and what is there.
+
+    ``unreadable`` says what was passed over and why.
+    """
+
+    prefix: Parts
+    minor: tuple[int, int]
+    folders: tuple[Parts, ...]
+    pins: Mapping[str, str]
+    unreadable: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        folders = ", ".join(shown(it) for it in self.folders)
+        return f"Python {'.'.join(map(str, self.minor))} in {folders}"
+
+
+@dataclass(slots=True)
+class _Folder:
+    pins: dict[str, str] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def shown(path: Parts) -> str:
+    """A path of the image as its container sees it."""
+    return "/" + "/".join(path)
+
+
+def find_pythons(files: Filesystem, environment: Mapping[str, str]) -> list[ImagePython]:
+    """Every environment of the image with packages; ``environment`` holds its variables."""
+    folders = _packages(files)
+    found: dict[tuple[Parts, str, tuple[int, int]], list[Parts]] = {}
+    for path in folders:
+        if (key := _key(path, files)) is not None:
+            found.setdefault(key, []).append(path)
+    told = [files.resolve(_parts(it)) for it in environment.get("PYTHONPATH", "").split(":") if it]
+    pythons = []
+    for (prefix, _kind, minor), own in sorted(found.items()):
+        behind = _system_folders(prefix, minor, files, found)
+        seen = [*(it for it in told if it in folders), *sorted(own, key=_rank), *behind]
+        seen = list(dict.fromkeys(seen))
+        pins: dict[str, str] = {}
+        for path in seen:  # Python takes the first that it finds
+            pins = {**folders[path].pins, **pins}
+        unreadable = [line for path in seen for line in folders[path].unreadable]
+        pythons.append(ImagePython(prefix, minor, tuple(seen), pins, tuple(unreadable)))
+    return pythons
+
+
+def choose_python(
+    pythons: Sequence[ImagePython], files: Filesystem, environment: Mapping[str, str]
+) -> ImagePython | None:
+    """The environment of the server, by the rule above; None when nothing decides."""
+    servers = [it for it in pythons if line_in(it.pins) is not None]
+    if len(servers) == 1:
+        return servers[0]
+    candidates = servers or pythons
+    for entry in environment.get("PATH", _DEFAULT_PATH).split(":"):
+        folder = files.resolve(_parts(entry))
+        for name in ("python3", "python"):
+            python = (*folder, name)
+            if files.content(python) is None and files.link(python) is None:
+                continue
+            # a virtual environment's Python is a link to the one it was made of
+            for prefix in (folder[:-1], files.resolve(python)[:-2]):
+                if fitting := [it for it in candidates if _serves(it, prefix, python, files)]:
+                    return fitting[0]
+            break  # the first Python on PATH has no packages that were asked for: look further
+    return None
+
+
+def _serves(found: ImagePython, prefix: Parts, python: Parts, files: Filesystem) -> bool:
+    if found.prefix != prefix and not (prefix == _LOCAL and found.prefix == _USR):
+        return False
+    minor = _MINOR.fullmatch(files.resolve(python)[-1])
+    return minor is None or int(minor[1]) == found.minor[1]
+
+
+def _packages(files: Filesystem) -> dict[Parts, _Folder]:
+    """What each folder holds, by the folder that stands on a Python's path."""
+    folders: dict[Parts, _Folder] = {}
+    for path in files.paths():
+        if not is_metadata(path):
+            continue
+        # x.dist-info/METADATA, x.egg-info/PKG-INFO, or a file x.egg-info
+        place = path[:-1] if path[-1].endswith(".egg-info") else path[:-2]
+        folder = folders.setdefault(place, _Folder())
+        content = files.content(path)
+        try:
+            name, version = _name_and_version(content or b"")
+        except ValueError as error:
+            folder.unreadable.append(f"{shown(path)}: {error}")
+            continue
+        other = folder.pins.get(name)
+        if other is not None and other != version:
+            folder.unreadable.append(f"{shown(path)}: {name} {other} lies beside it")
+            version = str(max(Version(other), Version(version)))
+        folder.pins[name] = version
+    return folders
+
+
+def _name_and_version(data: bytes) -> tuple[str, str]:
+    """Name and version of a METADATA, normalised. Raises ValueError."""
+    headers = BytesHeaderParser().parsebytes(data)
+    try:
+        name = canonicalize_name(str(headers["Name"] or ""), validate=True)
+        return name, str(Version(str(headers["Version"] or "")))
+    except (InvalidName, InvalidVersion) as error:
+        raise ValueError(f"it tells no name and version: {error!s:.200}") from error
+
+
+def _key(path: Parts, files: Filesystem) -> tuple[Parts, str, tuple[int, int]] | None:
+    """Prefix, kind and Python of a folder that a Python looks into by itself, else None."""
+    if len(path) < 3 or path[-1] not in ("site-packages", "dist-packages"):
+        return None
+    library, python, kind = path[-3:]
+    prefix = path[:-3]
+    if library not in _LIBRARIES:
+        return None
+    if (match := _MINOR.fullmatch(python)) is not None:
+        minor = (3, int(match[1]))
+    elif kind == "dist-packages" and python == "python3":  # Debian's, for its only Python
+        match = _MINOR.fullmatch(files.resolve((*prefix, "bin", "python3"))[-1])
+        if match is None:
+            return None
+        minor = (3, int(match[1]))
+    else:
+        return None
+    # a system's Python looks into /usr/local too, unless another was installed there
+    if prefix == _LOCAL and (kind == "dist-packages" or not _has_python(prefix, minor, files)):
+        prefix = _USR
+    return prefix, kind, minor
+
+
+def _has_python(prefix: Parts, minor: tuple[int, int], files: Filesystem) -> bool:
+    """Whether a Python was installed there; a link that leads elsewhere is none."""
+    python = files.resolve((*prefix, "bin", f"python3.{minor[1]}"))
+    return files.content(python) is not None and python[:-2] == prefix
+
+
+def _rank(path: Parts) -> tuple[bool, bool, bool]:
+    return path[:2] != _LOCAL, "lib64" not in path, "python3" in path
+
+
+def _system_folders(
+    prefix: Parts,
+    minor: tuple[int, int],
+    files: Filesystem,
+    found: Mapping[tuple[Parts, str, tuple[int, int]], Sequence[Parts]],
+) -> Iterator[Parts]:
+    """What a virtual environment with ``include-system-site-packages`` sees besides its own."""
+    text = (files.content((*prefix, "pyvenv.cfg")) or b"").decode(errors="replace")
+    settings = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            settings[key.strip().lower()] = value.strip()
+    if settings.get("include-system-site-packages", "").lower() != "true":
+        return
+    home = files.resolve(_parts(settings.get("home", "")))[:-1]
+    for (other, _kind, of), folders in sorted(found.items()):
+        if of == minor and other == home and other != prefix:
+            yield from sorted(folders, key=_rank)
+
+
+def _parts(path: str) -> Parts:
+    return tuple(part for part in path.split("/") if part not in {"", "."})

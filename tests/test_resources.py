@@ -1,0 +1,59 @@
+"""What ships beside the code is found in a checkout and in a built wheel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lls_provider import resources
+from lls_provider.wheels.profiles import FOLDER
+from lls_provider.wheels.uv import run_uv
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_checkout_finds_its_own() -> None:
+    assert resources.checkout() == ROOT
+    assert resources.data_path(FOLDER) == ROOT / FOLDER
+    assert resources.read_data(f"{FOLDER}/ogx-1.5.0.json").startswith(b"{")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the SDK's wheel installs."""
+    folder = tmp_path_factory.mktemp("installed")
+    run_uv(["build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)], doing="building")
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+@pytest.mark.network
+def test_an_installed_wheel_finds_profiles_schemas_and_template(
+    installed: Path, tmp_path: Path
+) -> None:
+    code = (
+        "from lls_provider import resources; from lls_provider.wheels.profiles import profiles; "
+        "print(resources.checkout()); print(*(it.name for it in profiles())); "
+        "print(resources.read_data('contract/schemas/manifest.json')[:1].decode()); "
+        "print(resources.data_path('templates/provider').is_dir()); print(resources.__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    checkout, names, schema, template, where = done.stdout.splitlines()
+    assert checkout == "None"
+    assert names == " ".join(sorted(it.stem for it in (ROOT / FOLDER).glob("*.json")))
+    assert (schema, template) == ("{", "True")
+    assert Path(where).is_relative_to(installed)
