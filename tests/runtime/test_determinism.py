@@ -12,24 +12,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.runtime.conftest import BundleFactory, Pod, WheelFactory
 
 from lls_provider.bundle.zipapp import zipapp_path
 from lls_provider.errors import SdkError
 from lls_provider.wheels.interpreter import find_interpreter
 
 if TYPE_CHECKING:
-    MakeBundle = Callable[..., Path]
-    MakeWheel = Callable[..., Path]
-    Pod = Any
     Snapshot = dict[str, tuple[int, int, bytes]]
 
 FIXED_TIME = 315_532_800 * 10**9  # 1980-01-01
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """A folder that every user may enter; pytest's own are closed to others."""
     with tempfile.TemporaryDirectory() as name:
@@ -37,9 +35,11 @@ def place() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture
-def images(make_bundle: MakeBundle, make_wheel: MakeWheel, place: Path) -> list[Path]:
+@pytest.fixture(scope="module")
+def images(place: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three provider images: the second replaces a package of the first, the third keeps it."""
+    make_wheel = WheelFactory(tmp_path_factory.mktemp("wheels"))
+    make_bundle = BundleFactory(tmp_path_factory.mktemp("bundles"), make_wheel)
     commands = "[console_scripts]\ntool = tool:main\n"
     tool = make_wheel(
         "tool",
@@ -64,8 +64,8 @@ def images(make_bundle: MakeBundle, make_wheel: MakeWheel, place: Path) -> list[
     return [Path(shutil.copytree(it, place / it.name)) for it in bundles]
 
 
-@pytest.fixture
-def installed(place: Path, make_pod: Any) -> Callable[..., Snapshot]:
+@pytest.fixture(scope="module")
+def installed(place: Path) -> Callable[..., Snapshot]:
     zipapp = Path(shutil.copy(zipapp_path(), place / "lls-provider.pyz"))
     numbers = iter(range(100))
 
@@ -76,7 +76,7 @@ def installed(place: Path, make_pod: Any) -> Callable[..., Snapshot]:
         umask: int = -1,
         env: dict[str, str] | None = None,
     ) -> Snapshot:
-        pod = make_pod(str(place / f"volume-{next(numbers)}"))
+        pod = Pod(place / f"volume-{next(numbers)}")
         pod.root.mkdir()
         pod.root.chmod(0o777)
         for order, source in enumerate(images):
@@ -101,8 +101,14 @@ def installed(place: Path, make_pod: Any) -> Callable[..., Snapshot]:
     return install
 
 
-def test_times_and_modes_are_fixed(images: list[Path], installed: Callable[..., Snapshot]) -> None:
-    tree = installed(images)
+@pytest.fixture(scope="module")
+def reference(images: list[Path], installed: Callable[..., Snapshot]) -> Snapshot:
+    """The tree that all others must equal."""
+    return installed(images)
+
+
+def test_times_and_modes_are_fixed(reference: Snapshot) -> None:
+    tree = reference
     assert {time for _, time, _ in tree.values()} == {FIXED_TIME}
     modes = {oct(mode) for mode, _, _ in tree.values()}
     assert modes == {"0o40775", "0o100644", "0o100755"}
@@ -115,9 +121,9 @@ def test_times_and_modes_are_fixed(images: list[Path], installed: Callable[..., 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
 def test_the_umask_does_not_matter(
-    images: list[Path], installed: Callable[..., Snapshot], umask: int
+    images: list[Path], installed: Callable[..., Snapshot], reference: Snapshot, umask: int
 ) -> None:
-    assert installed(images, umask=umask) == installed(images)
+    assert installed(images, umask=umask) == reference
 
 
 @pytest.mark.parametrize(
@@ -133,24 +139,24 @@ def test_the_umask_does_not_matter(
     ids=lambda env: next(iter(env.items()))[1].replace("/", "-"),
 )
 def test_time_zone_and_locale_do_not_matter(
-    images: list[Path], installed: Callable[..., Snapshot], env: dict[str, str]
+    images: list[Path], installed: Callable[..., Snapshot], reference: Snapshot, env: dict[str, str]
 ) -> None:
-    assert installed(images, env=env) == installed(images)
+    assert installed(images, env=env) == reference
 
 
-def test_the_user_does_not_matter(images: list[Path], installed: Callable[..., Snapshot]) -> None:
+def test_the_user_does_not_matter(
+    images: list[Path], installed: Callable[..., Snapshot], reference: Snapshot
+) -> None:
     prefix = ("setpriv", "--reuid", "54321", "--regid", "0", "--clear-groups", "--no-new-privs")
     _need(*prefix, "true")
-    python = _debian_python()
-    assert installed(images, *prefix, python=python) == installed(images, python=python)
+    assert installed(images, *prefix, python=_debian_python()) == reference
 
 
 def test_the_number_of_workers_does_not_matter(
-    images: list[Path], installed: Callable[..., Snapshot]
+    images: list[Path], installed: Callable[..., Snapshot], reference: Snapshot
 ) -> None:
     """One processor means one process; no allowance for processes means none besides ours."""
     first = str(min(os.sched_getaffinity(0)))
-    reference = installed(images)
     assert installed(images, "taskset", "--cpu-list", first) == reference
     uid = ("setpriv", "--reuid", "54322", "--regid", "0", "--clear-groups")
     _need(*uid, "true")
@@ -159,7 +165,7 @@ def test_the_number_of_workers_does_not_matter(
 
 
 def test_the_order_of_files_in_the_image_does_not_matter(
-    images: list[Path], installed: Callable[..., Snapshot], place: Path
+    images: list[Path], installed: Callable[..., Snapshot], reference: Snapshot, place: Path
 ) -> None:
     turned = []
     for image in images:
@@ -170,19 +176,19 @@ def test_the_order_of_files_in_the_image_does_not_matter(
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())
         turned.append(copy)
-    assert installed(turned) == installed(images)
+    assert installed(turned) == reference
 
 
 @pytest.mark.parametrize("minor", [11, 12, 13])
 def test_the_python_that_installs_does_not_matter(
-    images: list[Path], installed: Callable[..., Snapshot], minor: int
+    images: list[Path], installed: Callable[..., Snapshot], reference: Snapshot, minor: int
 ) -> None:
     try:
         python = find_interpreter(exactly=(3, minor)).path
     except SdkError:
         assert "CI" not in os.environ, f"CI must have Python 3.{minor}"
         pytest.skip(f"this machine has no Python 3.{minor}")
-    assert installed(images, python=str(python)) == installed(images)
+    assert installed(images, python=str(python)) == reference
 
 
 def _debian_python() -> str:

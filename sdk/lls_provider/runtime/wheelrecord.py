@@ -6,6 +6,7 @@ import binascii
 import csv
 import io
 import os
+import re
 from collections.abc import Container
 from typing import NamedTuple
 
