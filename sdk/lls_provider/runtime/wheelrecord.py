@@ -6,7 +6,6 @@ import binascii
 import csv
 import io
 import os
-import re
 from collections.abc import Container
 from typing import NamedTuple
 
