@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tests.engines import containers
+from tests.engines import containers, pythonbase
 from tests.engines import registry as registries
 
 CI = os.environ.get("CI", "") not in ("", "0", "false")
@@ -109,6 +109,12 @@ def cli() -> Cli:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def python_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An OCI layout with this Python, a shell and pip: what runnable images are built on."""
+    return pythonbase.write_base(tmp_path_factory.mktemp("base") / "oci")
 
 
 @pytest.fixture(scope="session")

@@ -386,11 +386,17 @@ def test_several_images_are_chosen_by_tag_or_platform(make_layout: MakeLayout) -
         ("oci:out", "out", None),
         ("out", "out", None),
         ("oci:out:v1", "out", "v1"),
-        ("oci:a/b:c/d", "a/b:c/d", None),
+        ("oci:a/b:c/d", "a/b", "c/d"),
+        ("oci:out:localhost:5000/a:1", "out", "localhost:5000/a:1"),
     ],
 )
 def test_references(text: str, folder: str, tag: str | None) -> None:
     assert parse_reference(text) == (Path(folder), tag)
+
+
+def test_a_path_with_a_colon_that_is_there_is_no_tag(tmp_path: Path) -> None:
+    (tmp_path / "a:b").mkdir()
+    assert parse_reference(f"oci:{tmp_path}/a:b") == (tmp_path / "a:b", None)
 
 
 # --- judges ---

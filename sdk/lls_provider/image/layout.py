@@ -43,12 +43,16 @@ def is_layout(path: Path) -> bool:
 
 
 def parse_reference(text: str) -> tuple[Path, str | None]:
-    """The folder and the tag of ``oci:DIR[:TAG]`` (the prefix may be missing)."""
+    """The folder and the tag of ``oci:DIR[:TAG]`` (the prefix may be missing).
+
+    As skopeo reads it: the tag, which may be a whole name, begins after the first colon. A path
+    with a colon that is there is a path all the same.
+    """
     rest = text.removeprefix("oci:")
-    folder, colon, tag = rest.rpartition(":")
-    if colon and "/" not in tag and not Path(rest).exists():
-        return Path(folder), tag or None
-    return Path(rest), None
+    folder, _, tag = rest.partition(":")
+    if Path(rest).exists():
+        return Path(rest), None
+    return Path(folder), tag or None
 
 
 def read_layout(
