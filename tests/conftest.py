@@ -14,6 +14,8 @@ import pytest
 from tests.engines import containers, pythonbase
 from tests.engines import registry as registries
 
+from lls_provider.wheels.interpreter import find_interpreter
+
 CI = os.environ.get("CI", "") not in ("", "0", "false")
 
 Engine = Callable[[str], str]
@@ -113,8 +115,9 @@ def cli() -> Cli:
 
 @pytest.fixture(scope="session")
 def python_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An OCI layout with this Python, a shell and pip: what runnable images are built on."""
-    return pythonbase.write_base(tmp_path_factory.mktemp("base") / "oci")
+    """An OCI layout with a Python for servers, a shell and pip: what images are built on."""
+    python = find_interpreter().path
+    return pythonbase.write_base(tmp_path_factory.mktemp("base") / "oci", python)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """A base image with a real Python, a shell and pip, made of the files of this machine: no download.
 
-It holds the interpreter that runs the tests, at its own place and as ``/usr/bin/python3``.
+It holds an interpreter of this machine, at its own place and as ``/usr/bin/python3``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,17 +23,30 @@ _LEFT_OUT = {
     *("turtledemo", "ensurepip", "lib2to3"),
 }
 _COMMANDS = ("sh", "mkdir", "cp", "cat", "id")
+# what manylinux lets wheels count on, beside the C library itself (PEP 600)
+_COUNTED_ON = (
+    *("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libdl.so.2", "librt.so.1"),
+    *("libpthread.so.0", "libutil.so.1", "libresolv.so.2"),
+)
 _PIP = "#!/usr/bin/python3\nimport sys\nfrom pip._internal.cli.main import main\nsys.exit(main())\n"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def write_base(layout: Path) -> Path:
-    """Write the base as an OCI layout with one plain layer; gives ``layout``."""
+_ASK = """
+import importlib.util, json, os, sys, sysconfig
+pip = importlib.util.find_spec("pip")
+python = os.path.realpath(sys.executable)
+print(json.dumps([python, sysconfig.get_path("stdlib"), pip and pip.origin]))
+"""
+
+
+def write_base(layout: Path, python: Path) -> Path:
+    """Write a base with ``python`` as an OCI layout with one plain layer; gives ``layout``."""
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     layer = layout / "layer.tar"
     with tarfile.open(layer, "w") as archive:
-        _fill(archive)
+        _fill(archive, python)
     described = _blob(blobs, layer, "layer.v1.tar")
     config = {
         "architecture": _ARCHITECTURES[os.uname().machine],
@@ -55,9 +66,10 @@ def write_base(layout: Path) -> Path:
     return layout
 
 
-def _fill(archive: tarfile.TarFile) -> None:
-    python = Path(sys.executable).resolve()
-    stdlib = Path(sysconfig.get_path("stdlib")).resolve()
+def _fill(archive: tarfile.TarFile, interpreter: Path) -> None:
+    asked = subprocess.run([interpreter, "-I", "-c", _ASK], stdout=subprocess.PIPE, check=True)
+    executable, library, its_pip = json.loads(asked.stdout)
+    python, stdlib = Path(executable), Path(library).resolve()
     files = {path: path for path in _modules(stdlib)}
     files[python] = python
     for name in _COMMANDS:
@@ -65,10 +77,10 @@ def _fill(archive: tarfile.TarFile) -> None:
         assert found, f"this machine has no {name}"
         files[Path("/usr/bin", name)] = Path(found)
     files |= {library: library for library in _libraries(files.values())}
-    pip = importlib.util.find_spec("pip")
-    assert pip, "the environment of the tests has no pip"
-    assert pip.origin
-    package = Path(pip.origin).parent
+    ours = importlib.util.find_spec("pip")
+    pip = its_pip or (ours and ours.origin)
+    assert pip, "neither that Python nor the environment of the tests has pip"
+    package = Path(pip).parent
     for path in _modules(package):
         files[stdlib / "site-packages" / "pip" / path.relative_to(package)] = path
     for folder in ("tmp", "opt/llama-stack", "bin"):
@@ -96,7 +108,11 @@ def _libraries(programs: Iterable[Path]) -> set[Path]:
     ldd = shutil.which("ldd")
     assert ldd, "this machine has no ldd"
     done = subprocess.run([ldd, *native], capture_output=True, text=True, check=False)
-    return {Path(it) for it in re.findall(r"(?:=>\s+|^\s+)(/\S+) \(0x", done.stdout, re.MULTILINE)}
+    named = re.findall(r"(?:=>\s+|^\s+)(/\S+) \(0x", done.stdout, re.MULTILINE)
+    found = {Path(it) for it in named}
+    folders = {it.parent for it in found if it.name.startswith("libc.so")}
+    beside = {folder / name for folder in folders for name in _COUNTED_ON}
+    return found | {it for it in beside if it.exists()}
 
 
 def _is_elf(path: Path) -> bool:
