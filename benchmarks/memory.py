@@ -41,7 +41,7 @@ def main() -> None:
     python = interpreter.path
     found: dict[str, dict[str, float]] = {}
     with measure.scratch(told) as scratch:
-        empty = _peak([python, "-I", "-S", "-c", "import time; time.sleep(0.3)"])[0]
+        empty = peak([python, "-I", "-S", "-c", "import time; time.sleep(0.3)"])[0]
         print(f"an empty Python: {empty:.1f} MiB")
         wheels = sorted(measure.closure(CLOSURE, python).glob("*.whl"))
         own = next(wheel for wheel in wheels if wheel.name.startswith("ragas-"))
@@ -71,7 +71,7 @@ def _measured(
     peaks = []
     for _ in range(repetitions):
         root = measure.empty(scratch / "root")
-        peaks.append(_peak(measure.install_command(python, source, root)))
+        peaks.append(peak(measure.install_command(python, source, root)))
     measure.empty(scratch / "root")
     return {
         "PSS": round(max(pss for pss, _ in peaks) - empty, 1),
@@ -79,7 +79,7 @@ def _measured(
     }
 
 
-def _peak(command: Sequence[str | Path]) -> tuple[float, float]:
+def peak(command: Sequence[str | Path]) -> tuple[float, float]:
     """The highest sum of PSS, and the sum of the highest RSS of each process, in MiB."""
     highest: dict[int, int] = {}
     peak = 0
@@ -118,27 +118,33 @@ def _large(folder: Path, size: int, method: int, interpreter: Interpreter) -> Pa
     """A bundle of one wheel with one file of ``size`` MiB, a third of it noise."""
     folder = measure.empty(folder)
     wheel = folder / "large-1.0-py3-none-any.whl"
-    info = "large-1.0.dist-info"
     block = os.urandom(_MIB // 3) + bytes(_MIB - _MIB // 3)
-    digest = hashlib.sha256()
     with zipfile.ZipFile(wheel, "w", method, compresslevel=1) as archive:
-        with archive.open("large/data.bin", "w", force_zip64=True) as stream:
-            for _ in range(size):
-                stream.write(block)
-                digest.update(block)
-        lines = [f"large/data.bin,{_record(digest)},{size * _MIB}"]
-        for name, text in (
-            ("METADATA", "Metadata-Version: 2.1\nName: large\nVersion: 1.0\n"),
-            ("WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"),
-        ):
-            archive.writestr(f"{info}/{name}", text)
-            lines.append(f"{info}/{name},{_record(hashlib.sha256(text.encode()))},{len(text)}")
-        archive.writestr(f"{info}/RECORD", "\n".join([*lines, f"{info}/RECORD,,\n"]))
+        write_wheel(archive, "large", [block] * size)
     return measure.bundle([wheel], wheel, folder / "lls-provider", interpreter)
 
 
-def _record(digest: hashlib._Hash) -> str:
-    return "sha256=" + base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+def write_wheel(archive: zipfile.ZipFile, name: str, blocks: Sequence[bytes]) -> None:
+    """Write version 1.0 of a package with one large file."""
+    info = f"{name}-1.0.dist-info"
+    lines = [_written(archive, f"{name}/data.bin", blocks)]
+    for file, text in (
+        ("METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"),
+        ("WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"),
+    ):
+        lines.append(_written(archive, f"{info}/{file}", [text.encode()]))
+    archive.writestr(f"{info}/RECORD", "\n".join([*lines, f"{info}/RECORD,,\n"]))
+
+
+def _written(archive: zipfile.ZipFile, name: str, blocks: Sequence[bytes]) -> str:
+    """Write a member; gives its line of RECORD."""
+    digest = hashlib.sha256()
+    with archive.open(name, "w", force_zip64=True) as stream:
+        for block in blocks:
+            stream.write(block)
+            digest.update(block)
+    encoded = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+    return f"{name},sha256={encoded},{sum(map(len, blocks))}"
 
 
 if __name__ == "__main__":

@@ -111,10 +111,10 @@ def test_dependencies_follow_markers_and_extras(rich: Bundle) -> None:
     document = sbom(rich)
     graph = {it["ref"]: it.get("dependsOn", []) for it in document["dependencies"]}
     assert graph == {
-        "acme-echo@1.0.0": ["lls-provider.pyz", "pkg:pypi/acme-echo@1.0.0"],
-        "pkg:pypi/acme-echo@1.0.0": ["pkg:pypi/dep@1.0%2Blocal.1"],
-        "pkg:pypi/dep@1.0%2Blocal.1": ["pkg:pypi/quick-one@2%213"],
-        "pkg:pypi/quick-one@2%213": [],
+        "acme-echo@1.0.0": ["lls-provider.pyz", "packages/acme-echo"],
+        "packages/acme-echo": ["packages/dep"],
+        "packages/dep": ["packages/quick-one"],
+        "packages/quick-one": [],
         "lls-provider.pyz": [],
     }
 
@@ -126,7 +126,7 @@ def test_what_the_server_provides_is_told_but_is_no_component(rich: Bundle) -> N
         {"name": "io.llamastack.provider.provided", "value": "llama-stack-api==0.7.3"}
     ]
     assert document["compositions"] == [
-        {"aggregate": "incomplete", "dependencies": ["pkg:pypi/acme-echo@1.0.0"]}
+        {"aggregate": "incomplete", "dependencies": ["packages/acme-echo"]}
     ]
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
 _WHAT = "the bundle"
+_HASHING = 2  # threads: more would wait for the disk
 _NAMES = {SPEC_FILE, PACKAGES, FRAGMENT_FILE, MANIFEST_FILE, SBOM_FILE, ZIPAPP_FILE}
 
 
@@ -62,11 +64,13 @@ def assemble(
     distributions: Sequence[str] = (),
     overrides: Sequence[str] = (),
     expected: Mapping[str, str] | None = None,
+    known: Iterable[Wheel] = (),
 ) -> Bundle:
     """Write the bundle to ``out``, replacing an earlier bundle, and read it back.
 
     ``metadata`` comes without wheel paths: they are filled in here. ``expected`` gives the
-    sha256 that a wheel, by file name, must have. The same input gives the same bytes. Raises
+    sha256 that a wheel, by file name, must have; ``known`` are wheels that need not be read
+    again. The same input gives the same bytes. Raises
     SdkError TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_...,
     DEPENDENCY_CONFLICT when the wheels lack something, BUNDLE_INVALID, NO_SPACE,
     OUTPUT_UNWRITABLE; ``out`` is then as it was.
@@ -78,13 +82,15 @@ def assemble(
         tree = BundleTree(staging)
         tree.packages.mkdir()
         files: dict[str, FileHash] = {}
-        read = []
-        for name, wheel in wheels.items():
-            read.append(read_wheel(wheel))
-            placed = tree.packages / name
-            _place(wheel, placed)
-            files[f"{PACKAGES}/{name}"] = found = _hash(placed)
-            _verify(wheel, found, (expected or {}).get(name))
+        placed = [_place(wheel, tree.packages / name) for name, wheel in wheels.items()]
+        before = {wheel.path: wheel for wheel in known}
+        # hashing does without Python's lock, reading wheels does not
+        with ThreadPoolExecutor(_HASHING) as pool:
+            hashes = pool.map(_hash, placed)
+            read = [before.get(wheel) or read_wheel(wheel) for wheel in wheels.values()]
+            for (name, wheel), found in zip(wheels.items(), hashes, strict=True):
+                _verify(wheel, found, (expected or {}).get(name))
+                files[f"{PACKAGES}/{name}"] = found
         check_total(read, tree.packages)
         needs = _check_closed(read, metadata, own_wheel, target, provided, overrides)
         shutil.copyfile(zipapp.zipapp_path(), tree.zipapp)
@@ -209,12 +215,13 @@ def _by_name(own_wheel: Path, dependencies: Iterable[Path]) -> dict[str, Path]:
     return dict(sorted(wheels.items()))
 
 
-def _place(source: StrPath, destination: Path) -> None:
+def _place(source: StrPath, destination: Path) -> Path:
     """A hard link where the file system has them across these places, else a copy."""
     try:
         os.link(source, destination)
     except OSError:
         shutil.copyfile(source, destination)
+    return destination
 
 
 def _hash(path: Path) -> FileHash:

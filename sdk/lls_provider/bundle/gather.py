@@ -78,6 +78,7 @@ class Gathered:
     wheels: tuple[Path, ...]
     provided: Mapping[str, str]
     closure: Closure
+    read: tuple[Wheel, ...] = ()  # those of the wheels that had to be read meanwhile
 
     @property
     def expected(self) -> dict[str, str]:
@@ -134,7 +135,11 @@ def _only(
         if wheel in needed
     ]
     return Gathered(
-        tuple(package for package, _ in kept), tuple(file for _, file in kept), provided, closure
+        tuple(package for package, _ in kept),
+        tuple(file for _, file in kept),
+        provided,
+        closure,
+        tuple(needed),
     )
 
 

@@ -143,6 +143,7 @@ def published_platforms(
                 distributions=tuple(server.recorded for server in servers),
                 overrides=tuple(overrides),
                 expected=found.expected,
+                known=found.read,
             )
         )
     locking.write(wanted, foremost, progress)

@@ -30,7 +30,6 @@ _VERSION = "1.6"
 _SCHEMA = f"http://cyclonedx.org/schema/bom-{_VERSION}.schema.json"
 _SERIALS = uuid.UUID("6f4c1f52-4b0c-5d0e-9d2f-5a6b1f6f3f0a")  # the space of our serial numbers
 _PROVIDED = "io.llamastack.provider.provided"
-_WHEEL = "io.llamastack.provider.wheel"
 _CLASSIFIER = "License :: "
 _NAME_LIMIT = 100  # characters; longer is a licence's text, where its name should be
 
@@ -134,9 +133,8 @@ def _wheels(contents: Contents) -> Iterator[JsonObject]:
             "bom-ref": _ref(wheel),
             "name": wheel.name,
             "version": str(wheel.version),
-            "purl": _ref(wheel),
+            "purl": package_url(wheel.name, str(wheel.version)),
             "hashes": _hashes(contents.files[path]),
-            "properties": [{"name": _WHEEL, "value": path}],
         }
         found = licences(wheel.metadata) if wheel.metadata is not None else []
         yield component | ({"licenses": found} if found else {})
@@ -165,7 +163,8 @@ def _runtime(contents: Contents) -> JsonObject:
 
 
 def _ref(wheel: Wheel) -> str:
-    return package_url(wheel.name, str(wheel.version))
+    # short, for it stands in every edge of the graph; the slash keeps it apart from other refs
+    return f"{PACKAGES}/{wheel.name}"
 
 
 def _hashes(found: FileHash) -> list[JsonObject]:
@@ -173,4 +172,4 @@ def _hashes(found: FileHash) -> list[JsonObject]:
 
 
 def _text(document: JsonObject) -> str:
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

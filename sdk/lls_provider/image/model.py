@@ -64,11 +64,13 @@ class TreeLayer:
     title: str
     media_type: str = LAYER_TYPE
     _digest: str = field(default="", init=False)
+    _size: int = field(default=0, init=False)  # it takes a header of each file, and many ask
 
     @property
     def size(self) -> int:
         """The length of the tar, from the sizes of its files."""
-        return self.tree.size
+        self._size = self._size or self.tree.size
+        return self._size
 
     @property
     def digest(self) -> str:

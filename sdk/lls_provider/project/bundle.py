@@ -121,6 +121,7 @@ def bundle_platforms(
                     distributions=tuple(server.recorded for server in servers),
                     overrides=tuple(overrides),
                     expected=found.expected,
+                    known=(wheel, *found.read),
                 )
             )
         locking.write(wanted, found, progress, backend)
