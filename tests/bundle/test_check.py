@@ -241,6 +241,7 @@ def test_the_server_must_find_the_spec(
         "try:\n    import x\nexcept ImportError:\n    def get_provider_spec(): ...\n",
         "def __getattr__(name): ...\n",
         "newer syntax than ours may be fine\n",
+        pytest.param("x = " + "not " * 20_000 + "1\n", id="nested without end"),
     ],
 )
 def test_a_spec_function_may_come_about_in_many_ways(

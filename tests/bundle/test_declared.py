@@ -169,3 +169,9 @@ def test_what_is_no_wheel_is_told(tmp_path: Path) -> None:
         with pytest.raises(SdkError) as caught:
             declared_specs(path)
         assert caught.value.code is Code.WHEEL_NOT_ZIP
+
+
+@pytest.mark.parametrize("nested", ["not ", "-", "("])
+def test_a_module_nested_without_end_tells_nothing(make_wheel: MakeWheel, nested: str) -> None:
+    wheel = make_wheel("acme", files={"acme/provider.py": "x = " + nested * 20_000 + "1\n"})
+    assert declared_specs(wheel) == ()

@@ -62,8 +62,10 @@ def declared_specs(wheel: Path) -> tuple[DeclaredSpec, ...]:
                 continue
             try:
                 tree = ast.parse(archive.read(info))
-            except (SyntaxError, ValueError, RecursionError):
+            except (SyntaxError, ValueError):
                 continue  # for another Python than this one
+            except (RecursionError, MemoryError):
+                continue  # nested without end, which the parser tells in either way
             except zipfile.BadZipFile as error:
                 raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
             found.update(_specs(tree, module))

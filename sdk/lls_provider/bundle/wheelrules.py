@@ -212,8 +212,10 @@ def _defines_spec(wheel: Path, member: str) -> bool:
             if archive.getinfo(member).file_size > _SOURCE_LIMIT:
                 return True
             tree = ast.parse(archive.read(member))
-    except (KeyError, ValueError, SyntaxError, RecursionError, zipfile.BadZipFile):
+    except (KeyError, ValueError, SyntaxError, zipfile.BadZipFile):
         return True  # under .data, or newer syntax than this Python knows
+    except (RecursionError, MemoryError):
+        return True  # nested without end, which the parser tells in either way
     for node in ast.walk(tree):
         match node:
             case (
