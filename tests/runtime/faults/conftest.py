@@ -109,13 +109,13 @@ def run(
 
 def kill(_step: str) -> None:
     """Strike as the kernel does that ends a container: all processes, the main one first."""
-    os.kill(_main_process, signal.SIGKILL)
+    os.kill(_struck(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stop(number: signal.Signals) -> Strike:
     """Strike as a kubelet that ends a Pod: a signal to the main process."""
-    return lambda _step: os.kill(_main_process, number)
+    return lambda _step: os.kill(_struck(), number)
 
 
 def fail(number: int) -> Strike:
@@ -127,7 +127,13 @@ def fail(number: int) -> Strike:
     return strike
 
 
-_main_process = 0
+_main_process: int | None = None
+
+
+def _struck() -> int:
+    """The process that runs the installation; never this process's group, which 0 would mean."""
+    assert _main_process, "struck outside of a process with the seam"
+    return _main_process
 
 
 def _nothing(_step: str) -> None:
