@@ -256,11 +256,21 @@ def _wrapped(address: str, *, name: str = "", secret: str = "") -> Iterator[None
         status = f"status {error.status_code}"
         raise _failed(address, f"The daemon refuses ({status})", said, _way_out(said)) from error
     except (DockerException, RequestException, OSError, ValueError, RecursionError) as error:
-        said = str(error)[:_REASON_LIMIT] or type(error).__name__
+        said = _root(error)[:_REASON_LIMIT]
         if secret:
             said = said.replace(secret, secret.rpartition("@")[2])
         what = "The container daemon cannot be reached, or broke off"
         raise _failed(address, what, said, _RUN_ONE) from error
+
+
+def _root(error: BaseException) -> str:
+    """The innermost reason of what the client wraps around an error of the system."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if type(seen).__module__ == "builtins" and isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = seen.__cause__ or seen.__context__
+    return str(error) or type(error).__name__
 
 
 def _explained(error: Any) -> str:

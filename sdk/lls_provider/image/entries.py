@@ -79,6 +79,12 @@ class LayerEntries:
             resolution=self.resolution,
         )
 
+    def unreadable(self, why: str) -> NoReturn:
+        """Raise SdkError IMAGE_INVALID; a layer that was damaged is told to be, not what of it."""
+        for _ in self.image.layers[self.layer].chunks():
+            pass
+        self.refuse(why)
+
     def count_stream(self, length: int) -> None:
         """Count uncompressed bytes."""
         self._streamed += length
@@ -133,7 +139,7 @@ class Entry:
             while chunk := source.read(CHUNK):
                 yield chunk
         except _UNREADABLE as error:
-            self.walk.refuse(f"it is no readable tar: {error}")
+            self.walk.unreadable(f"it is no readable tar: {error}")
 
 
 def _parts(name: str) -> Parts:
@@ -150,9 +156,9 @@ def _read_layer(layer: Layer, walk: LayerEntries) -> Iterator[Entry]:
             yield from _members(archive, stream, walk)
     except tarfile.ReadError as error:
         if stream.length:  # an empty stream is a layer without entries
-            walk.refuse(f"it is no readable tar: {error}")
+            walk.unreadable(f"it is no readable tar: {error}")
     except _UNREADABLE as error:
-        walk.refuse(f"it is no readable tar: {error}")
+        walk.unreadable(f"it is no readable tar: {error}")
     stream.drain()
     if gzipped and f"sha256:{hasher.hexdigest()}" != layer.diff_id:
         walk.refuse(f"uncompressed, it does not have the digest {layer.diff_id}")
@@ -167,7 +173,7 @@ def _members(archive: tarfile.TarFile, stream: _Stream, walk: LayerEntries) -> I
         archive.members.clear()  # type: ignore[attr-defined]
         yield Entry(member, archive, walk)
     if not stream.ends_at(archive.offset):
-        walk.refuse(f"it has an invalid header at byte {archive.offset:,}")
+        walk.unreadable(f"it has an invalid header at byte {archive.offset:,}")
 
 
 def _uncompressed(layer: Layer, walk: LayerEntries) -> Iterator[bytes]:
@@ -183,11 +189,11 @@ def _uncompressed(layer: Layer, walk: LayerEntries) -> Iterator[bytes]:
                 # what follows a stream is another one, or padding
                 left = engine.unused_data.lstrip(b"\0") if engine.eof else engine.unconsumed_tail
     except zlib.error as error:
-        walk.refuse(f"it is no readable gzip: {error}")
+        walk.unreadable(f"it is no readable gzip: {error}")
     while not engine.eof:
         rest = engine.decompress(engine.unconsumed_tail, CHUNK)
         if not rest:
-            walk.refuse("its gzip stream ends early")
+            walk.unreadable("its gzip stream ends early")
         yield rest
 
 

@@ -175,7 +175,9 @@ class _Layout:
             raise SdkError(
                 Code.FILE_MISSING,
                 f"{self.directory} is no OCI layout",
-                why=f"It has no file {LAYOUT_FILE}.",
+                why=f"It has no file {LAYOUT_FILE}."
+                if self.directory.is_dir()
+                else "There is no such directory.",
                 where=Where(file=str(path)),
                 resolution="Name a layout as `lls-provider build --output oci:DIR` writes it.",
             )

@@ -64,10 +64,16 @@ def cause(error: BaseException) -> str:
     """The innermost reason: what requests and urllib3 wrap around it helps nobody."""
     seen: BaseException = error
     while True:
-        inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
-        if not isinstance(inner, BaseException):
+        within = (getattr(seen, "reason", None), *seen.args)
+        inner = next((it for it in within if isinstance(it, BaseException)), None)
+        if inner is None:
             break
         seen = inner
+    root, asked = seen.__cause__, getattr(seen, "conn", None)
+    if isinstance(root, OSError) and root.strerror and asked is not None:
+        return f"{asked.host}:{asked.port}: {root.strerror}"  # the proxy's, where there is one
+    if type(seen).__module__ == "builtins" and isinstance(seen, OSError) and seen.strerror:
+        return seen.strerror
     text = str(seen) or type(seen).__name__
     return text.split("object at 0x")[-1].partition(">: ")[2] or text
 

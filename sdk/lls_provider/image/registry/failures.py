@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from lls_provider.progress import printable
 if TYPE_CHECKING:
     from lls_provider.image.reference import Reference
 
+_TLS = re.compile(r"\b(SSL|TLS)|certificate", re.IGNORECASE)
 LOGIN = "log in for"
 _WORDS_LIMIT = 500
 _ERRORS_LIMIT = 5
@@ -61,8 +63,10 @@ def network(reference: Reference, doing: str, why: str) -> SdkError:
         reference,
         doing,
         why,
-        "Check the registry's name and port, the network, the proxy (HTTPS_PROXY) and the "
-        "certificates (SSL_CERT_FILE), then run the command again; --insecure does without TLS.",
+        "Check the certificates (SSL_CERT_FILE), or do without TLS with --insecure."
+        if _TLS.search(why)
+        else "Check the registry's name and port, the network and the proxy (HTTPS_PROXY), then "
+        "run the command again.",
     )
 
 
