@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from lls_provider.image.index import Index
-from lls_provider.image.layout import find_layout
+from lls_provider.image.layout import find_layout, write_layout
+from lls_provider.image.model import Image, TreeLayer
+from lls_provider.image.platforms import Platform
+from lls_provider.image.tar import Entry, Tree
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Engine = Callable[[str], str]
@@ -130,31 +133,36 @@ def test_check_looks_into_every_image(cli: Cli, built: tuple[Path, object]) -> N
     assert {("target", "linux/amd64"), ("target", "linux/arm64")} <= kept
 
 
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """A base for each machine, with a Python as far as one can see."""
+    folder = tmp_path_factory.mktemp("bases")
+    (folder / "python").write_bytes(b"")
+    images = []
+    for architecture in ("amd64", "arm64"):
+        entry = Entry("usr/bin/python3", folder / "python", 0, 0o755)
+        config = {"architecture": architecture, "os": "linux"}
+        layers = (TreeLayer(Tree.of([entry]), "base"),)
+        images.append(Image(config, layers, {}, Platform(architecture)))
+    return Index.of(images)
+
+
 @pytest.mark.network
 @pytest.mark.engine
-def test_each_image_starts_on_its_own_base(
-    cli: Cli, built: tuple[Path, object], project: Path, registry: str, tmp_path: Path
+def test_each_image_stands_on_its_own_base(
+    cli: Cli, bases: Index, project: Path, registry: str, tmp_path: Path
 ) -> None:
-    """A base index is chosen from, here another index of ours."""
-    layout, _result = built
-    base = f"{registry}/platforms/base:1"
-    assert cli("push", layout, base).returncode == 0
+    """A base index is chosen from, in a registry and in a layout."""
+    write_layout(bases, tmp_path / "base")
+    assert cli("push", tmp_path / "base", f"{registry}/platforms/base:1").returncode == 0
     target = f"docker://{registry}/platforms/native:1"
-    words = ("--base", f"docker://{base}", "--output", target, "--format", "json")
-    done = cli("build", project, *words)
+    words = ("--base", f"docker://{registry}/platforms/base:1", "--output", target)
+    done = cli("build", project, *words, "--format", "json")
     assert done.returncode == 0, done.stderr
     shown = json.loads(cli("inspect", target, "--format", "json").stdout)
-    bases = json.loads(cli("inspect", layout, "--format", "json").stdout)["images"]
-    assert [it["base"] for it in shown["images"]] == [it["digest"] for it in bases]
+    assert [it["base"] for it in shown["images"]] == [image.digest for image in bases.images]
     assert shown["digest"] == json.loads(done.stdout)["outputs"][0]["digest"]
-    words = (
-        "--platform",
-        "linux/s390x",
-        "--base",
-        f"oci:{layout}",
-        "--output",
-        f"oci:{tmp_path}/x",
-    )
-    done = cli("build", project, *words)
+    words = ("--platform", "linux/s390x", "--base", f"oci:{tmp_path}/base")
+    done = cli("build", project, *words, "--output", f"oci:{tmp_path}/x")
     assert done.returncode == 1
     assert "linux/amd64, linux/arm64" in done.stderr

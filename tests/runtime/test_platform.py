@@ -21,8 +21,9 @@ MINOR = sys.version_info.minor
 OURS, OTHER = (62, 183) if MACHINE == "x86_64" else (183, 62)
 
 
-def _elf(machine: int) -> bytes:
-    return b"\x7fELF\x02\x01" + bytes(10) + struct.pack("<HH", 3, machine) + bytes(100)
+def _elf(machine: int, module: str = "core") -> bytes:
+    header = b"\x7fELF\x02\x01" + bytes(10) + struct.pack("<HH", 3, machine)
+    return header + bytes(100) + f"PyInit_{module}\0".encode()
 
 
 @pytest.fixture
@@ -80,6 +81,7 @@ def test_the_python_that_will_import_it_counts(
     [
         ({"n/core.so": OURS, "n.libs/libx-1.so.2": OURS}, None),
         ({"n/core.so": OTHER}, "n/core.so"),
+        ({"n/attach.so": OTHER}, None),  # in a wheel for every machine, and no module: debugpy
         ({"n/a.so": OURS, "n/b.so": OTHER}, None),
         ({"n/a.so": OURS, "n/b.abi3.so": OTHER}, "n/b.abi3.so"),
         (
@@ -94,6 +96,14 @@ def test_headers_are_believed_more_than_tags(
 ) -> None:
     found = problems(files={name: _elf(machine) for name, machine in files.items()})
     assert [problem.path for problem in found] == ([wrong] if wrong else [])
+
+
+def test_what_is_for_one_machine_must_be_for_this_one(
+    problems: Callable[..., list[NativeProblem]],
+) -> None:
+    files = {"n.libs/attach.so": _elf(OTHER)}
+    (found,) = problems(files=files, tag=f"py3-none-linux_{MACHINE}")
+    assert found.path == "n.libs/attach.so"
 
 
 def test_a_distribution_that_is_gone_is_no_problem(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_native_code_of_another_machine_is_found_before_any_import(
 ) -> None:
     witness = tmp_path / "imported"
     source = f"open({str(witness)!r}, 'w')\n"
-    wheel = make_wheel("numby", files={"numby/_core.so": _elf(OTHER)})
+    wheel = make_wheel("numby", files={"numby/_core.so": _elf(OTHER) + b"PyInit__core\0"})
     pod.install(make_bundle(files={"acme_echo/provider.py": source}, dependencies=[wheel]))
     text = _refused(pod, _merge(pod))
     assert "Reason: Native extension architecture mismatch" in text

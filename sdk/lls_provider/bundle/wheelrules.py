@@ -19,7 +19,7 @@ from packaging.version import InvalidVersion, Version
 
 from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.bundle.declared import declared_specs
-from lls_provider.bundle.native import foreign_code
+from lls_provider.bundle.native import check_native
 from lls_provider.bundle.read import wheels_in
 from lls_provider.contract.paths import IMAGE_ROOT
 from lls_provider.errors import Code, Problem, SdkError, Where
@@ -27,7 +27,7 @@ from lls_provider.progress import counted
 from lls_provider.runtime import shadowing
 from lls_provider.runtime.conflict import Source, parse_provided
 from lls_provider.runtime.packages import wheel_paths
-from lls_provider.runtime.target import TargetPython, parse_python_tag, shown_platform
+from lls_provider.runtime.target import TargetPython, parse_python_tag
 from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 
 if TYPE_CHECKING:
@@ -291,16 +291,7 @@ def _target(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findin
                 where=found,
                 resolution="Build the bundle again for this target.",
             )
-        foreign = foreign_code(wheel, target)
-        if foreign is not None:
-            findings.error(
-                rule,
-                Code.WHEEL_INCOMPATIBLE,
-                f"{wheel.filename} holds code for {shown_platform(foreign[1])}, not for "
-                f"{shown_platform(target.machine)}: {foreign[0]}",
-                where=found,
-                resolution="Ask its authors for a right wheel, or build one from source.",
-            )
+    check_native(wheels, target, manifest.target.platforms, findings)
     if not findings.broken(rule):
         findings.ok(rule, f"every wheel fits {target.tag} on {target.machine}")
 

@@ -125,6 +125,7 @@ def _build(options: _Options) -> None:
     from lls_provider.cli.console import console
     from lls_provider.image.compose import compose
     from lls_provider.image.distribution import with_images
+    from lls_provider.image.fitness import require_fit
     from lls_provider.image.index import Index
     from lls_provider.image.places import parse_output, read_base, require_index_sinks
     from lls_provider.wheels.build import scratch
@@ -157,6 +158,8 @@ def _build(options: _Options) -> None:
     with scratch("build") as folder:
         outs = {platform.machine: folder / platform.machine for platform in platforms}
         bundles = _bundles(source, options, servers, outs, progress)
+        for bundle, base in zip(bundles, bases, strict=True):
+            require_fit(bundle, base, base_name=named, progress=progress)
         images = [compose(bundle, base) for bundle, base in zip(bundles, bases, strict=True)]
         content = Index.of(images) if len(images) > 1 else images[0]
         written = []

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.bundle import check as bundle_rules
+from lls_provider.bundle.elves import native_files
+from lls_provider.bundle.read import wheels_in
 from lls_provider.bundle.report import Finding, Findings, Report
-from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE
+from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE, BundleTree
 from lls_provider.errors import Code, ExitStatus, SdkError
+from lls_provider.image.base import base_facts, check_base
 from lls_provider.image.compose import PREFIX
 from lls_provider.image.model import Image
 from lls_provider.image.places import find_image
 from lls_provider.image.unpack import unpack
 from lls_provider.progress import SILENT, counted, shown_size
+from lls_provider.runtime.wheel import read_wheel
 
 if TYPE_CHECKING:
     from lls_provider.contract.models import ProviderPackage
@@ -75,6 +80,7 @@ def check_image(image: Image) -> tuple[Finding, ...]:
         findings.ok(_RULE, f"{size}; those that make up {IMAGE_ROOT} have their digests")
         _configuration(image, findings)
         package = bundle_rules.collect(root, findings)
+        _base(image, root, findings)
         if package is not None:
             _labels(image, package, findings)
         return tuple(bundle_rules.relabelled(findings.found, root, IMAGE_ROOT))
@@ -116,6 +122,17 @@ def _configuration(image: Image, findings: Findings) -> None:
             f"The image's user is a name, {name!r:.60}: Kubernetes cannot tell that it is not root",
             resolution="Set a number, such as USER 1001.",
         )
+
+
+def _base(image: Image, root: Path, findings: Findings) -> None:
+    """Whether what the image stands on runs the installer and knows what the wheels need."""
+    if f"{IMAGE_ROOT}/{ZIPAPP_FILE}" not in image.command:
+        return
+    native = {}
+    for path in wheels_in(BundleTree(root)):
+        with contextlib.suppress(SdkError):  # the rule about readable wheels tells
+            native[path.name] = native_files(read_wheel(path))
+    check_base(base_facts(image), native, image.platform.machine, findings)
 
 
 def _labels(image: Image, package: ProviderPackage, findings: Findings) -> None:

@@ -1,4 +1,4 @@
-"""What an image's layers amount to, as far as it tells which packages its Pythons see.
+"""What an image's layers amount to, as far as it tells its libc and what its Pythons see.
 
 One pass through the layers, in which whiteouts and replaced files count. Only the headers of
 METADATA files, ``pyvenv.cfg``, the names of Pythons and symbolic links are kept.
@@ -7,10 +7,12 @@ METADATA files, ``pyvenv.cfg``, the names of Pythons and symbolic links are kept
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lls_provider.bundle.elves import defined_glibc
 from lls_provider.image.entries import Entry, LayerEntries, Limits, Parts
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ _HEAD = 64 << 10  # of a METADATA: name and version stand in its first lines
 _NODES = 1_000_000
 _DEPTH = 100
 _HOPS = 40  # links that lead to links, as Linux has it
+_LIBC = re.compile(r"libc\.so\.6|libc-2\.[0-9]+\.so|ld-musl-[a-z0-9_]+\.so\.1")
+_LIBC_IN_MEMORY = 8 << 20
 _PYTHON = re.compile(r"python(3(\.\d{1,2})?)?")
 _RESOLUTION = "Name another image, or a freeze file: run `python3 -m pip freeze` in the image."
 
@@ -172,13 +176,13 @@ def _take(entry: Entry, path: Parts, files: Filesystem, walk: LayerEntries) -> N
         return
     elif _PYTHON.fullmatch(path[-1]):
         node.content = b""  # that it is there is enough
-    elif member.islnk():
+    elif member.islnk() and not is_libc(path):
         # packages in a cache and in an environment are often one file
         node.content = files.content(entry.link)
         if node.content is None:
             walk.refuse(f"{entry.shown} is a hard link to a file that no Python package has")
     elif member.isreg():
-        node.content = _head(entry)
+        node.content = _libc(entry) if is_libc(path) else _head(entry)
     else:
         return
     if not files.put(path, node):
@@ -190,6 +194,7 @@ def _wanted(path: Parts) -> bool:
     folder = path[-2] if len(path) > 1 else ""
     return (
         is_metadata(path)
+        or is_libc(path)
         or name == "pyvenv.cfg"
         or (folder == "bin" and _PYTHON.fullmatch(name) is not None)
     )
@@ -204,6 +209,22 @@ def is_metadata(path: Parts) -> bool:
         or (name == "PKG-INFO" and folder.endswith(".egg-info"))
         or name.endswith(".egg-info")
     )
+
+
+def is_libc(path: Parts) -> bool:
+    """Whether a path is that of a C library, glibc or musl."""
+    return _LIBC.fullmatch(path[-1]) is not None
+
+
+def _libc(entry: Entry) -> bytes:
+    """What is kept of a C library: the newest symbol version that it has, or that it is musl."""
+    if entry.parts[-1].startswith("ld-musl"):
+        return b"musl"
+    with tempfile.SpooledTemporaryFile(_LIBC_IN_MEMORY) as stream:
+        for chunk in entry.chunks():
+            stream.write(chunk)
+        version = defined_glibc(stream)
+    return f"{version[0]}.{version[1]}".encode() if version else b""
 
 
 def _head(entry: Entry) -> bytes:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lls_provider.image.entries import Parts
     from lls_provider.image.filesystem import Filesystem
 
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MINOR = re.compile(r"python3\.(\d{1,2})")
 _LIBRARIES = ("lib", "lib64")
 _USR: Parts = ("usr",)
@@ -88,7 +88,7 @@ def choose_python(
     if len(servers) == 1:
         return servers[0]
     candidates = servers or pythons
-    for entry in environment.get("PATH", _DEFAULT_PATH).split(":"):
+    for entry in environment.get("PATH", DEFAULT_PATH).split(":"):
         folder = files.resolve(_parts(entry))
         for name in ("python3", "python"):
             python = (*folder, name)

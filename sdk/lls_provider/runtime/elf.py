@@ -1,7 +1,8 @@
-"""The machine that an ELF file was made for, from its first 20 bytes."""
+"""The machine that an ELF file was made for, and whether Python can import it."""
 
 from __future__ import annotations
 
+import mmap
 import struct
 from pathlib import Path
 
@@ -34,3 +35,16 @@ def read_elf_machine(path: Path) -> str | None:
             return elf_machine(stream.read(20))
     except OSError:
         return None
+
+
+def read_is_module(path: Path) -> bool:
+    """Whether a file has the function that Python calls when it imports a module of its name."""
+    wanted = b"\0PyInit_" + path.name.partition(".")[0].encode() + b"\0"
+    try:
+        with (
+            path.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            return content.find(wanted) >= 0
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        return False

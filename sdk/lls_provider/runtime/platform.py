@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag, sys_tags
 
-from lls_provider.runtime.elf import read_elf_machine
+from lls_provider.runtime.elf import read_elf_machine, read_is_module
 from lls_provider.runtime.headers import Headers
 from lls_provider.runtime.target import machine_of, shown_platform
 from lls_provider.runtime.volume import recorded_files
@@ -41,10 +41,12 @@ def native_problems(
     machine = os.uname().machine
     for dist_info in dist_infos:
         name = dist_info.partition("-")[0]
-        problem = _tag_problem(name, _wheel_tags(packages / dist_info), here, (minor, machine))
+        tags = _wheel_tags(packages / dist_info)
+        problem = _tag_problem(name, tags, here, (minor, machine))
         if problem is None:
             files = recorded_files(packages / dist_info)
-            problem = _elf_problem(name, packages, files, (minor, machine))
+            everywhere = any(tag.platform == "any" for tag in tags)
+            problem = _elf_problem(name, packages, files, (minor, machine), everywhere)
         if problem is not None:
             yield problem
 
@@ -84,11 +86,12 @@ def _pure(tag: Tag) -> bool:
 
 
 def _elf_problem(
-    name: str, packages: Path, files: Sequence[str], target: tuple[int, str]
+    name: str, packages: Path, files: Sequence[str], target: tuple[int, str], everywhere: bool
 ) -> NativeProblem | None:
     """A wheel may carry libraries for several machines; one that has none for ours is wrong.
 
-    So is a module of a name that this Python would import.
+    So is a module of a name that this Python would import. A library in a wheel that is for
+    every machine is there for some of them, and need not be loaded here.
     """
     minor, machine = target
     found = {
@@ -99,6 +102,8 @@ def _elf_problem(
     }
     for path, elf in found.items():
         importable = path.endswith(".abi3.so") or f".cpython-3{minor}-{machine}-" in path
-        if elf != machine and (importable or machine not in found.values()):
+        if elf == machine or not (importable or machine not in found.values()):
+            continue
+        if importable or not everywhere or read_is_module(packages / path):
             return NativeProblem(name, shown_platform(machine), shown_platform(elf), True, path)
     return None
