@@ -105,3 +105,21 @@ def _untar_all(layout: Path, target: Path) -> None:
 
 def _blob(layout: Path, digest: str) -> Path:
     return layout / "blobs" / digest.replace(":", "/")
+
+
+def test_it_is_built_for_another_machine_too(cli: Cli, tmp_path: Path) -> None:
+    """Its spec is asked with this machine's wheels; those of the other one cannot run here."""
+    done = cli(
+        *("build", "--package", PACKAGE, "--distribution", SERVER),
+        *("--platform", "linux/arm64", "--platform", "linux/amd64", "--base", "scratch"),
+        *("--output", "oci:both", "--format", "json"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["provider"]["provider_type"] == "remote::trustyai_fms"
+    for image, foreign in zip(result["images"], ("aarch64", "x86_64"), strict=True):
+        assert not [it for it in image["wheels"] if foreign in it["file"]]
+    done = cli("check", "oci:both", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "ERROR" not in done.stdout
