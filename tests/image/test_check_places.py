@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
 
+MEMBERS = [("lls-provider/packages/leftover.whl", b"x"), ("usr/bin/python3", b"x")]
 PROVIDER = "def get_provider_spec():\n    return []\n"
 
 
@@ -36,7 +37,7 @@ def test_the_base_of_an_image_of_ours_is_not_loaded(
     ours: bool,
 ) -> None:
     monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
-    base = read_layout(make_layout([("lls-provider/packages/leftover.whl", b"x")]))
+    base = read_layout(make_layout(MEMBERS))
     image = compose(make_bundle(source=PROVIDER), base)
     if not ours:  # as if another tool had made it: nothing tells which layer is whose
         image = replace(image, config={**image.config, "history": []})

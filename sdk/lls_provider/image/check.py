@@ -18,7 +18,8 @@ from lls_provider.image.base import base_facts, check_base
 from lls_provider.image.compose import PREFIX
 from lls_provider.image.model import Image
 from lls_provider.image.places import find_image
-from lls_provider.image.unpack import unpack
+from lls_provider.image.registry.pull import RemoteLayer
+from lls_provider.image.unpack import base_length, unpack
 from lls_provider.progress import SILENT, counted, shown_size
 from lls_provider.runtime.wheel import read_wheel
 
@@ -127,6 +128,10 @@ def _configuration(image: Image, findings: Findings) -> None:
 def _base(image: Image, root: Path, findings: Findings) -> None:
     """Whether what the image stands on runs the installer and knows what the wheels need."""
     if f"{IMAGE_ROOT}/{ZIPAPP_FILE}" not in image.command:
+        return
+    base = image.layers[: base_length(image)]
+    if any(isinstance(layer, RemoteLayer) for layer in base):
+        findings.ok("base", "not loaded from its registry: `build` looked into it")
         return
     native = {}
     for path in wheels_in(BundleTree(root)):

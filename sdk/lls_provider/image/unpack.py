@@ -62,7 +62,7 @@ def unpack(image: Image, destination: Path, *, limits: Limits = DEFAULT) -> Path
     with publishing(destination, "the unpacked image") as staging:
         walk = LayerEntries(image, "The image cannot be unpacked", _REBUILD, limits)
         tree = _Tree(staging, limits, walk)
-        if not _read_layers(image, tree, _base_length(image)):
+        if not _read_layers(image, tree, base_length(image)):
             tree.remove(())
             _read_layers(image, tree, 0)
         if () not in tree.owners:
@@ -76,7 +76,7 @@ def unpack(image: Image, destination: Path, *, limits: Limits = DEFAULT) -> Path
     return destination
 
 
-def _base_length(image: Image) -> int:
+def base_length(image: Image) -> int:
     """How many layers come from a base, as the history of an image of ours says; else 0."""
     ours = [number for number, it in enumerate(titles(image)) if it.startswith(MADE_BY)]
     return ours[0] if ours else 0
