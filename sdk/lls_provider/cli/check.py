@@ -47,8 +47,8 @@ def command(
     """Check projects, bundle directories and images, ours or made by hand.
 
     A TARGET is a directory, or an image: docker://REF, docker-daemon:REF, oci:DIR[:TAG],
-    oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. A layer of an image of ours that comes
-    from its base is not read.
+    oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. The base of an image that
+    `build` pushed to a registry is not loaded.
 
     A project is also asked for its spec, in the environment of its distribution, and the
     answer is compared with its settings.
