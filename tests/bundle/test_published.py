@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from packaging.requirements import Requirement
 
 from lls_provider.bundle.check import check_bundle
 from lls_provider.bundle.declared import DeclaredSpec
-from lls_provider.bundle.published import bundle_published, choose, exact_requirement, own_wheel
+from lls_provider.bundle.published import (
+    bundle_published,
+    choose,
+    exact_requirement,
+    own_wheel,
+    published_platforms,
+)
+from lls_provider.bundle.trial import Trial
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.progress import Silent
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.read import Bundle
 
 OWN = Path("acme-1.0.0-py3-none-any.whl")
 A = DeclaredSpec("acme", "safety", "remote::a")
@@ -179,3 +192,40 @@ def test_a_module_that_the_package_does_not_have_is_told_with_those_it_has(
     assert caught.value.code is Code.MODULE_MISSING
     assert "llama_stack_provider_kft.provider" in caught.value.why
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.network
+def test_a_provider_that_loads_nowhere_is_refused_by_a_trial_unless_a_reason_is_given(
+    tmp_path: Path,
+) -> None:
+    def made(trial: Trial) -> Bundle:
+        out = {os.uname().machine: tmp_path / "out"}
+        (bundle,) = published_platforms(
+            "llama-stack-provider-kft==0.1.0",
+            outs=out,
+            distributions=["profile:llama-stack-0.7.3"],
+            trial=trial,
+        )
+        return bundle
+
+    with pytest.raises(SdkError, match="does not load beside profile:llama-stack") as caught:
+        made(Trial())
+    assert caught.value.why.startswith("No module named 'llama_stack.providers.datatypes'")
+    assert "has llama_stack without that module" in caught.value.resolution
+    assert list(tmp_path.iterdir()) == []
+    bundle = made(Trial("for the server of next month"))
+    assert bundle.manifest is not None
+    assert bundle.manifest.not_loaded == "for the server of next month"
+
+
+@pytest.mark.network
+def test_the_schema_of_a_real_provider_is_stored(tmp_path: Path) -> None:
+    (bundle,) = published_platforms(
+        "llama-stack-provider-lmeval==0.5.0",
+        outs={os.uname().machine: tmp_path / "out"},
+        distributions=["profile:llama-stack-0.7.3"],
+        trial=Trial(),
+    )
+    schema = json.loads(bundle.tree.config_schema.read_text())
+    assert "use_k8s" in schema["properties"]
+    assert not check_bundle(bundle.root, label="x").errors

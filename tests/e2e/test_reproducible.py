@@ -24,11 +24,24 @@ pytestmark = [pytest.mark.network, pytest.mark.xdist_group("reproducible")]
 ROOT = Path(__file__).resolve().parents[2]
 HOSTS = ((3, 11), (3, 12), (3, 13))
 TARGET = "3.12"
-# what the server is said to have: all that pydantic needs but one package, which is bundled
-FREEZE = (
-    "llama-stack==0.7.3\npydantic==2.11.7\npydantic-core==2.33.2\ntyping-extensions==4.14.1\n"
-    "typing-inspection==0.4.1\n"
-)
+# what the server is said to have: all that the provider imports but one package, which is bundled
+_PACKAGES = """
+    llama-stack==0.7.3 annotated-doc==0.0.7 anyio==4.16.0 attrs==26.1.0
+    certifi==2026.10.19.post1 charset-normalizer==3.5.3 fastapi==0.165.0
+    googleapis-common-protos==1.76.0 h11==0.16.0 httpcore2==2.16.2 httpx2==2.16.2
+    httpx==0.28.1 httpcore==1.0.9
+    idna==3.20 jiter==0.19.0 jsonschema==4.26.0 jsonschema-specifications==2025.9.1
+    llama-stack-api==0.7.3 openai==3.57.0 opentelemetry-api==1.45.2
+    opentelemetry-exporter-http-transport==0.66b2
+    opentelemetry-exporter-otlp-common==0.66b2
+    opentelemetry-exporter-otlp-proto-common==1.45.2
+    opentelemetry-exporter-otlp-proto-http==1.45.2 opentelemetry-proto==1.45.2
+    opentelemetry-sdk==1.45.2 opentelemetry-semantic-conventions==0.66b2
+    protobuf==7.36.2 pydantic==2.14.4 pydantic-core==2.50.5 referencing==0.37.0
+    requests==2.34.2 rpds-py==2026.9.1 sniffio==1.3.1 starlette==1.10.0
+    truststore==0.10.5 typing-extensions==4.16.0 typing-inspection==0.4.5 urllib3==2.8.0
+"""
+FREEZE = "\n".join(_PACKAGES.split())
 # a user whose id has no account, and who may read what the environments of the SDK lead to
 STRANGER = (
     *("setpriv", "--reuid=1234", "--regid=1234", "--clear-groups"),

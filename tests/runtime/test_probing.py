@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.runtime import probing
 from lls_provider.runtime.probing import ProbeFailure, ProbeRequest, ProbeResult, probe, probe_all
 
 GOOD = """\
@@ -220,3 +221,7 @@ def test_a_python_that_is_not_there_is_our_error() -> None:
     with pytest.raises(SdkError) as caught:
         probe(Path("/nowhere/python"), "x")
     assert caught.value.code is Code.PYTHON_MISSING
+
+
+def test_the_script_fits_every_locale() -> None:
+    assert probing._script().isascii()

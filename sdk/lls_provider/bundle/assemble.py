@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lls_provider import __version__
 from lls_provider.bundle import zipapp
 from lls_provider.bundle.closure import described, needed_by_each, unsatisfied
+from lls_provider.bundle.configschema import dump_schema
 from lls_provider.bundle.epoch import source_date_epoch, timestamp
 from lls_provider.bundle.publish import publishing, writing
 from lls_provider.bundle.read import Bundle, read_bundle
@@ -31,6 +32,7 @@ from lls_provider.contract.models import (
     provider_id_from_name,
 )
 from lls_provider.contract.paths import (
+    CONFIG_SCHEMA_FILE,
     FRAGMENT_FILE,
     IMAGE_ROOT,
     MANIFEST_FILE,
@@ -48,9 +50,19 @@ if TYPE_CHECKING:
     from _typeshed import StrPath
     from packaging.utils import NormalizedName
 
+    from lls_provider.bundle.trial import Outcome
+
 _WHAT = "the bundle"
 _HASHING = 2  # threads: more would wait for the disk
-_NAMES = {SPEC_FILE, PACKAGES, FRAGMENT_FILE, MANIFEST_FILE, SBOM_FILE, ZIPAPP_FILE}
+_NAMES = {
+    CONFIG_SCHEMA_FILE,
+    SPEC_FILE,
+    PACKAGES,
+    FRAGMENT_FILE,
+    MANIFEST_FILE,
+    SBOM_FILE,
+    ZIPAPP_FILE,
+}
 
 
 def assemble(
@@ -65,13 +77,14 @@ def assemble(
     overrides: Sequence[str] = (),
     expected: Mapping[str, str] | None = None,
     known: Iterable[Wheel] = (),
+    outcome: Outcome | None = None,
 ) -> Bundle:
     """Write the bundle to ``out``, replacing an earlier bundle, and read it back.
 
     ``metadata`` comes without wheel paths: they are filled in here. ``expected`` gives the
     sha256 that a wheel, by file name, must have; ``known`` are wheels that need not be read
-    again. The same input gives the same bytes. Raises
-    SdkError TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_...,
+    again, ``outcome`` is what a trial told. The same input gives the same bytes. Raises SdkError
+    TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_...,
     DEPENDENCY_CONFLICT when the wheels lack something, BUNDLE_INVALID, NO_SPACE,
     OUTPUT_UNWRITABLE; ``out`` is then as it was.
     """
@@ -103,7 +116,11 @@ def assemble(
         tree.fragment.write_bytes(
             _document(fragment(complete), "external-providers", FRAGMENT_FILE)
         )
-        for path in (tree.zipapp, tree.spec, tree.fragment):
+        texts = [tree.zipapp, tree.spec, tree.fragment]
+        if outcome is not None and outcome.schema is not None:
+            tree.config_schema.write_bytes(dump_schema(outcome.schema))
+            texts.append(tree.config_schema)
+        for path in texts:
             files[path.name] = _hash(path)
         contents = Contents(
             metadata=metadata,
@@ -125,6 +142,7 @@ def assemble(
             overrides=tuple(overrides),
             sdk=__version__,
             installed_size=sum(wheel.installed_size for wheel in read),
+            not_loaded=outcome.not_loaded if outcome is not None else None,
         )
         tree.manifest.write_bytes(dump_manifest(manifest))
     return read_bundle(out)

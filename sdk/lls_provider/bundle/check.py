@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle import sbomrules, wheelrules
+from lls_provider.bundle import configschema, sbomrules, wheelrules
 from lls_provider.bundle.assemble import fragment
 from lls_provider.bundle.read import resolve_wheel_path, wheels_in
 from lls_provider.bundle.report import Finding, Findings, Report
@@ -72,6 +72,15 @@ def collect(root: Path, findings: Findings) -> ProviderPackage | None:
         manifest=manifest,
     )
     sbomrules.check(tree, wheels, findings)
+    _config_schema(tree, findings)
+    if manifest is not None and manifest.not_loaded is not None:
+        findings.warning(
+            "loads",
+            Code.VALIDATION_FAILED,
+            f"It was built although it did not load: {manifest.not_loaded!r:.300}",
+            where=Where(file=str(tree.manifest)),
+            resolution="Expect it to fail in the preflight of such a server.",
+        )
     return metadata.package if metadata else None
 
 
@@ -156,6 +165,24 @@ def _fragment(tree: BundleTree, metadata: _Metadata, findings: Findings) -> None
         f"{tree.fragment.name} is not the entry that the metadata gives: "
         f"{document.value['providers']!r:.300}, expected {expected['providers']!r:.300}",
         where=document.where(("providers",)),
+        resolution=_REBUILD,
+    )
+
+
+def _config_schema(tree: BundleTree, findings: Findings) -> None:
+    rule = "config-schema"
+    if not tree.config_schema.is_file():
+        return
+    with tree.config_schema.open("rb") as stream:
+        wrong = configschema.fault(stream.read(configschema.LIMIT + 1))
+    if wrong is None:
+        findings.ok(rule, f"{tree.config_schema.name} is a JSON Schema")
+        return
+    findings.error(
+        rule,
+        Code.BUNDLE_INVALID,
+        f"{tree.config_schema.name} is no JSON Schema: {wrong}",
+        where=Where(file=str(tree.config_schema)),
         resolution=_REBUILD,
     )
 

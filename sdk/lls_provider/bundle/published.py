@@ -28,6 +28,7 @@ from lls_provider.progress import SILENT, Progress, counted
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
+    from lls_provider.bundle.trial import Trial
     from lls_provider.wheels.distribution import Distribution
 
 
@@ -83,16 +84,19 @@ def published_platforms(
     bundle: Collection[str] = (),
     lock: Path | None = None,
     locked: Path | None = None,
+    trial: Trial | None = None,
     progress: Progress = SILENT,
 ) -> list[Bundle]:
     """Resolve ``package`` once; fetch and assemble its bundle for each machine in ``outs``.
 
     The lock of the closure is written to ``lock``; from the one at ``locked`` it is built without
-    resolving. Raises SdkError USAGE when ``package`` is no exact requirement, or when it holds
+    resolving. With a ``trial`` the provider is loaded beside each distribution before it is
+    assembled. Raises SdkError USAGE when ``package`` is no exact requirement, or when it holds
     several provider types and the flags choose none; MODULE_MISSING when it holds no provider;
-    LOCK_STALE; and what resolving, locking, fetching and assembling raise.
+    LOCK_STALE; and what resolving, locking, fetching, trying and assembling raise.
     """
     from lls_provider.bundle.gather import Wanted, gather, normalized
+    from lls_provider.bundle.trial import try_beside
 
     requirement = exact_requirement(package)
     for out in outs.values():
@@ -115,7 +119,9 @@ def published_platforms(
         here = gather(wanted, progress)
     foremost = here or next(iter(gathered.values()))
     own = own_wheel(foremost.wheels, requirement)
-    spec = _spec(own, foremost.wheels, servers, module, api, provider_type, progress)
+    # a trial tells by itself that a provider does not load
+    untried = trial is None
+    spec = _spec(own, foremost.wheels, servers, module, api, provider_type, progress, warn=untried)
     name, version, _, _ = parse_wheel_filename(own.name)
     metadata = ProviderPackage(
         name=str(name),
@@ -128,6 +134,18 @@ def published_platforms(
         api=spec.api,
         wheel_path="",
     )
+    tried = None
+    if trial is not None and servers:
+        tried = try_beside(
+            servers,
+            foremost.wheels,
+            metadata,
+            trial,
+            machine=wanted.machine if here is not None else next(iter(gathered)),
+            overrides=overrides,
+            where=Where(file=own.name),
+            progress=progress,
+        )
     made = []
     for machine, found in gathered.items():
         own = own_wheel(found.wheels, requirement)
@@ -144,6 +162,7 @@ def published_platforms(
                 overrides=tuple(overrides),
                 expected=found.expected,
                 known=found.read,
+                outcome=tried,
             )
         )
     locking.write(wanted, foremost, progress)
@@ -252,6 +271,8 @@ def _spec(
     api: str | None,
     provider_type: str | None,
     progress: Progress,
+    *,
+    warn: bool,
 ) -> DeclaredSpec:
     specs: list[DeclaredSpec] = []
     held = declared.provider_modules(own)
@@ -265,7 +286,7 @@ def _spec(
     if not (module and api and provider_type):
         static = declared.declared_specs(own)
         modules = (module,) if module else held
-        told = _run(modules, wheels, servers[0], progress) if servers else {}
+        told = _run(modules, wheels, servers[0], progress, warn=warn) if servers else {}
         for name in modules:
             specs += told.get(name) or [spec for spec in static if spec.module == name]
     chosen = choose(specs, own, module=module, api=api, provider_type=provider_type)
@@ -281,16 +302,23 @@ def _spec(
 
 
 def _run(
-    modules: Sequence[str], wheels: Sequence[Path], distribution: Distribution, progress: Progress
+    modules: Sequence[str],
+    wheels: Sequence[Path],
+    distribution: Distribution,
+    progress: Progress,
+    *,
+    warn: bool,
 ) -> dict[str, list[DeclaredSpec]]:
     """What each module's get_provider_spec() says beside the server, where it can be run."""
+    from lls_provider.bundle.trial import environment_of
     from lls_provider.runtime.probing import probe
-    from lls_provider.wheels.environment import ensure_environment
     from lls_provider.wheels.uv import run_uv
 
     if not modules:
         return {}
-    environment = ensure_environment(distribution, progress=progress)
+    environment = environment_of(distribution, progress)
+    if environment is None:
+        return {}
     progress.step("asking the provider for its spec")
     found: dict[str, list[DeclaredSpec]] = {}
     with tempfile.TemporaryDirectory(prefix="lls-provider-") as folder:
@@ -308,7 +336,7 @@ def _run(
                 DeclaredSpec(module, spec.api, spec.provider_type, spec.module)
                 for spec in result.specs
             ]
-            if result.failure is not None:
+            if result.failure is not None and warn:
                 progress.warn(
                     f"{module} does not load beside {distribution.label}: {result.failure.reason}"
                 )

@@ -54,6 +54,7 @@ class _Options:
     lock: bool
     locked: bool
     lock_file: Path | None
+    nevertheless: str | None
     insecure: bool
     form: str
 
@@ -98,6 +99,12 @@ class _Options:
     multiple=True,
     metavar="NAME",
     help="Put a package into the image although the server provides it (repeatable).",
+)
+@click.option(
+    "--nevertheless",
+    metavar="REASON",
+    help="Build although the provider does not load beside the distribution; the reason is "
+    "recorded in the image.",
 )
 @click.option(
     "--package",
@@ -222,8 +229,10 @@ def _bundles(
     progress: Progress,
 ) -> list[Bundle]:
     """The bundles of a published package, named as a requirement, or of a project."""
+    from lls_provider.bundle.trial import Trial
     from lls_provider.wheels.lockfile import LOCK_NAME
 
+    trial = Trial(options.nevertheless)
     project = Path() if isinstance(source, str) else source.root
     lock_file = options.lock_file or project / LOCK_NAME
     if isinstance(source, str):
@@ -242,6 +251,7 @@ def _bundles(
             bundle=options.bundle,
             lock=lock_file if options.lock else None,
             locked=lock_file if options.locked else None,
+            trial=trial,
             progress=progress,
         )
     from lls_provider.project.bundle import bundle_platforms
@@ -255,6 +265,7 @@ def _bundles(
         bundle=options.bundle,
         lock=lock_file if options.lock else None,
         locked=lock_file if options.locked else None,
+        trial=trial,
         progress=progress,
     )
 

@@ -48,6 +48,7 @@ class Manifest:
     sdk: str
     installed_size: int
     format: int = FORMAT
+    not_loaded: str | None = None  # why it was built although it loads beside no server
 
     @classmethod
     def from_document(cls, document: Document) -> Manifest:
@@ -66,11 +67,14 @@ class Manifest:
             sdk=value["sdk"],
             installed_size=int(value["installed_size"]),
             format=int(value["format"]),
+            not_loaded=value.get("not_loaded"),
         )
 
     def to_document(self) -> dict[str, Any]:
         """The manifest as plain data."""
+        told = {} if self.not_loaded is None else {"not_loaded": self.not_loaded}
         return {
+            **told,
             "format": self.format,
             "files": {
                 path: {"sha256": found.sha256, "size": found.size}

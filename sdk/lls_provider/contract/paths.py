@@ -12,6 +12,7 @@ FRAGMENT_FILE = "extra-providers.yaml"
 CRD_CONFIG_FILE = "crd-config.yaml"
 MANIFEST_FILE = "manifest.json"
 SBOM_FILE = "sbom.cdx.json"
+CONFIG_SCHEMA_FILE = "config-schema.json"
 ZIPAPP_FILE = "lls-provider.pyz"
 PACKAGES = "packages"
 
@@ -46,6 +47,11 @@ class BundleTree:
     def manifest(self) -> Path:
         """Our manifest: hashes, target, what is assumed to be provided."""
         return self.root / MANIFEST_FILE
+
+    @property
+    def config_schema(self) -> Path:
+        """The JSON Schema of the provider's config class, where the build could ask for it."""
+        return self.root / CONFIG_SCHEMA_FILE
 
     @property
     def sbom(self) -> Path:

@@ -93,7 +93,7 @@ def _layers(bundle: Bundle, epoch: int, *, hiding: bool) -> tuple[Layer, ...]:
     """
     tree = bundle.tree
     own = bundle.own_wheel
-    last = [tree.spec, tree.fragment, tree.manifest, tree.sbom, own]
+    last = [tree.spec, tree.fragment, tree.manifest, tree.config_schema, tree.sbom, own]
     # a time that moves with each commit would make new layers of unchanged files
     groups: tuple[tuple[str, Iterable[Path], int], ...] = (
         ("runtime", [tree.zipapp], 0),

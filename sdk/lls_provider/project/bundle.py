@@ -17,6 +17,7 @@ from lls_provider.progress import SILENT, Progress, counted
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
+    from lls_provider.bundle.trial import Trial
     from lls_provider.project.settings import Settings
     from lls_provider.runtime.wheel import Wheel
     from lls_provider.wheels.distribution import Distribution
@@ -63,6 +64,7 @@ def bundle_platforms(
     bundle: Collection[str] = (),
     lock: Path | None = None,
     locked: Path | None = None,
+    trial: Trial | None = None,
     progress: Progress = SILENT,
 ) -> list[Bundle]:
     """Build and resolve a project once; fetch and assemble its bundle for each machine in ``outs``.
@@ -70,12 +72,14 @@ def bundle_platforms(
     ``distributions`` are what to resolve against; without one every dependency goes into the
     bundle, and so does what ``bundle`` names. ``python`` wins over the project's. The lock of
     the closure is written to ``lock``; from the one at ``locked`` it is built without resolving.
+    With a ``trial`` the provider is loaded beside each distribution before it is assembled.
     Raises SdkError MODULE_MISSING when the wheel lacks the provider's module, WHEEL_INCOMPATIBLE
     when it is compiled and another machine is asked for, TARGET_EXISTS before any work,
     LOCK_STALE, and what building, resolving, locking, fetching and assembling raise.
     """
     from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.bundle.locked import build_requires, sources_digest
+    from lls_provider.bundle.trial import try_beside
     from lls_provider.wheels.build import scratch
     from lls_provider.wheels.fetch import require_portable
 
@@ -101,19 +105,37 @@ def bundle_platforms(
             build=build,
             locked=locking.file,
         )
-        made = []
-        for machine, out in outs.items():
+        gathered = {}
+        for machine in outs:
             try:
                 found = gather(replace(wanted, machine=machine), progress)
             except SdkError as error:
                 if error.code is Code.RESOLUTION_FAILED:
                     error.where = settings.dependency_named_in(error.why)
                 raise
+            gathered[machine] = found
+        package = metadata(settings, version=str(wheel.version))
+        tried = None
+        if trial is not None and servers:
+            machine = wanted.machine if wanted.machine in gathered else next(iter(gathered))
+            tried = try_beside(
+                servers,
+                [wheel.path, *gathered[machine].wheels],
+                package,
+                replace(trial, environment=settings.up.env),
+                machine=machine,
+                overrides=overrides,
+                where=settings.where("module"),
+                progress=progress,
+            )
+        made = []
+        for machine, out in outs.items():
+            found = gathered[machine]
             progress.step(f"assembling {counted(len(found.wheels) + 1, 'wheel')}")
             made.append(
                 assemble(
                     out,
-                    metadata=metadata(settings, version=str(wheel.version)),
+                    metadata=package,
                     own_wheel=wheel.path,
                     dependencies=found.wheels,
                     target=target_of(interpreter, machine),
@@ -122,6 +144,7 @@ def bundle_platforms(
                     overrides=tuple(overrides),
                     expected=found.expected,
                     known=(wheel, *found.read),
+                    outcome=tried,
                 )
             )
         locking.write(wanted, found, progress, backend)

@@ -4,6 +4,7 @@ Stand-alone on purpose: it runs as ``PYTHON -c TEXT FD REQUEST`` in an interpret
 server's packages and the overlay on its path but none of ours. ``REQUEST`` is a JSON list of
 ``{"module", "provider_type", "imports", "schema"}``; the answers go to the file descriptor
 ``FD``, one JSON object a line and request, because providers print what they like.
+It is ASCII: an argument has to fit the locale of whoever starts it.
 """
 
 from __future__ import annotations
@@ -121,12 +122,20 @@ def _use(spec: Any, request: dict[str, Any], answer: dict[str, Any]) -> None:
         config_class = getattr(module, attribute, None)
         if config_class is None:
             raise _ProbeError("invalid", f"the config class '{spec.config_class}' does not exist")
-    make_schema = getattr(config_class, "model_json_schema", None)
-    if request["schema"] and callable(make_schema):
+    if request["schema"]:
         try:
-            answer["config_schema"] = json.loads(json.dumps(make_schema()))
+            answer["config_schema"] = json.loads(json.dumps(_schema(config_class)))
         except Exception:  # noqa: BLE001 - a class without a JSON Schema is no fault
             answer["config_schema"] = None
+
+
+def _schema(config_class: Any) -> Any:
+    """The JSON Schema of a pydantic class or, as pydantic reads it, of a dataclass."""
+    if callable(getattr(config_class, "model_json_schema", None)):
+        return config_class.model_json_schema()
+    if hasattr(config_class, "__dataclass_fields__"):
+        return importlib.import_module("pydantic").TypeAdapter(config_class).json_schema()
+    return None
 
 
 def _import(name: str) -> ModuleType:
@@ -167,7 +176,7 @@ def _failure(kind: str, error: BaseException) -> _ProbeError:
 def _true_cause(error: BaseException) -> BaseException:
     """The exception that started it all.
 
-    ``raise … from cause`` says so itself. An error raised while an ImportError was handled is
+    ``raise ... from cause`` says so itself. An error raised while an ImportError was handled is
     a translation of that one, unless the import system raised it: then a second import failed
     after a first, and the second is what has to be mended.
     """

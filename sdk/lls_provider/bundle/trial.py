@@ -1,0 +1,228 @@
+"""Loads a provider as a server would, before its image is made: resolved is not importable.
+
+The environment is the distribution's packages with the bundle's wheels in front of them, as in a
+Pod (contract section 2). The same run tells the JSON Schema of the config class.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.utils import canonicalize_name
+
+from lls_provider.bundle.closure import described, unsatisfied
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.progress import SILENT, Progress
+from lls_provider.runtime.probing import ProbeFailure, probe
+from lls_provider.runtime.target import target_python
+from lls_provider.runtime.wheel import read_wheel
+from lls_provider.wheels.environment import ensure_environment
+from lls_provider.wheels.uv import run_uv
+
+if TYPE_CHECKING:
+    from lls_provider.contract.models import ProviderPackage
+    from lls_provider.wheels.distribution import Distribution
+    from lls_provider.wheels.environment import Environment
+
+# of this machine a Python needs these to start; the rest could leak into an image
+_KEPT = ("PATH", "LD_LIBRARY_PATH")
+_FIXED = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "TZ": "UTC"}
+_UNINSTALLABLE = (Code.RESOLUTION_FAILED, Code.TOOL_FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a build tries its provider.
+
+    ``nevertheless`` is why an image is wanted although the provider does not load;
+    ``environment`` are variables that it needs.
+    """
+
+    nevertheless: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a trial found: the schema of the config class, and why a failure was passed over."""
+
+    schema: dict[str, Any] | None = None
+    not_loaded: str | None = None
+
+
+def try_beside(
+    servers: Sequence[Distribution],
+    wheels: Sequence[Path],
+    metadata: ProviderPackage,
+    trial: Trial,
+    *,
+    machine: str,
+    overrides: Sequence[str] = (),
+    where: Where = Where(),  # noqa: B008 - frozen
+    progress: Progress = SILENT,
+) -> Outcome:
+    """Load the provider of ``wheels`` beside each of the servers; the first tells the schema.
+
+    What cannot be tried (wheels for another machine, packages of a server that no index has) is
+    a warning. Raises SdkError VALIDATION_FAILED when it does not load or says something else
+    than ``metadata``, DEPENDENCY_CONFLICT when a server lacks something, unless
+    ``trial.nevertheless`` says why that is passed over; and what `run_uv` raises.
+    """
+    if machine != os.uname().machine:
+        progress.warn(
+            f"not tried: an image for {machine} cannot be loaded on this {os.uname().machine}; "
+            "build on that machine, or for both, to see it load and to store its config schema"
+        )
+        return Outcome()
+    schemas = []
+    try:
+        for server in servers:
+            tried = _beside(server, wheels, metadata, trial, machine, overrides, where, progress)
+            schemas += [tried] if tried is not None else []
+    except SdkError as error:
+        passed = (Code.VALIDATION_FAILED, Code.DEPENDENCY_CONFLICT)
+        if trial.nevertheless is None or error.code not in passed:
+            raise
+        first = error.why.splitlines()[0] if error.why else ""
+        progress.warn(f"{error.what}: {first} (built nevertheless: {trial.nevertheless})")
+        return Outcome(not_loaded=trial.nevertheless)
+    return Outcome(schemas[0] if schemas else None)
+
+
+def _beside(
+    server: Distribution,
+    wheels: Sequence[Path],
+    metadata: ProviderPackage,
+    trial: Trial,
+    machine: str,
+    overrides: Sequence[str],
+    where: Where,
+    progress: Progress,
+) -> dict[str, Any] | None:
+    _require_closed(server, wheels, metadata, machine, overrides, where)
+    environment = environment_of(server, progress)
+    if environment is None:
+        return None
+    progress.step(f"loading {metadata.package_name} beside {server.label}")
+    with tempfile.TemporaryDirectory(prefix="lls-provider-") as scratch:
+        packages, home = Path(scratch) / "packages", Path(scratch) / "home"
+        home.mkdir()
+        run_uv(
+            [
+                *("pip", "install", "--quiet", "--offline", "--no-index", "--no-deps"),
+                *("--python", str(environment.python), "--target", str(packages)),
+                *(str(wheel) for wheel in wheels),
+            ],
+            doing="unpacking the provider beside the server",
+        )
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        result = probe(
+            environment.python,
+            metadata.package_name,
+            provider_type=metadata.provider_type,
+            path=[packages],
+            env={**kept, **_FIXED, "HOME": str(home), **trial.environment},
+        )
+        if result.failure is not None:
+            raise _refused(result.failure, server, metadata, where, packages)
+        spec = result.spec(metadata.provider_type)
+        for name, said, found in (
+            ("providerType", metadata.provider_type, spec.provider_type if spec else ""),
+            ("api", metadata.api, spec.api if spec else ""),
+        ):
+            if said != found:
+                raise SdkError(
+                    Code.VALIDATION_FAILED,
+                    f"{metadata.package_name} says something else than its metadata",
+                    why=f"{name} is '{said}' in the metadata, but '{found}' in "
+                    f"get_provider_spec(), called beside {server.label}.",
+                    where=where,
+                    resolution="Make both say the same.",
+                )
+        if result.config_schema is None:
+            return None
+        # a default below the home folder is no business of an image
+        text = json.dumps(result.config_schema).replace(json.dumps(str(home))[1:-1], "~")
+        schema: dict[str, Any] = json.loads(text)
+        return schema
+
+
+def environment_of(server: Distribution, progress: Progress) -> Environment | None:
+    """The server's environment; None, with a warning, when an index lacks packages of it.
+
+    An image or a freeze file may hold what was built locally. Raises what `ensure_environment`
+    raises for what is wrong with this machine, such as a missing network.
+    """
+    try:
+        return ensure_environment(server, progress=progress)
+    except SdkError as error:
+        if error.code not in _UNINSTALLABLE:
+            raise
+        first = error.why.splitlines()[0] if error.why else error.what
+        progress.warn(
+            f"not tried beside {server.label}: its packages cannot all be installed here ({first})"
+        )
+        return None
+
+
+def _require_closed(
+    server: Distribution,
+    wheels: Sequence[Path],
+    metadata: ProviderPackage,
+    machine: str,
+    overrides: Sequence[str],
+    where: Where,
+) -> None:
+    """The installer's rule with all that this server really has."""
+    conflicts = unsatisfied(
+        [read_wheel(wheel) for wheel in wheels],
+        own=None,
+        target=target_python(server.interpreter.tag, manifest_machine=machine),
+        provided=server.pins,
+        overrides=overrides,
+    )
+    if conflicts:
+        raise SdkError(
+            Code.DEPENDENCY_CONFLICT,
+            f"{metadata.name} and {server.label} do not have all that it needs",
+            why="\n".join(described(conflict, server.pins) for conflict in conflicts),
+            where=where,
+            resolution="Correct the requirement, or put another bound in its place with "
+            "--override when it is wrong upstream.",
+        )
+
+
+def _refused(
+    failure: ProbeFailure,
+    server: Distribution,
+    metadata: ProviderPackage,
+    where: Where,
+    packages: Path,
+) -> SdkError:
+    details = (failure.traceback or failure.output).replace(f"{packages}/", "")
+    missing = failure.missing_module or ""
+    owner = missing.partition(".")[0]
+    if "." in missing and canonicalize_name(owner) in server.pins:
+        mend = (
+            f"{server.label} has {owner} without that module: the provider is for another version "
+            "of it. Name that one with --distribution, or correct the import."
+        )
+    elif missing:
+        mend = (
+            f"Add what provides '{missing}' to the provider's dependencies, or correct the import."
+        )
+    else:
+        mend = "Mend the provider; the cause comes first above."
+    return SdkError(
+        Code.VALIDATION_FAILED,
+        f"{metadata.package_name} does not load beside {server.label}",
+        why=f"{failure.reason}\n\n{details}".rstrip(),
+        where=where,
+        resolution=f"{mend} To have the image all the same, say why with --nevertheless REASON.",
+    )

@@ -1,0 +1,215 @@
+"""Loading a provider beside a distribution before its image is made."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lls_provider.bundle.assemble import assemble
+from lls_provider.bundle.check import check_bundle
+from lls_provider.bundle.configschema import dump_schema, fault, violations
+from lls_provider.bundle.trial import Outcome, Trial, try_beside
+from lls_provider.contract.models import ProviderPackage, Target
+from lls_provider.errors import Code, SdkError
+from lls_provider.wheels.distribution import Distribution, load_distribution
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.interpreter import Interpreter
+
+HERE = os.uname().machine
+PROVIDER = """\
+import os
+class Config:
+    @classmethod
+    def model_json_schema(cls):
+        return {"type": "object", "properties": {
+            "url": {"type": "string", "default": os.environ.get("ACME_URL", "none")},
+            "db": {"type": "string", "default": os.path.expanduser("~/acme.db")}}}
+class Spec:
+    provider_type, api, module, config_class = "remote::acme-echo", "inference", "acme_echo", Config
+def get_provider_spec():
+    return Spec()
+"""
+MODULE = "def get_adapter_impl(config, deps): ...\n"
+
+
+@pytest.fixture(scope="session")
+def server(interpreter: Interpreter, tmp_path_factory: pytest.TempPathFactory) -> Distribution:
+    """A real environment, without any package."""
+    folder = tmp_path_factory.mktemp("server") / "venv"
+    subprocess.run([interpreter.path, "-m", "venv", "--without-pip", folder], check=True)
+    return load_distribution(f"python:{folder}")
+
+
+@pytest.fixture
+def provider(make_wheel: Any) -> Callable[..., Path]:
+    def make(source: str = PROVIDER, init: str = MODULE, requires: Any = ()) -> Path:
+        files = {"acme_echo/__init__.py": init, "acme_echo/provider.py": source}
+        wheel: Path = make_wheel("acme-echo", files=files, requires=requires)
+        return wheel
+
+    return make
+
+
+@pytest.fixture
+def tried(server: Distribution, metadata: ProviderPackage, recorder: Any) -> Callable[..., Outcome]:
+    def make(
+        *wheels: Path,
+        trial: Trial = Trial(),  # noqa: B008 - frozen
+        beside: Distribution = server,
+        machine: str = HERE,
+        said: ProviderPackage = metadata,
+    ) -> Outcome:
+        return try_beside([beside], wheels, said, trial, machine=machine, progress=recorder)
+
+    return make
+
+
+def test_the_schema_is_the_same_whatever_stands_in_the_environment(
+    tried: Any, provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_URL", "https://user:secret@example.com")
+    schema = tried(provider()).schema
+    assert schema["properties"]["url"]["default"] == "none"
+    assert schema["properties"]["db"]["default"] == "~/acme.db"
+    told = tried(provider(), trial=Trial(environment={"ACME_URL": "told"})).schema
+    assert told["properties"]["url"]["default"] == "told"
+
+
+def test_a_provider_that_does_not_load_is_told_with_its_true_cause(
+    tried: Any, provider: Any
+) -> None:
+    with pytest.raises(SdkError) as caught:
+        tried(
+            provider("try:\n    import tqdm_of_nobody\nexcept ImportError:\n    raise KeyError\n")
+        )
+    error = caught.value
+    assert error.code is Code.VALIDATION_FAILED
+    assert error.why.startswith("No module named 'tqdm_of_nobody'")
+    assert "'tqdm_of_nobody'" in error.resolution
+    assert "--nevertheless" in error.resolution
+
+
+def test_what_the_server_imports_next_has_to_be_there_too(tried: Any, provider: Any) -> None:
+    with pytest.raises(SdkError, match="does not load") as caught:
+        tried(provider(PROVIDER.replace('"acme_echo"', '"kft_adapter"')))
+    assert "kft_adapter" in caught.value.why
+
+
+def test_metadata_that_says_something_else_is_refused(
+    tried: Any, provider: Any, metadata: ProviderPackage
+) -> None:
+    with pytest.raises(SdkError, match="something else than its metadata") as caught:
+        tried(provider(), said=replace(metadata, api="safety"))
+    assert "api is 'safety' in the metadata, but 'inference'" in caught.value.why
+
+
+def test_a_requirement_that_nobody_satisfies_is_refused(tried: Any, provider: Any) -> None:
+    with pytest.raises(SdkError) as caught:
+        tried(provider(requires=["missing>=1"]))
+    assert caught.value.code is Code.DEPENDENCY_CONFLICT
+    assert "missing" in caught.value.why
+
+
+def test_a_reason_passes_over_a_failure_and_stands_in_the_bundle(
+    tried: Any, provider: Any, recorder: Any, metadata: ProviderPackage, tmp_path: Path
+) -> None:
+    wheel = provider("raise RuntimeError('no GPU')")
+    outcome = tried(wheel, trial=Trial("needs a GPU"))
+    assert outcome == Outcome(None, "needs a GPU")
+    assert "RuntimeError: no GPU" in recorder.warnings[0]
+    bundle = assemble(
+        tmp_path / "out",
+        metadata=metadata,
+        own_wheel=wheel,
+        dependencies=[],
+        target=Target("cp312", (f"manylinux_2_28_{HERE}",), HERE),
+        provided={},
+        outcome=outcome,
+    )
+    assert bundle.manifest is not None
+    assert bundle.manifest.not_loaded == "needs a GPU"
+    assert not bundle.tree.config_schema.exists()
+    (told,) = [it for it in check_bundle(bundle.root, label="x").warnings if it.rule == "loads"]
+    assert "needs a GPU" in told.what
+
+
+def test_a_reason_that_was_not_needed_changes_nothing(tried: Any, provider: Any) -> None:
+    outcome = tried(provider(), trial=Trial("whatever"))
+    assert outcome == tried(provider())
+    assert outcome.not_loaded is None
+
+
+def test_wheels_for_another_machine_are_not_tried(tried: Any, provider: Any, recorder: Any) -> None:
+    assert tried(provider("raise Exception"), machine="s390x") == Outcome()
+    assert "s390x cannot be loaded on this" in recorder.warnings[0]
+
+
+def test_packages_that_no_index_has_are_told_and_nothing_is_tried(
+    tried: Any, provider: Any, offer: Any, make_wheel: Any, interpreter: Interpreter, recorder: Any
+) -> None:
+    offer(make_wheel("other"))
+    local = Distribution("oci:server", {"local-build": "1.0+here"}, interpreter, None)
+    assert tried(provider("raise Exception"), beside=local) == Outcome()
+    assert "cannot all be installed here" in recorder.warnings[0]
+    assert "local-build" in recorder.warnings[0]
+
+
+def test_the_schema_is_stored_with_equal_bytes_and_checked(
+    provider: Any, metadata: ProviderPackage, tmp_path: Path
+) -> None:
+    def made(name: str, schema: dict[str, Any]) -> Any:
+        return assemble(
+            tmp_path / name,
+            metadata=metadata,
+            own_wheel=provider(),
+            dependencies=[],
+            target=Target("cp312", (f"manylinux_2_28_{HERE}",), HERE),
+            provided={},
+            outcome=Outcome(schema),
+        )
+
+    bundle = made("one", {"type": "object", "title": "Ä"})
+    data = bundle.tree.config_schema.read_bytes()
+    assert data == made("two", {"title": "Ä", "type": "object"}).tree.config_schema.read_bytes()
+    assert json.loads(data) == {"type": "object", "title": "Ä"}
+    assert bundle.manifest.files["config-schema.json"].size == len(data)
+    rules = {it.rule: it.level for it in check_bundle(bundle.root, label="x").findings}
+    assert rules["config-schema"] == "ok"
+    wrong = check_bundle(made("wrong", {"type": "objekt"}).root, label="x")
+    (finding,) = [it for it in wrong.errors if it.rule == "config-schema"]
+    assert "$.type" in finding.what
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"nonsense", b'{"type": 1}', b'{"a": "' + b"x" * (1 << 20) + b'"}']
+)
+def test_what_is_no_schema_is_told(data: bytes) -> None:
+    assert fault(data)
+
+
+def test_a_config_is_judged_with_the_key() -> None:
+    schema = {
+        "type": "object",
+        "required": ["url"],
+        "properties": {"retry": {"properties": {"times": {"type": "integer"}}}},
+    }
+    assert fault(dump_schema(schema)) is None
+    assert violations(schema, {"url": "x", "retry": {"times": 3}}) == []
+    assert violations(schema, {"url": "x", "retry": {"times": "${env.TIMES:=3}"}}) == []
+    assert violations(schema, {"retry": {"times": "3"}}) == [
+        "$: 'url' is a required property",
+        "$.retry.times: '3' is not of type 'integer'",
+    ]
+
+
+def test_a_reference_out_of_the_document_is_not_followed() -> None:
+    (told,) = violations({"$ref": "http://127.0.0.1:9/schema.json"}, {})
+    assert "cannot be followed" in told
