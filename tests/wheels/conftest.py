@@ -139,8 +139,9 @@ def index() -> Iterator[Index]:
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
             self.end_headers()
-            if fault == "cut":
-                self.wfile.write(data[: len(data) // 2])
+            if fault.startswith("cut"):  # half-way, or after so many bytes
+                _, _, place = fault.partition("@")
+                self.wfile.write(data[: int(place) if place else len(data) // 2])
                 self.close_connection = True
             else:
                 self.wfile.write(data)

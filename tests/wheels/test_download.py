@@ -92,6 +92,19 @@ def test_a_cut_connection_is_resumed_where_it_broke(
     assert len(trip.waits) == 1
 
 
+@pytest.mark.parametrize("place", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, -1])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_connection_may_end_at_any_byte(
+    trip: Trip, served: tuple[str, str, bytes], index: Any, place: int, ranges: bool
+) -> None:
+    url, digest, data = served
+    index.ranges = ranges
+    index.faults[f"/{trip.target.name}"] = [f"cut@{place % len(data)}"] * 2
+    assert trip(url, digest) == data
+    assert trip.told == len(data)
+    assert trip.left == [trip.target.name]
+
+
 def test_a_server_without_ranges_sends_it_whole_again(
     trip: Trip, served: tuple[str, str, bytes], index: Any
 ) -> None:

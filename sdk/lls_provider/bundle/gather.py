@@ -118,6 +118,7 @@ def _fetch(wanted: Wanted, closure: Closure, progress: Progress) -> list[Path]:
         closure.packages,
         interpreter=wanted.interpreter,
         machine=wanted.machine,
+        base=wanted.base,
         progress=progress,
     )
 

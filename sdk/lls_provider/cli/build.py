@@ -13,10 +13,12 @@ from lls_provider.cli import EXIT_STATUSES
 from lls_provider.cli.options import (
     distribution_option,
     format_option,
+    index_options,
     insecure_option,
     lock_options,
     platform_option,
     python_option,
+    use_indexes,
 )
 from lls_provider.progress import counted, shown_size
 
@@ -51,6 +53,10 @@ class _Options:
     output: tuple[str, ...]
     override: tuple[str, ...]
     bundle: tuple[str, ...]
+    default_index: str | None
+    index: tuple[str, ...]
+    find_links: tuple[str, ...]
+    offline: bool
     lock: bool
     locked: bool
     lock_file: Path | None
@@ -115,6 +121,7 @@ class _Options:
 @click.option("--api", help="With --package: the API it implements.")
 @click.option("--provider-type", help="With --package: which of its types, remote::… or inline::….")
 @click.option("--vendor", help="With --package: the organisation.")
+@index_options
 @lock_options
 @insecure_option()
 @format_option()
@@ -140,6 +147,12 @@ def _build(options: _Options) -> None:
     if not options.output and not options.lock:
         raise click.UsageError("Missing option '--output', such as --output oci:build/image.")
     _consistent(options)
+    use_indexes(
+        default_index=options.default_index,
+        index=options.index,
+        find_links=options.find_links,
+        offline=options.offline,
+    )
     # whatever can be told before the long work is told before it
     progress = console()
     outputs = [

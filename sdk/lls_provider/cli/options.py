@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,52 @@ def insecure_option() -> Decorator:
         is_flag=True,
         help="Accept registries without TLS, or with a certificate nobody vouches for.",
     )
+
+
+def index_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--default-index``, ``--index``, ``--find-links`` and ``--offline``: see `use_indexes`."""
+    for option in (
+        click.option(
+            "--offline",
+            is_flag=True,
+            help="Use no index: only what the caches have.  [env: UV_OFFLINE]",
+        ),
+        click.option(
+            "--find-links",
+            multiple=True,
+            metavar="DIR|URL",
+            help="A folder or page with wheels, beside the indexes (repeatable).  "
+            "[env: UV_FIND_LINKS]",
+        ),
+        click.option(
+            "--index",
+            multiple=True,
+            metavar="[NAME=]URL",
+            help="An index that is asked before the default one (repeatable).  [env: UV_INDEX]",
+        ),
+        click.option(
+            "--default-index",
+            metavar="[NAME=]URL",
+            help="The index in place of PyPI.  [env: UV_DEFAULT_INDEX]",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def use_indexes(
+    *, default_index: str | None, index: Sequence[str], find_links: Sequence[str], offline: bool
+) -> None:
+    """Let this process, and what it starts, take packages from where the options say."""
+    if default_index is not None:
+        os.environ["UV_DEFAULT_INDEX"] = default_index
+    if index:
+        os.environ["UV_INDEX"] = " ".join(index)
+    if find_links:  # uv starts in other folders too
+        there = [it if "://" in it else str(Path(it).absolute()) for it in find_links]
+        os.environ["UV_FIND_LINKS"] = ",".join(there)
+    if offline:
+        os.environ["UV_OFFLINE"] = "1"
 
 
 def lock_options(function: Callable[..., Any]) -> Callable[..., Any]:

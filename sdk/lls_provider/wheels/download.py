@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 256 * 1024
 _PARTIAL = 206
+_DENIED = frozenset({401, 403})
 
 
 class Getter(Protocol):
@@ -118,6 +119,8 @@ def _attempt(url: str, partial: Path, session: Getter, counted: Counted, limit: 
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 partial.unlink(missing_ok=True)
                 raise Interrupted("the server has less of the file than had arrived")
+            if answer.status_code in _DENIED:
+                raise _denied(url, f"the server answered {answer.status_code} {answer.reason}")
             if not answer.ok:
                 raise _network(url, f"the server answered {answer.status_code} {answer.reason}")
             resumed = answer.status_code == _PARTIAL and _starts_at(answer, start)
@@ -156,6 +159,15 @@ def _hash_partial(partial: Path, digest: hashlib._Hash) -> int:
 
 def _starts_at(answer: requests.Response, start: int) -> bool:
     return answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+
+
+def _denied(url: str, why: str) -> SdkError:
+    error = _network(url, why)
+    error.resolution = (
+        "Give the login of the index: UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD for "
+        "an index with a name, or ~/.netrc."
+    )
+    return error
 
 
 def _network(url: str, why: str) -> SdkError:

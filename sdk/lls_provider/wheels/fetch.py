@@ -16,7 +16,8 @@ from lls_provider.runtime.target import shown_platform
 from lls_provider.wheels.build import build_wheel, scratch
 from lls_provider.wheels.cache import cache_root, locked, writing
 from lls_provider.wheels.download import download, local_path
-from lls_provider.wheels.http import new_session
+from lls_provider.wheels.http import new_session, shown
+from lls_provider.wheels.logins import logins, offline, wheelhouses
 
 if TYPE_CHECKING:
     from lls_provider.wheels.closure import LockedPackage
@@ -30,6 +31,7 @@ def fetch(
     *,
     interpreter: Interpreter,
     machine: str | None = None,
+    base: Path | None = None,
     progress: Progress = SILENT,
     jobs: int = _JOBS,
 ) -> list[Path]:
@@ -37,8 +39,8 @@ def fetch(
 
     A source (sdist or folder) is built for ``interpreter``; a result that is not pure is
     warned of, since it was compiled for this machine, and refused when ``machine`` is another.
-    Raises SdkError NETWORK, HASH_MISMATCH, WHEEL_BUILD_FAILED, WHEEL_INCOMPATIBLE, NO_SPACE,
-    FILE_MISSING.
+    uv's settings, with logins and wheelhouses, are those of ``base``. Raises SdkError NETWORK,
+    HASH_MISMATCH, WHEEL_BUILD_FAILED, WHEEL_INCOMPATIBLE, NO_SPACE, FILE_MISSING.
     """
     if not packages:
         return []
@@ -48,23 +50,25 @@ def fetch(
         progress.task("fetching", total) as advance,
         ThreadPoolExecutor(min(jobs, len(packages))) as pool,
     ):
-        pending = [pool.submit(_file, package, advance) for package in packages]
+        pending = [pool.submit(_file, package, advance, base) for package in packages]
         try:
             files = [future.result() for future in pending]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [
-        _from_source(package, file, interpreter, machine, progress) if package.is_source else file
+        _from_source(package, file, interpreter, machine, base, progress)
+        if package.is_source
+        else file
         for package, file in zip(packages, files, strict=True)
     ]
 
 
-def _file(package: LockedPackage, advance: Advance) -> Path:
+def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
     """The file as it was locked, in the cache under its hash."""
     there = local_path(package.url)
     if there is not None:
-        return _local(package, there, advance)
+        return _local(package, _found(package, there, base), advance)
     if package.sha256 is None:
         raise SdkError(
             Code.HASH_MISMATCH,
@@ -79,7 +83,16 @@ def _file(package: LockedPackage, advance: Advance) -> Path:
     if target.is_file():  # it appears whole and verified: no session and no lock are needed
         advance(target.stat().st_size)
         return target
+    if offline():
+        raise SdkError(
+            Code.NETWORK,
+            f"{target.name} is not in the cache, and the network is not to be used",
+            why=f"From {shown(package.url)}",
+            where=Where(file=target.name),
+            resolution="Build once with the network: without --offline (UV_OFFLINE).",
+        )
     with new_session() as session:
+        session.auth = logins(base)
         download(
             package.url,
             target,
@@ -89,6 +102,16 @@ def _file(package: LockedPackage, advance: Advance) -> Path:
             size=package.size,
         )
     return target
+
+
+def _found(package: LockedPackage, path: Path, base: Path | None) -> Path:
+    """Where a file of this machine is: at its path, else in a wheelhouse by its name."""
+    if package.sha256 is not None and not path.exists():
+        for folder in wheelhouses(base):
+            there = folder / _plain(package.filename)
+            if there.is_file():
+                return there
+    return path
 
 
 def _local(package: LockedPackage, path: Path, advance: Advance) -> Path:
@@ -104,7 +127,8 @@ def _local(package: LockedPackage, path: Path, advance: Advance) -> Path:
             f"Cannot read {path.name}",
             why=error.strerror or str(error),
             where=Where(file=str(path)),
-            resolution="Check the path of this dependency.",
+            resolution="Check the path of this dependency, or name the wheelhouse that has it with "
+            "--find-links.",
         ) from error
     if package.sha256 not in (None, found):
         raise SdkError(
@@ -123,6 +147,7 @@ def _from_source(
     source: Path,
     interpreter: Interpreter,
     machine: str | None,
+    base: Path | None,
     progress: Progress,
 ) -> Path:
     """The wheel of an sdist, built once for a Python and machine; of a folder, built each time."""
@@ -138,7 +163,13 @@ def _from_source(
         else:
             progress.note(f"{package.name} has no wheel: building one from {package.filename}")
             with scratch("sdist") as temporary:
-                made = build_wheel(source, temporary, interpreter=interpreter, progress=progress)
+                made = build_wheel(
+                    source,
+                    temporary,
+                    interpreter=interpreter,
+                    base=None if source.is_dir() else base,
+                    progress=progress,
+                )
                 with writing(folder):
                     shutil.rmtree(folder, ignore_errors=True)
                     folder.mkdir(parents=True)

@@ -39,18 +39,16 @@ def new_session(*, redirects: bool = True) -> requests.Session:
 
     Without ``redirects`` they are answers like others.
 
-    Besides the variables that requests knows, SSL_CERT_FILE (which uv obeys) names the
-    certificates.
+    SSL_CERT_FILE, which uv obeys, wins over the variables that requests knows.
     """
-    import requests
 
-    from lls_provider.wheels.whole import NoRedirects, WholeHeaders
+    from lls_provider.wheels.whole import Certified, NoRedirects, WholeHeaders
 
-    session = requests.Session() if redirects else NoRedirects()
+    session = Certified() if redirects else NoRedirects()
     for scheme in ("http://", "https://"):
         session.mount(scheme, WholeHeaders())
     certificates = os.environ.get("SSL_CERT_FILE")
-    if certificates and not os.environ.get("REQUESTS_CA_BUNDLE"):
+    if certificates:
         session.verify = certificates
     return session
 

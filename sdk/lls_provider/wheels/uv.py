@@ -33,6 +33,19 @@ _NETWORK = (
     "returned a 403 Forbidden",
 )
 _SPACE = ("No space left on device", "os error 28", "Disk quota exceeded")
+_PATHS = (
+    "UV_CACHE_DIR",
+    "UV_CONFIG_FILE",
+    "UV_FIND_LINKS",
+    "UV_BUILD_CONSTRAINT",
+    "UV_CONSTRAINT",
+    "UV_OVERRIDE",
+    "NETRC",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SSL_CLIENT_CERT",
+    "TMPDIR",
+)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")  # up to the last @: a password may hold one
 
@@ -59,6 +72,8 @@ def run_uv(
         "NO_COLOR": "1",
         "UV_NO_WRAP": "1",  # explanations are searched for names, and shown as they are
     }
+    if cwd is not None:
+        environment |= _rooted(environment)
     # a surrounding environment must not become the one that uv installs into
     environment.pop("VIRTUAL_ENV", None)
     try:
@@ -75,6 +90,18 @@ def run_uv(
     if done.returncode:
         raise uv_error(done.stderr.decode(errors="replace"), done.returncode, doing)
     return done.stdout.decode(errors="replace")
+
+
+def _rooted(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that name files, meant from the user's folder: uv starts in another."""
+    found = {}
+    for name in _PATHS:
+        if value := environ.get(name):
+            parts = value.split(",") if name == "UV_FIND_LINKS" else [value]
+            found[name] = ",".join(
+                it if "://" in it else str(Path(it).absolute()) for it in parts if it
+            )
+    return found
 
 
 def uv_error(said: str, status: int, doing: str) -> SdkError:
@@ -94,7 +121,9 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
             f"The package index could not be reached while {doing}",
             why=why,
             resolution="Check the network, the proxy (HTTPS_PROXY) and the certificates "
-            "(SSL_CERT_FILE); a private index is named with UV_DEFAULT_INDEX.",
+            "(SSL_CERT_FILE); a private index is named with --default-index, its login in "
+            "UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD or in ~/.netrc. Without a "
+            "network, --offline builds from what is in uv's cache, and --locked from a lock.",
         )
     if _UNSATISFIABLE in said:
         return SdkError(

@@ -1,0 +1,327 @@
+"""Packages from a private index, through a proxy, behind a private CA, from a wheelhouse."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engines.index import (
+    PASSWORD,
+    USER,
+    PrivateIndex,
+    make_certificate,
+    private_index,
+    proxy,
+)
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+Engine = Callable[[str], str]
+
+PACKAGE = (
+    *("build", "--package", "demo==1.0", "--module", "demo", "--api", "inference"),
+    *("--provider-type", "remote::demo", "--python", "3.12"),
+)
+# nothing that a developer's machine has set may help
+BARE = {
+    name: None
+    for name in os.environ
+    if name.startswith(("UV_", "SSL_CERT_")) or name.lower().endswith(("_proxy", "_ca_bundle"))
+}
+
+
+def write_wheel(folder: Path, name: str, files: Mapping[str, str], *requires: str) -> Path:
+    info = f"{name}-1.0.dist-info"
+    members = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        + "".join(f"Requires-Dist: {it}\n" for it in requires),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+    }
+    record = ""
+    for path, text in members.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+        record += f"{path},sha256={digest.rstrip(b'=').decode()},{len(text.encode())}\n"
+    members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
+    wheel = folder / f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in members.items():
+            archive.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), text)
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A provider and what it needs."""
+    folder = tmp_path_factory.mktemp("house")
+    provider = "def get_provider_spec():\n    return []\n"
+    write_wheel(folder, "demo", {"demo/__init__.py": "", "demo/provider.py": provider}, "helper")
+    # larger than the file system of the test that has too small a one
+    write_wheel(folder, "helper", {"helper.py": f"text = '{'x' * 3_000_000}'\n"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(house: Path) -> Iterator[PrivateIndex]:
+    with private_index(house) as started:
+        yield started
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str | None]:
+    """An environment in which nothing is cached and nothing is known."""
+    return {
+        **BARE,
+        "HOME": str(tmp_path),
+        "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
+        "LLS_PROVIDER_CACHE": str(tmp_path / "cache"),
+        "UV_HTTP_RETRIES": "0",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def digest(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["outputs"][0]["digest"])
+
+
+def settings(index: PrivateIndex, way: str, folder: Path) -> dict[str, str]:
+    """The login of the index, said in one of uv's ways."""
+    if way == "address":
+        return {"UV_DEFAULT_INDEX": index.with_login}
+    if way == "extra":
+        return {"UV_INDEX": f"corp={index.with_login}", "UV_DEFAULT_INDEX": folder.as_uri()}
+    if way == "variables":
+        return {
+            "UV_DEFAULT_INDEX": f"my-corp={index.url}",
+            "UV_INDEX_MY_CORP_USERNAME": USER,
+            "UV_INDEX_MY_CORP_PASSWORD": PASSWORD,
+        }
+    if way == "settings":
+        (folder / "uv.toml").write_text(
+            f'[[index]]\nname = "corp"\nurl = "{index.url}"\ndefault = true\n'
+        )
+        return {"UV_INDEX_CORP_USERNAME": USER, "UV_INDEX_CORP_PASSWORD": PASSWORD}
+    netrc = folder / "netrc"
+    netrc.write_text(f"machine 127.0.0.1 login {USER} password {PASSWORD}\n")
+    return {"UV_DEFAULT_INDEX": index.url, "NETRC": str(netrc)}
+
+
+@pytest.mark.parametrize("way", ["address", "extra", "variables", "settings", "netrc"])
+def test_the_login_reaches_the_index_and_nothing_else(
+    cli: Cli,
+    index: PrivateIndex,
+    bare: Any,
+    tmp_path: Path,
+    way: str,
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    env = {**bare, **settings(index, way, work), "LLS_PROVIDER_DEBUG": "1"}
+    index.asked.clear()
+    done = cli(
+        *(*PACKAGE, "--lock", "--output", "oci:image", "--format", "json"), cwd=work, env=env
+    )
+    first = digest(done)
+    assert "/files/helper-1.0-py3-none-any.whl" in index.asked
+    shown = done.stdout + done.stderr + (work / "pylock.toml").read_text()
+    written = [it.read_bytes() for it in (work / "image").rglob("*") if it.is_file()]
+    for secret in (PASSWORD, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()):
+        assert secret not in shown
+        assert not [it for it in written if secret.encode() in it]
+    assert USER not in shown
+    # everything is in the cache now: no login, no network
+    locked = (*PACKAGE, "--locked", "--output", "oci:again", "--format", "json")
+    again = cli(*locked, cwd=work, env=bare, prefix=_without_network())
+    assert digest(again) == first
+
+
+def _without_network() -> list[str]:
+    return ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
+
+
+def test_a_wrong_login_is_told_without_it(
+    cli: Cli, index: PrivateIndex, bare: Any, tmp_path: Path
+) -> None:
+    url = index.with_login.replace(PASSWORD, "wrong-secret")
+    env = {**bare, "LLS_PROVIDER_DEBUG": "1"}
+    done = cli(*PACKAGE, "--default-index", url, "--output", "oci:image", cwd=tmp_path, env=env)
+    assert done.returncode == 3
+    assert "The package index could not be reached" in done.stderr
+    assert "401" in done.stderr
+    assert "UV_INDEX_<NAME>_PASSWORD" in done.stderr
+    assert "wrong-secret" not in done.stdout + done.stderr
+
+
+def test_a_locked_build_without_the_login_says_which_way_to_give_it(
+    cli: Cli, index: PrivateIndex, bare: Any, tmp_path: Path
+) -> None:
+    made = cli(*PACKAGE, "--lock", "--default-index", index.with_login, cwd=tmp_path, env=bare)
+    assert made.returncode == 0, made.stderr
+    shutil.rmtree(tmp_path / "cache")
+    done = cli(*PACKAGE, "--locked", "--output", "oci:image", cwd=tmp_path, env=bare)
+    assert done.returncode == 3
+    assert "the server answered 401" in done.stderr
+    assert "UV_INDEX_<NAME>_USERNAME" in done.stderr
+    assert not (tmp_path / "image").exists()
+
+
+def test_offline_says_what_is_not_in_the_cache(
+    cli: Cli, index: PrivateIndex, bare: Any, tmp_path: Path
+) -> None:
+    made = cli(*PACKAGE, "--lock", "--default-index", index.with_login, cwd=tmp_path, env=bare)
+    assert made.returncode == 0, made.stderr
+    index.asked.clear()
+    resolved = (*PACKAGE, "--offline", "--output", "oci:image", "--format", "json")
+    done = cli(*resolved, "--default-index", index.url, cwd=tmp_path, env=bare)
+    assert digest(done)
+    assert index.asked == []
+    shutil.rmtree(tmp_path / "cache")
+    done = cli(*PACKAGE, "--locked", "--offline", "--output", "oci:x", cwd=tmp_path, env=bare)
+    assert done.returncode == 3
+    assert "is not in the cache, and the network is not to be used" in done.stderr
+
+
+def test_a_private_ca_is_trusted_when_it_is_named(
+    cli: Cli, engine: Engine, house: Path, bare: Any, tmp_path: Path
+) -> None:
+    ca, certificate = make_certificate(engine("openssl"), tmp_path)
+    with private_index(house, certificate) as index:
+        words = (*PACKAGE, "--default-index", index.with_login, "--output", "oci:image")
+        refused = cli(*words, cwd=tmp_path, env=bare)
+        assert refused.returncode == 3
+        assert "certificate" in refused.stderr
+        assert "SSL_CERT_FILE" in refused.stderr
+        # relative, as uv takes it; and what requests reads beside it does not count for uv
+        env = {**bare, "SSL_CERT_FILE": ca.name, "REQUESTS_CA_BUNDLE": "/nowhere"}
+        assert digest(cli(*words, "--format", "json", cwd=tmp_path, env=env))
+        assert "/files/helper-1.0-py3-none-any.whl" in index.asked
+
+
+def test_everything_goes_through_the_proxy(
+    cli: Cli, index: PrivateIndex, bare: Any, tmp_path: Path
+) -> None:
+    with proxy(index.host) as (url, asked):
+        env = {**bare, "HTTP_PROXY": url, "http_proxy": url, "NO_PROXY": ""}
+        there = index.with_login.replace(index.host, "index.invalid")
+        words = (*PACKAGE, "--default-index", there, "--output", "oci:image", "--format", "json")
+        assert digest(cli(*words, cwd=tmp_path, env=env))
+    assert "http://index.invalid/simple/helper/" in asked
+    assert "http://index.invalid/files/helper-1.0-py3-none-any.whl" in asked
+
+
+def test_a_wheelhouse_does_instead_of_an_index(
+    cli: Cli, house: Path, bare: Any, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(house, work / "wheels")
+    env = {**bare, "UV_OFFLINE": "1"}  # so there is nothing but the wheelhouse
+    words = ("--output", "oci:image", "--format", "json")
+    made = cli(*PACKAGE, "--lock", "--find-links", "wheels", *words, cwd=work, env=env)
+    first = digest(made)
+    text = (work / "pylock.toml").read_text()
+    assert 'path = "wheels/helper-1.0-py3-none-any.whl"' in text
+    assert str(tmp_path) not in text
+    assert digest(cli(*PACKAGE, "--locked", *words, cwd=work, env=env)) == first
+    # another machine has the same files elsewhere
+    (work / "wheels").rename(tmp_path / "elsewhere")
+    missing = cli(*PACKAGE, "--locked", *words, cwd=work, env=env)
+    assert missing.returncode == 1
+    assert "--find-links" in missing.stderr
+    found = cli(*PACKAGE, "--locked", "--find-links", "../elsewhere", *words, cwd=work, env=env)
+    assert digest(found) == first
+    changed = tmp_path / "elsewhere" / "helper-1.0-py3-none-any.whl"
+    changed.write_bytes(changed.read_bytes() + b"more")
+    other = cli(*PACKAGE, "--locked", "--find-links", "../elsewhere", *words, cwd=work, env=env)
+    assert other.returncode == 1
+    assert "helper-1.0-py3-none-any.whl" in other.stderr
+    assert "Expected sha256" in other.stderr
+
+
+def test_a_disk_that_fills_during_a_download_leaves_nothing_half_written(
+    cli: Cli, engine: Engine, index: PrivateIndex, bare: Any, tmp_path: Path
+) -> None:
+    if os.geteuid():
+        pytest.skip("mounting a file system needs root")
+    small = tmp_path / "cache"
+    small.mkdir()
+    subprocess.run(
+        [engine("mount"), "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=True
+    )
+    try:
+        words = (*PACKAGE, "--default-index", index.with_login, "--output", "oci:image")
+        done = cli(*words, cwd=tmp_path, env=bare)
+        assert done.returncode == 3
+        assert "No space left on this machine" in done.stderr
+        assert "set LLS_PROVIDER_CACHE" in done.stderr
+        assert not list(small.rglob("helper-1.0-py3-none-any.whl"))
+        assert not (tmp_path / "image").exists()
+    finally:
+        subprocess.run([engine("umount"), str(small)], check=True)
+
+
+BACKEND = """
+import zipfile
+def build_wheel(out, config_settings=None, metadata_directory=None):
+    info = NAME + "-1.0.dist-info/"
+    wheel = NAME + "-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(out + "/" + wheel, "w") as archive:
+        archive.writestr(NAME + "/__init__.py", "")
+        archive.writestr(NAME + "/provider.py", "def get_provider_spec():\\n    return []\\n")
+        archive.writestr(info + "METADATA",
+            "Metadata-Version: 2.1\\nName: " + NAME + "\\nVersion: 1.0\\n" + REQUIRES)
+        archive.writestr(info + "WHEEL",
+            "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr(info + "RECORD", "")
+    return wheel
+"""
+
+
+def write_project(folder: Path, name: str, requires: str, rest: str) -> None:
+    """A project that needs nothing from an index to be built."""
+    folder.mkdir(parents=True)
+    (folder / name).mkdir()
+    (folder / name / "__init__.py").touch()
+    (folder / name / "provider.py").touch()
+    line = f"Requires-Dist: {requires}\n" if requires else ""
+    (folder / "backend.py").write_text(f"NAME = {name!r}\nREQUIRES = {line!r}\n{BACKEND}")
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        f'[project]\nname = "{name}"\nversion = "1.0"\n'
+        f"dependencies = {[requires] if requires else []}\n{rest}"
+    )
+
+
+def test_a_path_of_tool_uv_sources_is_built_and_locked(cli: Cli, bare: Any, tmp_path: Path) -> None:
+    write_project(
+        tmp_path / "acme",
+        "acme",
+        "shared",
+        '[tool.lls-provider]\napi = "inference"\nprovider-type = "remote::acme"\n'
+        'module = "acme"\nvendor = "Acme"\n'
+        '[tool.uv]\nno-index = true\n[tool.uv.sources]\nshared = { path = "../lib" }\n',
+    )
+    write_project(tmp_path / "lib", "shared", "", "")
+    words = ("--python", "3.12", "--output", "oci:image", "--format", "json")
+    made = cli("build", "acme", "--lock", *words, cwd=tmp_path, env=bare)
+    first = digest(made)
+    wheels = [it["file"] for it in json.loads(made.stdout)["images"][0]["wheels"]]
+    assert wheels == ["acme-1.0-py3-none-any.whl", "shared-1.0-py3-none-any.whl"]
+    text = (tmp_path / "acme" / "pylock.toml").read_text()
+    assert 'path = "../lib"' in text
+    assert str(tmp_path) not in text
+    assert digest(cli("build", "acme", "--locked", *words, cwd=tmp_path, env=bare)) == first
+    settings = tmp_path / "acme" / "pyproject.toml"
+    settings.write_text(settings.read_text().replace("../lib", "../other"))
+    stale = cli("build", "acme", "--locked", *words, cwd=tmp_path, env=bare)
+    assert stale.returncode == 1
+    assert "[tool.uv.sources] of the project changed" in stale.stderr
