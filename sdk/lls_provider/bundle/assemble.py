@@ -145,7 +145,7 @@ def assemble(
             not_loaded=outcome.not_loaded if outcome is not None else None,
         )
         tree.manifest.write_bytes(dump_manifest(manifest))
-    return read_bundle(out)
+    return replace(read_bundle(out), contents=tuple(read))
 
 
 def fragment(metadata: ProviderPackage) -> dict[str, object]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lls_provider.contract.models import (
     Manifest,
@@ -15,15 +16,23 @@ from lls_provider.contract.models import (
 from lls_provider.contract.paths import IMAGE_ROOT, BundleTree
 from lls_provider.errors import Code, SdkError, Where
 
+if TYPE_CHECKING:
+    from lls_provider.runtime.wheel import Wheel
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What a provider image carries under ``/lls-provider`` (contract section 1)."""
+    """What a provider image carries under ``/lls-provider`` (contract section 1).
+
+    ``contents`` are the wheels as they were read when the bundle was made; empty in one that was
+    read from its folder.
+    """
 
     root: Path
     metadata: ProviderPackage
     manifest: Manifest | None  # None in a bundle made by hand
     wheels: tuple[Path, ...]  # sorted by name; the provider's own is among them
+    contents: tuple[Wheel, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def tree(self) -> BundleTree:

@@ -30,7 +30,7 @@ def require_fit(
         return
     findings = Findings()
     target = target_python(manifest.target.python_tag, manifest_machine=manifest.target.machine)
-    wheels = [read_wheel(path) for path in bundle.wheels]
+    wheels = bundle.contents or [read_wheel(path) for path in bundle.wheels]
     native = check_native(wheels, target, manifest.target.platforms, findings, manifest=manifest)
     if base is not None:
         progress.step("looking into the base")
