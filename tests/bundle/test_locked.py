@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lls_provider.bundle.ahead import read_ahead
 from lls_provider.bundle.gather import Gathered, Wanted, gather
 from lls_provider.bundle.locked import lock_label, sources_digest, write_lock
 from lls_provider.errors import Code, SdkError
@@ -71,6 +72,34 @@ def test_a_lock_gives_what_resolving_gave_without_an_index(
     assert files(found) == files(resolved)
     assert found.provided == resolved.provided
     assert found.expected == resolved.expected
+
+
+def test_what_is_in_the_cache_is_read_ahead_and_a_damaged_wheel_is_passed_over(
+    offer: Any,
+    make_wheel: Any,
+    wanted: Any,
+    interpreter: Interpreter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offer(make_wheel("demo", requires=["helper"]), make_wheel("helper"))
+    offered = {it.name: it for it in (tmp_path / "house").iterdir()}
+    bundle = wanted("demo==1.0.0")
+    path = tmp_path / "pylock.toml"
+    found = gather(bundle)
+    write_lock(path, bundle, found.closure)
+    monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
+    for package in found.packages:
+        assert package.sha256 is not None
+        place = tmp_path / "cache" / "files" / package.sha256[:2] / package.sha256
+        place.mkdir(parents=True)
+        data = offered[package.filename].read_bytes()
+        whole = len(data) if package.name == "demo" else 50
+        (place / package.filename).write_bytes(data[:whole])
+    read = read_ahead(read_lock_file(path), interpreter, [bundle.machine])
+    assert [(it.name, wheel.name) for it, wheel in read.items()] == [(found.wheels[0].name, "demo")]
+    again = gather(replace(bundle, locked=read_lock_file(path), read=read))
+    assert files(again) == files(found)
 
 
 def test_a_lock_holds_what_is_bundled_for_any_machine_and_nothing_else(

@@ -49,6 +49,7 @@ class Wanted:
     and relative paths of a project hold. ``sources`` is the digest of the project's
     ``[tool.uv.sources]``, ``build`` what its backend is. With ``locked`` nothing is resolved.
     ``locks`` are what was resolved already: bundles for several machines are of one resolution.
+    ``read`` are wheels of the lock that were read already.
     """
 
     requirement: str
@@ -63,6 +64,7 @@ class Wanted:
     build: tuple[str, ...] = ()
     locked: LockFile | None = None
     locks: dict[object, Lock] = field(default_factory=dict, repr=False, compare=False)
+    read: Mapping[Path, Wheel] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def target(self) -> TargetPython:
@@ -105,7 +107,7 @@ def gather(wanted: Wanted, progress: Progress = SILENT) -> Gathered:
 def _from_lock(wanted: Wanted, locked: LockFile, progress: Progress) -> Gathered:
     closure = locked_closure(locked, wanted)
     files = _fetch(wanted, closure, progress)
-    wheels = [read_wheel(file) for file in files]
+    wheels = [wanted.read.get(file) or read_wheel(file) for file in files]
     # as without the lock: with several distributions it holds what only their packages need
     kept = _needed(wanted, wheels, closure.provided) if len(wanted.servers) > 1 else wheels
     if conflicts := _unsatisfied(wanted, kept, closure.provided):

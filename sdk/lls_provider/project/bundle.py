@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,7 @@ def bundle_platforms(
     when it is compiled and another machine is asked for, TARGET_EXISTS before any work,
     LOCK_STALE, and what building, resolving, locking, fetching and assembling raise.
     """
+    from lls_provider.bundle.ahead import read_ahead
     from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.bundle.locked import build_requires, sources_digest
     from lls_provider.bundle.trial import try_beside
@@ -91,7 +93,12 @@ def bundle_platforms(
     build = build_requires(settings.pyproject.data)
     backend = locking.backend(build, interpreter, settings.root)
     with scratch("project") as folder:
-        wheel = build_own_wheel(settings, folder, interpreter, progress, backend)
+        # building waits for another process: time to read what the lock names
+        with ThreadPoolExecutor(1) as pool:
+            ahead = (
+                pool.submit(read_ahead, locking.file, interpreter, outs) if locking.file else None
+            )
+            wheel = build_own_wheel(settings, folder, interpreter, progress, backend)
         require_portable(wheel.path, outs)
         wanted = Wanted(
             requirement(wheel, settings.root if sources else None),
@@ -104,6 +111,7 @@ def bundle_platforms(
             sources=sources,
             build=build,
             locked=locking.file,
+            read=ahead.result() if ahead is not None else {},
         )
         gathered = {}
         for machine in outs:

@@ -64,6 +64,18 @@ def fetch(
     ]
 
 
+def cached_file(package: LockedPackage) -> Path | None:
+    """The wheel as it was locked, where it is in the cache; it appeared there verified."""
+    if package.sha256 is None or package.is_source:
+        return None
+    path = _place(package.sha256, package.filename)
+    return path if path.is_file() else None
+
+
+def _place(sha256: str, filename: str) -> Path:
+    return cache_root() / "files" / sha256[:2] / sha256 / _plain(filename)
+
+
 def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
     """The file as it was locked, in the cache under its hash."""
     there = local_path(package.url)
@@ -76,10 +88,9 @@ def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
             why=f"From {package.url.partition('?')[0]}",
             resolution="Use an index that publishes hashes (PEP 503), or a wheelhouse directory.",
         )
-    folder = cache_root() / "files" / package.sha256[:2] / package.sha256
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    target = folder / _plain(package.filename)
+    target = _place(package.sha256, package.filename)
+    with writing(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_file():  # it appears whole and verified: no session and no lock are needed
         advance(target.stat().st_size)
         return target
