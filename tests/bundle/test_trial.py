@@ -14,7 +14,6 @@ import pytest
 
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.check import check_bundle
-from lls_provider.bundle.configschema import dump_schema, fault, violations
 from lls_provider.bundle.trial import Outcome, Trial, try_beside
 from lls_provider.contract.models import ProviderPackage, Target
 from lls_provider.errors import Code, SdkError
@@ -186,30 +185,3 @@ def test_the_schema_is_stored_with_equal_bytes_and_checked(
     wrong = check_bundle(made("wrong", {"type": "objekt"}).root, label="x")
     (finding,) = [it for it in wrong.errors if it.rule == "config-schema"]
     assert "$.type" in finding.what
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"[]", b"nonsense", b'{"type": 1}', b'{"a": "' + b"x" * (1 << 20) + b'"}']
-)
-def test_what_is_no_schema_is_told(data: bytes) -> None:
-    assert fault(data)
-
-
-def test_a_config_is_judged_with_the_key() -> None:
-    schema = {
-        "type": "object",
-        "required": ["url"],
-        "properties": {"retry": {"properties": {"times": {"type": "integer"}}}},
-    }
-    assert fault(dump_schema(schema)) is None
-    assert violations(schema, {"url": "x", "retry": {"times": 3}}) == []
-    assert violations(schema, {"url": "x", "retry": {"times": "${env.TIMES:=3}"}}) == []
-    assert violations(schema, {"retry": {"times": "3"}}) == [
-        "$: 'url' is a required property",
-        "$.retry.times: '3' is not of type 'integer'",
-    ]
-
-
-def test_a_reference_out_of_the_document_is_not_followed() -> None:
-    (told,) = violations({"$ref": "http://127.0.0.1:9/schema.json"}, {})
-    assert "cannot be followed" in told

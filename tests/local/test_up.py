@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from lls_provider.bundle.configschema import dump_schema
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.image.compose import compose
@@ -32,6 +34,7 @@ from lls_provider.project.settings import SampleCall
 
 MakeProvider = Callable[..., Bundle]
 
+SAMPLES = Path(__file__).parents[2] / "samples"
 SERVERS = ("llama-stack==0.7.3", "ogx==1.5.0")
 ON_BOTH = pytest.mark.parametrize("server", SERVERS)
 PHASES = ["environment", "unpack", "install", "extract", "merge", "preflight", "server"]
@@ -243,7 +246,40 @@ def test_a_missing_import_is_found_by_preflight_before_the_server(
 
 
 @pytest.mark.server
-def test_a_config_that_does_not_fit_is_told(make_provider: MakeProvider) -> None:
+def test_a_config_that_a_stored_schema_forbids_is_told_before_the_server(
+    make_provider: MakeProvider,
+) -> None:
+    bundle = make_provider()
+    schema = {"properties": {"prefix": {"type": "string"}}}
+    bundle.tree.config_schema.write_bytes(dump_schema(schema))
+    error, failed = failing(
+        [bundle], Options(server=SERVERS[1], configs=((None, {"prefix": ["not", "text"]}),))
+    )
+    assert failed == ["preflight"]
+    assert error.code is Code.USAGE
+    assert error.where.provider == "acme-echo"
+    assert [it.what for it in error.problems] == ["$.prefix must be of type string, not array"]
+
+
+@pytest.mark.server
+def test_a_projects_config_is_judged_by_its_class_before_the_server(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(SAMPLES / "echo-inference", project)
+    settings = project / "pyproject.toml"
+    text = settings.read_text()
+    settings.write_text(text.replace('prefix = "You said: "', "prefix = 3"))
+    error, failed = failing([str(project)], Options(server=SERVERS[0]))
+    assert failed == ["preflight"]
+    assert error.code is Code.SETTINGS_INVALID
+    (problem,) = error.problems
+    assert problem.what == "$.prefix must be of type string, not integer"
+    assert problem.where.line == text[: text.index("prefix = ")].count("\n") + 1
+
+
+@pytest.mark.server
+def test_a_config_that_does_not_fit_is_told_by_the_server_without_a_schema(
+    make_provider: MakeProvider,
+) -> None:
     options = Options(server=SERVERS[1], configs=(("acme-echo", {"prefix": ["not", "text"]}),))
     error, failed = failing([make_provider()], options)
     assert failed == ["server"]

@@ -23,6 +23,7 @@ from lls_provider.image.unpack import unpack
 from lls_provider.local import config, plan
 from lls_provider.local.blame import Suspects, log_end
 from lls_provider.local.calling import list_providers, send
+from lls_provider.local.fitting import require_fitting
 from lls_provider.local.phases import RUN_CONFIG, Runtime
 from lls_provider.local.plan import Candidate, Options, Provider
 from lls_provider.local.result import Phase, UpResult, shown
@@ -220,10 +221,12 @@ class Up:
         """Phases 1 to 4: everything before the server."""
         ids = [provider.provider_id for provider in providers]
         configs = config.assign_configs(self.options.configs, ids)
+        containers = plan.init_containers(providers, configs)
         interpreter = environment.distribution.interpreter
-        runtime = Runtime(self._workspace, volume, self._variables(volume), self._progress)
+        variables = self._variables(volume)
+        runtime = Runtime(self._workspace, volume, variables, self._progress)
         with self._phase("install", f"installing {', '.join(ids)}"):
-            for container in plan.init_containers(providers, configs):
+            for container in containers:
                 runtime.install(container, interpreter.path, interpreter.tag)
         with self._phase("extract", "extracting the base configuration"):
             self._extract(providers, volume, environment)
@@ -231,6 +234,13 @@ class Up:
             runtime.merge(environment.python)
         with self._phase("preflight", "validating the providers"):
             runtime.preflight(environment.python)
+            for container in containers:
+                require_fitting(
+                    container,
+                    configs,
+                    python=environment.python,
+                    variables=variables,
+                )
 
     def _extract(
         self, providers: Sequence[Provider], volume: VolumeTree, environment: Environment
