@@ -82,6 +82,7 @@ class Code(Enum):
     RESOLUTION_FAILED = ("resolution-failed", ExitStatus.WRONG)
     LOCK_INVALID = ("lock-invalid", ExitStatus.WRONG)
     LOCK_STALE = ("lock-stale", ExitStatus.WRONG)
+    LOCK_UNPORTABLE = ("lock-unportable", ExitStatus.WRONG)
     HASH_MISMATCH = ("hash-mismatch", ExitStatus.WRONG)
     IMAGE_INVALID = ("image-invalid", ExitStatus.WRONG)
     BUNDLE_INVALID = ("bundle-invalid", ExitStatus.WRONG)

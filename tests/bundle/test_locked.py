@@ -329,10 +329,9 @@ def test_a_distribution_is_named_without_a_path_of_this_machine(label: str, told
 
 def test_sources_have_a_digest_whatever_their_order() -> None:
     def digest(**sources: Any) -> str | None:
-        return sources_digest({"tool": {"uv": {"sources": sources}}})
+        return sources_digest(sources)
 
     one, two = {"path": "../a", "editable": True}, {"editable": True, "path": "../a"}
     assert digest(a=one, b=[one]) == digest(b=[two], a=two)
     assert digest(a=one) != digest(a={"path": "../b", "editable": True})
     assert digest() is None
-    assert sources_digest({}) is None

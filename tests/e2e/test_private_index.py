@@ -30,12 +30,6 @@ PACKAGE = (
     *("build", "--package", "demo==1.0", "--module", "demo", "--api", "inference"),
     *("--provider-type", "remote::demo", "--python", "3.12"),
 )
-# nothing that a developer's machine has set may help
-BARE = {
-    name: None
-    for name in os.environ
-    if name.startswith(("UV_", "SSL_CERT_")) or name.lower().endswith(("_proxy", "_ca_bundle"))
-}
 
 
 def write_wheel(folder: Path, name: str, files: Mapping[str, str], *requires: str) -> Path:
@@ -74,19 +68,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def index(house: Path) -> Iterator[PrivateIndex]:
     with private_index(house) as started:
         yield started
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> dict[str, str | None]:
-    """An environment in which nothing is cached and nothing is known."""
-    return {
-        **BARE,
-        "HOME": str(tmp_path),
-        "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
-        "LLS_PROVIDER_CACHE": str(tmp_path / "cache"),
-        "UV_HTTP_RETRIES": "0",
-        "NO_PROXY": "127.0.0.1",
-    }
 
 
 def digest(done: subprocess.CompletedProcess[str]) -> str:
@@ -267,61 +248,3 @@ def test_a_disk_that_fills_during_a_download_leaves_nothing_half_written(
         assert not (tmp_path / "image").exists()
     finally:
         subprocess.run([engine("umount"), str(small)], check=True)
-
-
-BACKEND = """
-import zipfile
-def build_wheel(out, config_settings=None, metadata_directory=None):
-    info = NAME + "-1.0.dist-info/"
-    wheel = NAME + "-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(out + "/" + wheel, "w") as archive:
-        archive.writestr(NAME + "/__init__.py", "")
-        archive.writestr(NAME + "/provider.py", "def get_provider_spec():\\n    return []\\n")
-        archive.writestr(info + "METADATA",
-            "Metadata-Version: 2.1\\nName: " + NAME + "\\nVersion: 1.0\\n" + REQUIRES)
-        archive.writestr(info + "WHEEL",
-            "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        archive.writestr(info + "RECORD", "")
-    return wheel
-"""
-
-
-def write_project(folder: Path, name: str, requires: str, rest: str) -> None:
-    """A project that needs nothing from an index to be built."""
-    folder.mkdir(parents=True)
-    (folder / name).mkdir()
-    (folder / name / "__init__.py").touch()
-    (folder / name / "provider.py").touch()
-    line = f"Requires-Dist: {requires}\n" if requires else ""
-    (folder / "backend.py").write_text(f"NAME = {name!r}\nREQUIRES = {line!r}\n{BACKEND}")
-    (folder / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-        f'[project]\nname = "{name}"\nversion = "1.0"\n'
-        f"dependencies = {[requires] if requires else []}\n{rest}"
-    )
-
-
-def test_a_path_of_tool_uv_sources_is_built_and_locked(cli: Cli, bare: Any, tmp_path: Path) -> None:
-    write_project(
-        tmp_path / "acme",
-        "acme",
-        "shared",
-        '[tool.lls-provider]\napi = "inference"\nprovider-type = "remote::acme"\n'
-        'module = "acme"\nvendor = "Acme"\n'
-        '[tool.uv]\nno-index = true\n[tool.uv.sources]\nshared = { path = "../lib" }\n',
-    )
-    write_project(tmp_path / "lib", "shared", "", "")
-    words = ("--python", "3.12", "--output", "oci:image", "--format", "json")
-    made = cli("build", "acme", "--lock", *words, cwd=tmp_path, env=bare)
-    first = digest(made)
-    wheels = [it["file"] for it in json.loads(made.stdout)["images"][0]["wheels"]]
-    assert wheels == ["acme-1.0-py3-none-any.whl", "shared-1.0-py3-none-any.whl"]
-    text = (tmp_path / "acme" / "pylock.toml").read_text()
-    assert 'path = "../lib"' in text
-    assert str(tmp_path) not in text
-    assert digest(cli("build", "acme", "--locked", *words, cwd=tmp_path, env=bare)) == first
-    settings = tmp_path / "acme" / "pyproject.toml"
-    settings.write_text(settings.read_text().replace("../lib", "../other"))
-    stale = cli("build", "acme", "--locked", *words, cwd=tmp_path, env=bare)
-    assert stale.returncode == 1
-    assert "[tool.uv.sources] of the project changed" in stale.stderr

@@ -68,12 +68,11 @@ def build_requires(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, told)) if isinstance(told, list) else ("setuptools",)
 
 
-def sources_digest(pyproject: Mapping[str, Any]) -> str | None:
-    """A digest of ``[tool.uv.sources]``; None where the project has none."""
-    table = pyproject.get("tool", {}).get("uv", {}).get("sources")
-    if not table:
+def sources_digest(sources: Mapping[str, Any]) -> str | None:
+    """A digest of what ``[tool.uv.sources]`` says; None where it says nothing."""
+    if not sources:
         return None
-    text = json.dumps(table, sort_keys=True, default=str)
+    text = json.dumps(sources, sort_keys=True, default=str)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -113,7 +112,7 @@ def write_lock(path: Path, wanted: Wanted, closure: Closure, backend: Sequence[s
     """Write the lock of what was gathered, whole or not at all.
 
     ``backend`` are the versions that the provider's own wheel was built with. Raises SdkError
-    NO_SPACE or OUTPUT_UNWRITABLE.
+    LOCK_UNPORTABLE, NO_SPACE or OUTPUT_UNWRITABLE.
     """
     versions = joined(shared_versions(wanted.servers))
     text = lock_text(

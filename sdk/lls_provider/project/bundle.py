@@ -82,6 +82,7 @@ def bundle_platforms(
     from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.bundle.locked import build_requires, sources_digest
     from lls_provider.bundle.trial import try_beside
+    from lls_provider.project.sources import uv_sources
     from lls_provider.wheels.build import scratch
     from lls_provider.wheels.fetch import require_portable
 
@@ -89,7 +90,7 @@ def bundle_platforms(
         writable_target(out)
     locking = Locking.of(lock, locked)
     servers, interpreter = locking.servers(distributions, python or settings.python, progress)
-    sources = sources_digest(settings.pyproject.data)
+    sources = sources_digest(uv_sources(settings.root, settings.pyproject.data))
     build = build_requires(settings.pyproject.data)
     backend = locking.backend(build, interpreter, settings.root)
     with scratch("project") as folder:

@@ -25,18 +25,22 @@ def provider_environment(
 ) -> Iterator[Environment]:
     """A temporary environment of ``distribution`` with the project's wheel and ``extra``.
 
-    The wheel, not the source tree: what runs is what an image would carry. Raises SdkError as
+    A wheel, not the source tree: what runs is what an image would carry. With
+    ``[tool.uv.sources]`` uv builds it anew, since only the folder has them. Raises SdkError as
     building and resolving do.
     """
+    from lls_provider.project.sources import uv_sources
     from lls_provider.wheels.build import scratch
     from lls_provider.wheels.environment import layered_environment
 
+    sources = uv_sources(settings.root, settings.pyproject.data)
     with scratch("own-wheel") as folder:
         wheel = build_own_wheel(settings, folder, distribution.interpreter, progress)
         with layered_environment(
             distribution,
-            [requirement(wheel), *extra],
+            [requirement(wheel, settings.root if sources else None), *extra],
             doing=f"installing {settings.name} beside {distribution.label}",
+            base=settings.root,
             progress=progress,
         ) as environment:
             yield environment

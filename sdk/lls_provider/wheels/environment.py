@@ -71,12 +71,13 @@ def layered_environment(
     extra: Sequence[str],
     *,
     doing: str,
+    base: Path | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Environment]:
     """A temporary environment: the distribution and, on top, what ``extra`` requires.
 
     ``extra`` are requirements (``pytest``, ``name @ file:///…``); the distribution's versions
-    are kept. ``doing`` completes "Failed while …".
+    are kept. uv starts in ``base``, whose settings hold. ``doing`` completes "Failed while …".
     """
     with writing(Path(tempfile.gettempdir())):
         parent = Path(tempfile.mkdtemp(prefix="lls-provider-env-"))
@@ -100,6 +101,8 @@ def layered_environment(
                 *extra,
             ],
             doing=doing,
+            cwd=base,
+            environ={"UV_NO_EDITABLE": "1"},  # members of a workspace as an image carries them
         )
         yield Environment(python, distribution)
     finally:

@@ -34,6 +34,7 @@ LOCK_NAME = "pylock.toml"
 _TABLE = "lls-provider"
 _ENVIRONMENT = "sys_platform == 'linux'"
 _MACHINES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64")
+_REPOSITORIES = (".git", ".hg", ".jj", ".svn")
 _FILE_KEYS = ("name", "url", "path", "size", "hashes", "subdirectory")
 
 
@@ -78,7 +79,8 @@ def lock_text(
 ) -> str:
     """The text of the lock file of a closure, to be written into ``folder``: always the same.
 
-    ``versions`` are those of the provided packages, as manifests write them.
+    ``versions`` are those of the provided packages, as manifests write them. Raises SdkError
+    LOCK_UNPORTABLE for a source folder that lies outside of the lock's repository.
     """
     import tomli_w
 
@@ -216,6 +218,7 @@ def _package(
         kept["index"] = _public(index)
     if directory := package.get("directory"):
         path = _absolute(start, directory["path"])
+        _require_portable(package["name"], path, folder.absolute())
         kept["directory"] = {"path": os.path.relpath(path, folder)}
     if archive := package.get("archive"):
         kept["archive"] = _file(archive, start, folder)
@@ -275,6 +278,28 @@ def _relative(path: Path, folder: Path) -> str:
     if os.path.commonpath([path, folder]) == folder.anchor:
         return path.name
     return os.path.relpath(path, folder)
+
+
+def _require_portable(name: str, path: Path, folder: Path) -> None:
+    """Refuse a source folder that another machine does not have at the same place.
+
+    It has one that lies beside the lock's folder or below it, or in the same repository.
+    """
+    common = Path(os.path.commonpath([path, folder]))
+    beside = common in (folder, folder.parent) and common != Path(common.anchor)
+    if beside or any(
+        (place / kind).exists() for place in (common, *common.parents) for kind in _REPOSITORIES
+    ):
+        return
+    raise SdkError(
+        Code.LOCK_UNPORTABLE,
+        f"{name} comes from a folder that only this machine has",
+        why=f"{path}\nis in no repository with the lock, and not beside its folder {folder}: its "
+        "path would mean nothing to who builds from the lock.",
+        where=Where(file=str(path)),
+        resolution=f"Move {name} into the provider's repository, or publish it to an index and "
+        "take it out of [tool.uv.sources]. Without --lock it is built from where it is.",
+    )
 
 
 def _public(url: str) -> str:
