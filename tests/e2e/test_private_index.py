@@ -21,6 +21,7 @@ from tests.engines.index import (
     make_certificate,
     private_index,
     proxy,
+    tunnel,
 )
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -198,6 +199,32 @@ def test_everything_goes_through_the_proxy(
         assert digest(cli(*words, cwd=tmp_path, env=env))
     assert "http://index.invalid/simple/helper/" in asked
     assert "http://index.invalid/files/helper-1.0-py3-none-any.whl" in asked
+
+
+def test_an_index_with_tls_is_reached_through_a_tunnel(
+    cli: Cli, engine: Engine, house: Path, bare: Any, tmp_path: Path
+) -> None:
+    ca, certificate = make_certificate(engine("openssl"), tmp_path)
+    with private_index(house, certificate) as index, tunnel(index.host) as (url, asked):
+        env = {**bare, "HTTPS_PROXY": url, "NO_PROXY": "", "SSL_CERT_FILE": str(ca)}
+        there = index.with_login.replace(index.host, "index.invalid")
+        words = (*PACKAGE, "--output", "oci:image", "--format", "json")
+        first = digest(cli(*words, "--lock", "--default-index", there, cwd=tmp_path, env=env))
+        # no machine has this name: what arrived came through the tunnel
+        assert set(asked) == {"index.invalid:443"}
+        assert "/simple/helper/" in index.asked
+        assert "/files/helper-1.0-py3-none-any.whl" in index.asked
+        # our downloads alone, without uv
+        shutil.rmtree(tmp_path / "cache")
+        asked.clear()
+        locked = (*words, "--locked", "--default-index", there)
+        assert digest(cli(*locked, cwd=tmp_path, env=env)) == first
+        assert set(asked) == {"index.invalid:443"}
+        # the proxy does not stand in for trust
+        shutil.rmtree(tmp_path / "cache")
+        refused = cli(*locked, cwd=tmp_path, env={**env, "SSL_CERT_FILE": None})
+        assert refused.returncode == 3
+        assert "TLS: " in refused.stderr
 
 
 def test_a_wheelhouse_does_instead_of_an_index(

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import http.client
 import http.server
+import socket
 import ssl
 import subprocess
 import threading
@@ -106,8 +107,42 @@ def proxy(target: str) -> Iterator[tuple[str, list[str]]]:
         yield f"http://127.0.0.1:{port}", asked
 
 
+@contextlib.contextmanager
+def tunnel(target: str) -> Iterator[tuple[str, list[str]]]:
+    """A proxy that connects every host to ``target``; its URL, and the hosts it was asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            asked.append(self.path)
+            host, _, port = target.rpartition(":")
+            with socket.create_connection((host, int(port)), timeout=30) as there:
+                self.send_response(200)
+                self.end_headers()
+                back = threading.Thread(target=_pour, args=(there, self.connection))
+                back.start()
+                _pour(self.connection, there)
+                back.join()
+            self.close_connection = True
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    with _serving(Handler, None) as port:
+        yield f"http://127.0.0.1:{port}", asked
+
+
+def _pour(source: socket.socket, sink: socket.socket) -> None:
+    """Hand on what ``source`` sends until it ends."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
 def make_certificate(openssl: str, folder: Path) -> tuple[Path, Path]:
-    """A CA, and a certificate of it for loopback with its key: two files."""
+    """A CA, and a certificate of it with its key for loopback and index.invalid: two files."""
 
     def run(*words: str | Path) -> None:
         subprocess.run([openssl, *map(str, words)], check=True, capture_output=True, cwd=folder)
@@ -115,7 +150,7 @@ def make_certificate(openssl: str, folder: Path) -> tuple[Path, Path]:
     key = ("-newkey", "rsa:2048", "-nodes")
     run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test CA")
     run("req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=127.0.0.1")
-    (folder / "names").write_text("subjectAltName = IP:127.0.0.1\n")
+    (folder / "names").write_text("subjectAltName = IP:127.0.0.1, DNS:index.invalid\n")
     ca = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
     run("x509", "-req", "-in", "request.pem", *ca, "-extfile", "names", "-out", "cert.pem")
     both = folder / "server.pem"
