@@ -189,6 +189,36 @@ def test_a_private_ca_is_trusted_when_it_is_named(
         assert "/files/helper-1.0-py3-none-any.whl" in index.asked
 
 
+@pytest.mark.parametrize("way", ["folders", "insecure"])
+def test_certificates_are_told_as_uv_has_them(
+    cli: Cli, engine: Engine, house: Path, bare: Any, tmp_path: Path, way: str
+) -> None:
+    ca, certificate = make_certificate(engine("openssl"), tmp_path)
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    shutil.copy(ca, folder / "corp.crt")  # no name that OpenSSL would look for
+    with private_index(house, certificate) as index:
+        env = {
+            **bare,
+            **(
+                {"SSL_CERT_DIR": "gone:authorities", "CURL_CA_BUNDLE": "/nowhere"}
+                if way == "folders"
+                else {"UV_INSECURE_HOST": f"corp.example {index.host}"}
+            ),
+        }
+        named = (*PACKAGE, "--default-index", index.with_login)
+        words = (*named, "--output", "oci:image", "--format", "json")
+        done = cli(*words, "--lock", cwd=tmp_path, env=env)
+        first = digest(done)
+        assert "Warning" not in done.stderr
+        # without uv, which would say so first
+        shutil.rmtree(tmp_path / "cache")
+        refused = cli(*words, "--locked", cwd=tmp_path, env=bare)
+        assert refused.returncode == 3
+        assert "TLS: " in refused.stderr
+        assert digest(cli(*words, "--locked", cwd=tmp_path, env=env)) == first
+
+
 def test_everything_goes_through_the_proxy(
     cli: Cli, index: PrivateIndex, bare: Any, tmp_path: Path
 ) -> None:

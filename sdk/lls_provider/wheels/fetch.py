@@ -102,7 +102,9 @@ def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
             where=Where(file=target.name),
             resolution="Build once with the network: without --offline (UV_OFFLINE).",
         )
-    with new_session() as session:
+    from lls_provider.wheels.trust import unverified_hosts
+
+    with new_session(unverified=unverified_hosts(os.environ)) as session:
         session.auth = logins(base)
         download(
             package.url,

@@ -34,22 +34,26 @@ class Counted:
             self._told = size
 
 
-def new_session(*, redirects: bool = True) -> requests.Session:
+def new_session(*, redirects: bool = True, unverified: tuple[str, ...] = ()) -> requests.Session:
     """An HTTP session: proxies and netrc from the environment, TLS verified.
 
-    Without ``redirects`` they are answers like others.
-
-    SSL_CERT_FILE, which uv obeys, wins over the variables that requests knows.
+    Without ``redirects`` they are answers like others. The certificates of the hosts in
+    ``unverified`` are not looked at. SSL_CERT_FILE and SSL_CERT_DIR, which uv obeys, win over the
+    variables that requests knows.
     """
+    from requests import Session
 
-    from lls_provider.wheels.whole import Certified, NoRedirects, WholeHeaders
+    from lls_provider.wheels.trust import Trusting, told_certificates
+    from lls_provider.wheels.whole import NoRedirects
 
-    session = Certified() if redirects else NoRedirects()
+    if unverified:
+        import urllib3
+
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    session = Session() if redirects else NoRedirects()
+    certificates = told_certificates(os.environ)
     for scheme in ("http://", "https://"):
-        session.mount(scheme, WholeHeaders())
-    certificates = os.environ.get("SSL_CERT_FILE")
-    if certificates:
-        session.verify = certificates
+        session.mount(scheme, Trusting(certificates, unverified))
     return session
 
 

@@ -46,6 +46,7 @@ _PATHS = (
     "SSL_CLIENT_CERT",
     "TMPDIR",
 )
+_LISTS = {"UV_FIND_LINKS": ",", "SSL_CERT_DIR": os.pathsep}
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")  # up to the last @: a password may hold one
 
@@ -97,8 +98,9 @@ def _rooted(environ: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for name in _PATHS:
         if value := environ.get(name):
-            parts = value.split(",") if name == "UV_FIND_LINKS" else [value]
-            found[name] = ",".join(
+            separator = _LISTS.get(name)
+            parts = value.split(separator) if separator else [value]
+            found[name] = (separator or "").join(
                 it if "://" in it else str(Path(it).absolute()) for it in parts if it
             )
     return found

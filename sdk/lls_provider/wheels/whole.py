@@ -77,18 +77,7 @@ class WholeHeaders(HTTPAdapter):
 _POOLS = {"http": _Pool, "https": _SecurePool}
 
 
-class Certified(Session):
-    """A session whose own certificates win over those of the environment."""
-
-    def merge_environment_settings(
-        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
-    ) -> Any:
-        """As requests does it, which would put CURL_CA_BUNDLE before what the session was told."""
-        told = self.verify if verify is None and isinstance(self.verify, str) else verify
-        return super().merge_environment_settings(url, proxies, stream, told, cert)
-
-
-class NoRedirects(Certified):
+class NoRedirects(Session):
     """A session that leaves redirects to its user: also their bodies, which it would read whole."""
 
     def get_redirect_target(self, resp: Response) -> None:  # noqa: ARG002

@@ -1,0 +1,103 @@
+"""Whose certificates are believed: what uv is told by variables holds for our transfers too.
+
+``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` together take the place of the usual authorities; of a
+folder every file counts, whatever its name (OpenSSL would want the hash of its subject).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lls_provider.wheels.whole import WholeHeaders
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[\w+/=\s]+-----END CERTIFICATE-----")
+_PORTS = {"http": 80, "https": 443}
+
+
+class Trusting(WholeHeaders):
+    """The adapter of a session: certificates as told, and hosts that need none.
+
+    Each redirect comes here anew, so that an exception for one host is none for the next.
+    """
+
+    def __init__(self, certificates: str = "", unverified: tuple[str, ...] = ()) -> None:
+        self._certificates = certificates
+        self._unverified = unverified
+        super().__init__()
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Response:
+        """As requests does it; what it read from its own variables does not count beside uv's."""
+        if is_named(request.url or "", self._unverified):
+            verify = False
+        elif self._certificates and verify:
+            verify = True
+        return super().send(request, stream, timeout, verify, cert, proxies)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """As requests does it; the certificates are those that were told."""
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+        if self._certificates and verify and url.lower().startswith("https"):
+            conn.ca_certs = conn.ca_cert_dir = None
+            conn.conn_kw["ca_cert_data"] = self._certificates
+
+
+def told_certificates(environ: Mapping[str, str]) -> str:
+    """The certificates that the variables name, as PEM; empty when there are none."""
+    found: dict[bytes, None] = {}
+    for path in _files(environ):
+        try:
+            found |= dict.fromkeys(_CERTIFICATE.findall(path.read_bytes()))
+        except OSError:
+            continue  # as uv passes over it
+    return b"\n".join(found).decode("ascii")
+
+
+def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+    if file := environ.get("SSL_CERT_FILE"):
+        yield Path(file)
+    for text in environ.get("SSL_CERT_DIR", "").split(os.pathsep):
+        try:
+            yield from sorted(it for it in Path(text).iterdir() if it.is_file()) if text else ()
+        except OSError:
+            continue
+
+
+def unverified_hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The hosts whose certificates need nobody's word (``UV_INSECURE_HOST``)."""
+    return tuple(environ.get("UV_INSECURE_HOST", "").split())
+
+
+def is_named(url: str, hosts: tuple[str, ...]) -> bool:
+    """Whether one of ``hosts`` (``[SCHEME://]HOST[:PORT]``, or ``*``) is that of ``url``."""
+    return any(_is(urlsplit(url), it) for it in hosts)
+
+
+def _is(url: Any, host: str) -> bool:
+    if host == "*":
+        return True
+    try:
+        told = urlsplit(host if "://" in host else f"//{host}")
+        port = told.port
+    except ValueError:
+        return False
+    return (
+        told.hostname == url.hostname
+        and told.scheme in ("", url.scheme)
+        and port in (None, url.port or _PORTS.get(url.scheme))
+    )
