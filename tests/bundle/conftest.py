@@ -168,6 +168,7 @@ def gathered(interpreter: Interpreter, recorder: Recorder) -> Gather:
             Distribution(f"server-{number}", pins, interpreter, None)
             for number, pins in enumerate(servers)
         )
-        return gather(Wanted(requirement, None, interpreter, named, **options), recorder)
+        own = options.pop("own", None)
+        return gather(Wanted(requirement, own, interpreter, named, **options), recorder)
 
     return make

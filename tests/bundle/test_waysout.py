@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.wheel import read_wheel
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_what_helps_is_told_with_its_consequence(
         make_wheel("shared", "2.0"),
     )
     assert resolution("demo", {"shared": "1.0"}) == (
-        "Change the requirement that the explanation names in the provider's dependencies, or "
+        "Name another version of demo after --package, whose requirements fit, or "
         "build with\n"
         "  --override 'shared==1.0': every bound on shared is replaced and the image records it; "
         "what set the bound runs with a version that it does not claim to support.\n"
@@ -81,3 +82,42 @@ def test_the_server_itself_is_never_to_be_bundled(
         make_wheel("ogx", "2.0"),
     )
     assert "--bundle ogx" not in resolution("demo", {"ogx": "1.0"})
+
+
+def test_what_is_in_the_way_of_a_way_is_looked_for_too(
+    offer: Any, make_wheel: Any, resolution: Any
+) -> None:
+    """A resolver tells the first conflict only; a provider for an old server has several."""
+    offer(
+        make_wheel("demo", requires=["ogx-api==1.0", "ogx==1.0", "rich<2"]),
+        *(make_wheel(name, it) for name in ("ogx", "ogx-api", "rich") for it in ("1.0", "2.0")),
+    )
+    told = resolution("demo", {"ogx": "2.0", "ogx-api": "2.0", "rich": "2.0"})
+    (helping,) = [line for line in told.splitlines() if line.startswith("  ")]
+    options = helping.partition(":")[0].split("--override ")
+    assert sorted(it.strip() for it in options if it.strip()) == [
+        "'ogx-api==2.0'",
+        "'ogx==2.0'",
+        "'rich==2.0'",
+    ]
+    assert "--bundle ogx " not in f"{told} "
+
+
+def test_the_server_that_a_provider_is_made_for_is_tried(
+    offer: Any, make_wheel: Any, resolution: Any
+) -> None:
+    offer(
+        make_wheel("demo", requires=["ogx>=1,<2"]),
+        *(make_wheel("ogx", it) for it in ("1.0", "1.1", "2.0")),
+    )
+    told = resolution("demo==1.0.0", {"ogx": "2.0"})
+    assert "  --distribution 'ogx==1.1': the image is then for that server and not for" in told
+
+
+def test_a_project_is_told_to_change_its_requirement(
+    offer: Any, make_wheel: Any, resolution: Any
+) -> None:
+    own = make_wheel("demo", requires=["shared>=2"])
+    offer(make_wheel("shared", "1.0"))
+    told = resolution(f"demo @ {own.as_uri()}", {"shared": "1.0"}, own=read_wheel(own))
+    assert told.startswith("Change the requirement that the explanation names in the provider's")

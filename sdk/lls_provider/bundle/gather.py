@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from lls_provider.bundle import unresolved
 from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.bundle.locked import locked_closure, stale
 from lls_provider.bundle.waysout import Change, tell_ways_out
@@ -23,8 +24,9 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.target import TargetPython, target_python
 from lls_provider.runtime.wheel import Wheel, read_wheel
+from lls_provider.wheels.distribution import load_distribution
 from lls_provider.wheels.fetch import fetch
-from lls_provider.wheels.resolve import make_lock
+from lls_provider.wheels.resolve import make_lock, newest_version
 from lls_provider.wheels.selection import select
 from lls_provider.wheels.several import agreed_versions, joined, shared_versions
 
@@ -98,10 +100,49 @@ def gather(wanted: Wanted, progress: Progress = SILENT) -> Gathered:
     try:
         return _gathered(wanted, progress)
     except SdkError as error:
-        if error.code is Code.RESOLUTION_FAILED and wanted.servers:
-            progress.step("looking for ways out")
-            tell_ways_out(error, wanted.servers, lambda change: _changed(wanted, change))
+        if error.code is Code.RESOLUTION_FAILED:
+            _tell(error, wanted, progress)
         raise
+
+
+def _tell(error: SdkError, wanted: Wanted, progress: Progress) -> None:
+    """Write into the error what its reader can do, be it a project's author or not."""
+
+    def newest(requirement: str) -> str | None:
+        return newest_version(requirement, interpreter=wanted.interpreter, base=wanted.base)
+
+    first = unresolved.CHANGE_REQUIREMENT
+    if wanted.own is None:
+        published = Requirement(wanted.requirement)
+        if told := unresolved.resolution_of(error, published, newest):
+            error.resolution = told
+            return
+        first = unresolved.another_version(published)
+        error.resolution = (
+            f"{first}; or, when a bound is wrong upstream, replace it with --override "
+            "'NAME==VERSION'."
+        )
+    if not wanted.servers:
+        return
+    progress.step("looking for ways out")
+    asked = unresolved.server_asked_for(error, newest)
+    tell_ways_out(
+        error,
+        wanted.servers,
+        lambda change: _changed(wanted, change),
+        _loaded(asked, wanted),
+        first=first,
+    )
+
+
+def _loaded(server: str | None, wanted: Wanted) -> list[Distribution]:
+    """The server that a provider seems to be made for, where it can be had."""
+    if server is None or server in [it.label for it in wanted.servers]:
+        return []
+    try:
+        return [load_distribution(server, python=str(wanted.interpreter.path))]
+    except SdkError:
+        return []  # it was no more than an idea
 
 
 def _from_lock(wanted: Wanted, locked: LockFile, progress: Progress) -> Gathered:

@@ -6,7 +6,7 @@ Resolving once more takes a fraction of a second, because uv has the metadata by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lls_provider.wheels.distribution import Distribution
 
 _SERVERS = frozenset(line.name for line in LINES)
-_FIRST = "Change the requirement that the explanation names in the provider's dependencies"
+_TOGETHER = 8  # packages that one way is tried for at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +43,33 @@ def tell_ways_out(
     servers: Sequence[Distribution],
     attempt: Attempt,
     alternatives: Sequence[Distribution] = (),
+    *,
+    first: str,
 ) -> None:
     """Write into a RESOLUTION_FAILED which ways out apply, each with its consequence.
 
-    ``alternatives`` are distributions that could be built for instead.
+    ``alternatives`` are distributions that could be built for instead; ``first`` is what to do
+    before all of these.
     """
     versions = shared_versions(servers)
-    named = [name for name in provided_in(error.why, versions) if name not in _SERVERS]
+    named = list(provided_in(error.why, versions))
     applying: list[str] = []
     tried: list[str] = []
     for way in (
         *_groups(named, lambda names: _override(names, versions, attempt)),
-        *_groups(named, lambda names: _bundle(names, versions, attempt)),
+        # a server is never bundled
+        *_groups(
+            [name for name in named if name not in _SERVERS],
+            lambda names: _bundle(names, versions, attempt),
+            never=_SERVERS,
+        ),
         *(_other(server, servers, attempt) for server in alternatives),
     ):
-        option, consequence = way
-        if consequence is None:
-            tried.append(option)
+        if way.consequence is None:
+            tried.append(way.option)
         else:
-            applying.append(f"  {option}: {consequence}")
-    lines = [f"{_FIRST}, or build with" if applying else f"{_FIRST}."]
+            applying.append(f"  {way.option}: {way.consequence}")
+    lines = [f"{first}, or build with" if applying else f"{first}."]
     lines += applying
     if tried:
         lines.append(f"These do not help: {'; '.join(tried)}.")
@@ -75,15 +82,38 @@ def tell_ways_out(
     error.resolution = "\n".join(lines)
 
 
-_Way = tuple[str, str | None]  # the option, and its consequence where it helps
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """An option, and its consequence where it helps; else which packages are in its way."""
+
+    option: str
+    consequence: str | None = None
+    hindered_by: tuple[str, ...] = ()
 
 
-def _groups(names: Sequence[str], way: Callable[[Sequence[str]], _Way]) -> Iterator[_Way]:
-    """The way for each name alone; when none helps, for all of them together."""
+def _groups(
+    names: Sequence[str],
+    way: Callable[[Sequence[str]], _Way],
+    never: Collection[str] = (),
+) -> Iterator[_Way]:
+    """The way for each name alone; when none helps, for all that turn out to be in the way.
+
+    A resolver's explanation names the first conflict; the next shows when that one is gone.
+    """
     alone = [way([name]) for name in names]
     yield from alone
-    if len(names) > 1 and all(consequence is None for _, consequence in alone):
-        yield way(names)
+    if not alone or any(it.consequence is not None for it in alone):
+        return
+    together = list(names)
+    last = alone[0] if len(alone) == 1 else way(together)
+    while last.consequence is None:
+        more = [it for it in last.hindered_by if it not in together and it not in never]
+        together += more
+        if not more or len(together) > _TOGETHER:
+            break
+        last = way(together)
+    if last is not alone[0]:
+        yield last
 
 
 def _override(names: Sequence[str], versions: dict[str, tuple[str, ...]], attempt: Attempt) -> _Way:
@@ -92,42 +122,45 @@ def _override(names: Sequence[str], versions: dict[str, tuple[str, ...]], attemp
         for name, found in ((name, versions[name]) for name in names)
     )
     option = " ".join(f"--override '{text}'" for text in texts)
-    if _closures(attempt, Change(overrides=texts)) is None:
-        return option, None
-    return option, (
+    closures = _closures(attempt, Change(overrides=texts))
+    if isinstance(closures, SdkError):
+        return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
+    return _Way(
+        option,
         f"every bound on {_and(names)} is replaced and the image records it; what set the bound "
-        "runs with a version that it does not claim to support."
+        "runs with a version that it does not claim to support.",
     )
 
 
 def _bundle(names: Sequence[str], versions: dict[str, tuple[str, ...]], attempt: Attempt) -> _Way:
     option = " ".join(f"--bundle {name}" for name in names)
     closures = _closures(attempt, Change(bundle=frozenset(names)))
-    if closures is None:
-        return option, None
+    if isinstance(closures, SdkError):
+        return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
     brought = {it.name: it.version for it in closures[0].packages if it.name in names}
     told = ", ".join(f"{name} {version}" for name, version in sorted(brought.items()))
     behind = ", ".join(" and ".join(versions[name]) for name in sorted(brought))
-    return option, (
+    return _Way(
+        option,
         f"{told} goes into the image and stands in front of the server's {behind}, for the "
-        "server itself and for other providers too."
+        "server itself and for other providers too.",
     )
 
 
 def _other(server: Distribution, servers: Sequence[Distribution], attempt: Attempt) -> _Way:
-    option = f"--distribution {server.label}"
-    if _closures(attempt, Change(servers=(server,))) is None:
-        return option, None
-    return option, f"the image is then for that server and not for {_labels(servers)}."
+    option = f"--distribution '{server.label}'"
+    if isinstance(_closures(attempt, Change(servers=(server,))), SdkError):
+        return _Way(option)
+    return _Way(option, f"the image is then for that server and not for {_labels(servers)}.")
 
 
-def _closures(attempt: Attempt, change: Change) -> Sequence[Closure] | None:
+def _closures(attempt: Attempt, change: Change) -> Sequence[Closure] | SdkError:
     try:
         return attempt(change)
     except SdkError as error:
         if error.code not in (Code.RESOLUTION_FAILED, Code.WHEEL_INCOMPATIBLE):
             raise
-        return None
+        return error
 
 
 def _and(names: Sequence[str]) -> str:

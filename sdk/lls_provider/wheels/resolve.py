@@ -101,6 +101,19 @@ def make_lock(
         raise
 
 
+def newest_version(
+    requirement: str, *, interpreter: Interpreter, base: Path | None = None
+) -> str | None:
+    """The newest version that satisfies a requirement; None when there is none to be had."""
+    try:
+        lock = _compile(
+            [requirement], {}, interpreter, (), base, f"looking for {requirement}", alone=True
+        )
+        return next((str(it.version) for it in lock.parsed().packages), None)
+    except SdkError:
+        return None
+
+
 def _normalized(names: Collection[str]) -> frozenset[str]:
     return frozenset(canonicalize_name(name) for name in names)
 
@@ -135,11 +148,15 @@ def _compile(
     overrides: Sequence[str],
     base: Path | None,
     doing: str,
+    *,
+    alone: bool = False,
 ) -> Lock:
     with scratch("resolve") as folder:
         args = ["pip", "compile", "-", "--quiet", "--universal", "--no-header", "--no-annotate"]
         args += [f"--python={interpreter.path}", "--format=pylock.toml"]
         args += [f"--output-file={folder / _LOCK}"]
+        if alone:
+            args.append("--no-deps")
         with writing(folder):
             if constraints:
                 path = folder / "provided.txt"

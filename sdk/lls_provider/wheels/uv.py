@@ -147,7 +147,14 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
 def _explanation(said: str) -> str:
     """What uv said, without its headings, indentation, colours and credentials."""
     lines = _CREDENTIALS.sub("", _ANSI.sub("", said)).strip().splitlines()[-_SHOWN_LINES:]
-    found = [re.sub(r"^(error: |\s*cause: |\s+)", "", line) for line in lines]
+    found = [
+        re.sub(r"^(error: |\s*cause: |\s+)", "", line)
+        for line in lines
+        # advice for a project that uv manages: there is none whose settings it could be about
+        if not (line.startswith("hint: ") and "`requires-python`" in line)
+    ]
+    while found and not found[-1]:
+        del found[-1]
     if found and found[0].startswith(_UNSATISFIABLE):
         del found[0]
     return "\n".join(found)
