@@ -10,7 +10,7 @@ import pytest
 
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.wheels import interpreter as module
-from lls_provider.wheels.interpreter import Interpreter, find_interpreter
+from lls_provider.wheels.interpreter import Interpreter, find_interpreter, lowest_minor
 
 # Versions that no machine has yet, so that what is installed here changes nothing.
 FUTURE = (3, 18)
@@ -278,3 +278,20 @@ def test_a_user_without_a_home_still_has_a_path(
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     there = answering(on_path / "python3.18")
     assert find_interpreter(minimum=FUTURE).path == there
+
+
+@pytest.mark.parametrize(
+    ("requires", "lowest"),
+    [
+        ("", (3, 11)),
+        (">=3.8", (3, 11)),
+        (">=3.12", (3, 12)),
+        (">=3.12.4,<4", (3, 12)),
+        (">3.12", (3, 12)),  # 3.12.1 is later
+        ("==3.13.*", (3, 13)),
+        ("<3.8", (3, 11)),  # none: resolving says so
+        ("no specifier", (3, 11)),
+    ],
+)
+def test_the_lowest_python_that_a_project_allows(requires: str, lowest: tuple[int, int]) -> None:
+    assert lowest_minor(requires) == lowest

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.progress import counted
+from lls_provider.wheels.interpreter import OLDEST, USUAL
 
 if TYPE_CHECKING:
     from lls_provider.bundle.gather import Gathered, Wanted
@@ -41,8 +42,11 @@ class Locking:
         named: Sequence[str | Distribution],
         python: str | None,
         progress: Progress,
+        at_least: tuple[int, int] = OLDEST,
     ) -> tuple[tuple[Distribution, ...], Interpreter]:
         """The distributions and the Python to build for; a lock's, where nothing else is told.
+
+        Without a lock and a told ``python`` it is of a version ``at_least``.
 
         Raises what `load_distributions` and `find_interpreter` raise, or LOCK_STALE.
         """
@@ -52,7 +56,7 @@ class Locking:
 
         file = self.file
         if file is None:
-            servers = load_distributions(named, python=python, progress=progress)
+            servers = load_distributions(named, python=python, at_least=at_least, progress=progress)
         else:
             python = python or file.asked.python
             servers = load_distributions(
@@ -61,7 +65,8 @@ class Locking:
                 known=lambda spec: known_pins(file, spec),
                 progress=progress,
             )
-        return servers, interpreter_of(servers) or find_interpreter(explicit=python)
+        chosen = interpreter_of(servers)
+        return servers, chosen or find_interpreter(minimum=max(USUAL, at_least), explicit=python)
 
     def backend(
         self, requires: Sequence[str], interpreter: Interpreter, base: Path

@@ -16,6 +16,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.resolve import provided_in
 from lls_provider.wheels.servers import LINES
 from lls_provider.wheels.several import shared_versions
+from lls_provider.wheels.uv import python_hint
 
 if TYPE_CHECKING:
     from lls_provider.wheels.closure import Closure
@@ -79,7 +80,7 @@ def tell_ways_out(
             "wrong upstream, --override 'NAME==VERSION' replaces it everywhere in the image, which "
             "records it."
         )
-    error.resolution = "\n".join(lines)
+    error.resolution = "\n".join(lines) + python_hint(error.why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from lls_provider.image.pythons import ImagePython, choose_python, find_pythons
 from lls_provider.progress import SILENT, Progress, counted, printable
 from lls_provider.wheels import several
 from lls_provider.wheels.distribution import Distribution, server_among
-from lls_provider.wheels.interpreter import find_interpreter
+from lls_provider.wheels.interpreter import OLDEST, find_interpreter
 from lls_provider.wheels.servers import line_in
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def load_distributions(
     named: Sequence[str | Distribution],
     *,
     python: str | None = None,
+    at_least: tuple[int, int] = OLDEST,
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[Distribution, ...]:
@@ -59,7 +60,7 @@ def load_distributions(
     Raises what `with_images` and `several.load_distributions` raise.
     """
     loaded = with_images(named, python=python, insecure=insecure, progress=progress)
-    return several.load_distributions(loaded, python=python, progress=progress)
+    return several.load_distributions(loaded, python=python, at_least=at_least, progress=progress)
 
 
 def load_distribution(
@@ -98,7 +99,7 @@ def image_distribution(
     )
     version = ".".join(map(str, chosen.minor))
     interpreter = find_interpreter(
-        minimum=(3, 11), exactly=None if python else chosen.minor, explicit=python
+        minimum=OLDEST, exactly=None if python else chosen.minor, explicit=python
     )
     if interpreter.minor != chosen.minor:
         raise SdkError(

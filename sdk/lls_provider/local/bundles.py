@@ -43,7 +43,10 @@ def bundle_of(
         folder,
         distributions=distributions
         or load_distributions(
-            settings.distributions, python=python or settings.python, progress=progress
+            settings.distributions,
+            python=python or settings.python,
+            at_least=settings.lowest_python,
+            progress=progress,
         ),
         python=python,
         progress=progress,

@@ -89,7 +89,9 @@ def bundle_platforms(
     for out in outs.values():
         writable_target(out)
     locking = Locking.of(lock, locked)
-    servers, interpreter = locking.servers(distributions, python or settings.python, progress)
+    servers, interpreter = locking.servers(
+        distributions, python or settings.python, progress, settings.lowest_python
+    )
     sources = sources_digest(uv_sources(settings.root, settings.pyproject.data))
     build = build_requires(settings.pyproject.data)
     backend = locking.backend(build, interpreter, settings.root)

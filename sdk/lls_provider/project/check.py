@@ -59,6 +59,7 @@ def check_project(
     servers = load_named(
         distributions or settings.distributions,
         python=python or settings.python,
+        at_least=settings.lowest_python,
         progress=progress,
     )
     if not servers:

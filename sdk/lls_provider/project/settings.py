@@ -79,6 +79,13 @@ class Settings:
     test_requirements: tuple[str, ...] = ()
     up: UpSettings = UpSettings()
 
+    @property
+    def lowest_python(self) -> tuple[int, int]:
+        """The lowest Python that ``requires-python`` of ``[project]`` allows."""
+        from lls_provider.wheels.interpreter import lowest_minor
+
+        return lowest_minor(str(self.pyproject.data["project"].get("requires-python", "")))
+
     def where(self, key: str) -> Where:
         """The place of a key of ``[tool.lls-provider]``."""
         return self.pyproject.where((*_TABLE, key))

@@ -51,7 +51,12 @@ def run_tests(
             resolution='Add distribution = ["llama-stack==0.7.3"] to [tool.lls-provider], or give '
             "--distribution.",
         )
-    (server,) = load([named], python=python or settings.python, progress=progress)
+    (server,) = load(
+        [named],
+        python=python or settings.python,
+        at_least=settings.lowest_python,
+        progress=progress,
+    )
     wanted = ("pytest", *settings.test_requirements)
     with provider_environment(settings, server, extra=wanted, progress=progress) as environment:
         progress.step(f"testing {settings.name} beside {server.label}")

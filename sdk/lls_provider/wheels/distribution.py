@@ -21,7 +21,7 @@ from packaging.version import Version
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels import profiles, servers
-from lls_provider.wheels.interpreter import Interpreter, find_interpreter
+from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def load_distribution(
     spec: str,
     *,
     python: str | None = None,
+    at_least: tuple[int, int] = OLDEST,
     known: Mapping[str, str] | None = None,
     progress: Progress = SILENT,
 ) -> Distribution:
@@ -73,21 +74,22 @@ def load_distribution(
 
     ``spec`` is ``python:PATH`` (an environment), ``profile:NAME`` (of this SDK), a path of a
     freeze or requirements file, or a requirement such as ``llama-stack==0.7.3``. ``python`` names
-    the interpreter. ``known`` are its pins, used where they would have to be resolved. Raises
-    SdkError USAGE, FILE_MISSING, DISTRIBUTION_INVALID, PYTHON_MISSING, or what `run_uv` raises.
+    the interpreter; without it, it is of a version ``at_least``. ``known`` are its pins, used
+    where they would have to be resolved. Raises SdkError USAGE, FILE_MISSING,
+    DISTRIBUTION_INVALID, PYTHON_MISSING, or what `run_uv` raises.
     """
     if spec.startswith(ENVIRONMENT_PREFIX):
         return _from_environment(spec)
     if spec.startswith(profiles.PREFIX):
-        return _from_profile(spec, python, progress)
+        return _from_profile(spec, python, at_least, progress)
     if _is_path(spec):
-        return _from_file(spec, python, known, progress)
+        return _from_file(spec, python, at_least, known, progress)
     try:
         requirement = Requirement(spec)
     except InvalidRequirement as error:
         raise _unusable(spec, str(error)) from error
     line = servers.line_named(requirement.name)
-    interpreter = _interpreter(line, python)
+    interpreter = _interpreter(line, python, at_least)
     if known is not None:
         return Distribution(spec, known, interpreter, line)
     progress.step(f"resolving the distribution {spec}")
@@ -97,8 +99,10 @@ def load_distribution(
     )
 
 
-def _interpreter(line: ServerLine | None, python: str | None) -> Interpreter:
-    return find_interpreter(minimum=line.python if line else (3, 11), explicit=python)
+def _interpreter(
+    line: ServerLine | None, python: str | None, at_least: tuple[int, int]
+) -> Interpreter:
+    return find_interpreter(minimum=max(line.python if line else OLDEST, at_least), explicit=python)
 
 
 def _is_path(spec: str) -> bool:
@@ -106,7 +110,11 @@ def _is_path(spec: str) -> bool:
 
 
 def _from_file(
-    spec: str, python: str | None, known: Mapping[str, str] | None, progress: Progress
+    spec: str,
+    python: str | None,
+    at_least: tuple[int, int],
+    known: Mapping[str, str] | None,
+    progress: Progress,
 ) -> Distribution:
     path = Path(spec)
     try:
@@ -124,7 +132,7 @@ def _from_file(
     pins = freeze_pins(text, spec)
     names = pins if pins is not None else _named_in(text)
     line = servers.line_in(names)
-    interpreter = _interpreter(line, python)
+    interpreter = _interpreter(line, python, at_least)
     if pins is None and known is not None and _answers(known, names):
         pins = dict(known)
     elif pins is None:
@@ -239,9 +247,11 @@ def _resolve(
     return pins
 
 
-def _from_profile(spec: str, python: str | None, progress: Progress) -> Distribution:
+def _from_profile(
+    spec: str, python: str | None, at_least: tuple[int, int], progress: Progress
+) -> Distribution:
     profile = profiles.profile_named(spec.removeprefix(profiles.PREFIX))
-    interpreter = find_interpreter(minimum=min(profile.pythons), explicit=python)
+    interpreter = find_interpreter(minimum=max(min(profile.pythons), at_least), explicit=python)
     if interpreter.minor not in profile.pythons:
         raise SdkError(
             Code.USAGE,
@@ -262,7 +272,7 @@ def _from_environment(spec: str) -> Distribution:
         raise _unusable(spec, str(error)) from error
     if path.is_dir():
         path = path / "bin" / "python"
-    interpreter = find_interpreter(minimum=(3, 11), explicit=str(path))
+    interpreter = find_interpreter(minimum=OLDEST, explicit=str(path))
     try:
         done = subprocess.run(
             [str(path), "-P", "-c", _LIST],  # -P: the current folder is not its packages

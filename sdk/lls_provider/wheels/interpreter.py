@@ -26,6 +26,10 @@ _ASK = (
     "sys.version_info.releaselevel, sys.executable]))"
 )
 _VARIABLE = "LLS_PROVIDER_PYTHON"
+_PATCHES = (0, 99)  # the first and what may be the last patch release of a minor version
+
+OLDEST = (3, 11)  # what the installer needs, and so every image
+USUAL = (3, 12)  # what the servers of today run on
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class _Refused:
 
 def find_interpreter(
     *,
-    minimum: tuple[int, int] = (3, 12),
+    minimum: tuple[int, int] = USUAL,
     exactly: tuple[int, int] | None = None,
     explicit: str | None = None,
 ) -> Interpreter:
@@ -95,6 +99,22 @@ def find_interpreter(
         resolution=f"Install a CPython {wanted} (from your system, pyenv or uv) and name it with "
         f"--python PATH or {_VARIABLE}=PATH.",
     )
+
+
+def lowest_minor(requires_python: str) -> tuple[int, int]:
+    """The lowest Python that a project's ``requires-python`` allows; OLDEST when none can be told.
+
+    A text that is no specifier is for the build backend to judge.
+    """
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        allowed = SpecifierSet(requires_python)
+    except InvalidSpecifier:
+        return OLDEST
+    minors = range(OLDEST[1], _NEWEST + 1)
+    fitting = (it for it in minors if any(allowed.contains(f"3.{it}.{n}") for n in _PATCHES))
+    return 3, next(fitting, OLDEST[1])
 
 
 def run_candidate(candidate: str) -> Interpreter | _Refused:

@@ -10,6 +10,7 @@ from packaging.version import Version
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, load_distribution
+from lls_provider.wheels.interpreter import OLDEST
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
@@ -24,6 +25,7 @@ class Loader(Protocol):
         /,
         *,
         python: str | None = None,
+        at_least: tuple[int, int] = OLDEST,
         progress: Progress = SILENT,
     ) -> tuple[Distribution, ...]:
         """As `load_distributions`."""
@@ -34,21 +36,26 @@ def load_distributions(
     named: Sequence[str | Distribution],
     *,
     python: str | None = None,
+    at_least: tuple[int, int] = OLDEST,
     known: Callable[[str], Mapping[str, str] | None] = lambda _spec: None,
     progress: Progress = SILENT,
 ) -> tuple[Distribution, ...]:
     """The distributions that were named, each once, all on one minor version of Python.
 
-    Where they choose different ones, all get the newest. ``known`` has the pins of what need not
-    be resolved. Raises SdkError USAGE when they cannot
-    have the same, and what `load_distribution` raises.
+    Where they choose different ones, all get the newest; a version ``at_least``, where ``python``
+    does not name one. ``known`` has the pins of what need not be resolved. Raises SdkError USAGE
+    when they cannot have the same, and what `load_distribution` raises.
     """
     found: dict[str, Distribution] = {}
     for item in named:
         if isinstance(item, str):
             if item not in found:
                 found[item] = load_distribution(
-                    item, python=python, known=known(item), progress=progress
+                    item,
+                    python=python,
+                    at_least=at_least,
+                    known=known(item),
+                    progress=progress,
                 )
         else:
             found[item.label] = item

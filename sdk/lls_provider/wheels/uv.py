@@ -134,7 +134,7 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
             why=why,
             resolution="Change the requirement that the explanation names in the project's "
             "dependencies; or build for another --distribution; or, when a bound is wrong "
-            "upstream, replace it with --override 'NAME==VERSION'.",
+            "upstream, replace it with --override 'NAME==VERSION'." + python_hint(why),
         )
     return SdkError(
         Code.TOOL_FAILED,
@@ -142,6 +142,18 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
         why=why,
         resolution="Mend what uv says above.",
     )
+
+
+def python_hint(why: str) -> str:
+    """The way out where an explanation speaks of another Python, to end a resolution; or nothing.
+
+    uv speaks of it too where a version that is not needed would want another one.
+    """
+    wanted = re.findall(r"does not satisfy Python>=(3\.\d+)", why)
+    if not wanted:
+        return ""
+    version = max(wanted, key=lambda it: int(it.partition(".")[2]))
+    return f"\nWhere the Python is too old, build for another one: --python {version}."
 
 
 def _explanation(said: str) -> str:
