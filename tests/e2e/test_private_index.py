@@ -157,6 +157,22 @@ def test_a_locked_build_without_the_login_says_which_way_to_give_it(
     assert not (tmp_path / "image").exists()
 
 
+def test_a_download_that_stalls_is_begun_again(
+    cli: Cli, index: PrivateIndex, bare: Any, tmp_path: Path
+) -> None:
+    words = (*PACKAGE, "--default-index", index.with_login)
+    made = cli(*words, "--lock", cwd=tmp_path, env=bare)
+    assert made.returncode == 0, made.stderr
+    shutil.rmtree(tmp_path / "cache")
+    helper = "/files/helper-1.0-py3-none-any.whl"
+    index.asked.clear()
+    index.stalling.append(helper)
+    env = {**bare, "UV_HTTP_TIMEOUT": "2"}
+    locked = (*words, "--locked", "--output", "oci:image", "--format", "json")
+    assert digest(cli(*locked, cwd=tmp_path, env=env))
+    assert index.asked.count(helper) == 2
+
+
 def test_offline_says_what_is_not_in_the_cache(
     cli: Cli, index: PrivateIndex, bare: Any, tmp_path: Path
 ) -> None:

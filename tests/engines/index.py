@@ -21,12 +21,16 @@ USER, PASSWORD = "alice", "hunter2-of-the-index"
 
 @dataclass
 class PrivateIndex:
-    """``folder`` holds the files. ``asked`` are the paths that were asked for with the login."""
+    """``folder`` holds the files. ``asked`` are the paths that were asked for with the login.
+
+    Of the paths in ``stalling`` half arrives, once each.
+    """
 
     host: str
     folder: Path
     scheme: str
     asked: list[str] = field(default_factory=list)
+    stalling: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -64,7 +68,11 @@ def private_index(folder: Path, certificate: Path | None = None) -> Iterator[Pri
             self.end_headers()
             # uv reads no more of a wheel than its metadata, and goes
             with contextlib.suppress(ConnectionError):
-                if self.command == "GET":
+                if self.command == "GET" and self.path in state.stalling:
+                    state.stalling.remove(self.path)
+                    self.wfile.write(body[: len(body) // 2])
+                    self.connection.recv(1)  # until the client goes
+                elif self.command == "GET":
                     self.wfile.write(body)
 
         do_HEAD = do_GET  # noqa: N815

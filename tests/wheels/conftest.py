@@ -143,6 +143,10 @@ def index() -> Iterator[Index]:
                 _, _, place = fault.partition("@")
                 self.wfile.write(data[: int(place) if place else len(data) // 2])
                 self.close_connection = True
+            elif fault == "stall":  # half-way, until the client goes
+                self.wfile.write(data[: len(data) // 2])
+                self.connection.recv(1)
+                self.close_connection = True
             else:
                 self.wfile.write(data)
 

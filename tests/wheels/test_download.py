@@ -9,7 +9,7 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.download import download, local_path
-from lls_provider.wheels.http import new_session
+from lls_provider.wheels.http import new_session, patience
 
 PIECE = 256 * 1024
 PIECES = 4
@@ -22,6 +22,7 @@ class Trip:
         self.target = folder / "demo-1.0-py3-none-any.whl"
         self.waits: list[float] = []
         self.told = 0
+        self.patience = 60.0
 
     def __call__(self, url: str, sha256: str, size: int | None = None) -> bytes:
         def advance(amount: int) -> None:
@@ -36,6 +37,7 @@ class Trip:
                 session=session,
                 advance=advance,
                 size=size,
+                timeout=(10, self.patience),
                 sleep=self.waits.append,
             )
         return self.target.read_bytes()
@@ -103,6 +105,37 @@ def test_a_connection_may_end_at_any_byte(
     assert trip(url, digest) == data
     assert trip.told == len(data)
     assert trip.left == [trip.target.name]
+
+
+def test_a_download_that_stalls_is_resumed_where_it_stood(
+    trip: Trip, served: tuple[str, str, bytes], index: Any
+) -> None:
+    url, digest, data = served
+    path = f"/{trip.target.name}"
+    index.faults[path] = ["stall"]
+    trip.patience = 1.0
+    assert trip(url, digest) == data
+    assert index.requests == [(path, ""), (path, f"bytes={PIECES // 2 * PIECE}-")]
+    assert trip.told == len(data)
+
+
+def test_a_download_that_keeps_stalling_is_given_up(
+    trip: Trip, served: tuple[str, str, bytes], index: Any
+) -> None:
+    url, digest, data = served
+    index.faults[f"/{trip.target.name}"] = ["stall"] * 4
+    trip.patience = 0.5
+    with pytest.raises(SdkError) as caught:
+        trip(url, digest)
+    assert caught.value.code is Code.NETWORK
+    assert caught.value.why == (
+        f"nothing came for 0.5 seconds (4 attempts)\nFrom http://127.0.0.1/{trip.target.name}"
+    )
+    assert "UV_HTTP_TIMEOUT" in caught.value.resolution
+    assert len(index.requests) == 4
+    assert trip.left == [f"{trip.target.name}.partial"]
+    trip.patience = 60.0
+    assert trip(url, digest) == data
 
 
 def test_a_server_without_ranges_sends_it_whole_again(
@@ -214,3 +247,8 @@ def test_a_refused_connection_names_its_cause(trip: Trip, index: Any) -> None:
 def test_only_file_urls_are_local() -> None:
     assert local_path("file:///wheels/a%20b.whl") == Path("/wheels/a b.whl")
     assert local_path("https://example.com/a.whl") is None
+
+
+@pytest.mark.parametrize(("told", "seconds"), [("90", 90), ("", 60), ("0", 60), ("soon", 60)])
+def test_uv_is_told_how_long_to_wait(told: str, seconds: float) -> None:
+    assert patience({"UV_HTTP_TIMEOUT": told})[1] == seconds

@@ -59,12 +59,14 @@ def download(
     session: Getter,
     advance: Advance,
     size: int | None = None,
+    timeout: tuple[float, float] = TIMEOUT,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Bring ``url`` (https, http or file) to ``target`` and verify it.
 
     Two processes that want the same file load it once. A file of more than ``size`` bytes is
-    not the one that is meant, and not loaded to its end. Raises SdkError NETWORK, HASH_MISMATCH,
+    not the one that is meant, and not loaded to its end. ``timeout`` are the seconds to wait for
+    a connection and for the next piece. Raises SdkError NETWORK, HASH_MISMATCH,
     FILE_MISSING or NO_SPACE; a partial file stays beside ``target`` for the next try, except
     where its hash is wrong.
     """
@@ -76,7 +78,7 @@ def download(
         counted = Counted(advance)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                found = _attempt(url, partial, session, counted, size)
+                found = _attempt(url, partial, session, counted, size, timeout)
                 break
             except Interrupted as error:
                 if attempt == ATTEMPTS:
@@ -103,7 +105,14 @@ def local_path(url: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
-def _attempt(url: str, partial: Path, session: Getter, counted: Counted, limit: int | None) -> str:
+def _attempt(
+    url: str,
+    partial: Path,
+    session: Getter,
+    counted: Counted,
+    limit: int | None,
+    timeout: tuple[float, float],
+) -> str:
     """One try, from where the last one ended; returns the sha256 of the whole file."""
     import requests
 
@@ -113,7 +122,7 @@ def _attempt(url: str, partial: Path, session: Getter, counted: Counted, limit: 
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
-        with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        with session.get(url, headers=headers, stream=True, timeout=timeout) as answer:
             if answer.status_code in RETRIED:
                 raise Interrupted(f"the server answered {answer.status_code} {answer.reason}")
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
@@ -141,8 +150,17 @@ def _attempt(url: str, partial: Path, session: Getter, counted: Counted, limit: 
     except requests.exceptions.SSLError as error:
         raise _network(url, f"TLS: {cause(error)}") from error
     except requests.RequestException as error:
-        raise Interrupted(cause(error)) from error
+        raise Interrupted(_told(error, timeout)) from error
     return digest.hexdigest()
+
+
+def _told(error: requests.RequestException, timeout: tuple[float, float]) -> str:
+    """Why it broke, in words."""
+    from urllib3.exceptions import ReadTimeoutError
+
+    if any(isinstance(it, ReadTimeoutError) for it in error.args):
+        return f"nothing came for {timeout[1]:g} seconds"
+    return cause(error)
 
 
 def _hash_partial(partial: Path, digest: hashlib._Hash) -> int:
@@ -176,5 +194,6 @@ def _network(url: str, why: str) -> SdkError:
         f"Cannot download {unquote(urlsplit(url).path).rpartition('/')[2]}",
         why=f"{why}\nFrom {shown(url)}",
         resolution="Check the network, the proxy (HTTPS_PROXY) and the certificates "
-        "(SSL_CERT_FILE), then run the command again: what has arrived is kept.",
+        "(SSL_CERT_FILE), for a slow index raise UV_HTTP_TIMEOUT, then run the command again: what "
+        "has arrived is kept.",
     )

@@ -16,7 +16,7 @@ from lls_provider.runtime.target import shown_platform
 from lls_provider.wheels.build import build_wheel, scratch
 from lls_provider.wheels.cache import cache_root, locked, writing
 from lls_provider.wheels.download import download, local_path
-from lls_provider.wheels.http import new_session, shown
+from lls_provider.wheels.http import new_session, patience, shown
 from lls_provider.wheels.logins import logins, offline, wheelhouses
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
             session=session,
             advance=advance,
             size=package.size,
+            timeout=patience(os.environ),
         )
     return target
 

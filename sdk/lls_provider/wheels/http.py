@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -55,6 +56,12 @@ def new_session(*, redirects: bool = True, unverified: tuple[str, ...] = ()) -> 
     for scheme in ("http://", "https://"):
         session.mount(scheme, Trusting(certificates, unverified))
     return session
+
+
+def patience(environ: Mapping[str, str]) -> tuple[float, float]:
+    """Seconds to connect, seconds between two pieces: as uv is told (``UV_HTTP_TIMEOUT``)."""
+    told = environ.get("UV_HTTP_TIMEOUT", "")
+    return TIMEOUT[0], float(told) if told.isdecimal() and int(told) else TIMEOUT[1]
 
 
 def wait_before(attempt: int) -> float:
