@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import subprocess
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from lls_provider.bundle.gather import Gathered, Wanted, gather
 from lls_provider.bundle.read import Bundle
 from lls_provider.contract.models import ProviderPackage, Target
 from lls_provider.progress import Silent
-from lls_provider.wheels.distribution import Distribution
+from lls_provider.wheels.distribution import Distribution, load_distribution
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
 
 MakeWheel = Callable[..., Path]
@@ -172,3 +173,11 @@ def gathered(interpreter: Interpreter, recorder: Recorder) -> Gather:
         return gather(Wanted(requirement, own, interpreter, named, **options), recorder)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def server(interpreter: Interpreter, tmp_path_factory: pytest.TempPathFactory) -> Distribution:
+    """A real environment, without any package."""
+    folder = tmp_path_factory.mktemp("server") / "venv"
+    subprocess.run([interpreter.path, "-m", "venv", "--without-pip", folder], check=True)
+    return load_distribution(f"python:{folder}")

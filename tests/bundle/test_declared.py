@@ -135,6 +135,14 @@ def test_several_types_and_packages_are_all_told(make_wheel: MakeWheel) -> None:
     assert [spec.provider_type for spec in declared_specs(wheel)] == ["inline::b", "remote::a"]
 
 
+def test_the_module_provider_may_be_a_package(make_wheel: MakeWheel) -> None:
+    source = "def get_provider_spec(): return RemoteProviderSpec(api='eval', adapter_type='a')\n"
+    files = {"acme/__init__.py": "", "acme/provider/__init__.py": source, "a-b/provider.py": source}
+    wheel = make_wheel("acme", files=files)
+    assert provider_modules(wheel) == ("acme",)
+    assert declared_specs(wheel) == (DeclaredSpec("acme", "eval", "remote::a"),)
+
+
 @pytest.mark.parametrize(
     ("fields", "vendor"),
     [

@@ -11,10 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from lls_provider.bundle.check import check_bundle
-from lls_provider.bundle.declared import DeclaredSpec
 from lls_provider.bundle.published import (
     bundle_published,
-    choose,
     exact_requirement,
     own_wheel,
     published_platforms,
@@ -25,11 +23,6 @@ from lls_provider.progress import Silent
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
-
-OWN = Path("acme-1.0.0-py3-none-any.whl")
-A = DeclaredSpec("acme", "safety", "remote::a")
-B = DeclaredSpec("acme", "safety", "remote::b")
-C = DeclaredSpec("acme.inner", "eval", "remote::b")
 
 
 @pytest.mark.parametrize("text", ["acme==1.0", "acme[extra,more]==1.0rc1", "acme===1.0+local"])
@@ -55,43 +48,6 @@ def test_anything_looser_is_a_usage_error(text: str) -> None:
         exact_requirement(text)
     assert caught.value.status is ExitStatus.USAGE
     assert "NAME==VERSION" in caught.value.what
-
-
-def test_the_only_spec_is_chosen() -> None:
-    assert choose([A, A], OWN) == A
-
-
-def test_flags_choose_among_several() -> None:
-    assert choose([A, B, C], OWN, provider_type="remote::a") == A
-    assert choose([A, B, C], OWN, api="eval") == C
-    assert choose([A, B, C], OWN, module="acme", provider_type="remote::b") == B
-
-
-def test_flags_that_say_everything_need_no_spec() -> None:
-    chosen = choose([], OWN, module="m", api="safety", provider_type="remote::x")
-    assert chosen == DeclaredSpec("m", "safety", "remote::x")
-
-
-def test_several_types_are_listed_with_the_flags_that_choose_them() -> None:
-    with pytest.raises(SdkError) as caught:
-        choose([A, B, C], OWN)
-    assert caught.value.code is Code.USAGE
-    text = caught.value.render()
-    assert "--module acme --api safety --provider-type remote::a" in text
-    assert "--module acme.inner --api eval --provider-type remote::b" in text
-
-
-def test_flags_that_leave_nothing_show_what_there_is() -> None:
-    with pytest.raises(SdkError) as caught:
-        choose([A], OWN, provider_type="remote::z")
-    assert caught.value.code is Code.USAGE
-    assert "remote::a" in caught.value.render()
-
-
-def test_a_package_without_provider_is_told() -> None:
-    with pytest.raises(SdkError) as caught:
-        choose([], OWN, api="safety")
-    assert caught.value.code is Code.MODULE_MISSING
 
 
 def test_the_own_wheel_is_found_by_its_name() -> None:

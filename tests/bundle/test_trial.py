@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from lls_provider.bundle.check import check_bundle
 from lls_provider.bundle.trial import Outcome, Trial, try_beside
 from lls_provider.contract.models import ProviderPackage, Target
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.distribution import Distribution, load_distribution
+from lls_provider.wheels.distribution import Distribution
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
@@ -37,14 +36,6 @@ def get_provider_spec():
     return Spec()
 """
 MODULE = "def get_adapter_impl(config, deps): ...\n"
-
-
-@pytest.fixture(scope="session")
-def server(interpreter: Interpreter, tmp_path_factory: pytest.TempPathFactory) -> Distribution:
-    """A real environment, without any package."""
-    folder = tmp_path_factory.mktemp("server") / "venv"
-    subprocess.run([interpreter.path, "-m", "venv", "--without-pip", folder], check=True)
-    return load_distribution(f"python:{folder}")
 
 
 @pytest.fixture

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from lls_provider.errors import Code
 from lls_provider.runtime.archive import wheel_error
 from lls_provider.runtime.headers import Headers
 
-_SUFFIX = "/provider.py"
+_SUFFIXES = ("/provider.py", "/provider/__init__.py")
 _SOURCE_LIMIT = 4 << 20
 _SPEC_FUNCTION = "get_provider_spec"
 _KINDS = {
@@ -38,15 +40,23 @@ class DeclaredSpec:
 
 
 def provider_modules(wheel: Path) -> tuple[str, ...]:
-    """The packages with a ``provider.py``, the outermost first.
+    """The packages with a module ``provider``, the outermost first.
 
     Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
     with _opened(wheel) as archive:
-        names = [name for name in archive.namelist() if name.endswith(_SUFFIX)]
-    folders = [name.removesuffix(_SUFFIX).split("/") for name in names]
-    modules = {".".join(parts) for parts in folders if all(part.isidentifier() for part in parts)}
-    return tuple(sorted(modules, key=lambda module: (module.count("."), module)))
+        return tuple(_sources(archive))
+
+
+def _sources(archive: zipfile.ZipFile) -> dict[str, str]:
+    """The member that is the module ``provider`` of each package, the outermost first."""
+    found = {}
+    for name in archive.namelist():
+        for suffix in _SUFFIXES:
+            parts = name.removesuffix(suffix).split("/")
+            if name.endswith(suffix) and all(part.isidentifier() for part in parts):
+                found[".".join(parts)] = name
+    return {it: found[it] for it in sorted(found, key=lambda module: (module.count("."), module))}
 
 
 def declared_specs(wheel: Path) -> tuple[DeclaredSpec, ...]:
@@ -54,22 +64,33 @@ def declared_specs(wheel: Path) -> tuple[DeclaredSpec, ...]:
 
     Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
-    found: set[DeclaredSpec] = set()
-    with _opened(wheel) as archive:
-        for module in provider_modules(wheel):
-            info = archive.getinfo(module.replace(".", "/") + _SUFFIX)
-            if info.file_size > _SOURCE_LIMIT:
-                continue
-            try:
-                tree = ast.parse(archive.read(info))
-            except (SyntaxError, ValueError):
-                continue  # for another Python than this one
-            except (RecursionError, MemoryError):
-                continue  # nested without end, which the parser tells in either way
-            except zipfile.BadZipFile as error:
-                raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
-            found.update(_specs(tree, module))
+    found = {
+        spec
+        for module, tree in _trees(wheel)
+        for call in _calls(tree)
+        if (spec := _spec(call, tree, module)) is not None
+    }
     return tuple(sorted(found))
+
+
+def unplain_modules(wheel: Path) -> frozenset[str]:
+    """The provider modules that make specs of which `declared_specs` tells nothing.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    return frozenset(
+        module
+        for module, tree in _trees(wheel)
+        if any(_spec(call, tree, module) is None for call in _calls(tree))
+    )
+
+
+def declared_extras(wheel: Path) -> tuple[str, ...]:
+    """The names of its extras, normalised.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    return tuple(canonicalize_name(it) for it in _metadata(wheel).all("Provides-Extra"))
 
 
 def declared_vendor(wheel: Path) -> str | None:
@@ -125,7 +146,25 @@ def _opened(wheel: Path) -> zipfile.ZipFile:
         raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
 
 
-def _specs(tree: ast.Module, module: str) -> Iterator[DeclaredSpec]:
+def _trees(wheel: Path) -> Iterator[tuple[str, ast.Module]]:
+    """Every provider module that can be parsed."""
+    with _opened(wheel) as archive:
+        for module, name in _sources(archive).items():
+            info = archive.getinfo(name)
+            if info.file_size > _SOURCE_LIMIT:
+                continue
+            try:
+                yield module, ast.parse(archive.read(info))
+            except (SyntaxError, ValueError):
+                continue  # for another Python than this one
+            except (RecursionError, MemoryError):
+                continue  # nested without end, which the parser tells in either way
+            except zipfile.BadZipFile as error:
+                raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
+
+
+def _spec(call: ast.Call, tree: ast.Module, module: str) -> DeclaredSpec | None:
+    """What a call that makes a spec plainly says; None when it does not say enough."""
     constants = {
         target.id: node.value
         for node in tree.body
@@ -133,24 +172,24 @@ def _specs(tree: ast.Module, module: str) -> Iterator[DeclaredSpec]:
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    for call in _calls(tree):
-        kind = _KINDS.get(_called(call), "")
-        values = {word.arg: word.value for word in call.keywords if word.arg}
-        # the adapter of old servers holds what later stands in the spec itself
-        adapter = values.get("adapter")
-        inner = (
-            {word.arg: word.value for word in adapter.keywords if word.arg}
-            if isinstance(adapter, ast.Call)
-            else {}
-        )
-        api = _text(values.get("api"), constants)
-        provider_type = _text(values.get("provider_type"), constants)
-        adapter_type = _text(values.get("adapter_type", inner.get("adapter_type")), constants)
-        if not provider_type and adapter_type:
-            provider_type = f"{kind}::{adapter_type}"
-        if api and provider_type:
-            spec_module = _text(values.get("module", inner.get("module")), constants)
-            yield DeclaredSpec(module, api, provider_type, spec_module)
+    kind = _KINDS.get(_called(call), "")
+    values = {word.arg: word.value for word in call.keywords if word.arg}
+    # the adapter of old servers holds what later stands in the spec itself
+    adapter = values.get("adapter")
+    inner = (
+        {word.arg: word.value for word in adapter.keywords if word.arg}
+        if isinstance(adapter, ast.Call)
+        else {}
+    )
+    api = _text(values.get("api"), constants)
+    provider_type = _text(values.get("provider_type"), constants)
+    adapter_type = _text(values.get("adapter_type", inner.get("adapter_type")), constants)
+    if not provider_type and adapter_type:
+        provider_type = f"{kind}::{adapter_type}"
+    if not api or not provider_type:
+        return None
+    spec_module = _text(values.get("module", inner.get("module")), constants)
+    return DeclaredSpec(module, api, provider_type, spec_module)
 
 
 def _calls(tree: ast.Module) -> list[ast.Call]:

@@ -1,14 +1,11 @@
 """Bundles a provider that is already published: ``build --package NAME[extra]==VERSION``.
 
-There is no source project to ask, so module, api and provider type come from flags, else from
-the provider's own ``get_provider_spec()`` run in the server's environment, else from reading
-the wheel without running it.
+There is no source project to ask: `choosing` finds out what the package provides.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +16,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from lls_provider.bundle import declared
 from lls_provider.bundle.assemble import assemble, writable_target
-from lls_provider.bundle.declared import DeclaredSpec
+from lls_provider.bundle.choosing import Asked, find_spec
 from lls_provider.bundle.locking import Locking
 from lls_provider.bundle.target import target_of
 from lls_provider.contract.models import ProviderPackage
@@ -92,8 +89,9 @@ def published_platforms(
     The lock of the closure is written to ``lock``; from the one at ``locked`` it is built without
     resolving. With a ``trial`` the provider is loaded beside each distribution before it is
     assembled. Raises SdkError USAGE when ``package`` is no exact requirement, or when it holds
-    several provider types and the flags choose none; MODULE_MISSING when it holds no provider;
-    LOCK_STALE; and what resolving, locking, fetching, trying and assembling raise.
+    several provider types and the flags choose none, or has no such extra; MODULE_MISSING when it
+    holds no provider; LOCK_STALE; and what resolving, locking, fetching, trying and assembling
+    raise.
     """
     from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.bundle.trial import try_beside
@@ -119,9 +117,9 @@ def published_platforms(
         here = gather(wanted, progress)
     foremost = here or next(iter(gathered.values()))
     own = own_wheel(foremost.wheels, requirement)
-    # a trial tells by itself that a provider does not load
-    untried = trial is None
-    spec = _spec(own, foremost.wheels, servers, module, api, provider_type, progress, warn=untried)
+    _require_extras(own, requirement)
+    asked = Asked(module, api, provider_type)
+    spec, known = find_spec(own, foremost.wheels, servers, asked, trial, progress)
     name, version, _, _ = parse_wheel_filename(own.name)
     metadata = ProviderPackage(
         name=str(name),
@@ -143,6 +141,8 @@ def published_platforms(
             trial,
             machine=wanted.machine if here is not None else next(iter(gathered)),
             overrides=overrides,
+            known=known,
+            published=True,
             where=Where(file=own.name),
             progress=progress,
         )
@@ -209,135 +209,15 @@ def own_wheel(wheels: Iterable[Path], requirement: Requirement) -> Path:
     )
 
 
-def choose(
-    specs: Iterable[DeclaredSpec],
-    own: Path,
-    *,
-    module: str | None = None,
-    api: str | None = None,
-    provider_type: str | None = None,
-) -> DeclaredSpec:
-    """The one spec that the flags leave.
-
-    Raises SdkError USAGE listing the choices when there are several, MODULE_MISSING when there
-    is none and the flags do not say enough.
-    """
-    if module and api and provider_type:
-        return DeclaredSpec(module, api, provider_type)
-    every = sorted(set(specs))
-    left = [
-        spec
-        for spec in every
-        if module in (None, spec.module)
-        and api in (None, spec.api)
-        and provider_type in (None, spec.provider_type)
-    ]
-    if len({(spec.module, spec.api, spec.provider_type) for spec in left}) == 1:
-        return left[0]
-    shown = "\n".join(
-        f"  --module {spec.module} --api {spec.api} --provider-type {spec.provider_type}"
-        for spec in (left or every)
-    )
-    if left:
+def _require_extras(own: Path, requirement: Requirement) -> None:
+    """Refuse extras that the package does not have: a resolver passes over them."""
+    there = declared.declared_extras(own)
+    missing = [it for it in sorted(requirement.extras) if canonicalize_name(it) not in there]
+    if missing:
         raise SdkError(
             Code.USAGE,
-            f"{own.name} holds {len(left)} provider types",
-            why=f"An image carries the metadata of one:\n{shown}",
+            f"{requirement.name} has no extra {', '.join(missing)}",
+            why=f"{own.name} has: {', '.join(there) or 'none'}.",
             where=Where(file=own.name),
-            resolution="Choose one with --provider-type (and --api or --module where the types "
-            "are equal).",
+            resolution="Correct the extras after --package.",
         )
-    raise SdkError(
-        Code.USAGE if every else Code.MODULE_MISSING,
-        f"{own.name} holds no provider of that description"
-        if every
-        else f"{own.name} does not tell what it provides",
-        why=f"It holds:\n{shown}"
-        if every
-        else "Its get_provider_spec() could neither be run nor read (a package with "
-        "provider.py is what servers import, contract section 1).",
-        where=Where(file=own.name),
-        resolution="Choose one of these."
-        if every
-        else "Say it with --module, --api and --provider-type, if it is a provider.",
-    )
-
-
-def _spec(
-    own: Path,
-    wheels: Sequence[Path],
-    servers: Sequence[Distribution],
-    module: str | None,
-    api: str | None,
-    provider_type: str | None,
-    progress: Progress,
-    *,
-    warn: bool,
-) -> DeclaredSpec:
-    specs: list[DeclaredSpec] = []
-    held = declared.provider_modules(own)
-    if module and module not in held:
-        raise SdkError(
-            Code.MODULE_MISSING,
-            f"{own.name} has no module {module}.provider",
-            why=f"It has: {', '.join(f'{it}.provider' for it in held) or 'no provider.py at all'}.",
-            resolution="Name the package that holds provider.py with --module.",
-        )
-    if not (module and api and provider_type):
-        static = declared.declared_specs(own)
-        modules = (module,) if module else held
-        told = _run(modules, wheels, servers[0], progress, warn=warn) if servers else {}
-        for name in modules:
-            specs += told.get(name) or [spec for spec in static if spec.module == name]
-    chosen = choose(specs, own, module=module, api=api, provider_type=provider_type)
-    if (
-        chosen.spec_module
-        and chosen.spec_module.partition(".")[0] != chosen.module.partition(".")[0]
-    ):
-        progress.warn(
-            f"the spec of {chosen.module} names the module '{chosen.spec_module}', which the "
-            "server will import and not find unless it is installed under that name"
-        )
-    return chosen
-
-
-def _run(
-    modules: Sequence[str],
-    wheels: Sequence[Path],
-    distribution: Distribution,
-    progress: Progress,
-    *,
-    warn: bool,
-) -> dict[str, list[DeclaredSpec]]:
-    """What each module's get_provider_spec() says beside the server, where it can be run."""
-    from lls_provider.bundle.trial import environment_of
-    from lls_provider.runtime.probing import probe
-    from lls_provider.wheels.uv import run_uv
-
-    if not modules:
-        return {}
-    environment = environment_of(distribution, progress)
-    if environment is None:
-        return {}
-    progress.step("asking the provider for its spec")
-    found: dict[str, list[DeclaredSpec]] = {}
-    with tempfile.TemporaryDirectory(prefix="lls-provider-") as folder:
-        run_uv(
-            [
-                *("pip", "install", "--quiet", "--offline", "--no-index", "--no-deps"),
-                *("--python", str(environment.python), "--target", folder),
-                *(str(wheel) for wheel in wheels),
-            ],
-            doing="unpacking the provider beside the server",
-        )
-        for module in modules:
-            result = probe(environment.python, module, path=[Path(folder)], schema=False)
-            found[module] = [
-                DeclaredSpec(module, spec.api, spec.provider_type, spec.module)
-                for spec in result.specs
-            ]
-            if result.failure is not None and warn:
-                progress.warn(
-                    f"{module} does not load beside {distribution.label}: {result.failure.reason}"
-                )
-    return found

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.runtime.probing import ProbeFailure, probe
+from lls_provider.runtime.probing import ProbeFailure, ProbeResult, probe
 from lls_provider.runtime.target import target_python
 from lls_provider.runtime.wheel import read_wheel
 from lls_provider.wheels.environment import ensure_environment
@@ -64,10 +64,15 @@ def try_beside(
     *,
     machine: str,
     overrides: Sequence[str] = (),
+    known: ProbeResult | None = None,
+    published: bool = False,
     where: Where = Where(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> Outcome:
     """Load the provider of ``wheels`` beside each of the servers; the first tells the schema.
+
+    ``known`` is what `load` got from the first server already. With ``published`` the reader of
+    an error cannot change the provider.
 
     What cannot be tried (wheels for another machine, packages of a server that no index has) is
     a warning. Raises SdkError VALIDATION_FAILED when it does not load or says something else
@@ -83,8 +88,12 @@ def try_beside(
     schemas = []
     try:
         for server in servers:
-            tried = _beside(server, wheels, metadata, trial, machine, overrides, where, progress)
-            schemas += [tried] if tried is not None else []
+            _require_closed(server, wheels, metadata, machine, overrides, where)
+            told = known if server is servers[0] else None
+            told = told or _asked(server, wheels, metadata, trial, progress)
+            if told is not None:
+                _judge(told, server, metadata, where, published=published)
+                schemas += [told.config_schema] if told.config_schema is not None else []
     except SdkError as error:
         passed = (Code.VALIDATION_FAILED, Code.DEPENDENCY_CONFLICT)
         if trial.nevertheless is None or error.code not in passed:
@@ -95,21 +104,15 @@ def try_beside(
     return Outcome(schemas[0] if schemas else None)
 
 
-def _beside(
-    server: Distribution,
+def load(
+    environment: Environment,
     wheels: Sequence[Path],
-    metadata: ProviderPackage,
+    modules: Sequence[str],
     trial: Trial,
-    machine: str,
-    overrides: Sequence[str],
-    where: Where,
-    progress: Progress,
-) -> dict[str, Any] | None:
-    _require_closed(server, wheels, metadata, machine, overrides, where)
-    environment = environment_of(server, progress)
-    if environment is None:
-        return None
-    progress.step(f"loading {metadata.package_name} beside {server.label}")
+    *,
+    provider_type: str | None = None,
+) -> dict[str, ProbeResult]:
+    """What each of the modules says of itself, loaded beside a server with ``wheels`` in front."""
     with tempfile.TemporaryDirectory(prefix="lls-provider-") as scratch:
         packages, home = Path(scratch) / "packages", Path(scratch) / "home"
         home.mkdir()
@@ -122,35 +125,78 @@ def _beside(
             doing="unpacking the provider beside the server",
         )
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        result = probe(
-            environment.python,
-            metadata.package_name,
-            provider_type=metadata.provider_type,
-            path=[packages],
-            env={**kept, **_FIXED, "HOME": str(home), **trial.environment},
+        env = {**kept, **_FIXED, "HOME": str(home), **trial.environment}
+        return {
+            module: _portable(
+                probe(
+                    environment.python,
+                    module,
+                    provider_type=provider_type,
+                    path=[packages],
+                    env=env,
+                ),
+                packages,
+                home,
+            )
+            for module in modules
+        }
+
+
+def _portable(result: ProbeResult, packages: Path, home: Path) -> ProbeResult:
+    """The result without this run's folders, which are no business of an image or a reader."""
+    schema, failure = result.config_schema, result.failure
+    if schema is not None:
+        schema = json.loads(json.dumps(schema).replace(json.dumps(str(home))[1:-1], "~"))
+    if failure is not None:
+        failure = replace(
+            failure,
+            traceback=failure.traceback.replace(f"{packages}/", ""),
+            output=failure.output.replace(f"{packages}/", ""),
         )
-        if result.failure is not None:
-            raise _refused(result.failure, server, metadata, where, packages)
-        spec = result.spec(metadata.provider_type)
-        for name, said, found in (
-            ("providerType", metadata.provider_type, spec.provider_type if spec else ""),
-            ("api", metadata.api, spec.api if spec else ""),
-        ):
-            if said != found:
-                raise SdkError(
-                    Code.VALIDATION_FAILED,
-                    f"{metadata.package_name} says something else than its metadata",
-                    why=f"{name} is '{said}' in the metadata, but '{found}' in "
-                    f"get_provider_spec(), called beside {server.label}.",
-                    where=where,
-                    resolution="Make both say the same.",
-                )
-        if result.config_schema is None:
-            return None
-        # a default below the home folder is no business of an image
-        text = json.dumps(result.config_schema).replace(json.dumps(str(home))[1:-1], "~")
-        schema: dict[str, Any] = json.loads(text)
-        return schema
+    return replace(result, config_schema=schema, failure=failure)
+
+
+def _asked(
+    server: Distribution,
+    wheels: Sequence[Path],
+    metadata: ProviderPackage,
+    trial: Trial,
+    progress: Progress,
+) -> ProbeResult | None:
+    environment = environment_of(server, progress)
+    if environment is None:
+        return None
+    module = metadata.package_name
+    progress.step(f"loading {module} beside {server.label}")
+    return load(environment, wheels, [module], trial, provider_type=metadata.provider_type)[module]
+
+
+def _judge(
+    result: ProbeResult,
+    server: Distribution,
+    metadata: ProviderPackage,
+    where: Where,
+    *,
+    published: bool,
+) -> None:
+    if result.failure is not None:
+        raise _refused(result.failure, server, metadata, where, published=published)
+    spec = result.spec(metadata.provider_type)
+    for name, said, found in (
+        ("providerType", metadata.provider_type, spec.provider_type if spec else ""),
+        ("api", metadata.api, spec.api if spec else ""),
+    ):
+        if said != found:
+            raise SdkError(
+                Code.VALIDATION_FAILED,
+                f"{metadata.package_name} says something else than its metadata",
+                why=f"{name} is '{said}' in the metadata, but '{found}' in "
+                f"get_provider_spec(), called beside {server.label}.",
+                where=where,
+                resolution="Correct --api and --provider-type, or leave them out."
+                if published
+                else "Make both say the same.",
+            )
 
 
 def environment_of(server: Distribution, progress: Progress) -> Environment | None:
@@ -203,26 +249,44 @@ def _refused(
     server: Distribution,
     metadata: ProviderPackage,
     where: Where,
-    packages: Path,
+    *,
+    published: bool,
 ) -> SdkError:
-    details = (failure.traceback or failure.output).replace(f"{packages}/", "")
-    missing = failure.missing_module or ""
-    owner = missing.partition(".")[0]
-    if "." in missing and canonicalize_name(owner) in server.pins:
-        mend = (
-            f"{server.label} has {owner} without that module: the provider is for another version "
-            "of it. Name that one with --distribution, or correct the import."
-        )
-    elif missing:
-        mend = (
-            f"Add what provides '{missing}' to the provider's dependencies, or correct the import."
-        )
-    else:
-        mend = "Mend the provider; the cause comes first above."
+    details = failure.traceback or failure.output
     return SdkError(
         Code.VALIDATION_FAILED,
         f"{metadata.package_name} does not load beside {server.label}",
         why=f"{failure.reason}\n\n{details}".rstrip(),
         where=where,
-        resolution=f"{mend} To have the image all the same, say why with --nevertheless REASON.",
+        resolution=f"{_mend(failure, server, published=published)} To have the image all the same, "
+        "say why with --nevertheless REASON.",
     )
+
+
+def _mend(failure: ProbeFailure, server: Distribution, *, published: bool) -> str:
+    missing = failure.missing_module or ""
+    owner = missing.partition(".")[0]
+    if "." in missing and canonicalize_name(owner) in server.pins:
+        otherwise = (
+            "or another version of the provider after --package"
+            if published
+            else "or correct the import"
+        )
+        return (
+            f"{server.label} has {owner} without that module: the provider is for another version "
+            f"of it. Name that one with --distribution, {otherwise}."
+        )
+    if published:
+        lacking = f"The package does not depend on what provides '{missing}'. " if missing else ""
+        return (
+            f"{lacking}Name another version of it or an extra after --package, or another "
+            "--distribution."
+            if failure.kind in ("import", "call")
+            else "Correct --module, --api and --provider-type, or name another version of it after "
+            "--package."
+        )
+    if missing:
+        return (
+            f"Add what provides '{missing}' to the provider's dependencies, or correct the import."
+        )
+    return "Mend the provider; the cause comes first above."

@@ -1,0 +1,195 @@
+"""Which provider of a published package an image is of: its module, API and provider type.
+
+They come from flags, else from the provider's own ``get_provider_spec()`` run in the server's
+environment, else from reading the wheel without running it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.bundle import declared
+from lls_provider.bundle.declared import DeclaredSpec
+from lls_provider.errors import Code, SdkError, Where
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.trial import Trial
+    from lls_provider.progress import Progress
+    from lls_provider.runtime.probing import ProbeResult
+    from lls_provider.wheels.distribution import Distribution
+
+_FLAGS = "--module, --api and --provider-type"
+_RUN_IT = "Name a server that loads it with --distribution, so that its get_provider_spec() is run;"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the flags say; None is left to the package."""
+
+    module: str | None = None
+    api: str | None = None
+    provider_type: str | None = None
+
+    def spec(self) -> DeclaredSpec | None:
+        """The spec, when the flags say everything."""
+        if self.module and self.api and self.provider_type:
+            return DeclaredSpec(self.module, self.api, self.provider_type)
+        return None
+
+
+def choose(
+    specs: Iterable[DeclaredSpec],
+    own: Path,
+    asked: Asked = Asked(),
+    *,
+    complete: bool = True,
+    unread: str = "",
+) -> DeclaredSpec:
+    """The one spec that the flags leave.
+
+    Without ``complete`` there may be more than ``specs``; ``unread`` says why. Raises SdkError
+    USAGE listing the choices when there are several, MODULE_MISSING when there is none and the
+    flags do not say enough.
+    """
+    if told := asked.spec():
+        return told
+    every = sorted(set(specs))
+    left = [
+        spec
+        for spec in every
+        if asked.module in (None, spec.module)
+        and asked.api in (None, spec.api)
+        and asked.provider_type in (None, spec.provider_type)
+    ]
+    different = {(spec.module, spec.api, spec.provider_type) for spec in left}
+    if len(different) == 1 and (asked.provider_type or complete):
+        return left[0]
+    shown = "\n".join(
+        f"  --module {spec.module} --api {spec.api} --provider-type {spec.provider_type}"
+        for spec in (left or every)
+    )
+    where = Where(file=own.name)
+    if not every:
+        raise SdkError(
+            Code.MODULE_MISSING,
+            f"{own.name} does not tell what it provides",
+            why=unread or "No spec of it can be read.",
+            where=where,
+            resolution=f"{_RUN_IT} or say it with {_FLAGS}.",
+        )
+    why = f"It holds:\n{shown}" + ("" if complete else f"\n{unread}")
+    if not left:
+        raise SdkError(
+            Code.USAGE,
+            f"{own.name} holds no provider of that description",
+            why=why,
+            where=where,
+            resolution="Choose one of these."
+            if complete
+            else f"Choose one of these; or name another with all of {_FLAGS}.",
+        )
+    raise SdkError(
+        Code.USAGE,
+        f"{own.name} holds {len(left)} provider types, of which an image carries one"
+        if complete
+        else f"{own.name} may hold more provider types than can be read",
+        why=why,
+        where=where,
+        resolution="Choose one with --provider-type (and --api or --module where the types "
+        "are equal)."
+        if complete
+        else f"{_RUN_IT} or choose one with --provider-type; or name another with all of {_FLAGS}.",
+    )
+
+
+def find_spec(
+    own: Path,
+    wheels: Sequence[Path],
+    servers: Sequence[Distribution],
+    asked: Asked,
+    trial: Trial | None,
+    progress: Progress,
+) -> tuple[DeclaredSpec, ProbeResult | None]:
+    """The spec that ``asked`` leaves, and what its module said beside the first server.
+
+    The latter is None where a trial has to ask anew. Raises SdkError MODULE_MISSING when the
+    package holds no provider, or not the module asked for, and what `choose` and `run_uv` raise.
+    """
+    held = declared.provider_modules(own)
+    if not held or (asked.module and asked.module not in held):
+        raise _no_module(own, asked.module, held)
+    told: dict[str, ProbeResult] = {}
+    specs: list[DeclaredSpec] = []
+    unread, complete = "", True
+    if asked.spec() is None:
+        modules = (asked.module,) if asked.module else held
+        told = _run(modules, wheels, servers[0], trial, progress) if servers else {}
+        static, unplain = declared.declared_specs(own), declared.unplain_modules(own)
+        for name in modules:
+            result = told.get(name)
+            specs += [
+                DeclaredSpec(name, spec.api, spec.provider_type, spec.module)
+                for spec in (result.specs if result else ())
+            ]
+            if result is not None and result.specs:
+                continue
+            specs += [spec for spec in static if spec.module == name]
+            complete = complete and name not in unplain
+            unread = f"{name}.get_provider_spec() makes specs that only running it would tell."
+            if result is not None and result.failure is not None:
+                unread = f"{name} does not load beside {servers[0].label}: {result.failure.reason}"
+    chosen = choose(specs, own, asked, complete=complete, unread=unread)
+    if (
+        chosen.spec_module
+        and chosen.spec_module.partition(".")[0] != chosen.module.partition(".")[0]
+    ):
+        progress.warn(
+            f"the spec of {chosen.module} names the module '{chosen.spec_module}', which the "
+            "server will import and not find unless it is installed under that name"
+        )
+    known = told.get(chosen.module)
+    # of several specs the first is loaded with its classes
+    first = known.specs[0].provider_type if known is not None and known.specs else None
+    return chosen, known if first == chosen.provider_type else None
+
+
+def _no_module(own: Path, module: str | None, held: Sequence[str]) -> SdkError:
+    it = f"module {module}.provider" if module else "package with provider.py"
+    return SdkError(
+        Code.MODULE_MISSING,
+        f"{own.name} has no {it}",
+        why=f"It has: {', '.join(f'{it}.provider' for it in held)}."
+        if held
+        else "A package with provider.py is what servers import (contract section 1).",
+        where=Where(file=own.name),
+        resolution="Name the package that holds provider.py with --module."
+        if held
+        else "Name the package of a provider after --package.",
+    )
+
+
+def _run(
+    modules: Sequence[str],
+    wheels: Sequence[Path],
+    distribution: Distribution,
+    trial: Trial | None,
+    progress: Progress,
+) -> dict[str, ProbeResult]:
+    """What each module says of itself beside the server, where it can be run."""
+    from lls_provider.bundle.trial import Trial, environment_of, load
+
+    environment = environment_of(distribution, progress)
+    if environment is None:
+        return {}
+    progress.step(f"loading {', '.join(modules)} beside {distribution.label}")
+    found = load(environment, wheels, modules, trial or Trial())
+    for module, result in found.items():
+        # a trial tells by itself that a provider does not load
+        if result.failure is not None and trial is None:
+            progress.warn(
+                f"{module} does not load beside {distribution.label}: {result.failure.reason}"
+            )
+    return found

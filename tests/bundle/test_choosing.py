@@ -1,0 +1,202 @@
+"""What a published package provides: what flags leave, what is run, what is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lls_provider.bundle.choosing import Asked, choose
+from lls_provider.bundle.declared import DeclaredSpec
+from lls_provider.bundle.published import published_platforms
+from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.trial import Trial
+from lls_provider.errors import Code, SdkError
+
+OWN = Path("acme-1.0.0-py3-none-any.whl")
+A = DeclaredSpec("acme", "safety", "remote::a")
+B = DeclaredSpec("acme", "safety", "remote::b")
+C = DeclaredSpec("acme.inner", "eval", "remote::b")
+
+
+def test_the_only_spec_is_chosen() -> None:
+    assert choose([A, A], OWN) == A
+
+
+def test_flags_choose_among_several() -> None:
+    assert choose([A, B, C], OWN, Asked(provider_type="remote::a")) == A
+    assert choose([A, B, C], OWN, Asked(api="eval")) == C
+    assert choose([A, B, C], OWN, Asked(module="acme", provider_type="remote::b")) == B
+
+
+def test_flags_that_say_everything_need_no_spec() -> None:
+    chosen = choose([], OWN, Asked(module="m", api="safety", provider_type="remote::x"))
+    assert chosen == DeclaredSpec("m", "safety", "remote::x")
+
+
+def test_several_types_are_listed_with_the_flags_that_choose_them() -> None:
+    with pytest.raises(SdkError) as caught:
+        choose([A, B, C], OWN)
+    assert caught.value.code is Code.USAGE
+    text = caught.value.render()
+    assert "--module acme --api safety --provider-type remote::a" in text
+    assert "--module acme.inner --api eval --provider-type remote::b" in text
+
+
+def test_flags_that_leave_nothing_show_what_there_is() -> None:
+    with pytest.raises(SdkError) as caught:
+        choose([A], OWN, Asked(provider_type="remote::z"))
+    assert caught.value.code is Code.USAGE
+    assert "remote::a" in caught.value.render()
+
+
+def test_a_package_without_provider_is_told() -> None:
+    with pytest.raises(SdkError) as caught:
+        choose([], OWN, Asked(api="safety"))
+    assert caught.value.code is Code.MODULE_MISSING
+
+
+def test_what_may_be_more_is_not_chosen_from_unasked() -> None:
+    with pytest.raises(SdkError) as caught:
+        choose([A], OWN, complete=False, unread="More is made.")
+    assert caught.value.code is Code.USAGE
+    assert "--provider-type remote::a\nMore is made." in caught.value.why
+    assert "--distribution" in caught.value.resolution
+    assert choose([A], OWN, Asked(provider_type="remote::a"), complete=False) == A
+
+
+# types that only running it tells, and one that can be read
+SEVERAL = """\
+import os
+class Config: ...
+class RemoteProviderSpec:
+    def __init__(self, api, provider_type):
+        self.api, self.provider_type = api, provider_type
+        self.module, self.config_class = "acme", Config
+def get_provider_spec():
+    if count := os.environ.get("ACME_COUNT"):
+        with open(count, "a") as stream:
+            stream.write("loaded ")
+    return [RemoteProviderSpec("safety", f"remote::{name}") for name in "ab"] + [
+        RemoteProviderSpec(api="eval", provider_type="remote::c")
+    ]
+"""
+INIT = "def get_adapter_impl(config, deps): ...\n"
+
+Make = Callable[..., Bundle]
+
+
+@pytest.fixture
+def packaged(server: Any, offer: Any, make_wheel: Any, recorder: Any, tmp_path: Path) -> Make:
+    """Packages ``acme==1.0.0`` of these sources, beside the server unless told otherwise."""
+
+    def make(
+        source: str = SEVERAL,
+        package: str = "acme==1.0.0",
+        *,
+        beside: bool = True,
+        init: str = INIT,
+        trial: Trial | None = None,
+        fields: Any = (),
+        others: Any = (),
+        files: dict[str, str] | None = None,
+        **asked: Any,
+    ) -> Bundle:
+        files = files or {"acme/__init__.py": init, "acme/provider.py": source}
+        offer(make_wheel("acme", files=files, fields=fields), *others)
+        (bundle,) = published_platforms(
+            package,
+            outs={os.uname().machine: tmp_path / "out"},
+            distributions=[server] if beside else [],
+            trial=trial or Trial(),
+            progress=recorder,
+            **asked,
+        )
+        return bundle
+
+    return make
+
+
+def test_types_that_only_running_tells_are_listed(packaged: Make, tmp_path: Path) -> None:
+    with pytest.raises(SdkError, match="holds 3 provider types") as caught:
+        packaged()
+    assert [line.split()[-1] for line in caught.value.why.splitlines()[1:]] == [
+        "remote::c",
+        "remote::a",
+        "remote::b",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_server_one_of_several_is_not_taken_for_all(packaged: Make) -> None:
+    with pytest.raises(SdkError, match="may hold more provider types than can be read") as caught:
+        packaged(beside=False)
+    assert "--distribution" in caught.value.resolution
+
+
+def test_one_that_can_be_read_is_packaged_when_it_is_named(packaged: Make) -> None:
+    bundle = packaged(beside=False, provider_type="remote::c")
+    assert (bundle.metadata.api, bundle.metadata.package_name) == ("eval", "acme")
+
+
+@pytest.mark.parametrize(("provider_type", "loads"), [("remote::a", 1), ("remote::b", 2)])
+def test_the_first_type_is_loaded_once(
+    packaged: Make, tmp_path: Path, provider_type: str, loads: int
+) -> None:
+    """Of another the classes are not loaded when the package tells its types."""
+    count = tmp_path / "count"
+    trial = Trial(environment={"ACME_COUNT": str(count)})
+    bundle = packaged(trial=trial, provider_type=provider_type)
+    assert bundle.metadata.provider_type == provider_type
+    assert count.read_text().split() == ["loaded"] * loads
+
+
+def test_a_type_that_it_does_not_return_is_refused(packaged: Make) -> None:
+    with pytest.raises(SdkError, match="does not load") as caught:
+        packaged(module="acme", api="safety", provider_type="remote::z")
+    assert "remote::a, remote::b" in caught.value.why
+    assert "Correct --module, --api and --provider-type" in caught.value.resolution
+
+
+def test_why_it_does_not_tell_is_told(packaged: Make) -> None:
+    with pytest.raises(SdkError, match="does not tell what it provides") as caught:
+        packaged("import module_of_nobody\n")
+    assert "No module named 'module_of_nobody'" in caught.value.why
+
+
+def test_what_it_lacks_is_not_for_the_reader_to_add(packaged: Make) -> None:
+    with pytest.raises(SdkError, match="does not load beside") as caught:
+        packaged(init="import module_of_nobody\n", provider_type="remote::c")
+    assert "does not depend on what provides 'module_of_nobody'" in caught.value.resolution
+    assert "after --package" in caught.value.resolution
+
+
+def test_a_package_without_provider_py_is_no_provider(packaged: Make) -> None:
+    with pytest.raises(SdkError, match=r"has no package with provider\.py") as caught:
+        packaged(files={"acme/__init__.py": ""})
+    assert caught.value.code is Code.MODULE_MISSING
+
+
+def test_extras_bring_what_they_need(packaged: Make, make_wheel: Any) -> None:
+    fields = ["Provides-Extra: big_GPU", "Requires-Dist: dep; extra == 'big_GPU'"]
+    bundle = packaged(
+        package="acme[big-gpu]==1.0.0",
+        provider_type="remote::a",
+        fields=fields,
+        others=[make_wheel("dep")],
+    )
+    assert [it.name for it in bundle.wheels] == [
+        "acme-1.0.0-py3-none-any.whl",
+        "dep-1.0.0-py3-none-any.whl",
+    ]
+
+
+def test_an_extra_that_there_is_not_is_refused(packaged: Make) -> None:
+    """A resolver passes over it with a warning that is easily missed."""
+    with pytest.raises(SdkError, match="acme has no extra cpu") as caught:
+        packaged(package="acme[cpu,gpu]==1.0.0", fields=["Provides-Extra: gpu"])
+    assert caught.value.code is Code.USAGE
+    assert "has: gpu" in caught.value.why
