@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.buildoptions import BuildOptions
 from lls_provider.cli.options import (
     distribution_option,
     format_option,
@@ -20,49 +19,14 @@ from lls_provider.cli.options import (
     python_option,
     use_indexes,
 )
-from lls_provider.progress import counted, shown_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lls_provider.bundle.read import Bundle
-    from lls_provider.image.model import Image, JsonObject
-    from lls_provider.image.places import Output
-    from lls_provider.image.platforms import Platform
     from lls_provider.progress import Progress
     from lls_provider.project.settings import Settings
     from lls_provider.wheels.distribution import Distribution
-
-_FILES = ("oci", "oci-archive", "docker-archive")
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """What the command line asks for, as click hands it over."""
-
-    path: Path | None
-    package: str | None
-    module: str | None
-    api: str | None
-    provider_type: str | None
-    vendor: str | None
-    distributions: tuple[str, ...]
-    python: str | None
-    platforms: tuple[str, ...]
-    base: str | None
-    output: tuple[str, ...]
-    override: tuple[str, ...]
-    bundle: tuple[str, ...]
-    default_index: str | None
-    index: tuple[str, ...]
-    find_links: tuple[str, ...]
-    offline: bool
-    lock: bool
-    locked: bool
-    lock_file: Path | None
-    nevertheless: str | None
-    insecure: bool
-    form: str
 
 
 @click.command(
@@ -132,10 +96,11 @@ def command(**options: object) -> None:
     /lls-provider of the image, with the metadata and the installer. The same input gives the
     same digest.
     """
-    _build(_Options(**options))  # type: ignore[arg-type]
+    _build(BuildOptions(**options))  # type: ignore[arg-type]
 
 
-def _build(options: _Options) -> None:
+def _build(options: BuildOptions) -> None:
+    from lls_provider.cli.built import show_built
     from lls_provider.cli.console import console
     from lls_provider.image.compose import compose
     from lls_provider.image.distribution import with_images
@@ -144,9 +109,7 @@ def _build(options: _Options) -> None:
     from lls_provider.image.places import parse_output, read_base, require_index_sinks
     from lls_provider.wheels.build import scratch
 
-    if not options.output and not options.lock:
-        raise click.UsageError("Missing option '--output', such as --output oci:build/image.")
-    _consistent(options)
+    options.require_consistent()
     use_indexes(
         default_index=options.default_index,
         index=options.index,
@@ -158,12 +121,11 @@ def _build(options: _Options) -> None:
     outputs = [
         parse_output(text, insecure=options.insecure, progress=progress) for text in options.output
     ]
-    source: str | Settings
-    source = options.package if options.package is not None else _settings(options.path or Path())
-    platforms = _platforms(options, source)
+    source = options.source()
+    platforms = options.chosen_platforms(source)
     if len(platforms) > 1:
         require_index_sinks(outputs)
-    named = options.base or _own_base(source) if outputs else "scratch"
+    named = options.chosen_base(source)
     bases = [
         read_base(named, platform, insecure=options.insecure, progress=progress)
         for platform in platforms
@@ -186,57 +148,12 @@ def _build(options: _Options) -> None:
         for output in outputs:
             progress.step(f"writing {output}")
             written.append((output, output.write(content)))
-        _show(bundles, images, written, options.form)
-
-
-def _platforms(options: _Options, source: str | Settings) -> tuple[Platform, ...]:
-    """What to build for: as the command line, else the project, else this machine tells."""
-    from lls_provider.errors import SdkError
-    from lls_provider.image.platforms import parse_platforms
-
-    if options.platforms or isinstance(source, str):
-        return parse_platforms(options.platforms)
-    try:
-        return parse_platforms(source.platforms)
-    except SdkError as error:
-        error.where = source.where("platforms")
-        raise
-
-
-def _consistent(options: _Options) -> None:
-    if options.lock and options.locked:
-        raise click.UsageError("Give --lock or --locked, not both.")
-    if options.lock_file is not None and not (options.lock or options.locked):
-        raise click.UsageError("'--lock-file' goes with --lock or --locked.")
-    about_package = ("module", "api", "provider_type", "vendor")
-    if options.package is None:
-        for name in about_package:
-            if getattr(options, name) is not None:
-                raise click.UsageError(
-                    f"'--{name.replace('_', '-')}' goes with --package; "
-                    "a project says it in [tool.lls-provider]."
-                )
-    elif options.path is not None:
-        raise click.UsageError("Give a PATH or --package, not both.")
-
-
-def _settings(project: Path) -> Settings:
-    from lls_provider.project.settings import read_settings
-
-    return read_settings(project)
-
-
-def _own_base(source: str | Settings) -> str:
-    """The base that the project names; a file or folder is meant relative to the project."""
-    if isinstance(source, str) or source.base is None:
-        return "scratch"
-    kind, _, place = source.base.partition(":")
-    return f"{kind}:{source.root / place}" if kind in _FILES else source.base
+        show_built(bundles, images, written, options.form)
 
 
 def _bundles(
     source: str | Settings,
-    options: _Options,
+    options: BuildOptions,
     servers: Sequence[str | Distribution],
     outs: Mapping[str, Path],
     progress: Progress,
@@ -281,50 +198,3 @@ def _bundles(
         trial=trial,
         progress=progress,
     )
-
-
-def _show(
-    bundles: Sequence[Bundle],
-    images: Sequence[Image],
-    written: Sequence[tuple[Output, str]],
-    form: str,
-) -> None:
-    first = bundles[0]
-    metadata = first.metadata
-    distributions = list(first.manifest.distributions) if first.manifest else []
-    made = [_made(bundle, image) for bundle, image in zip(bundles, images, strict=True)]
-    if form == "json":
-        document = {
-            "provider": {
-                "provider_id": first.provider_id,
-                "name": metadata.name,
-                "version": metadata.version,
-                "api": metadata.api,
-                "provider_type": metadata.provider_type,
-                "module": metadata.package_name,
-            },
-            "distributions": distributions,
-            "images": made,
-            "outputs": [{"output": str(output), "digest": digest} for output, digest in written],
-        }
-        click.echo(json.dumps(document, indent=2))
-        return
-    click.echo(f"{metadata.name} {metadata.version}: {metadata.api} {metadata.provider_type}")
-    for image in made:
-        total = sum(wheel["size"] for wheel in image["wheels"])
-        click.echo(f"  platform: {image['platform']}")
-        click.echo(f"  wheels:   {len(image['wheels'])}, {shown_size(total)}")
-        if distributions:
-            provided = counted(len(image["provided"]), "package")
-            click.echo(f"  provided: {provided} by {', '.join(distributions)}")
-    for output, digest in written:
-        click.echo(f"  {output} {digest}")
-
-
-def _made(bundle: Bundle, image: Image) -> JsonObject:
-    return {
-        "platform": str(image.platform),
-        "digest": image.digest,
-        "wheels": [{"file": path.name, "size": path.stat().st_size} for path in bundle.wheels],
-        "provided": dict(bundle.manifest.provided) if bundle.manifest else {},
-    }

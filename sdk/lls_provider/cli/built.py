@@ -1,0 +1,65 @@
+"""Shows what ``lls-provider build`` made."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from lls_provider.progress import counted, shown_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lls_provider.bundle.read import Bundle
+    from lls_provider.image.model import Image, JsonObject
+    from lls_provider.image.places import Output
+
+
+def show_built(
+    bundles: Sequence[Bundle],
+    images: Sequence[Image],
+    written: Sequence[tuple[Output, str]],
+    form: str,
+) -> None:
+    """Write the provider, its images and where they went to stdout, as ``form`` says."""
+    first = bundles[0]
+    metadata = first.metadata
+    distributions = list(first.manifest.distributions) if first.manifest else []
+    made = [_made(bundle, image) for bundle, image in zip(bundles, images, strict=True)]
+    if form == "json":
+        document = {
+            "provider": {
+                "provider_id": first.provider_id,
+                "name": metadata.name,
+                "version": metadata.version,
+                "api": metadata.api,
+                "provider_type": metadata.provider_type,
+                "module": metadata.package_name,
+            },
+            "distributions": distributions,
+            "images": made,
+            "outputs": [{"output": str(output), "digest": digest} for output, digest in written],
+        }
+        click.echo(json.dumps(document, indent=2))
+        return
+    click.echo(f"{metadata.name} {metadata.version}: {metadata.api} {metadata.provider_type}")
+    for image in made:
+        total = sum(wheel["size"] for wheel in image["wheels"])
+        click.echo(f"  platform: {image['platform']}")
+        click.echo(f"  wheels:   {len(image['wheels'])}, {shown_size(total)}")
+        if distributions:
+            provided = counted(len(image["provided"]), "package")
+            click.echo(f"  provided: {provided} by {', '.join(distributions)}")
+    for output, digest in written:
+        click.echo(f"  {output} {digest}")
+
+
+def _made(bundle: Bundle, image: Image) -> JsonObject:
+    return {
+        "platform": str(image.platform),
+        "digest": image.digest,
+        "wheels": [{"file": path.name, "size": path.stat().st_size} for path in bundle.wheels],
+        "provided": dict(bundle.manifest.provided) if bundle.manifest else {},
+    }
