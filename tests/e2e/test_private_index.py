@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -233,6 +234,27 @@ def test_certificates_are_told_as_uv_has_them(
         assert refused.returncode == 3
         assert "TLS: " in refused.stderr
         assert digest(cli(*words, "--locked", cwd=tmp_path, env=env)) == first
+
+
+def test_the_authorities_of_the_system_count_where_uv_is_told_so(
+    cli: Cli, engine: Engine, house: Path, bare: Any, tmp_path: Path
+) -> None:
+    told = ssl.get_default_verify_paths()
+    if os.geteuid() or told.cafile is None:
+        pytest.skip("putting an authority among the system's needs root and a file of them")
+    ca, certificate = make_certificate(engine("openssl"), tmp_path)
+    engine("unshare")
+    with_ca = ("sh", "-c", f'mount --bind "$0" {told.cafile} && exec "$@"', str(ca))
+    prefix = ["unshare", "-m", *with_ca]
+    with private_index(house, certificate) as index:
+        words = (*PACKAGE, "--default-index", index.with_login, "--output", "oci:image")
+        env = {**bare, "UV_SYSTEM_CERTS": "true"}
+        done = cli(*words, "--format", "json", cwd=tmp_path, env=env, prefix=prefix)
+        assert digest(done)
+        shutil.rmtree(tmp_path / "cache")
+        refused = cli(*words, cwd=tmp_path, env=bare, prefix=prefix)
+        assert refused.returncode == 3
+        assert "certificate" in refused.stderr
 
 
 def test_everything_goes_through_the_proxy(

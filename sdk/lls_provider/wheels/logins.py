@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from lls_provider.wheels.cache import user_home
 from lls_provider.wheels.download import local_path
+from lls_provider.wheels.uv import is_on
 
 if TYPE_CHECKING:
     import requests
@@ -98,7 +99,7 @@ def wheelhouses(base: Path | None = None) -> list[Path]:
 
 def offline() -> bool:
     """Whether the network must not be used (``UV_OFFLINE``)."""
-    return os.environ.get("UV_OFFLINE", "").lower() in {"1", "true", "yes", "on", "t", "y"}
+    return is_on(os.environ, "UV_OFFLINE")
 
 
 def _of_variables(environ: Mapping[str, str]) -> Iterator[Source]:

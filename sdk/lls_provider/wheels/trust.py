@@ -1,24 +1,29 @@
 """Whose certificates are believed: what uv is told by variables holds for our transfers too.
 
 ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` together take the place of the usual authorities; of a
-folder every file counts, whatever its name (OpenSSL would want the hash of its subject).
+folder every file counts, whatever its name (OpenSSL would want the hash of its subject). With
+``UV_SYSTEM_CERTS`` (once ``UV_NATIVE_TLS``) the system's authorities do.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from lls_provider.wheels.uv import is_on
 from lls_provider.wheels.whole import WholeHeaders
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[\w+/=\s]+-----END CERTIFICATE-----")
+_SYSTEM = ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -59,8 +64,18 @@ class Trusting(WholeHeaders):
 
 def told_certificates(environ: Mapping[str, str]) -> str:
     """The certificates that the variables name, as PEM; empty when there are none."""
+    file, folders = environ.get("SSL_CERT_FILE", ""), environ.get("SSL_CERT_DIR", "")
+    if not file and not folders and any(is_on(environ, it) for it in _SYSTEM):
+        system = ssl.get_default_verify_paths()
+        file, folders = system.cafile or "", system.capath or ""
+    return _certificates(file, folders)
+
+
+@functools.lru_cache
+def _certificates(file: str, folders: str) -> str:
+    """Read once a run: a system has hundreds of files, and each download has a session."""
     found: dict[bytes, None] = {}
-    for path in _files(environ):
+    for path in _files(file, folders):
         try:
             found |= dict.fromkeys(_CERTIFICATE.findall(path.read_bytes()))
         except OSError:
@@ -68,10 +83,10 @@ def told_certificates(environ: Mapping[str, str]) -> str:
     return b"\n".join(found).decode("ascii")
 
 
-def _files(environ: Mapping[str, str]) -> Iterator[Path]:
-    if file := environ.get("SSL_CERT_FILE"):
+def _files(file: str, folders: str) -> Iterator[Path]:
+    if file:
         yield Path(file)
-    for text in environ.get("SSL_CERT_DIR", "").split(os.pathsep):
+    for text in folders.split(os.pathsep):
         try:
             yield from sorted(it for it in Path(text).iterdir() if it.is_file()) if text else ()
         except OSError:

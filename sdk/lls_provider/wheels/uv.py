@@ -93,6 +93,11 @@ def run_uv(
     return done.stdout.decode(errors="replace")
 
 
+def is_on(environ: Mapping[str, str], name: str) -> bool:
+    """Whether a variable of uv that is a switch is on."""
+    return environ.get(name, "").lower() in {"1", "true", "yes", "on", "t", "y"}
+
+
 def _rooted(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that name files, meant from the user's folder: uv starts in another."""
     found = {}
