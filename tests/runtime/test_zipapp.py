@@ -69,6 +69,30 @@ def _permitted(*command: str) -> bool:
     return subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
 
 
+_COUNTING = """
+import collections, sys
+compiled = collections.Counter()
+sys.addaudithook(lambda event, args: compiled.update([args[1]]) if event == "compile" else None)
+sys.path.insert(0, sys.argv[1])
+from lls_provider.runtime import zipped
+compiled.clear()
+zipped._compile_once()
+import lls_provider.runtime.install
+print(*(count for file, count in compiled.items() if str(file).startswith(sys.argv[1])))
+print(lls_provider.runtime.install.__file__)
+"""
+
+
+def test_each_module_is_compiled_once(zipapp: Path) -> None:
+    done = subprocess.run(
+        [PYTHON, "-I", "-S", "-c", _COUNTING, zipapp], capture_output=True, text=True, check=True
+    )
+    counts, file = done.stdout.splitlines()
+    assert len(counts.split()) > 50
+    assert set(counts.split()) == {"1"}
+    assert file == f"{zipapp}/lls_provider/runtime/install.py"
+
+
 def test_it_tells_its_version(zipapp: Path) -> None:
     result = _run(zipapp, ["--version"])
     assert (result.returncode, result.stdout) == (0, f"lls-provider {__version__}\n")

@@ -21,7 +21,7 @@ from lls_provider import resources
 NAME = "lls-provider.pyz"
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
-_MAIN = b"from lls_provider.runtime.__main__ import main\n\nmain()\n"
+_MAIN = b"from lls_provider.runtime.zipped import start\n\nstart()\n"
 _ROOMS = ("contract", "runtime")
 _MODULES = ("__init__.py", "errors.py", "progress.py", "resources.py")
 _LIBRARIES = {"packaging": "packaging", "yaml": "pyyaml"}  # published as

@@ -1,4 +1,4 @@
-"""The entry point of the zipapp, and of ``python -m lls_provider.runtime``.
+"""The command line of the zipapp (`zipped` starts it), and of ``python -m lls_provider.runtime``.
 
 Light on purpose: whether there is anything to do is decided before anything heavy is imported.
 """
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
-def main() -> None:
-    """Run the command line and end the process with its status."""
+def main() -> int:
+    """Run the command line; gives its status, with everything written."""
     from lls_provider.runtime.arguments import main as run
 
     # what a short process makes lives to its end: looking for garbage took a quarter of the plan
@@ -26,7 +26,7 @@ def main() -> None:
         status = 130
     for stream in (sys.stdout, sys.stderr):
         _settle(stream)
-    sys.exit(status)
+    return status
 
 
 def _settle(stream: TextIO | None) -> None:
@@ -40,4 +40,4 @@ def _settle(stream: TextIO | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
