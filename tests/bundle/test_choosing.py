@@ -61,7 +61,7 @@ def test_a_package_without_provider_is_told() -> None:
 
 def test_what_may_be_more_is_not_chosen_from_unasked() -> None:
     with pytest.raises(SdkError) as caught:
-        choose([A], OWN, complete=False, unread="More is made.")
+        choose([A], OWN, complete=False, unread=["More is made."])
     assert caught.value.code is Code.USAGE
     assert "--provider-type remote::a\nMore is made." in caught.value.why
     assert "--distribution" in caught.value.resolution
@@ -164,7 +164,8 @@ def test_a_type_that_it_does_not_return_is_refused(packaged: Make) -> None:
 def test_why_it_does_not_tell_is_told(packaged: Make) -> None:
     with pytest.raises(SdkError, match="does not tell what it provides") as caught:
         packaged("import module_of_nobody\n")
-    assert "No module named 'module_of_nobody'" in caught.value.why
+    assert caught.value.why.startswith("acme does not load beside python:")
+    assert caught.value.why.endswith("No module named 'module_of_nobody'")
 
 
 def test_what_it_lacks_is_not_for_the_reader_to_add(packaged: Make) -> None:

@@ -114,6 +114,21 @@ def test_the_server_that_a_provider_is_made_for_is_tried(
     assert "  --distribution 'ogx==1.1': the image is then for that server and not for" in told
 
 
+def test_beside_the_server_that_a_provider_is_made_for_packages_may_have_to_be_bundled(
+    offer: Any, make_wheel: Any, resolution: Any
+) -> None:
+    """An old server that is resolved today gets the newest versions of what it needs."""
+    offer(
+        make_wheel("demo", requires=["ogx<2", "rich<2"]),
+        make_wheel("ogx", "1.0", requires=["rich"]),
+        make_wheel("ogx", "2.0"),
+        *(make_wheel("rich", it) for it in ("1.0", "2.0")),
+    )
+    told = resolution("demo==1.0.0", {"ogx": "2.0"})
+    assert "  --distribution 'ogx==1.0' --bundle rich: the image is then for that server" in told
+    assert "; rich 1.0 goes into the image and stands in front of the server's 2.0" in told
+
+
 def test_a_project_is_told_to_change_its_requirement(
     offer: Any, make_wheel: Any, resolution: Any
 ) -> None:

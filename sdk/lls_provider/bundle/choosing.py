@@ -46,13 +46,13 @@ def choose(
     asked: Asked = Asked(),
     *,
     complete: bool = True,
-    unread: str = "",
+    unread: Sequence[str] = (),
 ) -> DeclaredSpec:
     """The one spec that the flags leave.
 
-    Without ``complete`` there may be more than ``specs``; ``unread`` says why. Raises SdkError
-    USAGE listing the choices when there are several, MODULE_MISSING when there is none and the
-    flags do not say enough.
+    Without ``complete`` there may be more than ``specs``; ``unread`` says why, a line each. Raises
+    SdkError USAGE listing the choices when there are several, MODULE_MISSING when there is none
+    and the flags do not say enough.
     """
     if told := asked.spec():
         return told
@@ -76,11 +76,11 @@ def choose(
         raise SdkError(
             Code.MODULE_MISSING,
             f"{own.name} does not tell what it provides",
-            why=unread or "No spec of it can be read.",
+            why="\n".join(unread),
             where=where,
             resolution=f"{_RUN_IT} or say it with {_FLAGS}.",
         )
-    why = f"It holds:\n{shown}" + ("" if complete else f"\n{unread}")
+    why = f"It holds:\n{shown}" + "".join(f"\n{line}" for line in ([] if complete else unread))
     if not left:
         raise SdkError(
             Code.USAGE,
@@ -123,7 +123,8 @@ def find_spec(
         raise _no_module(own, asked.module, held)
     told: dict[str, ProbeResult] = {}
     specs: list[DeclaredSpec] = []
-    unread, complete = "", True
+    unread: list[str] = []
+    complete = True
     if asked.spec() is None:
         modules = (asked.module,) if asked.module else held
         told = _run(modules, wheels, servers[0], trial, progress) if servers else {}
@@ -138,9 +139,11 @@ def find_spec(
                 continue
             specs += [spec for spec in static if spec.module == name]
             complete = complete and name not in unplain
-            unread = f"{name}.get_provider_spec() makes specs that only running it would tell."
             if result is not None and result.failure is not None:
-                unread = f"{name} does not load beside {servers[0].label}: {result.failure.reason}"
+                why = f"does not load beside {servers[0].label}: {result.failure.reason}"
+                unread.append(f"{name} {why}")
+            else:
+                unread.append(f"{name} makes specs that only running it beside a server would tell")
     chosen = choose(specs, own, asked, complete=complete, unread=unread)
     if (
         chosen.spec_module

@@ -29,6 +29,7 @@ from lls_provider.wheels.fetch import fetch
 from lls_provider.wheels.resolve import make_lock, newest_version
 from lls_provider.wheels.selection import select
 from lls_provider.wheels.several import agreed_versions, joined, shared_versions
+from lls_provider.wheels.uv import python_hint
 
 if TYPE_CHECKING:
     from lls_provider.runtime.conflict import Conflict
@@ -120,7 +121,7 @@ def _tell(error: SdkError, wanted: Wanted, progress: Progress) -> None:
         first = unresolved.another_version(published)
         error.resolution = (
             f"{first}; or, when a bound is wrong upstream, replace it with --override "
-            "'NAME==VERSION'."
+            f"'NAME==VERSION'.{python_hint(error.why)}"
         )
     if not wanted.servers:
         return

@@ -7,7 +7,7 @@ Resolving once more takes a fraction of a second, because uv has the metadata by
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
@@ -64,7 +64,7 @@ def tell_ways_out(
             lambda names: _bundle(names, versions, attempt),
             never=_SERVERS,
         ),
-        *(_other(server, servers, attempt) for server in alternatives),
+        *(way for server in alternatives for way in _other(server, servers, attempt)),
     ):
         if way.consequence is None:
             tried.append(way.option)
@@ -139,20 +139,41 @@ def _bundle(names: Sequence[str], versions: dict[str, tuple[str, ...]], attempt:
     if isinstance(closures, SdkError):
         return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
     brought = {it.name: it.version for it in closures[0].packages if it.name in names}
-    told = ", ".join(f"{name} {version}" for name, version in sorted(brought.items()))
-    behind = ", ".join(" and ".join(versions[name]) for name in sorted(brought))
+    told = _and([f"{name} {version}" for name, version in sorted(brought.items())])
+    goes, stands = ("goes", "stands") if len(brought) == 1 else ("go", "stand")
+    behind = ", ".join(_and(versions[name]) for name in sorted(brought))
     return _Way(
         option,
-        f"{told} goes into the image and stands in front of the server's {behind}, for the "
-        "server itself and for other providers too.",
+        f"{told} {goes} into the image and {stands} in front of the server's {behind}, for "
+        "the server itself and for other providers too.",
     )
 
 
-def _other(server: Distribution, servers: Sequence[Distribution], attempt: Attempt) -> _Way:
+def _other(
+    server: Distribution, servers: Sequence[Distribution], attempt: Attempt
+) -> Iterator[_Way]:
+    """Another server; where it alone does not help, with packages bundled beside it."""
     option = f"--distribution '{server.label}'"
-    if isinstance(_closures(attempt, Change(servers=(server,))), SdkError):
-        return _Way(option)
-    return _Way(option, f"the image is then for that server and not for {_labels(servers)}.")
+    consequence = f"the image is then for that server and not for {_labels(servers)}"
+    closures = _closures(attempt, Change(servers=(server,)))
+    if not isinstance(closures, SdkError):
+        yield _Way(option, f"{consequence}.")
+        return
+    versions = shared_versions([server])
+    helping = [
+        replace(
+            way, option=f"{option} {way.option}", consequence=f"{consequence}; {way.consequence}"
+        )
+        for way in _groups(
+            [name for name in provided_in(closures.why, versions) if name not in _SERVERS],
+            lambda names: _bundle(
+                names, versions, lambda change: attempt(replace(change, servers=(server,)))
+            ),
+            never=_SERVERS,
+        )
+        if way.consequence is not None
+    ]
+    yield from helping or [_Way(option)]
 
 
 def _closures(attempt: Attempt, change: Change) -> Sequence[Closure] | SdkError:
@@ -165,7 +186,7 @@ def _closures(attempt: Attempt, change: Change) -> Sequence[Closure] | SdkError:
 
 
 def _and(names: Sequence[str]) -> str:
-    return " and ".join(names)
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
 
 
 def _labels(servers: Sequence[Distribution]) -> str:

@@ -45,7 +45,8 @@ def fetch(
     if not packages:
         return []
     total = sum(package.size or 0 for package in packages)
-    progress.step(f"fetching {counted(len(packages), 'package')} ({shown_size(total)})")
+    size = f" ({shown_size(total)})" if total else ""  # a folder of files tells none
+    progress.step(f"fetching {counted(len(packages), 'package')}{size}")
     with (
         progress.task("fetching", total) as advance,
         ThreadPoolExecutor(min(jobs, len(packages))) as pool,
