@@ -24,6 +24,7 @@ from tests.engines.index import (
     proxy,
     tunnel,
 )
+from tests.engines.projects import PROVIDER, write_project
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Engine = Callable[[str], str]
@@ -343,3 +344,25 @@ def test_a_disk_that_fills_during_a_download_leaves_nothing_half_written(
         assert not (tmp_path / "image").exists()
     finally:
         subprocess.run([engine("umount"), str(small)], check=True)
+
+
+def test_a_dependency_has_an_index_of_its_own(
+    cli: Cli, index: PrivateIndex, bare: Any, tmp_path: Path
+) -> None:
+    """``helper`` comes from the index that the workspace's root names, and nothing else does."""
+    root = tmp_path / "work"
+    write_project(root / "acme", "acme", "helper", PROVIDER)
+    (root / "pyproject.toml").write_text(
+        '[tool.uv.workspace]\nmembers = ["acme"]\n[tool.uv.sources]\nhelper = { index = "corp" }\n'
+        f'[[tool.uv.index]]\nname = "corp"\nurl = "{index.url}"\nexplicit = true\n'
+    )
+    (tmp_path / "empty").mkdir()
+    env = {
+        **bare,
+        "UV_DEFAULT_INDEX": (tmp_path / "empty").as_uri(),
+        "UV_INDEX_CORP_USERNAME": USER,
+        "UV_INDEX_CORP_PASSWORD": PASSWORD,
+    }
+    words = ("build", "acme", "--python", "3.12", "--output", "oci:image", "--format", "json")
+    first = digest(cli(*words, "--lock", cwd=root, env=env))
+    assert digest(cli(*words, "--locked", cwd=root, env=env)) == first
