@@ -166,6 +166,23 @@ def test_why_it_does_not_tell_is_told(packaged: Make) -> None:
         packaged("import module_of_nobody\n")
     assert caught.value.why.startswith("acme does not load beside python:")
     assert caught.value.why.endswith("No module named 'module_of_nobody'")
+    assert "does not depend on what provides 'module_of_nobody'" in caught.value.resolution
+    assert "--nevertheless" in caught.value.resolution
+
+
+def test_a_dependency_that_lost_a_module_is_named_with_its_version(
+    packaged: Make, make_wheel: Any
+) -> None:
+    with pytest.raises(SdkError) as caught:
+        packaged(
+            "import acme_dep.lost\n",
+            fields=["Requires-Dist: acme-dep"],
+            others=[make_wheel("acme-dep", "2.0")],
+        )
+    assert caught.value.resolution.startswith(
+        "acme-dep 2.0, which goes into the image, has no such module. Ask for a version that has "
+        "it, with --override, such as 'acme-dep<2.0'."
+    )
 
 
 def test_what_it_lacks_is_not_for_the_reader_to_add(packaged: Make) -> None:

@@ -87,6 +87,23 @@ def test_a_provider_that_does_not_load_is_told_with_its_true_cause(
     assert "--nevertheless" in error.resolution
 
 
+def test_a_bundled_package_without_the_module_is_named_with_its_version(
+    tried: Any, provider: Any, make_wheel: Any
+) -> None:
+    with pytest.raises(SdkError) as caught:
+        tried(provider("import acme_dep.lost\n", requires=["acme-dep"]), make_wheel("acme-dep"))
+    assert caught.value.resolution.startswith("acme-dep 1.0.0, which goes into the image, has no")
+    assert "in the provider's dependencies or with --override" in caught.value.resolution
+
+
+def test_a_module_that_the_provider_itself_lacks_is_an_import_to_correct(
+    tried: Any, provider: Any
+) -> None:
+    with pytest.raises(SdkError) as caught:
+        tried(provider("import acme_echo.lost\n"))
+    assert "or correct the import" in caught.value.resolution
+
+
 def test_what_the_server_imports_next_has_to_be_there_too(tried: Any, provider: Any) -> None:
     with pytest.raises(SdkError, match="does not load") as caught:
         tried(provider(PROVIDER.replace('"acme_echo"', '"kft_adapter"')))

@@ -47,12 +47,13 @@ def choose(
     *,
     complete: bool = True,
     unread: Sequence[str] = (),
+    way: str = "",
 ) -> DeclaredSpec:
     """The one spec that the flags leave.
 
-    Without ``complete`` there may be more than ``specs``; ``unread`` says why, a line each. Raises
-    SdkError USAGE listing the choices when there are several, MODULE_MISSING when there is none
-    and the flags do not say enough.
+    Without ``complete`` there may be more than ``specs``; ``unread`` says why, a line each, and
+    ``way`` what to do about it. Raises SdkError USAGE listing the choices when there are several,
+    MODULE_MISSING when there is none and the flags do not say enough.
     """
     if told := asked.spec():
         return told
@@ -78,7 +79,10 @@ def choose(
             f"{own.name} does not tell what it provides",
             why="\n".join(unread),
             where=where,
-            resolution=f"{_RUN_IT} or say it with {_FLAGS}.",
+            resolution=f"{way} To have the image all the same, say what it provides with {_FLAGS} "
+            "and why with --nevertheless REASON."
+            if way
+            else f"{_RUN_IT} or say it with {_FLAGS}.",
         )
     why = f"It holds:\n{shown}" + "".join(f"\n{line}" for line in ([] if complete else unread))
     if not left:
@@ -118,12 +122,15 @@ def find_spec(
     The latter is None where a trial has to ask anew. Raises SdkError MODULE_MISSING when the
     package holds no provider, or not the module asked for, and what `choose` and `run_uv` raise.
     """
+    from lls_provider.bundle.trial import mend
+
     held = declared.provider_modules(own)
     if not held or (asked.module and asked.module not in held):
         raise _no_module(own, asked.module, held)
     told: dict[str, ProbeResult] = {}
     specs: list[DeclaredSpec] = []
     unread: list[str] = []
+    way = ""
     complete = True
     if asked.spec() is None:
         modules = (asked.module,) if asked.module else held
@@ -142,9 +149,10 @@ def find_spec(
             if result is not None and result.failure is not None:
                 why = f"does not load beside {servers[0].label}: {result.failure.reason}"
                 unread.append(f"{name} {why}")
+                way = way or mend(result.failure, name, servers[0], wheels, published=True)
             else:
                 unread.append(f"{name} makes specs that only running it beside a server would tell")
-    chosen = choose(specs, own, asked, complete=complete, unread=unread)
+    chosen = choose(specs, own, asked, complete=complete, unread=unread, way=way)
     if (
         chosen.spec_module
         and chosen.spec_module.partition(".")[0] != chosen.module.partition(".")[0]

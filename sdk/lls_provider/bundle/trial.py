@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.errors import Code, SdkError, Where
@@ -92,7 +92,7 @@ def try_beside(
             told = known if server is servers[0] else None
             told = told or _asked(server, wheels, metadata, trial, progress)
             if told is not None:
-                _judge(told, server, metadata, where, published=published)
+                _judge(told, server, wheels, metadata, where, published=published)
                 schemas += [told.config_schema] if told.config_schema is not None else []
     except SdkError as error:
         passed = (Code.VALIDATION_FAILED, Code.DEPENDENCY_CONFLICT)
@@ -174,13 +174,22 @@ def _asked(
 def _judge(
     result: ProbeResult,
     server: Distribution,
+    wheels: Sequence[Path],
     metadata: ProviderPackage,
     where: Where,
     *,
     published: bool,
 ) -> None:
     if result.failure is not None:
-        raise _refused(result.failure, server, metadata, where, published=published)
+        failure, module = result.failure, metadata.package_name
+        way = mend(failure, module, server, wheels, published=published)
+        raise SdkError(
+            Code.VALIDATION_FAILED,
+            f"{metadata.package_name} does not load beside {server.label}",
+            why=f"{failure.reason}\n\n{failure.traceback or failure.output}".rstrip(),
+            where=where,
+            resolution=f"{way} To have the image all the same, say why with --nevertheless REASON.",
+        )
     spec = result.spec(metadata.provider_type)
     for name, said, found in (
         ("providerType", metadata.provider_type, spec.provider_type if spec else ""),
@@ -244,38 +253,34 @@ def _require_closed(
         )
 
 
-def _refused(
+def mend(
     failure: ProbeFailure,
+    module: str,
     server: Distribution,
-    metadata: ProviderPackage,
-    where: Where,
+    wheels: Sequence[Path],
     *,
     published: bool,
-) -> SdkError:
-    details = failure.traceback or failure.output
-    return SdkError(
-        Code.VALIDATION_FAILED,
-        f"{metadata.package_name} does not load beside {server.label}",
-        why=f"{failure.reason}\n\n{details}".rstrip(),
-        where=where,
-        resolution=f"{_mend(failure, server, published=published)} To have the image all the same, "
-        "say why with --nevertheless REASON.",
-    )
-
-
-def _mend(failure: ProbeFailure, server: Distribution, *, published: bool) -> str:
+) -> str:
+    """What to do about the ``module`` of ``wheels`` that does not load; see `try_beside`."""
     missing = failure.missing_module or ""
     owner = missing.partition(".")[0]
-    if "." in missing and canonicalize_name(owner) in server.pins:
-        otherwise = (
-            "or another version of the provider after --package"
-            if published
-            else "or correct the import"
-        )
-        return (
-            f"{server.label} has {owner} without that module: the provider is for another version "
-            f"of it. Name that one with --distribution, {otherwise}."
-        )
+    name = canonicalize_name(owner)
+    if "." in missing and owner != module.partition(".")[0]:
+        brought = dict(parse_wheel_filename(it.name)[:2] for it in wheels)
+        if name in brought:
+            dependency = "" if published else " in the provider's dependencies or"
+            return (
+                f"{name} {brought[name]}, which goes into the image, has no such module. Ask for a "
+                f"version that has it,{dependency} with --override, such as "
+                f"'{name}<{brought[name]}'."
+            )
+        if name in server.pins:
+            another = "another version of the provider after --package"
+            return (
+                f"{server.label} has {owner} without that module: the provider is for another "
+                "version of it. Name that one with --distribution, or "
+                f"{another if published else 'correct the import'}."
+            )
     if published:
         lacking = f"The package does not depend on what provides '{missing}'. " if missing else ""
         return (
