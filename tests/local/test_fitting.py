@@ -97,6 +97,14 @@ def test_the_lines_of_a_project_are_told(provider: Callable[..., Provider], tmp_
     assert caught.value.where.file is None
 
 
+def test_a_config_that_is_needed_and_not_given_is_told(provider: Callable[..., Provider]) -> None:
+    with pytest.raises(SdkError) as caught:
+        judge(provider({**SCHEMA, "required": ["times"]}), None)
+    assert [it.what for it in caught.value.problems] == ["$.times is missing, and required"]
+    assert caught.value.why.startswith("It is empty.")
+    assert "--config" in caught.value.resolution
+
+
 @pytest.mark.parametrize("schema", [None, b"no schema", {"type": "objekt"}, SCHEMA])
 @pytest.mark.parametrize("config", [None, {}])
 def test_without_a_config_nothing_is_said(

@@ -37,14 +37,15 @@ def require_fitting(
     provider. Without a schema nothing is said. ``given`` are the providers whose config came by
     --config. Raises SdkError USAGE for such a config, SETTINGS_INVALID for a project's.
     """
-    provider, config = container.provider, container.config
-    if not config:
-        return
+    provider, config = container.provider, container.config or {}
+    if not config and provider.settings is not None:
+        return  # asking a project's class takes a second, and here the server's word is plain
     schema = _schema(provider, python, variables)
     if schema is None:
         return
     if found := configschema.violations(schema, config):
-        raise _refused(provider, found, by_option=provider.provider_id in given)
+        by_option = provider.settings is None or provider.provider_id in given
+        raise _refused(provider, found, by_option=by_option, nothing=not config)
 
 
 def _schema(
@@ -67,7 +68,9 @@ def _schema(
     return result.config_schema
 
 
-def _refused(provider: Provider, found: list[Violation], *, by_option: bool) -> SdkError:
+def _refused(
+    provider: Provider, found: list[Violation], *, by_option: bool, nothing: bool
+) -> SdkError:
     settings = None if by_option else provider.settings
     problems = [
         Problem(
@@ -84,7 +87,7 @@ def _refused(provider: Provider, found: list[Violation], *, by_option: bool) -> 
     return SdkError(
         Code.USAGE if settings is None else Code.SETTINGS_INVALID,
         f"The config of '{provider.provider_id}' does not fit its config class",
-        why=f"It comes from {source}. The class forbids:",
+        why=f"{'It is empty' if nothing else f'It comes from {source}'}. The class forbids:",
         where=Where(
             file=settings.pyproject.source if settings is not None else None,
             line=problems[0].where.line,
@@ -93,5 +96,7 @@ def _refused(provider: Provider, found: list[Violation], *, by_option: bool) -> 
             image=provider.target,
         ),
         problems=problems,
-        resolution=f"Correct the keys in {source}, or the provider's config class.",
+        resolution=f"Correct the keys in {source}, or the provider's config class."
+        if not nothing
+        else "Give the keys with --config ID=JSON.",
     )
