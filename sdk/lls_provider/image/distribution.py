@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.image.filesystem import read_filesystem
 from lls_provider.image.places import file_of, is_place, read_image
-from lls_provider.image.pythons import ImagePython, choose_python, find_pythons
 from lls_provider.progress import SILENT, Progress, counted, printable
 from lls_provider.wheels import several
 from lls_provider.wheels.distribution import Distribution, server_among
@@ -17,6 +15,7 @@ from lls_provider.wheels.servers import line_in
 
 if TYPE_CHECKING:
     from lls_provider.image.model import Image
+    from lls_provider.image.pythons import ImagePython
 
 _FREEZE = (
     "Name a freeze file instead: run `python3 -m pip freeze` in a container of the image with "
@@ -84,6 +83,10 @@ def image_distribution(
     SdkError IMAGE_INVALID, DISTRIBUTION_INVALID when no environment is the server's, USAGE for
     another Python than the image's, PYTHON_MISSING when this machine has no such Python.
     """
+    # every build asks whether a distribution is an image; few are
+    from lls_provider.image.filesystem import read_filesystem
+    from lls_provider.image.pythons import choose_python, find_pythons
+
     files = read_filesystem(image)
     variables = _variables(image)
     pythons = find_pythons(files, variables)
