@@ -68,8 +68,15 @@ def test_a_requirement_becomes_pins_with_what_its_line_needs() -> None:
 
 
 @pytest.mark.usefixtures("servers")
-def test_an_old_line_gets_its_own_helper_package() -> None:
-    assert load_distribution("llama_stack == 0.6.1").pins["llama-stack-api"] == "0.6.1"
+@pytest.mark.parametrize("spec", ["llama_stack == 0.6.1", "llama-stack==0.6.*", "llama-stack<0.7"])
+def test_an_old_line_gets_its_own_helper_package(spec: str) -> None:
+    assert load_distribution(spec).pins["llama-stack-api"] == "0.6.1"
+
+
+@pytest.mark.usefixtures("servers")
+def test_an_old_line_in_a_requirements_file_gets_it_too(tmp_path: Path) -> None:
+    (tmp_path / "server.txt").write_text("llama-stack<0.7\n")
+    assert load_distribution(str(tmp_path / "server.txt")).pins["llama-stack-api"] == "0.6.1"
 
 
 @pytest.mark.usefixtures("servers")

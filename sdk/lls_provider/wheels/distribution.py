@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,10 +93,22 @@ def load_distribution(
     if known is not None:
         return Distribution(spec, known, interpreter, line)
     progress.step(f"resolving the distribution {spec}")
-    pins = line.pins(requirement) if line else ()
-    return Distribution(
-        spec, _resolve([spec, *pins], interpreter, f"resolving {spec}"), interpreter, line
-    )
+    pins = _pins(line, spec, lambda more: _resolve([spec, *more], interpreter, f"resolving {spec}"))
+    return Distribution(spec, pins, interpreter, line)
+
+
+def _pins(
+    line: ServerLine | None, named: str, resolved: Callable[[Sequence[str]], dict[str, str]]
+) -> dict[str, str]:
+    """The versions of a server with what its line needs besides, which its version tells."""
+    if line is None:
+        return resolved(())
+    more = line.pins(Requirement(named))
+    pins = resolved(more)
+    if line.name not in pins:  # a marker of a requirements file left it out
+        return pins
+    needed = line.pins(Requirement(f"{line.name}=={pins[line.name]}"))
+    return pins if needed == more else resolved(needed)
 
 
 def _interpreter(
@@ -137,8 +149,11 @@ def _from_file(
         pins = dict(known)
     elif pins is None:
         progress.step(f"resolving the distribution {spec}")
-        extra = line.pins(Requirement(names[line.name])) if line else ()
-        pins = _resolve(extra, interpreter, f"resolving {spec}", file=path.absolute())
+        pins = _pins(
+            line,
+            names[line.name] if line else "",
+            lambda more: _resolve(more, interpreter, f"resolving {spec}", file=path.absolute()),
+        )
         line = servers.line_in(pins)
     return Distribution(
         spec, pins, interpreter, line, portable=server_among(pins, line) or path.name
