@@ -147,11 +147,6 @@ def manifests(content: Manifest) -> Iterator[Manifest]:
     yield content
 
 
-def images_of(content: Content) -> tuple[Image, ...]:
-    """The images of ``content``, one for each platform."""
-    return content.images if isinstance(content, Index) else (content,)
-
-
 def one_image(content: Content, place: object) -> Image:
     """The image of ``content`` for a ``place`` that holds one. Raises SdkError USAGE."""
     if isinstance(content, Image):
