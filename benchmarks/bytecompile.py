@@ -19,6 +19,8 @@ from pathlib import Path
 from benchmarks import measure
 from benchmarks.measure import Figures, Run
 
+from lls_provider.bundle.machines import on_this_machine
+from lls_provider.bundle.options import BundleOptions
 from lls_provider.bundle.published import bundle_published
 from lls_provider.contract.paths import VolumeTree
 from lls_provider.local.calling import healthy
@@ -69,7 +71,7 @@ def main() -> None:
     environment = ensure_environment(load_distribution(SERVER, python=told.python))
     bundle = cache_root() / "benchmarks" / PACKAGE
     if not bundle.is_dir():
-        bundle_published(PACKAGE, out=bundle, distributions=[SERVER])
+        bundle_published(PACKAGE, on_this_machine(bundle), BundleOptions([SERVER]))
     with measure.scratch(told) as scratch:
         pod = _Pod(scratch, environment, Path(shutil.copytree(bundle, scratch / "lls-provider")))
         ways: dict[str, Callable[[], dict[str, Run]]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ import pytest
 
 from lls_provider.bundle.choosing import Asked, choose
 from lls_provider.bundle.declared import DeclaredSpec
-from lls_provider.bundle.published import published_platforms
+from lls_provider.bundle.machines import on_this_machine
+from lls_provider.bundle.options import BundleOptions
+from lls_provider.bundle.published import bundle_published
 from lls_provider.bundle.read import Bundle
 from lls_provider.bundle.trial import Trial
 from lls_provider.errors import Code, SdkError
@@ -107,13 +108,12 @@ def packaged(server: Any, offer: Any, make_wheel: Any, recorder: Any, tmp_path: 
     ) -> Bundle:
         files = files or {"acme/__init__.py": init, "acme/provider.py": source}
         offer(make_wheel("acme", files=files, fields=fields), *others)
-        (bundle,) = published_platforms(
+        (bundle,) = bundle_published(
             package,
-            outs={os.uname().machine: tmp_path / "out"},
-            distributions=[server] if beside else [],
-            trial=trial or Trial(),
+            on_this_machine(tmp_path / "out"),
+            BundleOptions([server] if beside else [], trial=trial or Trial()),
+            asked=Asked(**asked),
             progress=recorder,
-            **asked,
         )
         return bundle
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,10 @@ import pytest
 from packaging.requirements import Requirement
 
 from lls_provider.bundle.check import check_bundle
-from lls_provider.bundle.published import (
-    bundle_published,
-    exact_requirement,
-    own_wheel,
-    published_platforms,
-)
+from lls_provider.bundle.choosing import Asked
+from lls_provider.bundle.machines import on_this_machine, own_wheel
+from lls_provider.bundle.options import BundleOptions
+from lls_provider.bundle.published import bundle_published, exact_requirement
 from lls_provider.bundle.trial import Trial
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.progress import Silent
@@ -91,8 +88,11 @@ def test_a_real_provider_is_bundled_without_its_server(
     tmp_path: Path, package: str, api: str, provider_type: str, vendor: str, wheels: range
 ) -> None:
     recorder = Recorder()
-    bundle = bundle_published(
-        package, out=tmp_path / "out", distributions=["llama-stack==0.7.3"], progress=recorder
+    (bundle,) = bundle_published(
+        package,
+        on_this_machine(tmp_path / "out"),
+        BundleOptions(["llama-stack==0.7.3"]),
+        progress=recorder,
     )
     metadata = bundle.metadata
     assert (metadata.api, metadata.provider_type, metadata.vendor) == (api, provider_type, vendor)
@@ -109,8 +109,10 @@ def test_a_real_provider_is_bundled_without_its_server(
 def test_without_a_distribution_everything_is_bundled_and_the_spec_is_read(
     tmp_path: Path,
 ) -> None:
-    bundle = bundle_published(
-        "llama-stack-provider-trustyai-fms==0.4.0", out=tmp_path / "out", vendor="Mine"
+    (bundle,) = bundle_published(
+        "llama-stack-provider-trustyai-fms==0.4.0",
+        on_this_machine(tmp_path / "out"),
+        vendor="Mine",
     )
     assert len(bundle.wheels) > 50
     assert bundle.metadata.provider_type == "remote::trustyai_fms"
@@ -123,10 +125,10 @@ def test_without_a_distribution_everything_is_bundled_and_the_spec_is_read(
 @pytest.mark.network
 def test_a_provider_that_loads_nowhere_is_bundled_with_warnings(tmp_path: Path) -> None:
     recorder = Recorder()
-    bundle = bundle_published(
+    (bundle,) = bundle_published(
         "llama-stack-provider-kft==0.1.0",
-        out=tmp_path / "out",
-        distributions=["llama-stack==0.7.3"],
+        on_this_machine(tmp_path / "out"),
+        BundleOptions(["llama-stack==0.7.3"]),
         progress=recorder,
     )
     assert bundle.metadata.provider_type == "remote::instructlab_kft"
@@ -143,7 +145,9 @@ def test_a_module_that_the_package_does_not_have_is_told_with_those_it_has(
 ) -> None:
     with pytest.raises(SdkError) as caught:
         bundle_published(
-            "llama-stack-provider-kft==0.1.0", out=tmp_path / "out", module="kft_adapter"
+            "llama-stack-provider-kft==0.1.0",
+            on_this_machine(tmp_path / "out"),
+            asked=Asked(module="kft_adapter"),
         )
     assert caught.value.code is Code.MODULE_MISSING
     assert "llama_stack_provider_kft.provider" in caught.value.why
@@ -155,12 +159,10 @@ def test_a_provider_that_loads_nowhere_is_refused_by_a_trial_unless_a_reason_is_
     tmp_path: Path,
 ) -> None:
     def made(trial: Trial) -> Bundle:
-        out = {os.uname().machine: tmp_path / "out"}
-        (bundle,) = published_platforms(
+        (bundle,) = bundle_published(
             "llama-stack-provider-kft==0.1.0",
-            outs=out,
-            distributions=["profile:llama-stack-0.7.3"],
-            trial=trial,
+            on_this_machine(tmp_path / "out"),
+            BundleOptions(["profile:llama-stack-0.7.3"], trial=trial),
         )
         return bundle
 
@@ -176,11 +178,10 @@ def test_a_provider_that_loads_nowhere_is_refused_by_a_trial_unless_a_reason_is_
 
 @pytest.mark.network
 def test_the_schema_of_a_real_provider_is_stored(tmp_path: Path) -> None:
-    (bundle,) = published_platforms(
+    (bundle,) = bundle_published(
         "llama-stack-provider-lmeval==0.5.0",
-        outs={os.uname().machine: tmp_path / "out"},
-        distributions=["profile:llama-stack-0.7.3"],
-        trial=Trial(),
+        on_this_machine(tmp_path / "out"),
+        BundleOptions(["profile:llama-stack-0.7.3"], trial=Trial()),
     )
     schema = json.loads(bundle.tree.config_schema.read_text())
     assert "use_k8s" in schema["properties"]

@@ -22,7 +22,7 @@ from tests.engines.containers import docker_daemon
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.image.compose import compose
-from lls_provider.image.daemon import Daemon, DaemonOutput, read_daemon
+from lls_provider.image.daemon import Daemon, DaemonOutput, find_daemon
 from lls_provider.image.layout import read_layout, write_layout
 from lls_provider.image.model import sha256
 from lls_provider.image.reference import tagged
@@ -106,14 +106,14 @@ def test_a_base_is_taken_out_once(
     with tarfile.open(root, "w") as archive:
         archive.addfile(tarfile.TarInfo("etc/marker"))
     daemon.run("import", root, "localhost/acme/base:1")
-    base = read_daemon(tagged("localhost/acme/base:1"))
+    base = find_daemon(tagged("localhost/acme/base:1")).image()
     image = compose(make_bundle(), base)
     known = DaemonOutput(tagged("localhost/acme/runnable:1")).write(image)
     assert image.layers[0].diff_id == base.layers[0].diff_id
     assert write_layout(image, tmp_path / "oci") == image.digest
     assert read_layout(tmp_path / "oci").platform == base.platform
     kept = sorted((tmp_path / "cache" / "daemon").glob("*.tar"))
-    assert read_daemon(tagged("localhost/acme/base:1")).digest == base.digest
+    assert find_daemon(tagged("localhost/acme/base:1")).image().digest == base.digest
     assert sorted((tmp_path / "cache" / "daemon").glob("*.tar")) == kept
     (found,) = json.loads(daemon.run("image", "inspect", "localhost/acme/runnable:1").stdout)
     assert found["Id"].removeprefix("sha256:") == known.removeprefix("sha256:")
@@ -123,7 +123,7 @@ def test_a_base_is_taken_out_once(
 @pytest.mark.engine
 def test_an_image_that_is_not_there(daemon: Container) -> None:
     with pytest.raises(SdkError) as caught:
-        read_daemon(tagged("localhost/nobody/nothing:1"))
+        find_daemon(tagged("localhost/nobody/nothing:1"))
     assert caught.value.code is Code.IMAGE_MISSING
     assert "localhost/nobody/nothing:1" in caught.value.what
 
@@ -344,7 +344,7 @@ def test_an_answer_that_is_none_is_an_error(
     with serving(answer) as path:
         use(path, tmp_path, monkeypatch)
         with pytest.raises(SdkError) as caught:
-            read_daemon(tagged("acme/echo"))
+            find_daemon(tagged("acme/echo"))
     assert caught.value.code is Code.DAEMON_FAILED
 
 
@@ -361,6 +361,6 @@ def test_an_archive_that_breaks_off_is_not_kept(
     with serving(answer) as path:
         use(path, tmp_path, monkeypatch)
         with pytest.raises(SdkError) as caught:
-            read_daemon(tagged("acme/echo"))
+            find_daemon(tagged("acme/echo"))
     assert caught.value.code is code
     assert [it.suffix for it in (tmp_path / "cache" / "daemon").iterdir()] == [".lock"]

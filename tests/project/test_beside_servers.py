@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from lls_provider.bundle.machines import on_this_machine
+from lls_provider.bundle.options import BundleOptions
 from lls_provider.errors import Code, SdkError
 from lls_provider.project.bundle import bundle_project
 from lls_provider.project.check import check_project
 from lls_provider.project.scaffold import new
-from lls_provider.project.settings import read_settings
+from lls_provider.project.settings import Settings, read_settings
 from lls_provider.project.tests import run_tests
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.read import Bundle
 
 pytestmark = pytest.mark.network
 
@@ -22,6 +28,11 @@ OGX = "ogx==1.5.0"
 
 def make(tmp_path: Path, api: str = "inference") -> Path:
     return new(tmp_path / "acme", {"name": "acme-thing", "api": api}).path
+
+
+def bundled(settings: Settings, out: Path) -> Bundle:
+    (bundle,) = bundle_project(settings, on_this_machine(out), BundleOptions([LLAMA_STACK]))
+    return bundle
 
 
 def change(file: Path, old: str, new: str) -> None:
@@ -118,9 +129,7 @@ def test_a_bundle_carries_what_the_distribution_does_not_provide(tmp_path: Path)
     project = make(tmp_path)
     change(project / "pyproject.toml", '["pydantic>=2"]', '["pydantic>=2", "iniconfig"]')
 
-    bundle = bundle_project(
-        read_settings(project), tmp_path / "bundle", distributions=[LLAMA_STACK]
-    )
+    bundle = bundled(read_settings(project), tmp_path / "bundle")
 
     names = [wheel.name.partition("-")[0] for wheel in bundle.wheels]
     assert names == ["acme_thing", "iniconfig"]
@@ -140,9 +149,7 @@ def test_a_dynamic_version_is_the_wheels(tmp_path: Path) -> None:
     )
     (project / "src/acme_thing/__init__.py").write_text('__version__ = "3.2.1"\n')
 
-    bundle = bundle_project(
-        read_settings(project), tmp_path / "bundle", distributions=[LLAMA_STACK]
-    )
+    bundle = bundled(read_settings(project), tmp_path / "bundle")
 
     assert bundle.metadata.version == "3.2.1"
 
@@ -150,7 +157,7 @@ def test_a_dynamic_version_is_the_wheels(tmp_path: Path) -> None:
 def test_the_same_project_makes_the_same_bundle(tmp_path: Path) -> None:
     settings = read_settings(make(tmp_path))
 
-    made = [bundle_project(settings, tmp_path / name, distributions=[LLAMA_STACK]) for name in "ab"]
+    made = [bundled(settings, tmp_path / name) for name in "ab"]
 
     assert made[0].manifest == made[1].manifest
 
@@ -162,7 +169,7 @@ def test_a_wheel_without_the_module_is_refused(tmp_path: Path) -> None:
     change(project / "pyproject.toml", '["src/acme_thing"]', '["src/other"]')
 
     with pytest.raises(SdkError) as caught:
-        bundle_project(read_settings(project), tmp_path / "bundle", distributions=[LLAMA_STACK])
+        bundled(read_settings(project), tmp_path / "bundle")
 
     assert caught.value.code is Code.MODULE_MISSING
     assert caught.value.where == read_settings(project).where("module")
@@ -175,7 +182,7 @@ def test_an_unsatisfiable_dependency_is_explained(tmp_path: Path) -> None:
     change(project / "pyproject.toml", '["pydantic>=2"]', '["pydantic<2"]')
 
     with pytest.raises(SdkError) as caught:
-        bundle_project(read_settings(project), tmp_path / "bundle", distributions=[LLAMA_STACK])
+        bundled(read_settings(project), tmp_path / "bundle")
 
     assert caught.value.code is Code.RESOLUTION_FAILED
     assert "pydantic" in caught.value.why
@@ -183,9 +190,7 @@ def test_an_unsatisfiable_dependency_is_explained(tmp_path: Path) -> None:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
-    bundle = bundle_project(
-        read_settings(make(tmp_path)), tmp_path / "bundle", distributions=[LLAMA_STACK]
-    )
+    bundle = bundled(read_settings(make(tmp_path)), tmp_path / "bundle")
 
     with zipfile.ZipFile(bundle.wheels[0]) as wheel:
         tops = {name.partition("/")[0] for name in wheel.namelist()}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from packaging.requirements import Requirement
 
-from lls_provider.wheels.servers import LINES, ServerLine, line_in, line_named, line_of
+from lls_provider.wheels.servers import LINES, ServerLine, line_in, line_named
 
 
 def line(name: str) -> ServerLine:
@@ -40,12 +40,6 @@ def test_a_line_is_known_under_every_spelling(name: str) -> None:
 @pytest.mark.parametrize("name", ["llama-stack-client", "ogx-api", "", "../llama-stack"])
 def test_another_package_is_no_line(name: str) -> None:
     assert line_named(name) is None
-
-
-def test_a_requirement_tells_its_line() -> None:
-    assert line_of("ogx==1.5.0") is line("ogx")
-    assert line_of("acme==1") is None
-    assert line_of("python:/usr/bin/python3") is None
 
 
 def test_an_environment_tells_its_line() -> None:

@@ -5,8 +5,7 @@ There is no source project to ask: `choosing` finds out what the package provide
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,83 +14,34 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from lls_provider.bundle import declared
-from lls_provider.bundle.assemble import assemble, writable_target
+from lls_provider.bundle.assemble import writable_target
 from lls_provider.bundle.choosing import Asked, find_spec
 from lls_provider.bundle.locking import Locking
-from lls_provider.bundle.target import target_of
+from lls_provider.bundle.machines import assemble_each, own_wheel
+from lls_provider.bundle.options import BundleOptions
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.progress import SILENT, Progress, counted
+from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
-    from lls_provider.bundle.trial import Trial
-    from lls_provider.wheels.distribution import Distribution
 
 
 def bundle_published(
     package: str,
-    *,
-    out: Path,
-    distributions: Sequence[str | Distribution] = (),
-    module: str | None = None,
-    api: str | None = None,
-    provider_type: str | None = None,
-    vendor: str | None = None,
-    python: str | None = None,
-    overrides: Sequence[str] = (),
-    bundle: Collection[str] = (),
-    lock: Path | None = None,
-    locked: Path | None = None,
-    progress: Progress = SILENT,
-) -> Bundle:
-    """Resolve, fetch and assemble the bundle of ``package`` for this machine at ``out``.
-
-    Takes and raises what `published_platforms` does.
-    """
-    (made,) = published_platforms(
-        package,
-        outs={os.uname().machine: out},
-        distributions=distributions,
-        module=module,
-        api=api,
-        provider_type=provider_type,
-        vendor=vendor,
-        python=python,
-        overrides=overrides,
-        bundle=bundle,
-        lock=lock,
-        locked=locked,
-        progress=progress,
-    )
-    return made
-
-
-def published_platforms(
-    package: str,
-    *,
     outs: Mapping[str, Path],
-    distributions: Sequence[str | Distribution] = (),
-    module: str | None = None,
-    api: str | None = None,
-    provider_type: str | None = None,
+    options: BundleOptions = BundleOptions(),  # noqa: B008 - frozen
+    *,
+    asked: Asked = Asked(),  # noqa: B008 - frozen
     vendor: str | None = None,
-    python: str | None = None,
-    overrides: Sequence[str] = (),
-    bundle: Collection[str] = (),
-    lock: Path | None = None,
-    locked: Path | None = None,
-    trial: Trial | None = None,
     progress: Progress = SILENT,
 ) -> list[Bundle]:
     """Resolve ``package`` once; fetch and assemble its bundle for each machine in ``outs``.
 
-    The lock of the closure is written to ``lock``; from the one at ``locked`` it is built without
-    resolving. With a ``trial`` the provider is loaded beside each distribution before it is
-    assembled. Raises SdkError USAGE when ``package`` is no exact requirement, or when it holds
-    several provider types and the flags choose none, or has no such extra; MODULE_MISSING when it
-    holds no provider; LOCK_STALE; and what resolving, locking, fetching, trying and assembling
-    raise.
+    ``asked`` and ``vendor`` are what the package itself need not tell. Raises SdkError USAGE
+    when ``package`` is no exact requirement, or when it holds several provider types and the
+    flags choose none, or has no such extra; MODULE_MISSING when it holds no provider;
+    LOCK_STALE; and what resolving, locking, fetching, trying and assembling raise.
     """
     from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.bundle.trial import try_beside
@@ -99,27 +49,26 @@ def published_platforms(
     requirement = exact_requirement(package)
     for out in outs.values():
         writable_target(out)
-    locking = Locking.of(lock, locked)
-    servers, interpreter = locking.servers(distributions, python, progress)
+    locking = Locking.of(options.lock, options.locked)
+    servers, interpreter = locking.servers(options.distributions, options.python, progress)
     wanted = Wanted(
         str(requirement),
         None,
         interpreter,
         servers,
-        tuple(overrides),
-        normalized(bundle),
+        options.overrides,
+        normalized(options.bundle),
         locked=locking.file,
     )
     gathered = {machine: gather(replace(wanted, machine=machine), progress) for machine in outs}
     # only what is for this machine can be run to tell its spec
     here = gathered.get(wanted.machine)
-    if here is None and servers and not (module and api and provider_type):
+    if here is None and servers and asked.spec() is None:
         here = gather(wanted, progress)
     foremost = here or next(iter(gathered.values()))
     own = own_wheel(foremost.wheels, requirement)
     _require_extras(own, requirement)
-    asked = Asked(module, api, provider_type)
-    spec, known = find_spec(own, foremost.wheels, servers, asked, trial, progress)
+    spec, known = find_spec(own, foremost.wheels, servers, asked, options.trial, progress)
     name, version, _, _ = parse_wheel_filename(own.name)
     metadata = ProviderPackage(
         name=str(name),
@@ -133,38 +82,20 @@ def published_platforms(
         wheel_path="",
     )
     tried = None
-    if trial is not None and servers:
+    if options.trial is not None and servers:
         tried = try_beside(
             servers,
             foremost.wheels,
             metadata,
-            trial,
+            options.trial,
             machine=wanted.machine if here is not None else next(iter(gathered)),
-            overrides=overrides,
+            overrides=options.overrides,
             known=known,
             published=True,
             where=Where(file=own.name),
             progress=progress,
         )
-    made = []
-    for machine, found in gathered.items():
-        own = own_wheel(found.wheels, requirement)
-        progress.step(f"assembling {counted(len(found.wheels), 'wheel')}")
-        made.append(
-            assemble(
-                outs[machine],
-                metadata=metadata,
-                own_wheel=own,
-                dependencies=[wheel for wheel in found.wheels if wheel != own],
-                target=target_of(interpreter, machine),
-                provided=found.provided,
-                distributions=tuple(server.recorded for server in servers),
-                overrides=tuple(overrides),
-                expected=found.expected,
-                known=found.read,
-                outcome=tried,
-            )
-        )
+    made = assemble_each(wanted, gathered, outs, metadata, tried, progress)
     locking.write(wanted, foremost, progress)
     return made
 
@@ -192,20 +123,6 @@ def _not_exact(text: str, why: str) -> SdkError:
         why=why,
         resolution="Name one version, such as llama-stack-provider-trustyai-fms==0.4.0: an "
         "image is built from what was asked for, today and next year.",
-    )
-
-
-def own_wheel(wheels: Iterable[Path], requirement: Requirement) -> Path:
-    """The package's own wheel among those of its closure. Raises SdkError RESOLUTION_FAILED."""
-    wanted = canonicalize_name(requirement.name)
-    for wheel in wheels:
-        if parse_wheel_filename(wheel.name)[0] == wanted:
-            return wheel
-    raise SdkError(
-        Code.RESOLUTION_FAILED,
-        f"The distribution already provides {requirement}",
-        why="So there is nothing to put into an image.",
-        resolution="Use the server's own provider, or build without --distribution.",
     )
 
 

@@ -159,42 +159,29 @@ def _bundles(
     progress: Progress,
 ) -> list[Bundle]:
     """The bundles of a published package, named as a requirement, or of a project."""
+    from lls_provider.bundle.options import BundleOptions
     from lls_provider.bundle.trial import Trial
     from lls_provider.wheels.lockfile import LOCK_NAME
 
-    trial = Trial(options.nevertheless)
     project = Path() if isinstance(source, str) else source.root
     lock_file = options.lock_file or project / LOCK_NAME
-    if isinstance(source, str):
-        from lls_provider.bundle.published import published_platforms
-
-        return published_platforms(
-            source,
-            outs=outs,
-            distributions=servers,
-            module=options.module,
-            api=options.api,
-            provider_type=options.provider_type,
-            vendor=options.vendor,
-            python=options.python,
-            overrides=options.override,
-            bundle=options.bundle,
-            lock=lock_file if options.lock else None,
-            locked=lock_file if options.locked else None,
-            trial=trial,
-            progress=progress,
-        )
-    from lls_provider.project.bundle import bundle_platforms
-
-    return bundle_platforms(
-        source,
-        outs,
-        distributions=servers,
+    told = BundleOptions(
+        servers,
         python=options.python,
         overrides=options.override,
         bundle=options.bundle,
         lock=lock_file if options.lock else None,
         locked=lock_file if options.locked else None,
-        trial=trial,
-        progress=progress,
+        trial=Trial(options.nevertheless),
     )
+    if isinstance(source, str):
+        from lls_provider.bundle.choosing import Asked
+        from lls_provider.bundle.published import bundle_published
+
+        asked = Asked(options.module, options.api, options.provider_type)
+        return bundle_published(
+            source, outs, told, asked=asked, vendor=options.vendor, progress=progress
+        )
+    from lls_provider.project.bundle import bundle_project
+
+    return bundle_project(source, outs, told, progress=progress)

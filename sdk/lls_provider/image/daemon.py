@@ -24,8 +24,7 @@ from lls_provider.wheels.cache import cache_root, locked
 
 if TYPE_CHECKING:
     from lls_provider.image.index import Content
-    from lls_provider.image.model import Image, JsonObject
-    from lls_provider.image.platforms import Platform
+    from lls_provider.image.model import JsonObject
     from lls_provider.image.reader import Found
     from lls_provider.image.reference import Reference
 
@@ -75,11 +74,6 @@ class DaemonOutput:
                 "Load it again when nobody else gives images that name.",
             )
         return str(found.get("Id"))
-
-
-def read_daemon(reference: Reference, *, platform: Platform | None = None) -> Image:
-    """The image that a daemon knows as ``reference``. Raises what `find_daemon` raises."""
-    return find_daemon(reference).image(platform)
 
 
 def find_daemon(reference: Reference) -> Found:

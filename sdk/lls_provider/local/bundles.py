@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lls_provider.bundle.machines import on_this_machine
 from lls_provider.image.distribution import load_distributions
 from lls_provider.image.places import read_image
 from lls_provider.image.unpack import unpack
@@ -34,20 +35,18 @@ def bundle_of(
         return target.path.resolve()
     if target.kind is Kind.IMAGE:
         return unpack(read_image(target.text, insecure=insecure, progress=progress), folder)
+    from lls_provider.bundle.options import BundleOptions
     from lls_provider.project.bundle import bundle_project  # resolving and building are heavy
     from lls_provider.project.settings import read_settings
 
     settings = read_settings(target.path)
-    return bundle_project(
-        settings,
-        folder,
-        distributions=distributions
-        or load_distributions(
-            settings.distributions,
-            python=python or settings.python,
-            at_least=settings.lowest_python,
-            progress=progress,
-        ),
-        python=python,
+    beside = distributions or load_distributions(
+        settings.distributions,
+        python=python or settings.python,
+        at_least=settings.lowest_python,
         progress=progress,
-    ).root
+    )
+    (bundle,) = bundle_project(
+        settings, on_this_machine(folder), BundleOptions(beside, python), progress=progress
+    )
+    return bundle.root

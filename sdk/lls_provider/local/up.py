@@ -201,14 +201,15 @@ class Up:
 
     def _built(self, index: int, settings: Settings, distribution: Distribution) -> Path:
         """The OCI layout of a project, made for the server that will run it."""
-        from lls_provider.project.bundle import bundle_project  # resolving and building are heavy
+        # resolving and building are heavy
+        from lls_provider.bundle.machines import on_this_machine
+        from lls_provider.bundle.options import BundleOptions
+        from lls_provider.project.bundle import bundle_project
 
-        bundle = bundle_project(
+        (bundle,) = bundle_project(
             settings,
-            self._workspace.root / f"bundle-{index}",
-            distributions=[distribution],
-            python=None,
-            overrides=(),
+            on_this_machine(self._workspace.root / f"bundle-{index}"),
+            BundleOptions([distribution]),
             progress=self._progress,
         )
         layout = self._workspace.root / f"layout-{index}"

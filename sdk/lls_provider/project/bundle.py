@@ -2,78 +2,36 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.assemble import assemble, writable_target
+from lls_provider.bundle.assemble import writable_target
 from lls_provider.bundle.locking import Locking
-from lls_provider.bundle.target import target_of
+from lls_provider.bundle.machines import assemble_each
+from lls_provider.bundle.options import BundleOptions
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError
-from lls_provider.progress import SILENT, Progress, counted
+from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
-    from lls_provider.bundle.trial import Trial
     from lls_provider.project.settings import Settings
     from lls_provider.runtime.wheel import Wheel
-    from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.interpreter import Interpreter
 
 
 def bundle_project(
     settings: Settings,
-    out: Path,
-    *,
-    distributions: Sequence[str | Distribution] = (),
-    python: str | None = None,
-    overrides: Sequence[str] = (),
-    bundle: Collection[str] = (),
-    lock: Path | None = None,
-    locked: Path | None = None,
-    progress: Progress = SILENT,
-) -> Bundle:
-    """Build, resolve, fetch and assemble a project's bundle for this machine at ``out``.
-
-    Takes and raises what `bundle_platforms` does.
-    """
-    (made,) = bundle_platforms(
-        settings,
-        {os.uname().machine: out},
-        distributions=distributions,
-        python=python,
-        overrides=overrides,
-        bundle=bundle,
-        lock=lock,
-        locked=locked,
-        progress=progress,
-    )
-    return made
-
-
-def bundle_platforms(
-    settings: Settings,
     outs: Mapping[str, Path],
+    options: BundleOptions = BundleOptions(),  # noqa: B008 - frozen
     *,
-    distributions: Sequence[str | Distribution] = (),
-    python: str | None = None,
-    overrides: Sequence[str] = (),
-    bundle: Collection[str] = (),
-    lock: Path | None = None,
-    locked: Path | None = None,
-    trial: Trial | None = None,
     progress: Progress = SILENT,
 ) -> list[Bundle]:
     """Build and resolve a project once; fetch and assemble its bundle for each machine in ``outs``.
 
-    ``distributions`` are what to resolve against; without one every dependency goes into the
-    bundle, and so does what ``bundle`` names. ``python`` wins over the project's. The lock of
-    the closure is written to ``lock``; from the one at ``locked`` it is built without resolving.
-    With a ``trial`` the provider is loaded beside each distribution before it is assembled.
     Raises SdkError MODULE_MISSING when the wheel lacks the provider's module, WHEEL_INCOMPATIBLE
     when it is compiled and another machine is asked for, TARGET_EXISTS before any work,
     LOCK_STALE, and what building, resolving, locking, fetching and assembling raise.
@@ -88,9 +46,9 @@ def bundle_platforms(
 
     for out in outs.values():
         writable_target(out)
-    locking = Locking.of(lock, locked)
+    locking = Locking.of(options.lock, options.locked)
     servers, interpreter = locking.servers(
-        distributions, python or settings.python, progress, settings.lowest_python
+        options.distributions, options.python or settings.python, progress, settings.lowest_python
     )
     sources = sources_digest(uv_sources(settings.root, settings.pyproject.data))
     build = build_requires(settings.pyproject.data)
@@ -108,8 +66,8 @@ def bundle_platforms(
             wheel,
             interpreter,
             servers,
-            tuple(overrides),
-            normalized(bundle),
+            options.overrides,
+            normalized(options.bundle),
             base=settings.root,
             sources=sources,
             build=build,
@@ -127,37 +85,19 @@ def bundle_platforms(
             gathered[machine] = found
         package = metadata(settings, version=str(wheel.version))
         tried = None
-        if trial is not None and servers:
+        if options.trial is not None and servers:
             machine = wanted.machine if wanted.machine in gathered else next(iter(gathered))
             tried = try_beside(
                 servers,
                 [wheel.path, *gathered[machine].wheels],
                 package,
-                replace(trial, environment=settings.up.env),
+                replace(options.trial, environment=settings.up.env),
                 machine=machine,
-                overrides=overrides,
+                overrides=options.overrides,
                 where=settings.where("module"),
                 progress=progress,
             )
-        made = []
-        for machine, out in outs.items():
-            found = gathered[machine]
-            progress.step(f"assembling {counted(len(found.wheels) + 1, 'wheel')}")
-            made.append(
-                assemble(
-                    out,
-                    metadata=package,
-                    own_wheel=wheel.path,
-                    dependencies=found.wheels,
-                    target=target_of(interpreter, machine),
-                    provided=found.provided,
-                    distributions=tuple(server.recorded for server in servers),
-                    overrides=tuple(overrides),
-                    expected=found.expected,
-                    known=(wheel, *found.read),
-                    outcome=tried,
-                )
-            )
+        made = assemble_each(wanted, gathered, outs, package, tried, progress)
         locking.write(wanted, found, progress, backend)
         return made
 

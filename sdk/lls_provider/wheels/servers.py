@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 if TYPE_CHECKING:
+    from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
 
@@ -66,14 +66,6 @@ def line_named(name: str) -> ServerLine | None:
     """The line whose package this is; None for every other package."""
     wanted = canonicalize_name(name)
     return next((line for line in LINES if line.name == wanted), None)
-
-
-def line_of(requirement: str) -> ServerLine | None:
-    """The line that a requirement such as ``llama-stack==0.7.3`` asks for."""
-    try:
-        return line_named(Requirement(requirement).name)
-    except InvalidRequirement:
-        return None
 
 
 def line_in(pins: Mapping[str, str]) -> ServerLine | None:
