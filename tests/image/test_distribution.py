@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import tarfile
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.image.registry.fake import FakeRegistry
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.distribution import image_distribution, load_distributions
@@ -384,3 +386,40 @@ def test_a_daemon_is_read(
     parse_output(named).write(read_layout(make_layout([*package(ROOT, "ogx", "1.5.0")])))
     (found,) = load_distributions([named])
     assert found.pins == {"ogx": "1.5.0"}
+
+
+def test_of_a_remote_image_that_was_read_before_the_manifest_is_all_that_is_asked_for(
+    tmp_path: Path, make_layout: MakeLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
+    content = package(ROOT, "ogx", "1.5.0", "Requires-Dist: pydantic>=2; extra == 'x'")
+    with FakeRegistry() as fake:
+        named = f"docker://{fake.host}/acme/server:1"
+        parse_output(named).write(read_layout(make_layout(content, compress="gzip")))
+        (first,) = load_distributions([named])
+        for blob in (tmp_path / "cache/blobs/sha256").iterdir():
+            if blob.stat().st_size and blob.read_bytes()[:1] != b"{":
+                blob.unlink()  # so that the layers would have to be pulled
+        fake.seen.clear()
+        (second,) = load_distributions([named])
+        asked = [it.path for it in fake.seen if it.path != "/v2/"]  # which asks about TLS
+        assert asked == ["/v2/acme/server/manifests/1"]
+        assert second == first
+        assert second.requires == first.requires == {"ogx": ("pydantic>=2; extra == 'x'",)}
+
+
+@pytest.mark.parametrize("damage", ["", "null", "[]", '{"seen": {}}', "cut", "another version"])
+def test_what_was_remembered_and_cannot_be_used_is_looked_for_again(
+    tmp_path: Path, make_layout: MakeLayout, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
+    named = f"oci:{make_layout(package(ROOT, 'ogx', '1.5.0'))}"
+    (first,) = load_distributions([named])
+    (kept,) = (tmp_path / "cache" / "distributions").iterdir()
+    text = kept.read_text()
+    made_by = json.loads(text)["made by"]
+    kept.write_text(
+        {"cut": text[:-9], "another version": text.replace(made_by, "0")}.get(damage, damage)
+    )
+    assert load_distributions([named]) == (first,)
+    assert kept.read_text() == text

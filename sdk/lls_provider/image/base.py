@@ -6,9 +6,7 @@ server runs; the base tells what images there are like: what is too new for it i
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -17,12 +15,10 @@ from lls_provider.bundle.native import newest_need, shown_glibc
 from lls_provider.errors import Code, Where
 from lls_provider.image.filesystem import is_libc, read_filesystem
 from lls_provider.image.pythons import DEFAULT_PATH
+from lls_provider.image.remembered import remembered
 from lls_provider.progress import counted
-from lls_provider.wheels.cache import cache_root, writing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lls_provider.bundle.elves import Glibc, NativeFile
     from lls_provider.bundle.report import Findings
     from lls_provider.image.filesystem import Filesystem
@@ -31,7 +27,6 @@ if TYPE_CHECKING:
 _RULE = "base"
 _OLDEST = (3, 11)
 _VERSION = re.compile(r"python3\.([0-9]{1,2})")
-_FORMAT = 1
 _OTHER_BASE = "Choose a base with Python 3.11 or later, such as docker.io/library/python:3.12-slim."
 
 
@@ -55,18 +50,9 @@ def base_facts(image: Image) -> BaseFacts:
 
     Raises what reading a layer raises, and SdkError IMAGE_INVALID for hostile ones.
     """
-    if image.raw_manifest is None:
-        return _look(image)
-    kept = cache_root() / "bases" / f"{image.digest.removeprefix('sha256:')}.json"
-    known = _known(kept)
-    if known is None:
-        known = _look(image)
-        with writing(kept):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as stream:
-                json.dump({"format": _FORMAT, **asdict(known)}, stream)
-            kept.parent.joinpath(stream.name).replace(kept)
-    return known
+    return remembered(
+        image, "bases", lambda: _look(image), dump=asdict, load=lambda seen: BaseFacts(**seen)
+    )
 
 
 def check_base(
@@ -159,13 +145,3 @@ def _libc(files: Filesystem) -> str:
     if versions:
         return ".".join(map(str, max(versions)))
     return "musl" if "musl" in found else ""
-
-
-def _known(path: Path) -> BaseFacts | None:
-    try:
-        found = json.loads(path.read_bytes())
-        if found.pop("format") != _FORMAT:
-            return None
-        return BaseFacts(**found)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
@@ -77,25 +78,25 @@ def load_distribution(
 def image_distribution(
     image: Image, label: str, *, python: str | None = None, progress: Progress = SILENT
 ) -> Distribution:
-    """What the server's Python in ``image`` has.
+    """What the server's Python in ``image`` has; it is remembered by the image's digest.
 
     ``python`` names a Python of this machine; it must be of the image's minor version. Raises
     SdkError IMAGE_INVALID, DISTRIBUTION_INVALID when no environment is the server's, USAGE for
     another Python than the image's, PYTHON_MISSING when this machine has no such Python.
     """
     # every build asks whether a distribution is an image; few are
-    from lls_provider.image.filesystem import read_filesystem
-    from lls_provider.image.pythons import choose_python, find_pythons
+    from lls_provider.image.pythons import ImagePython
+    from lls_provider.image.remembered import remembered
 
-    files = read_filesystem(image)
-    variables = _variables(image)
-    pythons = find_pythons(files, variables)
-    chosen = choose_python(pythons, files, variables)
-    if chosen is None:
-        raise _undecided(label, pythons)
+    chosen, others = remembered(
+        image,
+        "distributions",
+        lambda: _look(image, label),
+        dump=lambda seen: {"python": asdict(seen[0]), "others": seen[1]},
+        load=lambda seen: (ImagePython.of(seen["python"]), int(seen["others"])),
+    )
     for text in chosen.unreadable:
         progress.warn(f"passed over in {label}: {printable(text)}")
-    others = len(pythons) - 1
     progress.note(
         f"{label}: {counted(len(chosen.pins), 'package')} of {printable(str(chosen))}"
         + (f" ({counted(others, 'other environment')} passed over)" if others else "")
@@ -115,7 +116,23 @@ def image_distribution(
     line = line_in(chosen.pins)
     file = file_of(label) if is_place(label) else None
     portable = (server_among(chosen.pins, line) or file.name) if file is not None else ""
-    return Distribution(label, chosen.pins, interpreter, line, portable=portable)
+    return Distribution(
+        label, chosen.pins, interpreter, line, portable=portable, requires=chosen.requires
+    )
+
+
+def _look(image: Image, label: str) -> tuple[ImagePython, int]:
+    """The server's environment, and how many others the image has."""
+    from lls_provider.image.filesystem import read_filesystem
+    from lls_provider.image.pythons import choose_python, find_pythons
+
+    files = read_filesystem(image)
+    variables = _variables(image)
+    pythons = find_pythons(files, variables)
+    chosen = choose_python(pythons, files, variables)
+    if chosen is None:
+        raise _undecided(label, pythons)
+    return chosen, len(pythons) - 1
 
 
 def _variables(image: Image) -> dict[str, str]:

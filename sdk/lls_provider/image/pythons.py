@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -34,14 +34,29 @@ _LOCAL: Parts = ("usr", "local")
 class ImagePython:
     """An environment of an image: its folders in the order of Python's path, and what is there.
 
-    ``unreadable`` says what was passed over and why.
+    ``requires`` holds what the METADATA of each package in ``pins`` asks for; ``unreadable``
+    says what was passed over and why.
     """
 
     prefix: Parts
     minor: tuple[int, int]
     folders: tuple[Parts, ...]
     pins: Mapping[str, str]
+    requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, seen: Mapping[str, Any]) -> ImagePython:
+        """One that was written as JSON. Raises KeyError, TypeError, ValueError for another."""
+        major, minor = seen["minor"]
+        return cls(
+            tuple(seen["prefix"]),
+            (int(major), int(minor)),
+            tuple(map(tuple, seen["folders"])),
+            dict(seen["pins"]),
+            {name: tuple(found) for name, found in seen["requires"].items()},
+            tuple(seen["unreadable"]),
+        )
 
     def __str__(self) -> str:
         folders = ", ".join(shown(it) for it in self.folders)
@@ -51,6 +66,7 @@ class ImagePython:
 @dataclass(slots=True)
 class _Folder:
     pins: dict[str, str] = field(default_factory=dict)
+    requires: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
 
 
@@ -73,10 +89,12 @@ def find_pythons(files: Filesystem, environment: Mapping[str, str]) -> list[Imag
         seen = [*(it for it in told if it in folders), *sorted(own, key=_rank), *behind]
         seen = list(dict.fromkeys(seen))
         pins: dict[str, str] = {}
+        requires: dict[str, tuple[str, ...]] = {}
         for path in seen:  # Python takes the first that it finds
             pins = {**folders[path].pins, **pins}
+            requires = {**folders[path].requires, **requires}
         unreadable = [line for path in seen for line in folders[path].unreadable]
-        pythons.append(ImagePython(prefix, minor, tuple(seen), pins, tuple(unreadable)))
+        pythons.append(ImagePython(prefix, minor, tuple(seen), pins, requires, tuple(unreadable)))
     return pythons
 
 
@@ -120,26 +138,28 @@ def _packages(files: Filesystem) -> dict[Parts, _Folder]:
         folder = folders.setdefault(place, _Folder())
         content = files.content(path)
         try:
-            name, version = _name_and_version(content or b"")
+            name, version, requires = _told(content or b"")
         except ValueError as error:
             folder.unreadable.append(f"{shown(path)}: {error}")
             continue
         other = folder.pins.get(name)
         if other is not None and other != version:
             folder.unreadable.append(f"{shown(path)}: {name} {other} lies beside it")
-            version = str(max(Version(other), Version(version)))
-        folder.pins[name] = version
+            if Version(other) > Version(version):
+                continue
+        folder.pins[name], folder.requires[name] = version, requires
     return folders
 
 
-def _name_and_version(data: bytes) -> tuple[str, str]:
-    """Name and version of a METADATA, normalised. Raises ValueError."""
+def _told(data: bytes) -> tuple[str, str, tuple[str, ...]]:
+    """Name and version of a METADATA, normalised, and its requirements. Raises ValueError."""
     headers = BytesHeaderParser().parsebytes(data)
     try:
         name = canonicalize_name(str(headers["Name"] or ""), validate=True)
-        return name, str(Version(str(headers["Version"] or "")))
+        version = str(Version(str(headers["Version"] or "")))
     except (InvalidName, InvalidVersion) as error:
         raise ValueError(f"it tells no name and version: {error!s:.200}") from error
+    return name, version, tuple(map(str, headers.get_all("Requires-Dist", ())))
 
 
 def _key(path: Parts, files: Filesystem) -> tuple[Parts, str, tuple[int, int]] | None:

@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,8 @@ class Distribution:
     """A server as the user named it (``label``) and the versions that it provides.
 
     ``environment`` is the Python of an environment that is there already (``python:PATH``).
-    ``portable`` is the name without a path of this machine, where the label has one.
+    ``portable`` is the name without a path of this machine, where the label has one. ``requires``
+    is what each package asks for; None where versions are all that is known.
     """
 
     label: str
@@ -51,6 +52,7 @@ class Distribution:
     line: ServerLine | None
     environment: Path | None = None
     portable: str = ""
+    requires: Mapping[str, tuple[str, ...]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def recorded(self) -> str:
