@@ -48,6 +48,8 @@ def judged(make_wheel: MakeWheel) -> Callable[..., list[tuple[str, str]]]:
     ("needs", "tag", "level"),
     [
         ([], MANYLINUX, None),
+        ([], "cp312-cp312-manylinux_2_39_x86_64", "warning"),
+        ([], "cp312-cp312-manylinux_2_28_x86_64.manylinux_2_39_x86_64", None),
         (["GLIBC_2.2.5", "GLIBC_2.17"], MANYLINUX, None),
         (["GLIBC_2.27", "GLIBC_2.4"], MANYLINUX, "warning"),  # more than told, less than there is
         (["GLIBC_2.4", "GLIBC_2.34"], MANYLINUX, "error"),

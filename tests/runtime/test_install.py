@@ -316,6 +316,12 @@ def test_arguments_that_cannot_be_are_bad_usage(
             None,
             "Expected architecture: linux/x86_64\nFound architecture: linux/s390x",
         ),
+        (
+            "cp312-cp312-win_amd64",
+            None,
+            "Expected architecture: linux/x86_64\nFound architecture: windows/x86_64",
+        ),
+        ("cp312-cp312-musllinux_1_2_x86_64", None, "Expected C library: glibc\nFound: cp312-"),
     ],
 )
 def test_wheel_tags_are_checked_against_the_target(

@@ -54,19 +54,20 @@ def test_a_tag_that_fits_is_no_problem(
 
 
 @pytest.mark.parametrize(
-    ("tag", "architecture"),
+    ("tag", "kind"),
     [
-        (f"cp3{MINOR + 1}-cp3{MINOR + 1}-linux_{MACHINE}", False),
-        (f"cp3{MINOR}-cp3{MINOR}-linux_s390x", True),
-        ("py3-none-win_amd64", True),
-        (f"py3-none-manylinux_2_999_{MACHINE}", False),
+        (f"cp3{MINOR + 1}-cp3{MINOR + 1}-linux_{MACHINE}", "Python ABI"),
+        (f"cp3{MINOR}-cp3{MINOR}-linux_s390x", "architecture"),
+        ("py3-none-win_amd64", "architecture"),
+        (f"py3-none-manylinux_2_999_{MACHINE}", "C library"),
+        (f"cp3{MINOR}-cp3{MINOR}-musllinux_1_2_{MACHINE}", "C library"),
     ],
 )
 def test_a_tag_that_does_not_fit_is_one(
-    problems: Callable[..., list[NativeProblem]], tag: str, architecture: bool
+    problems: Callable[..., list[NativeProblem]], tag: str, kind: str
 ) -> None:
     found = problems(tag=tag)
-    assert [problem.architecture for problem in found] == [architecture]
+    assert [problem.kind for problem in found] == [kind]
     assert found[0].package == "native"
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+from packaging.specifiers import SpecifierSet
 from packaging.tags import parse_tag
 
 from lls_provider.runtime.target import (
@@ -46,6 +47,27 @@ def test_a_wheel_tag_fits_or_not(tag: str, python: bool, machine: bool) -> None:
     assert any(TARGET.accepts_machine(found) for found in tags) is machine
 
 
+@pytest.mark.parametrize(
+    ("platforms", "tag", "expected"),
+    [
+        (("manylinux_2_28_x86_64", "linux_x86_64"), "musllinux_1_2_x86_64", "glibc"),
+        (("musllinux_1_2_x86_64",), "manylinux_2_28_x86_64", "musl"),
+        (("manylinux_2_28_x86_64",), "manylinux_2_39_x86_64", None),
+        (("manylinux_2_28_x86_64",), "manylinux2014_x86_64", None),
+        (("manylinux_2_28_x86_64",), "linux_x86_64", None),
+        (("manylinux_2_28_x86_64",), "manylinux_2_17_x86_64.musllinux_1_1_x86_64", None),
+        (("linux_x86_64",), "musllinux_1_2_x86_64", None),
+        ((), "musllinux_1_2_x86_64", None),
+    ],
+)
+def test_the_platforms_that_wheels_were_chosen_by_tell_the_c_library(
+    platforms: tuple[str, ...], tag: str, expected: str | None
+) -> None:
+    target = TargetPython(12, "x86_64", platforms)
+    found = target.mismatch(parse_tag(f"cp312-cp312-{tag}"), SpecifierSet())
+    assert (found and (found.kind, found.expected)) == (expected and ("C library", expected))
+
+
 def test_markers_are_those_of_the_target_and_not_of_this_python() -> None:
     markers = TargetPython(99, "aarch64").markers()
     assert markers["python_version"] == "3.99"
@@ -79,5 +101,9 @@ def test_what_is_no_cpython_tag_is_none(text: str) -> None:
 def test_platforms_are_shown_as_the_contract_names_them() -> None:
     assert shown_platform("aarch64") == "linux/arm64"
     assert shown_platform("x86_64") == "linux/x86_64"
+    assert shown_platform("macosx_11_0_arm64") == "darwin/arm64"
+    assert shown_platform("macosx_10_9_universal2") == "darwin/universal2"
+    assert shown_platform("win_amd64") == "windows/x86_64"
+    assert shown_platform("win32") == "windows/x86"
     assert machine_of("any") is None
     assert machine_of("win_amd64") == "win_amd64"

@@ -147,6 +147,12 @@ def _libraries(
     wheel: Wheel, files: Sequence[NativeFile], target: TargetPython, policy: Glibc | None
 ) -> Iterator[tuple[str, str, str]]:
     """What it needs of the C library, against its own tag and what the target is sure to have."""
+    asked = min(
+        (it for tag in wheel.tags if (it := glibc_of(tag.platform, target.machine))), default=None
+    )
+    if asked is not None and policy is not None and asked > policy:
+        what = f"{wheel.filename} is for {shown_glibc(asked)} and newer"
+        yield "warning", f"{what}; the target is sure to have {shown_glibc(policy)}", _OLDER_BUILD
     newest = newest_need(files, target.machine)
     if newest is None or newest.glibc is None:
         return

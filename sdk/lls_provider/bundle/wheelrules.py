@@ -319,4 +319,5 @@ def _target_python(manifest: Manifest | None) -> TargetPython:
     if manifest is None:
         return TargetPython(12, "x86_64")
     minor = parse_python_tag(manifest.target.python_tag)
-    return TargetPython(minor if minor is not None else 12, manifest.target.machine)
+    told = manifest.target
+    return TargetPython(minor if minor is not None else 12, told.machine, told.platforms)

@@ -103,6 +103,7 @@ def read_incoming(
         python_tag,
         manifest_tag=manifest.target.python_tag if manifest is not None else None,
         manifest_machine=manifest.target.machine if manifest is not None else None,
+        manifest_platforms=manifest.target.platforms if manifest is not None else (),
     )
     incoming = Incoming(
         provider_id=provider_id,
@@ -189,7 +190,9 @@ def _check_target(wheel: Wheel, incoming: Incoming) -> None:
     if found is None:
         return
     fix = f"Build the provider image for Python 3.{incoming.target.minor}."
-    details = f"Expected Python: {found.expected}\nFound: {found.found}"
+    details = f"Expected {found.kind}: {found.expected}\nFound: {found.found}"
+    if found.kind == "C library":
+        fix = f"Build the provider image with wheels for {found.expected}."
     if found.kind == "architecture":  # these lines are fixed: contract section 6
         fix = f"Build the provider image for {found.expected}."
         details = f"Expected architecture: {found.expected}\nFound architecture: {found.found}"

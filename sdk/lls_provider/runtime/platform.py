@@ -15,18 +15,21 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag, sys_ta
 
 from lls_provider.runtime.elf import read_elf_machine, read_is_module
 from lls_provider.runtime.headers import Headers
-from lls_provider.runtime.target import machine_of, shown_platform
+from lls_provider.runtime.target import TargetPython, machine_of, shown_platform
 from lls_provider.runtime.volume import recorded_files
 
 
 @dataclass(frozen=True, slots=True)
 class NativeProblem:
-    """A distribution that cannot work here. ``architecture`` tells machine from ABI."""
+    """A distribution that cannot work here.
+
+    ``kind`` is ``architecture``, ``Python ABI`` or ``C library``.
+    """
 
     package: str
     expected: str
     found: str
-    architecture: bool
+    kind: str
     path: str = ""
 
 
@@ -68,17 +71,29 @@ def _wheel_tags(dist_info: Path) -> frozenset[Tag]:
 
 
 def _tag_problem(
-    name: str, tags: frozenset[Tag], here: frozenset[Tag], target: tuple[int, str]
+    name: str, tags: frozenset[Tag], here: frozenset[Tag], where: tuple[int, str]
 ) -> NativeProblem | None:
-    minor, machine = target
+    minor, machine = where
     if not tags or tags & here or any(tag.platform == "any" and _pure(tag) for tag in tags):
         return None
     machines = {machine_of(tag.platform) for tag in tags} - {None}
     if machines and machine not in machines:
         found = min(str(found) for found in machines)
-        return NativeProblem(name, shown_platform(machine), shown_platform(found), True)
+        return NativeProblem(name, shown_platform(machine), shown_platform(found), "architecture")
     expected = f"cp3{minor} on {shown_platform(machine)}"
-    return NativeProblem(name, expected, ", ".join(sorted(str(tag) for tag in tags)), False)
+    shown = ", ".join(sorted(str(tag) for tag in tags))
+    target = TargetPython(minor, machine)
+    if any(target.accepts_python(tag) and target.accepts_machine(tag) for tag in tags):
+        return NativeProblem(name, f"{_libc()} on {shown_platform(machine)}", shown, "C library")
+    return NativeProblem(name, expected, shown, "Python ABI")
+
+
+def _libc() -> str:
+    """The C library of this process: ``glibc 2.36``; one that does not tell is not glibc."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or "musl"
+    except (OSError, ValueError):
+        return "musl"
 
 
 def _pure(tag: Tag) -> bool:
@@ -105,5 +120,6 @@ def _elf_problem(
         if elf == machine or not (importable or machine not in found.values()):
             continue
         if importable or not everywhere or read_is_module(packages / path):
-            return NativeProblem(name, shown_platform(machine), shown_platform(elf), True, path)
+            expected, there = shown_platform(machine), shown_platform(elf)
+            return NativeProblem(name, expected, there, "architecture", path)
     return None

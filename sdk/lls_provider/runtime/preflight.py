@@ -196,7 +196,7 @@ def _check_native(provider: ConfiguredProvider, known: Known, packages: Path, mi
 def _native_error(
     provider: ConfiguredProvider, known: Known, problem: NativeProblem, minor: int
 ) -> SdkError:
-    if problem.architecture:
+    if problem.kind == "architecture":
         layout = messages.architecture(
             provider.provider_id,
             provider.module,
@@ -206,12 +206,15 @@ def _native_error(
             known.image,
         )
     else:
+        made_for = f"the Python of this distribution (3.{minor})"
+        if problem.kind == "C library":
+            made_for = f"the C library of this distribution ({problem.expected})"
         layout = messages.validation_failed(
             provider.provider_id,
             provider.module,
-            "Python ABI mismatch",
+            f"{problem.kind} mismatch",
             f"Package: {problem.package}\nExpected: {problem.expected}\nFound: {problem.found}",
-            f"Build the provider image for the Python of this distribution (3.{minor}).",
+            f"Build the provider image for {made_for}.",
             known.image,
         )
     return _error(provider, known, Code.WHEEL_INCOMPATIBLE, layout)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from packaging.specifiers import SpecifierSet
     from packaging.tags import Tag
@@ -24,7 +24,10 @@ _LAST_PATCH = 999
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Why a wheel is not for a target; ``kind`` is ``Python`` or ``architecture``."""
+    """Why a wheel is not for a target.
+
+    ``kind`` is ``Python``, ``architecture`` or ``C library``.
+    """
 
     reason: str
     kind: str
@@ -34,10 +37,16 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class TargetPython:
-    """CPython ``3.minor`` on a Linux ``machine``."""
+    """CPython ``3.minor`` on a Linux ``machine``.
+
+    ``platforms`` are the platform tags that its wheels were chosen by, none when that is not
+    told. They tell the C library. How new it is they do not: that is what the wheels were
+    chosen for at least, and preflight sees the real one.
+    """
 
     minor: int
     machine: str
+    platforms: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:
@@ -80,6 +89,11 @@ class TargetPython:
                 shown_platform(self.machine),
                 shown_platform(machine),
             )
+        here = [tag for tag in fitting if self.accepts_machine(tag)]
+        if not any(self.accepts_libc(tag) for tag in here):
+            expected = min(libc_of(it) or "" for it in self.platforms if libc_of(it))
+            shown = ", ".join(sorted(str(tag) for tag in here))
+            return Mismatch("C library mismatch", "C library", expected, shown)
         # the target tells no patch release: any that fits is good
         if not any(
             requires_python.contains(f"3.{self.minor}.{patch}", prereleases=True)
@@ -109,6 +123,11 @@ class TargetPython:
         machine = machine_of(tag.platform)
         return machine in (None, self.machine)
 
+    def accepts_libc(self, tag: Tag) -> bool:
+        """Whether the platform part is for a C library that the target's wheels are for."""
+        told = {libc_of(platform) for platform in self.platforms} - {None}
+        return not told or libc_of(tag.platform) in (None, *told)
+
 
 def machine_of(platform_tag: str) -> str | None:
     """The machine in a platform tag, None for ``any``; what is not Linux comes as it is."""
@@ -118,9 +137,24 @@ def machine_of(platform_tag: str) -> str | None:
     return match[1] if match else platform_tag
 
 
+def libc_of(platform_tag: str) -> str | None:
+    """The C library that a platform tag is for: ``glibc``, ``musl``, or None for any or unknown."""
+    names = {"manylinux": "glibc", "musllinux": "musl"}
+    return next((found for name, found in names.items() if platform_tag.startswith(name)), None)
+
+
 def shown_platform(machine: str) -> str:
-    """A machine as the messages name it (contract section 6): ``aarch64`` is ``linux/arm64``."""
-    return "linux/" + {"aarch64": "arm64"}.get(machine, machine)
+    """A machine as the messages name it (contract section 6): ``aarch64`` is ``linux/arm64``.
+
+    What `machine_of` leaves as it is, is a platform tag of another system: ``win_amd64`` is
+    ``windows/x86_64``, ``macosx_11_0_arm64`` is ``darwin/arm64``.
+    """
+    system = "linux"
+    for other, prefix in (("windows", "win_?"), ("darwin", "macosx_[0-9]+_[0-9]+_")):
+        match = re.fullmatch(f"{prefix}(.+)", machine)
+        if match is not None:
+            system, machine = other, match[1]
+    return f"{system}/" + {"aarch64": "arm64", "amd64": "x86_64", "32": "x86"}.get(machine, machine)
 
 
 def parse_python_tag(text: str) -> int | None:
@@ -134,10 +168,12 @@ def target_python(
     *,
     manifest_tag: str | None = None,
     manifest_machine: str | None = None,
+    manifest_platforms: Sequence[str] = (),
 ) -> TargetPython:
     """The target from what was told and from what the bundle was built for."""
     minor = parse_python_tag(python_tag or manifest_tag or "")
     return TargetPython(
         minor if minor is not None else sys.version_info.minor,
         manifest_machine or os.uname().machine,
+        tuple(manifest_platforms),
     )
