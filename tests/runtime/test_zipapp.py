@@ -217,8 +217,37 @@ def test_what_cannot_be_has_its_status_and_message(
     assert result.returncode == status
     assert text in result.stderr
     assert "Traceback" not in result.stderr
-    assert "Resolution: " in result.stderr or status == 2
+    assert "\n\nResolution: " in result.stderr
     assert not pod.root.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["install"], ["install", "--order", "first"], ["nope"], []],
+    ids=["nothing told", "a bad number", "no command of ours", "no command"],
+)
+@pytest.mark.parametrize("form", ["--termination-log={}", "--termination-log {}"])
+def test_bad_usage_is_told_in_the_status_of_the_pod(
+    zipapp: Path, tmp_path: Path, arguments: list[str], form: str
+) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    result = _run(zipapp, [*arguments, *form.format(log).split()])
+    assert result.returncode == 2
+    assert result.stderr.startswith("usage: lls-provider.pyz")
+    assert log.read_text().startswith("ERROR: ")
+    assert result.stderr.endswith("\n\n" + log.read_text())
+    assert "\n\nResolution: " in log.read_text()
+
+
+def test_a_configuration_that_is_a_pipe_is_not_waited_for(
+    zipapp: Path, pod: Pod, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    more = ["--config-file", str(tmp_path / "pipe")]
+    result = _run(zipapp, [*_arguments(pod, make_bundle()), *more])
+    assert result.returncode == 1
+    assert "it is no regular file" in result.stderr
 
 
 def test_a_missing_command_or_argument_is_bad_usage(zipapp: Path) -> None:
@@ -255,6 +284,67 @@ def test_a_signal_ends_it_with_its_status_and_leaves_no_staging(
     assert "Traceback" not in stderr
     assert not (pod.external / ".staging").exists()
     assert not (pod.external / "metadata").exists()
+
+
+_STOP = "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n"
+_STOP_UNHEARD = f"""
+class _Dropped:
+    def __del__(self):
+        exec({_STOP!r})
+_Dropped()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "text"),
+    [
+        ("install", "arguments", _STOP),
+        ("install", "commands", _STOP),
+        ("install", "install", _STOP),
+        ("install", "unpack", _STOP),
+        ("merge", "merge", _STOP),
+        ("merge", "merge", _STOP_UNHEARD),
+        ("preflight", "preflight", _STOP),
+        ("preflight", "preflight", _STOP_UNHEARD),
+    ],
+)
+@pytest.mark.parametrize("prefix", [(), ("unshare", "--pid", "--fork")], ids=["", "as PID 1"])
+def test_a_signal_while_it_imports_ends_it_with_143(
+    zipapp: Path,
+    pod: Pod,
+    make_bundle: MakeBundle,
+    tmp_path: Path,
+    command: str,
+    module: str,
+    text: str,
+    prefix: tuple[str, ...],
+) -> None:
+    """The first process of a container is sent no signal that it has no handler for."""
+    if prefix and not _permitted(*prefix):
+        pytest.skip("no namespace for processes here")
+    stopping = tmp_path / "stopping.pyz"
+    name = f"lls_provider/runtime/{module}.py"
+    begin = "from __future__ import annotations\n"
+    with zipfile.ZipFile(zipapp) as old, zipfile.ZipFile(stopping, "w") as new:
+        for info in old.infolist():
+            data = old.read(info)
+            if info.filename == name:
+                data = data.replace(begin.encode(), (begin + text).encode(), 1)
+                assert text.encode() in data
+            new.writestr(info, data)
+    pod.install(make_bundle())
+    pod.root.joinpath("base-config").mkdir()
+    base = pod.root / "base-config" / "run.yaml"
+    base.write_text("version: 2\nproviders: {}\n")
+    more = {
+        "install": _arguments(pod, make_bundle("other"), "--provider-id", "other"),
+        "merge": ["merge", "--root", str(pod.root)],
+        "preflight": ["preflight", "--root", str(pod.root), "--run-yaml", str(base)],
+    }
+    before = pod.snapshot()
+    result = _run(stopping, more[command], *prefix)
+    assert result.returncode == 143, result.stderr
+    assert pod.snapshot() == before
 
 
 def test_a_process_that_was_killed_leaves_no_lock_and_the_rerun_is_clean(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 
 TYPE_CHECKING = False  # importing typing for it would cost the fast path a quarter of its time
@@ -16,17 +17,22 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run the command line; gives its status, with everything written."""
+    # nothing was written yet; `signals.stopping` takes over before anything is
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     from lls_provider.runtime.arguments import main as run
 
     # what a short process makes lives to its end: looking for garbage took a quarter of the plan
     gc.disable()
-    try:
-        status = run(sys.argv[1:])
-    except KeyboardInterrupt:  # before or after our handlers were in place
-        status = 130
+    status = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         _settle(stream)
     return status
+
+
+def _end(number: int, _frame: object) -> None:
+    """End as a shell would say it; without a handler, PID 1 of a container is sent no signal."""
+    os._exit(128 + number)
 
 
 def _settle(stream: TextIO | None) -> None:

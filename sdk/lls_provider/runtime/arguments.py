@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Sequence
 
 from lls_provider import __version__
 from lls_provider.runtime import rerun
+
+TYPE_CHECKING = False  # importing typing for it would cost the fast path time
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 # Places of contract.paths and statuses of errors.ExitStatus, repeated here so that the fast path
 # imports neither; a test compares them.
@@ -41,8 +46,12 @@ def main(argv: Sequence[str], *, prog: str = "lls-provider.pyz") -> int:
     """
     try:
         options = make_parser(prog).parse_args(list(argv))
-    except SystemExit as stop:  # argparse has said what is wrong, or shown the help
-        return stop.code if isinstance(stop.code, int) else USAGE
+    except _BadUsageError as error:
+        from lls_provider.runtime import commands
+
+        return commands.bad_usage(error.parser, str(error), _told_log(argv))
+    except SystemExit:  # argparse has shown the help or the version
+        return OK
     if options.command == "install":
         _complete(options)
         if _is_done(options):
@@ -53,9 +62,32 @@ def main(argv: Sequence[str], *, prog: str = "lls-provider.pyz") -> int:
     return commands.run(options)
 
 
+class _BadUsageError(Exception):
+    """What is wrong with the arguments of ``parser``."""
+
+    def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
+        super().__init__(message)
+        self.parser = parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would show and exit with: a Pod's status is to tell it as well."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _BadUsageError(self, message)
+
+
+def _told_log(argv: Sequence[str]) -> str:
+    """The termination log, as far as arguments that cannot be parsed tell it."""
+    flag = "--termination-log"
+    told = [after for word, after in itertools.pairwise([*argv, ""]) if word == flag]
+    told += [word.removeprefix(f"{flag}=") for word in argv if word.startswith(f"{flag}=")]
+    return told[-1] if told else TERMINATION_LOG
+
+
 def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
     """The parser; what an environment variable tells is the default of its flag."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=prog,
         description="Install providers into a Llama Stack Pod, merge their configuration into the "
         "distribution's, and check that they load.",
@@ -72,7 +104,7 @@ def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[_Parser],
     name: str,
     text: str,
     example: str,
@@ -196,8 +228,7 @@ def _complete(options: argparse.Namespace) -> None:
     config = options.config
     if options.config_file is not None:
         try:
-            with open(options.config_file, "rb") as stream:  # noqa: PTH123 - no pathlib yet
-                config = stream.read().hex()
+            config = (rerun.content(options.config_file) or b"").hex()
         except OSError:
             config = None  # reading it again tells why
     options.fingerprint = rerun.arguments_fingerprint(

@@ -25,9 +25,23 @@ def run(options: argparse.Namespace) -> int:
         console.error(f"lls-provider: stopped before '{options.command}' was done")
         return int(stop.status)
     except SdkError as error:
-        return _show(error, options, console)
+        return _show(error, options.termination_log, console)
     except Exception as error:  # noqa: BLE001 - no traceback of ours reaches a user
-        return _show(_internal(error, options.command), options, console)
+        return _show(_internal(error, options.command), options.termination_log, console)
+
+
+def bad_usage(parser: argparse.ArgumentParser, message: str, log: str) -> int:
+    """Show and leave in the termination log ``log`` what is wrong with the arguments."""
+    error = SdkError(
+        Code.USAGE,
+        f"'{parser.prog}' cannot be run like this",
+        why=message,
+        resolution="Correct the arguments of the container, or the variables that stand for them; "
+        f"'{parser.prog} --help' tells both.",
+    )
+    console = Console()
+    console.error(parser.format_usage())
+    return _show(error, log, console)
 
 
 def read_config(text: bytes, source: str) -> dict[str, Any]:
@@ -115,10 +129,10 @@ def _preflight(options: argparse.Namespace, console: Console) -> ExitStatus:
 _COMMANDS = {"install": _install, "merge": _merge, "preflight": _preflight}
 
 
-def _show(error: SdkError, options: argparse.Namespace, console: Console) -> int:
+def _show(error: SdkError, log: str, console: Console) -> int:
     message = error.render()
     console.error(message)
-    write_termination_log(message + "\n", options.termination_log)
+    write_termination_log(message + "\n", log)
     return int(error.status)
 
 

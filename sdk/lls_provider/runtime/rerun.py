@@ -31,8 +31,8 @@ def bundle_fingerprint(source: str, python_tag: str | None) -> str:
     besides; without one the wheels themselves are hashed. Raises OSError.
     """
     digest = hashlib.sha256()
-    manifest = _content(f"{source}/{_MANIFEST}")
-    for part in (python_tag or "", _content(f"{source}/{_SPEC}") or b"", manifest or b""):
+    manifest = content(f"{source}/{_MANIFEST}")
+    for part in (python_tag or "", content(f"{source}/{_SPEC}") or b"", manifest or b""):
         data = part.encode() if isinstance(part, str) else part
         digest.update(b"%d:" % len(data) + data)
     try:
@@ -60,7 +60,7 @@ def nothing_to_do(root: str, provider_id: str, bundle: str, arguments: str) -> b
     if not provider_id or "/" in provider_id or provider_id.startswith("."):
         return False
     external = f"{root}/external-providers"
-    data = _content(f"{external}/metadata/{provider_id}/installed.json")
+    data = content(f"{external}/metadata/{provider_id}/installed.json")
     if data is None:
         return False
     try:
@@ -95,7 +95,8 @@ def _opened(path: str) -> BinaryIO:
     return open(descriptor, "rb")  # noqa: PTH123 - no pathlib yet
 
 
-def _content(path: str) -> bytes | None:
+def content(path: str) -> bytes | None:
+    """A file's content, None when it is not there. Raises OSError for what is no regular file."""
     try:
         with _opened(path) as stream:
             return stream.read()

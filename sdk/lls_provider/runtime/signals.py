@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -27,7 +28,7 @@ class Stopped(BaseException):
 
 @contextlib.contextmanager
 def stopping() -> Iterator[None]:
-    """Raise `Stopped` on SIGTERM and SIGINT inside; as PID 1 they would do nothing otherwise.
+    """Raise `Stopped` on SIGTERM and SIGINT inside, at its end at the latest.
 
     Outside the main thread Python handles no signals, and this does nothing.
     """
@@ -46,12 +47,21 @@ def stopping() -> Iterator[None]:
 
     _arrived.clear()
     before = [signal.signal(number, stop) for number in _NUMBERS]
+    unraisable, sys.unraisablehook = sys.unraisablehook, _unless_stopped
     try:
         yield
+        check_stopped()
     finally:
+        sys.unraisablehook = unraisable
         for number, handler in zip(_NUMBERS, before, strict=True):
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         _arrived.clear()  # it has been told; what runs later in this process was not stopped
+
+
+def _unless_stopped(unraisable: sys.UnraisableHookArgs, /) -> None:
+    """Say nothing of a `Stopped` that Python drops: it is found by `check_stopped`."""
+    if not isinstance(unraisable.exc_value, Stopped):
+        sys.__unraisablehook__(unraisable)
 
 
 def check_stopped() -> None:
