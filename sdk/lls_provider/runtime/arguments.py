@@ -46,7 +46,7 @@ def main(argv: Sequence[str], *, prog: str = "lls-provider.pyz") -> int:
     """
     try:
         options = make_parser(prog).parse_args(list(argv))
-    except _BadUsageError as error:
+    except BadUsageError as error:
         from lls_provider.runtime import commands
 
         return commands.bad_usage(error.parser, str(error), _told_log(argv))
@@ -62,7 +62,7 @@ def main(argv: Sequence[str], *, prog: str = "lls-provider.pyz") -> int:
     return commands.run(options)
 
 
-class _BadUsageError(Exception):
+class BadUsageError(Exception):
     """What is wrong with the arguments of ``parser``."""
 
     def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
@@ -74,7 +74,7 @@ class _Parser(argparse.ArgumentParser):
     """Raises what argparse would show and exit with: a Pod's status is to tell it as well."""
 
     def error(self, message: str) -> NoReturn:
-        raise _BadUsageError(self, message)
+        raise BadUsageError(self, message)
 
 
 def _told_log(argv: Sequence[str]) -> str:
@@ -86,7 +86,10 @@ def _told_log(argv: Sequence[str]) -> str:
 
 
 def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
-    """The parser; what an environment variable tells is the default of its flag."""
+    """The parser; what an environment variable tells is the default of its flag.
+
+    It raises BadUsageError.
+    """
     parser = _Parser(
         prog=prog,
         description="Install providers into a Llama Stack Pod, merge their configuration into the "
