@@ -184,7 +184,7 @@ def test_ten_ways_to_build_give_one_digest(place: Place) -> None:
         build(place, place.project(f"way{number}", way.mode), way)
         for number, way in enumerate(ways)
     ]
-    assert len(found[0]["layers"]) == 3
+    assert len(found[0]["layers"]) == 4
     for way, manifest in zip(ways, found, strict=True):
         assert manifest == found[0], way
 
@@ -199,4 +199,4 @@ def test_one_changed_byte_moves_the_last_layer_only(place: Place) -> None:
     after = build(place, project, WAYS[1])
     assert after["layers"][:-1] == before["layers"][:-1]
     assert after["layers"][-1] != before["layers"][-1]
-    assert len(after["layers"]) == 3
+    assert len(after["layers"]) == 4

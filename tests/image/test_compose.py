@@ -31,7 +31,8 @@ def members(layer: Layer) -> dict[str, tarfile.TarInfo]:
 
 def test_layers_go_from_rarely_to_often_changed(make_bundle: MakeBundle) -> None:
     image = compose(make_bundle())
-    assert [layer.title for layer in image.layers] == ["runtime", "dependency wheels", "provider"]
+    titles = ["runtime", "dependency wheels", "metadata", "provider"]
+    assert [layer.title for layer in image.layers] == titles
     files = [
         sorted(name for name, member in members(layer).items() if member.isfile())
         for layer in image.layers
@@ -42,9 +43,11 @@ def test_layers_go_from_rarely_to_often_changed(make_bundle: MakeBundle) -> None
         [
             "lls-provider/extra-providers.yaml",
             "lls-provider/lls-provider-spec.yaml",
+            "lls-provider/sbom.cdx.json",
+        ],
+        [
             "lls-provider/manifest.json",
             "lls-provider/packages/acme_echo-1.0.0-py3-none-any.whl",
-            "lls-provider/sbom.cdx.json",
         ],
     ]
 
@@ -60,7 +63,7 @@ def test_nothing_of_the_builder_stands_in_a_tar_header(make_bundle: MakeBundle) 
 
 def test_a_provider_without_dependencies_has_no_layer_for_them(make_bundle: MakeBundle) -> None:
     image = compose(make_bundle(dependencies=0))
-    assert [layer.title for layer in image.layers] == ["runtime", "provider"]
+    assert [layer.title for layer in image.layers] == ["runtime", "metadata", "provider"]
 
 
 def test_labels_tell_everything_without_a_layer(make_bundle: MakeBundle) -> None:
@@ -117,7 +120,7 @@ def test_a_base_gives_platform_environment_and_lower_layers(
     assert image.labels["kept"] == "yes"
     assert image.labels["org.opencontainers.image.title"] == "acme-echo"
     assert image.annotations["org.opencontainers.image.base.digest"] == base.digest
-    assert len(image.config["history"]) == 4
+    assert len(image.config["history"]) == 5
 
 
 def test_a_base_for_another_machine_is_refused(
@@ -137,6 +140,7 @@ def test_a_changed_provider_moves_only_the_last_layer(
     before = compose(make_bundle("a"))
     after = compose(make_bundle("b", source="ANSWER = 43\n"))
     assert [x.digest == y.digest for x, y in zip(before.layers, after.layers, strict=True)] == [
+        True,
         True,
         True,
         False,

@@ -72,10 +72,10 @@ def test_an_index_lists_each_image_with_its_platform(index: Index) -> None:
 
 def test_what_is_the_same_for_all_platforms_is_stored_once(index: Index, tmp_path: Path) -> None:
     write_layout(index, tmp_path / "oci")
-    runtime, dependencies = ({it.layers[number].digest for it in index.images} for number in (0, 1))
-    assert len(runtime) == len(dependencies) == 1
-    # two shared layers; provider layer, configuration and manifest of each image; the index
-    assert len(blobs(tmp_path / "oci")) == 2 + 2 * 3 + 1
+    shared = [{it.layers[number].digest for it in index.images} for number in range(3)]
+    assert [len(digests) for digests in shared] == [1, 1, 1]
+    # three shared layers; provider layer, configuration and manifest of each image; the index
+    assert len(blobs(tmp_path / "oci")) == 3 + 2 * 3 + 1
 
 
 @pytest.mark.parametrize("kind", ["layout", "archive"])

@@ -90,8 +90,8 @@ def test_what_is_written_is_read_back(make_bundle: MakeBundle, tmp_path: Path) -
 def test_a_layout_is_replaced_whole(make_bundle: MakeBundle, tmp_path: Path) -> None:
     write_layout(compose(make_bundle("a")), tmp_path / "oci")
     write_layout(compose(make_bundle("b", source="ANSWER = 43\n")), tmp_path / "oci")
-    # index, config, manifest and three layers: nothing of the first
-    assert len(listing(tmp_path / "oci" / "blobs" / "sha256")) == 5
+    # config, manifest and four layers: nothing of the first
+    assert len(listing(tmp_path / "oci" / "blobs" / "sha256")) == 6
     assert listing(tmp_path) == ["a", "b", "oci", "wheels"]
 
 

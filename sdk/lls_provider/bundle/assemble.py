@@ -15,7 +15,6 @@ from lls_provider import __version__
 from lls_provider.bundle import zipapp
 from lls_provider.bundle.closure import described, needed_by_each, unsatisfied
 from lls_provider.bundle.configschema import dump_schema
-from lls_provider.bundle.epoch import source_date_epoch, timestamp
 from lls_provider.bundle.publish import publishing, writing
 from lls_provider.bundle.read import Bundle, read_bundle
 from lls_provider.bundle.sbom import Contents, dump_sbom
@@ -130,7 +129,6 @@ def assemble(
             provided=provided,
             files=files,
             libraries=zipapp.library_versions(tree.zipapp),
-            timestamp=timestamp(source_date_epoch()),
         )
         tree.sbom.write_bytes(dump_sbom(contents))
         files[SBOM_FILE] = _hash(tree.sbom)

@@ -47,7 +47,6 @@ class Contents:
     provided: Mapping[str, str]
     files: Mapping[str, FileHash]  # by path, of the wheels and the zipapp
     libraries: Mapping[str, str]  # versions by name, of what is inside the zipapp
-    timestamp: str
 
 
 def dump_sbom(contents: Contents) -> bytes:
@@ -97,7 +96,6 @@ def _document(contents: Contents) -> JsonObject:
         "specVersion": _VERSION,
         "version": 1,
         "metadata": {
-            "timestamp": contents.timestamp,
             "lifecycles": [{"phase": "build"}],
             "tools": {"components": [{"type": "application", "name": SDK, "version": __version__}]},
             "component": {
@@ -134,8 +132,9 @@ def _wheels(contents: Contents) -> Iterator[JsonObject]:
             "name": wheel.name,
             "version": str(wheel.version),
             "purl": package_url(wheel.name, str(wheel.version)),
-            "hashes": _hashes(contents.files[path]),
         }
+        if wheel.name != contents.own:  # its hash is in the manifest, and moves with its code
+            component["hashes"] = _hashes(contents.files[path])
         found = licences(wheel.metadata) if wheel.metadata is not None else []
         yield component | ({"licenses": found} if found else {})
 

@@ -1,7 +1,7 @@
-"""Makes the image of a bundle: base | runtime | dependency wheels | provider.
+"""Makes the image of a bundle: base | runtime | dependency wheels | metadata | provider.
 
 Rarely changing files come first, so that a change in the provider's code moves only the last
-layer.
+layer. The metadata names every wheel, so with many of them it outweighs the provider's own.
 """
 
 from __future__ import annotations
@@ -92,13 +92,12 @@ def _layers(bundle: Bundle, epoch: int, *, hiding: bool) -> tuple[Layer, ...]:
     Every wheel below packages is installed, so one that a base brought along would be too.
     """
     tree = bundle.tree
-    own = bundle.own_wheel
-    last = [tree.spec, tree.fragment, tree.manifest, tree.config_schema, tree.sbom, own]
     # a time that moves with each commit would make new layers of unchanged files
     groups: tuple[tuple[str, Iterable[Path], int], ...] = (
         ("runtime", [tree.zipapp], 0),
         ("dependency wheels", bundle.dependencies, 0),
-        ("provider", last, epoch),
+        ("metadata", [tree.spec, tree.fragment, tree.sbom], 0),
+        ("provider", [tree.manifest, tree.config_schema, bundle.own_wheel], epoch),
     )
     layers: list[Layer] = []
     for title, paths, mtime in groups:

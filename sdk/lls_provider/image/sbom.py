@@ -1,4 +1,4 @@
-"""The SBOM of an image, found in its last layer and made an artifact that refers to the image."""
+"""The SBOM of an image, found in its layer and made an artifact that refers to the image."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LABEL = f"{PREFIX}.sbom"
 _PLACE = f"{IMAGE_ROOT[1:]}/{SBOM_FILE}"
+_LAYER = -2  # the metadata's: only the provider's own comes after it
 _LIMIT = 16 << 20
 
 
@@ -43,12 +44,12 @@ class Artifact:
 def read_sbom(image: Image) -> bytes | None:
     """The SBOM that ``image`` says it has, where we put it; None when it is not there.
 
-    Raises what reading the last layer raises.
+    Raises what reading its layer raises.
     """
     told = image.labels.get(LABEL)
-    if told is None or not image.layers:
+    if told is None or len(image.layers) < -_LAYER:
         return None
-    layer = image.layers[-1]
+    layer = image.layers[_LAYER]
     data: bytes | None = None
     if isinstance(layer, TreeLayer):
         data = layer.tree.read(_PLACE)

@@ -113,6 +113,23 @@ def test_a_second_push_sends_only_what_changed(
 
 
 @pytest.mark.engine
+def test_a_change_of_code_beside_many_dependencies_sends_the_code(
+    make_bundle: MakeBundle, registry: str, proxy: CuttingProxy, limits: Limits
+) -> None:
+    """What names every wheel outweighs the provider's own; only the manifest moves with it."""
+    code = f"LINES = {'x' * 20_000!r}\n"
+    first = make_bundle("a", dependencies=92, source=code)
+    push(compose(first), parse(f"{proxy.host}/acme/many:1"), limits=limits)
+    proxy.reset()
+    second = make_bundle("b", dependencies=92, source=code.replace("x", "y"))
+    push(compose(second), parse(f"{proxy.host}/acme/many:1"), limits=limits)
+    own, told = second.own_wheel.stat().st_size, second.tree.manifest.stat().st_size
+    assert 20_000 < own < proxy.passed["up"] < own + told + 25_000 < 85_000
+    names = second.tree.sbom.stat().st_size + second.tree.spec.stat().st_size
+    assert names > 25_000  # so it was not among them
+
+
+@pytest.mark.engine
 def test_a_login_is_found_and_used(
     image: Image, locked_registry: str, nobody: Path, limits: Limits
 ) -> None:

@@ -253,7 +253,7 @@ def test_no_network_while_attaching_leaves_the_tag_as_it_was(
 # --- finding it in an image ---
 
 
-def test_it_is_found_in_the_last_layer(bundle: Bundle, image: Image, tmp_path: Path) -> None:
+def test_it_is_found_in_its_layer(bundle: Bundle, image: Image, tmp_path: Path) -> None:
     write_layout(image, tmp_path / "layout")
     for found in (image, read_layout(tmp_path / "layout")):
         assert read_sbom(found) == bundle.tree.sbom.read_bytes()
