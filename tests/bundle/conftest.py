@@ -141,6 +141,8 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
             (house / wheel.name).write_bytes(wheel.read_bytes())
         monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "no-index").as_uri())
         monkeypatch.setenv("UV_FIND_LINKS", str(house))
+        # what is made of these wheels is nothing for other tests
+        monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
 
     return make
 
@@ -165,8 +167,9 @@ def gathered(interpreter: Interpreter, recorder: Recorder) -> Gather:
     """Gather for servers, each its pins."""
 
     def make(requirement: str, *servers: dict[str, str], **options: Any) -> Gathered:
+        requires = options.pop("requires", {})
         named = tuple(
-            Distribution(f"server-{number}", pins, interpreter, None)
+            Distribution(f"server-{number}", pins, interpreter, None, requires=requires)
             for number, pins in enumerate(servers)
         )
         own = options.pop("own", None)

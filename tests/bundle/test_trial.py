@@ -125,6 +125,63 @@ def test_a_requirement_that_nobody_satisfies_is_refused(tried: Any, provider: An
     assert "missing" in caught.value.why
 
 
+def test_what_the_server_itself_cannot_run_with_is_refused_with_who_needs_what(
+    tried: Any, provider: Any, make_wheel: Any, server: Distribution, recorder: Any
+) -> None:
+    beside = replace(
+        server,
+        pins={"shared": "2.0", "core": "7", "plugin": "1", "broken": "1"},
+        requires={
+            "core": ("shared>=2", "plugin[fast]", "a b c"),
+            "plugin": ("shared!=1.0; extra == 'fast'", "shared>1; extra == 'slow'"),
+            "broken": ("shared>=3",),  # which was so before
+        },
+    )
+    wheels = provider(requires=["shared<2"]), make_wheel("shared", "1.0")
+    with pytest.raises(SdkError) as caught:
+        tried(*wheels, beside=beside)
+    assert caught.value.code is Code.DEPENDENCY_CONFLICT
+    assert caught.value.why.splitlines()[0] == (
+        "shared 1.0 would hide its 2.0, but core 7 needs shared>=2; plugin 1 needs shared!=1.0"
+    )
+    assert "every other provider in the Pod" in caught.value.why
+    assert "--nevertheless" in caught.value.resolution
+    with pytest.raises(SdkError, match="itself cannot run"):  # whatever machine it is for
+        tried(*wheels, beside=beside, machine="s390x")
+    told = tried(*wheels, beside=beside, trial=Trial("it works, seen"))
+    assert told.not_loaded == "it works, seen"
+    assert "core 7 needs shared>=2" in recorder.warnings[0]
+    accepted = replace(beside, requires={"core": ("shared>=1",), "shared": ("gone",)})
+    assert tried(*wheels, beside=accepted).not_loaded is None
+
+
+def test_an_override_counts_for_the_server_too(
+    provider: Any, make_wheel: Any, server: Distribution, metadata: ProviderPackage
+) -> None:
+    beside = replace(server, pins={"shared": "2", "a": "7"}, requires={"a": ("shared>=2",)})
+    outcome = try_beside(
+        [beside],
+        [provider(), make_wheel("shared", "1.0")],
+        metadata,
+        Trial(),
+        machine=HERE,
+        overrides=["shared==1.0"],
+    )
+    assert outcome.not_loaded is None
+
+
+def test_what_nothing_tells_is_not_refused_but_said(
+    tried: Any, provider: Any, offer: Any, make_wheel: Any, interpreter: Interpreter, recorder: Any
+) -> None:
+    offer(make_wheel("other"))
+    local = Distribution("freeze.txt", {"local-build": "1", "shared": "2"}, interpreter, None)
+    tried(provider(), make_wheel("shared", "1.0"), beside=local)
+    assert recorder.warnings[0].startswith(
+        "not known: whether the packages of freeze.txt accept what goes into the image, "
+        "shared 1.0 in front of its 2"
+    )
+
+
 def test_a_reason_passes_over_a_failure_and_stands_in_the_bundle(
     tried: Any, provider: Any, recorder: Any, metadata: ProviderPackage, tmp_path: Path
 ) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from lls_provider.bundle.gather import Wanted, gather
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheel import read_wheel
+from lls_provider.wheels.distribution import Distribution
 
 
 @pytest.fixture
@@ -36,8 +38,54 @@ def test_what_helps_is_told_with_its_consequence(
         "  --override 'shared==1.0': every bound on shared is replaced and the image records it; "
         "what set the bound runs with a version that it does not claim to support.\n"
         "  --bundle shared: shared 2.0 goes into the image and stands in front of the server's "
-        "1.0, for the server itself and for other providers too."
+        "1.0, for the server itself (whose packages accept that) and for other providers too."
     )
+
+
+def test_what_the_server_is_called_is_no_package_in_the_way(
+    offer: Any, make_wheel: Any, interpreter: Any
+) -> None:
+    offer(make_wheel("demo", requires=["shared>=2"]), make_wheel("shared", "1.0"))
+    pins = {"shared": "1.0", "ogx": "1.5.0"}
+    beside = Distribution("ogx==1.5.0", pins, interpreter, None, requires={})
+    with pytest.raises(SdkError) as caught:
+        gather(Wanted("demo", None, interpreter, (beside,)))
+    assert "ogx==1.5.0 provides shared==1.0" in caught.value.why
+    assert "--override 'shared==1.0'" in caught.value.resolution
+    assert "--override 'ogx" not in caught.value.resolution
+
+
+def test_a_version_that_the_server_itself_refuses_is_no_way_out(
+    offer: Any, make_wheel: Any, resolution: Any
+) -> None:
+    offer(
+        make_wheel("demo", requires=["shared<2"]),
+        make_wheel("shared", "1.0"),
+        make_wheel("shared", "2.0"),
+    )
+    requires = {"server": ("shared>=2", "other; extra == 'x'"), "shared": ()}
+    told = resolution("demo", {"shared": "2.0", "server": "7"}, requires=requires)
+    assert "  --override 'shared==2.0': " in told
+    assert told.endswith(
+        "These do not help: --bundle shared (with shared 1.0 the server itself would not run: "
+        "server 7 needs shared>=2)."
+    )
+
+
+def test_what_the_server_accepts_is_read_from_an_environment_where_versions_are_all_that_is_told(
+    offer: Any, make_wheel: Any, resolution: Any
+) -> None:
+    offer(
+        make_wheel("demo", requires=["shared<2"]),
+        make_wheel("server", "7", requires=["shared>=2"]),
+        make_wheel("shared", "1.0"),
+        make_wheel("shared", "2.0"),
+    )
+    told = resolution("demo", {"shared": "2.0", "server": "7"}, requires=None)
+    assert "server 7 needs shared>=2" in told
+    told = resolution("demo", {"shared": "2.0", "nowhere": "7"}, requires=None)
+    assert "  --bundle shared: shared 1.0 goes into the image" in told
+    assert "for the server itself (whether its packages accept that is not known)" in told
 
 
 def test_what_does_not_help_is_told_as_such(offer: Any, make_wheel: Any, resolution: Any) -> None:

@@ -190,7 +190,8 @@ def _run(
     progress: Progress,
 ) -> dict[str, ProbeResult]:
     """What each module says of itself beside the server, where it can be run."""
-    from lls_provider.bundle.trial import Trial, environment_of, load
+    from lls_provider.bundle.behind import environment_of
+    from lls_provider.bundle.trial import Trial, load
 
     environment = environment_of(distribution, progress)
     if environment is None:

@@ -132,8 +132,25 @@ def _tell(error: SdkError, wanted: Wanted, progress: Progress) -> None:
         wanted.servers,
         lambda change: _changed(wanted, change),
         _loaded(asked, wanted),
+        judge=lambda server, brought: _refused(server, brought, wanted, progress),
         first=first,
     )
+
+
+def _refused(
+    server: Distribution, brought: Mapping[str, str], wanted: Wanted, progress: Progress
+) -> list[str] | None:
+    """Who among the server's packages does not accept what is brought, each with its bound."""
+    from lls_provider.bundle.behind import refusals, with_requirements
+
+    try:
+        known = with_requirements(server, progress)
+    except SdkError:  # this machine lacks something: the explanation must not wait for that
+        return None
+    if known.requires is None:
+        return None
+    found = refusals(known, brought, wanted.target, wanted.overrides)
+    return [f"{it.requirer.name} {it.requirer.version} needs {it.wanted}" for it in found]
 
 
 def _loaded(server: str | None, wanted: Wanted) -> list[Distribution]:

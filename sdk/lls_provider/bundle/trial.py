@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from lls_provider.bundle.behind import environment_of, refusals, replaced, with_requirements
 from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.probing import ProbeFailure, ProbeResult, probe
 from lls_provider.runtime.target import target_python
 from lls_provider.runtime.wheel import read_wheel
-from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 # of this machine a Python needs these to start; the rest could leak into an image
 _KEPT = ("PATH", "LD_LIBRARY_PATH")
 _FIXED = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "TZ": "UTC"}
-_UNINSTALLABLE = (Code.RESOLUTION_FAILED, Code.TOOL_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +75,20 @@ def try_beside(
 
     What cannot be tried (wheels for another machine, packages of a server that no index has) is
     a warning. Raises SdkError VALIDATION_FAILED when it does not load or says something else
-    than ``metadata``, DEPENDENCY_CONFLICT when a server lacks something, unless
-    ``trial.nevertheless`` says why that is passed over; and what `run_uv` raises.
+    than ``metadata``, DEPENDENCY_CONFLICT when a server lacks something or does not accept itself
+    what goes in front of its packages, unless ``trial.nevertheless`` says why that is passed over;
+    and what `run_uv` raises.
     """
-    if machine != os.uname().machine:
-        progress.warn(
-            f"not tried: an image for {machine} cannot be loaded on this {os.uname().machine}; "
-            "build on that machine, or for both, to see it load and to store its config schema"
-        )
-        return Outcome()
     schemas = []
     try:
+        for server in servers:
+            _require_accepted(server, wheels, machine, overrides, where, progress)
+        if machine != os.uname().machine:
+            progress.warn(
+                f"not tried: an image for {machine} cannot be loaded on this {os.uname().machine}; "
+                "build on that machine, or for both, to see it load and to store its config schema"
+            )
+            return Outcome()
         for server in servers:
             _require_closed(server, wheels, metadata, machine, overrides, where)
             told = known if server is servers[0] else None
@@ -208,22 +210,50 @@ def _judge(
             )
 
 
-def environment_of(server: Distribution, progress: Progress) -> Environment | None:
-    """The server's environment; None, with a warning, when an index lacks packages of it.
-
-    An image or a freeze file may hold what was built locally. Raises what `ensure_environment`
-    raises for what is wrong with this machine, such as a missing network.
-    """
-    try:
-        return ensure_environment(server, progress=progress)
-    except SdkError as error:
-        if error.code not in _UNINSTALLABLE:
-            raise
-        first = error.why.splitlines()[0] if error.why else error.what
+def _require_accepted(
+    server: Distribution,
+    wheels: Sequence[Path],
+    machine: str,
+    overrides: Sequence[str],
+    where: Where,
+    progress: Progress,
+) -> None:
+    """Refuse what the server's own packages could not run with (contract decision 1)."""
+    named = (parse_wheel_filename(wheel.name)[:2] for wheel in wheels)
+    front = replaced(server, {name: str(version) for name, version in named})
+    if not front:
+        return
+    server = with_requirements(server, progress)
+    shown = [f"{name} {it} in front of its {server.pins[name]}" for name, it in front.items()]
+    if server.requires is None:
         progress.warn(
-            f"not tried beside {server.label}: its packages cannot all be installed here ({first})"
+            f"not known: whether the packages of {server.label} accept what goes into the image, "
+            f"{', '.join(shown)}: nothing tells here what they ask for"
         )
-        return None
+        return
+    target = target_python(server.interpreter.tag, manifest_machine=machine)
+    refused = refusals(server, front, target, overrides)
+    if not refused:
+        return
+    names = sorted({demand.name for demand in refused})
+    why = []
+    for name in names:
+        asking = "; ".join(
+            f"{it.requirer.name} {it.requirer.version} needs {it.wanted}"
+            for it in refused
+            if it.name == name
+        )
+        why.append(f"{name} {front[name]} would hide its {server.pins[name]}, but {asking}")
+    raise SdkError(
+        Code.DEPENDENCY_CONFLICT,
+        f"{server.label} itself cannot run with what goes into the image",
+        why="\n".join(why)
+        + "\nThe server would run with it, and so would every other provider in the Pod.",
+        where=where,
+        resolution=f"Ask for a version of {' and '.join(names)} that both accept; or, when a bound "
+        "is wrong upstream, replace it with --override. To have the image all the same, say why "
+        "with --nevertheless REASON.",
+    )
 
 
 def _require_closed(

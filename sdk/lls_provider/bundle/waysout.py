@@ -6,7 +6,7 @@ Resolving once more takes a fraction of a second, because uv has the metadata by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,9 @@ class Change:
 Attempt = Callable[[Change], Sequence["Closure"]]
 """Resolves beside each server with a change; raises SdkError RESOLUTION_FAILED."""
 
+Judge = Callable[["Distribution", Mapping[str, str]], Sequence[str] | None]
+"""Which packages of a server do not accept versions in front of it; None when nobody knows."""
+
 
 def tell_ways_out(
     error: SdkError,
@@ -45,6 +48,7 @@ def tell_ways_out(
     attempt: Attempt,
     alternatives: Sequence[Distribution] = (),
     *,
+    judge: Judge,
     first: str,
 ) -> None:
     """Write into a RESOLUTION_FAILED which ways out apply, each with its consequence.
@@ -61,10 +65,10 @@ def tell_ways_out(
         # a server is never bundled
         *_groups(
             [name for name in named if name not in _SERVERS],
-            lambda names: _bundle(names, versions, attempt),
+            lambda names: _bundle(names, servers, attempt, judge),
             never=_SERVERS,
         ),
-        *(way for server in alternatives for way in _other(server, servers, attempt)),
+        *(way for server in alternatives for way in _other(server, servers, attempt, judge)),
     ):
         if way.consequence is None:
             tried.append(way.option)
@@ -133,24 +137,37 @@ def _override(names: Sequence[str], versions: dict[str, tuple[str, ...]], attemp
     )
 
 
-def _bundle(names: Sequence[str], versions: dict[str, tuple[str, ...]], attempt: Attempt) -> _Way:
+def _bundle(
+    names: Sequence[str], servers: Sequence[Distribution], attempt: Attempt, judge: Judge
+) -> _Way:
+    versions = shared_versions(servers)
     option = " ".join(f"--bundle {name}" for name in names)
     closures = _closures(attempt, Change(bundle=frozenset(names)))
     if isinstance(closures, SdkError):
         return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
-    brought = {it.name: it.version for it in closures[0].packages if it.name in names}
+    brought = {
+        it.name: it.version for it in closures[0].packages if it.name in names and it.version
+    }
     told = _and([f"{name} {version}" for name, version in sorted(brought.items())])
+    judged = [judge(server, brought) for server in servers]
+    if refused := [line for lines in judged for line in lines or ()]:
+        return _Way(f"{option} (with {told} the server itself would not run: {_and(refused)})")
     goes, stands = ("goes", "stands") if len(brought) == 1 else ("go", "stand")
     behind = ", ".join(_and(versions[name]) for name in sorted(brought))
+    accept = (
+        "whether its packages accept that is not known"
+        if None in judged
+        else ("whose packages accept that")
+    )
     return _Way(
         option,
         f"{told} {goes} into the image and {stands} in front of the server's {behind}, for "
-        "the server itself and for other providers too.",
+        f"the server itself ({accept}) and for other providers too.",
     )
 
 
 def _other(
-    server: Distribution, servers: Sequence[Distribution], attempt: Attempt
+    server: Distribution, servers: Sequence[Distribution], attempt: Attempt, judge: Judge
 ) -> Iterator[_Way]:
     """Another server; where it alone does not help, with packages bundled beside it."""
     option = f"--distribution '{server.label}'"
@@ -167,7 +184,7 @@ def _other(
         for way in _groups(
             [name for name in provided_in(closures.why, versions) if name not in _SERVERS],
             lambda names: _bundle(
-                names, versions, lambda change: attempt(replace(change, servers=(server,)))
+                names, [server], lambda change: attempt(replace(change, servers=(server,))), judge
             ),
             never=_SERVERS,
         )

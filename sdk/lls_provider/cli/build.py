@@ -68,7 +68,8 @@ if TYPE_CHECKING:
     "--bundle",
     multiple=True,
     metavar="NAME",
-    help="Put a package into the image although the server provides it (repeatable).",
+    help="Put a package into the image although the server provides it (repeatable); a version "
+    "that the server's own packages do not accept is refused.",
 )
 @click.option(
     "--nevertheless",

@@ -6,7 +6,6 @@ decision 3); the server environment of ``up`` is made of the same pins, so the t
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from packaging.version import Version
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels import profiles, servers
+from lls_provider.wheels.installed import read_installed
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter
 from lls_provider.wheels.uv import run_uv
 
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
     from lls_provider.wheels.servers import ServerLine
 
 ENVIRONMENT_PREFIX = "python:"
-
-_LIST = (
-    "import importlib.metadata as m, json; "
-    "found = ((d.metadata, d) for d in m.distributions()); "
-    # what a broken uninstallation left has no name
-    "print(json.dumps([[t['Name'], d.version] for t, d in found if t and t['Name']]))"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,27 +284,19 @@ def _from_environment(spec: str) -> Distribution:
         path = path / "bin" / "python"
     interpreter = find_interpreter(minimum=OLDEST, explicit=str(path))
     try:
-        done = subprocess.run(
-            [str(path), "-P", "-c", _LIST],  # -P: the current folder is not its packages
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            check=True,
-            timeout=60,
-        )
-        pins: dict[str, str] = {}
-        for name, version in json.loads(done.stdout):
-            pins.setdefault(canonicalize_name(name), str(Version(version)))  # Python's first
+        found = read_installed(path)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise _unusable(spec, f"its packages cannot be listed: {error}") from error
-    line = servers.line_in(pins)
+    line = servers.line_in(found.pins)
     # the path as named: resolving it would lead out of a virtual environment
     return Distribution(
         spec,
-        pins,
+        found.pins,
         replace(interpreter, path=path),
         line,
         environment=path,
-        portable=server_among(pins, line) or ENVIRONMENT_PREFIX.rstrip(":"),
+        portable=server_among(found.pins, line) or ENVIRONMENT_PREFIX.rstrip(":"),
+        requires=found.requires,
     )
 
 

@@ -118,6 +118,9 @@ def _normalized(names: Collection[str]) -> frozenset[str]:
     return frozenset(canonicalize_name(name) for name in names)
 
 
+_NOT_REPLACED = "what it provides is not replaced."
+
+
 def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
     """uv's explanation, and which of the versions in it are there because the server has them."""
     named = [
@@ -126,16 +129,18 @@ def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
     ]
     if not named:
         return why
-    return f"{why}\n\n{label} provides {', '.join(named)}; what it provides is not replaced."
+    return f"{why}\n\n{label} provides {', '.join(named)}; {_NOT_REPLACED}"
 
 
 def provided_in(why: str, versions: Mapping[str, Sequence[str]]) -> list[str]:
     """The packages of which one of these versions stands in uv's explanation."""
+    # in our own words below it stands what the server is called, which may be a version too
+    text = "\n".join(line for line in why.splitlines() if not line.endswith(_NOT_REPLACED))
     return [
         name
         for name, found in versions.items()
         if any(
-            re.search(rf"(?<![\w.-]){re.escape(name)}=={re.escape(it)}(?![\w+-]|\.\w)", why)
+            re.search(rf"(?<![\w.-]){re.escape(name)}=={re.escape(it)}(?![\w+-]|\.\w)", text)
             for it in found
         )
     ]

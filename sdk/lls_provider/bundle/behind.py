@@ -1,0 +1,114 @@
+"""The server behind an image's packages: its environment, and what its own packages accept.
+
+What an image bundles stands in front of the server's version, for the server itself too. So its
+packages have a say in it, by the installer's rule on what their METADATA asks for.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.conflict import Candidate, Source, demands_among, parse_overrides
+from lls_provider.runtime.requirements import parse_requirement
+from lls_provider.wheels.environment import ensure_environment
+from lls_provider.wheels.installed import read_installed
+
+if TYPE_CHECKING:
+    from lls_provider.progress import Progress
+    from lls_provider.runtime.conflict import Demand
+    from lls_provider.runtime.target import TargetPython
+    from lls_provider.wheels.distribution import Distribution
+    from lls_provider.wheels.environment import Environment
+
+_UNINSTALLABLE = (Code.RESOLUTION_FAILED, Code.TOOL_FAILED)
+
+
+def environment_of(server: Distribution, progress: Progress) -> Environment | None:
+    """The server's environment; None, with a warning, when an index lacks packages of it.
+
+    An image or a freeze file may hold what was built locally. Raises what `ensure_environment`
+    raises for what is wrong with this machine, such as a missing network.
+    """
+    try:
+        return ensure_environment(server, progress=progress)
+    except SdkError as error:
+        if error.code not in _UNINSTALLABLE:
+            raise
+        first = error.why.splitlines()[0] if error.why else error.what
+        progress.warn(
+            f"not tried beside {server.label}: its packages cannot all be installed here ({first})"
+        )
+        return None
+
+
+def with_requirements(server: Distribution, progress: Progress) -> Distribution:
+    """The server with what each of its packages asks for, where that can be found out.
+
+    An image and an environment tell it; of versions alone an environment is made. Raises what
+    `ensure_environment` raises for what is wrong with this machine.
+    """
+    if server.requires is not None:
+        return server
+    try:
+        environment = ensure_environment(server, progress=progress)
+        return replace(server, requires=read_installed(environment.python).requires)
+    except SdkError as error:
+        if error.code not in _UNINSTALLABLE:
+            raise
+    except (OSError, subprocess.SubprocessError, ValueError):
+        pass  # somebody has damaged the environment: the trial tells of that
+    return server
+
+
+def replaced(server: Distribution, brought: Mapping[str, str]) -> dict[str, str]:
+    """Of the versions ``brought`` those that stand in front of another one of the server."""
+    return {
+        name: version
+        for name, version in brought.items()
+        if name in server.pins and Version(server.pins[name]) != Version(version)
+    }
+
+
+def refusals(
+    server: Distribution,
+    brought: Mapping[str, str],
+    target: TargetPython,
+    overrides: Sequence[str] = (),
+) -> list[Demand]:
+    """What the server's packages ask for that holds with its own versions and not with these.
+
+    Of a server whose requirements are not known it is nothing. An override counts for the
+    server's packages too. Raises InvalidRequirement for one that is none.
+    """
+    source = Source(server.label, overrides=parse_overrides(overrides))
+    candidates = [
+        Candidate(canonicalize_name(name), Version(version), _requirements(server, name), source)
+        for name, version in server.pins.items()
+    ]
+    front = replaced(server, brought)
+    return [
+        demand
+        for demand in demands_among(candidates, target.environments())
+        if demand.name in front
+        and demand.requirer.name not in front  # its requirements are replaced with it
+        and demand.accepts(Version(server.pins[demand.name]))
+        and not demand.accepts(Version(front[demand.name]))
+    ]
+
+
+def _requirements(server: Distribution, name: str) -> tuple[Requirement, ...]:
+    found = []
+    for text in (server.requires or {}).get(name, ()):
+        try:
+            found.append(parse_requirement(text))
+        except InvalidRequirement:
+            continue  # of long ago; no installer could follow it either
+    return tuple(found)

@@ -1,0 +1,50 @@
+"""What a Python of this machine sees: its packages, and what each of them asks for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LIST = (
+    "import importlib.metadata as m, json; "
+    "found = ((d.metadata, d) for d in m.distributions()); "
+    # what a broken uninstallation left has no name
+    "print(json.dumps("
+    "[[t['Name'], d.version, d.requires or []] for t, d in found if t and t['Name']]))"
+)
+_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """Versions and requirements by normalised name."""
+
+    pins: Mapping[str, str]
+    requires: Mapping[str, tuple[str, ...]]
+
+
+def read_installed(python: Path) -> Installed:
+    """Ask ``python`` itself. Raises OSError, SubprocessError or ValueError when it cannot say."""
+    done = subprocess.run(
+        [str(python), "-P", "-c", _LIST],  # -P: the current folder is not its packages
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        check=True,
+        timeout=_SECONDS,
+    )
+    pins: dict[str, str] = {}
+    requires: dict[str, tuple[str, ...]] = {}
+    for named, version, asked in json.loads(done.stdout):
+        name = canonicalize_name(named)
+        pins.setdefault(name, str(Version(version)))  # Python's first
+        requires.setdefault(name, tuple(asked))
+    return Installed(pins, requires)
