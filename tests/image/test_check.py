@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lls_provider.bundle import elves
 from lls_provider.bundle.read import Bundle
 from lls_provider.image.check import check_image, check_place
 from lls_provider.image.compose import compose
@@ -17,6 +18,7 @@ from lls_provider.image.layout import read_layout, write_layout
 if TYPE_CHECKING:
     from lls_provider.bundle.report import Report
     from lls_provider.image.model import Image
+    from lls_provider.runtime.wheel import Wheel
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
@@ -49,6 +51,23 @@ def test_a_runnable_image_is_told_apart(make_bundle: MakeBundle, make_layout: Ma
     findings = check_image(compose(make_bundle(source=PROVIDER), base))
     assert not [finding for finding in findings if finding.level != "ok"]
     assert any("a runnable image" in finding.what for finding in findings)
+
+
+def test_native_code_is_read_once(
+    make_bundle: MakeBundle, make_layout: MakeLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = read_layout(make_layout([("usr/bin/python3", b"")]))
+    image = compose(make_bundle(source=PROVIDER), base)
+    read: list[str] = []
+    original = elves._read
+
+    def counted(wheel: Wheel) -> list[elves.NativeFile]:
+        read.append(wheel.filename)
+        return original(wheel)
+
+    monkeypatch.setattr(elves, "_read", counted)
+    check_image(image)
+    assert sorted(read) == ["acme_echo-1.0.0-py3-none-any.whl", "dep0-1.0.0-py3-none-any.whl"]
 
 
 def test_a_damaged_layout_is_a_finding(data_image: Image, tmp_path: Path) -> None:

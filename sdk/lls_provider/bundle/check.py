@@ -7,7 +7,7 @@ Rules about documents are here, those about wheels in `wheelrules`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,9 @@ from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import counted
 
 if TYPE_CHECKING:
+    from lls_provider.bundle.elves import NativeFile
     from lls_provider.contract.document import Document
+    from lls_provider.runtime.wheel import Wheel
 
 _SECTION = "contract section 1"
 _REBUILD = "Build the bundle again with `lls-provider build`."
@@ -44,6 +46,18 @@ class _Metadata:
         return self.document.where(path)
 
 
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What the rules came to know: the metadata when it is valid, the readable wheels.
+
+    ``native`` are the native files by the wheels' names; None where no rule had to read them.
+    """
+
+    package: ProviderPackage | None
+    wheels: Sequence[Wheel]
+    native: Mapping[str, Sequence[NativeFile]] | None
+
+
 def check_bundle(root: Path, *, label: str) -> Report:
     """Every finding about the bundle at ``root``; files are named below ``label``.
 
@@ -54,8 +68,8 @@ def check_bundle(root: Path, *, label: str) -> Report:
     return Report(label, "bundle", tuple(relabelled(findings.found, root, label)))
 
 
-def collect(root: Path, findings: Findings) -> ProviderPackage | None:
-    """Run every rule on the bundle at ``root``; gives the metadata when it is valid."""
+def collect(root: Path, findings: Findings) -> Collected:
+    """Run every rule on the bundle at ``root``."""
     tree = BundleTree(root)
     manifest = _manifest(tree, findings)
     metadata = _metadata(tree, findings)
@@ -64,7 +78,7 @@ def collect(root: Path, findings: Findings) -> ProviderPackage | None:
         _wheel_paths(root, metadata, findings)
     own = metadata and resolve_wheel_path(root, metadata.package.wheel_path)
     wheels = wheelrules.read_all(tree, findings)
-    wheelrules.check(
+    native = wheelrules.check(
         wheels,
         findings,
         own=own or None,
@@ -81,7 +95,7 @@ def collect(root: Path, findings: Findings) -> ProviderPackage | None:
             where=Where(file=str(tree.manifest)),
             resolution="Expect it to fail in the preflight of such a server.",
         )
-    return metadata.package if metadata else None
+    return Collected(metadata.package if metadata else None, wheels, native)
 
 
 def relabelled(found: list[Finding], root: Path, label: str) -> Iterator[Finding]:

@@ -31,6 +31,7 @@ from lls_provider.runtime.target import TargetPython, parse_python_tag
 from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 
 if TYPE_CHECKING:
+    from lls_provider.bundle.elves import NativeFile
     from lls_provider.bundle.report import Findings
     from lls_provider.contract.models import Manifest, ProviderPackage
     from lls_provider.contract.paths import BundleTree
@@ -91,16 +92,20 @@ def check(
     own: Path | None,
     package: ProviderPackage | None,
     manifest: Manifest | None,
-) -> None:
-    """Run the rules; those that need what is missing are left out."""
+) -> dict[str, tuple[NativeFile, ...]] | None:
+    """Run the rules; those that need what is missing are left out.
+
+    Gives the native files by the wheels' names, None where no rule had to read them.
+    """
     own_wheel = next((wheel for wheel in wheels if wheel.path == own), None)
     if package is not None and own_wheel is not None:
         _identity(own_wheel, package, findings)
         _module(own_wheel, wheels, package, findings)
     if not findings.broken("wheels"):
         _closure(wheels, own_wheel, manifest, findings)
-    _target(wheels, manifest, findings)
+    native = _target(wheels, manifest, findings)
     _shadowing(wheels, manifest, findings)
+    return native
 
 
 def _identity(own: Wheel, package: ProviderPackage, findings: Findings) -> None:
@@ -273,10 +278,12 @@ def _closure(
         findings.ok(rule, f"every requirement of every wheel is satisfied{relied}")
 
 
-def _target(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findings) -> None:
+def _target(
+    wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findings
+) -> dict[str, tuple[NativeFile, ...]] | None:
     """Tags, Requires-Python and native files fit the target (contract decision 6)."""
     if manifest is None:
-        return
+        return None
     rule = "target"
     target = _target_python(manifest)
     for wheel in wheels:
@@ -291,9 +298,10 @@ def _target(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findin
                 where=found,
                 resolution="Build the bundle again for this target.",
             )
-    check_native(wheels, target, manifest.target.platforms, findings)
+    native = check_native(wheels, target, manifest.target.platforms, findings)
     if not findings.broken(rule):
         findings.ok(rule, f"every wheel fits {target.tag} on {target.machine}")
+    return native
 
 
 def _shadowing(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from lls_provider.bundle import check as bundle_rules
 from lls_provider.bundle.elves import native_files
-from lls_provider.bundle.read import wheels_in
 from lls_provider.bundle.report import Finding, Findings, Report
-from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE, BundleTree
+from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.image.base import base_facts, check_base
 from lls_provider.image.compose import PREFIX
@@ -21,9 +19,9 @@ from lls_provider.image.places import find_image
 from lls_provider.image.registry.pull import RemoteLayer
 from lls_provider.image.unpack import base_length, unpack
 from lls_provider.progress import SILENT, counted, shown_size
-from lls_provider.runtime.wheel import read_wheel
 
 if TYPE_CHECKING:
+    from lls_provider.bundle.check import Collected
     from lls_provider.contract.models import ProviderPackage
     from lls_provider.progress import Progress
 
@@ -80,10 +78,10 @@ def check_image(image: Image) -> tuple[Finding, ...]:
         size = f"{counted(len(image.layers), 'layer')}, {shown_size(image.size)}"
         findings.ok(_RULE, f"{size}; those that make up {IMAGE_ROOT} have their digests")
         _configuration(image, findings)
-        package = bundle_rules.collect(root, findings)
-        _base(image, root, findings)
-        if package is not None:
-            _labels(image, package, findings)
+        collected = bundle_rules.collect(root, findings)
+        _base(image, collected, findings)
+        if collected.package is not None:
+            _labels(image, collected.package, findings)
         return tuple(bundle_rules.relabelled(findings.found, root, IMAGE_ROOT))
 
 
@@ -125,7 +123,7 @@ def _configuration(image: Image, findings: Findings) -> None:
         )
 
 
-def _base(image: Image, root: Path, findings: Findings) -> None:
+def _base(image: Image, collected: Collected, findings: Findings) -> None:
     """Whether what the image stands on runs the installer and knows what the wheels need."""
     if f"{IMAGE_ROOT}/{ZIPAPP_FILE}" not in image.command:
         return
@@ -133,10 +131,9 @@ def _base(image: Image, root: Path, findings: Findings) -> None:
     if any(isinstance(layer, RemoteLayer) for layer in base):
         findings.ok("base", "not loaded from its registry: `build` looked into it")
         return
-    native = {}
-    for path in wheels_in(BundleTree(root)):
-        with contextlib.suppress(SdkError):  # the rule about readable wheels tells
-            native[path.name] = native_files(read_wheel(path))
+    native = collected.native
+    if native is None:
+        native = {wheel.filename: native_files(wheel) for wheel in collected.wheels}
     check_base(base_facts(image), native, image.platform.machine, findings)
 
 
