@@ -12,8 +12,10 @@ import argparse
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import measure
@@ -26,14 +28,14 @@ from lls_provider.contract.paths import VolumeTree
 from lls_provider.local.calling import healthy
 from lls_provider.local.server import server_environment, start_command
 from lls_provider.local.sockets import free_port
+from lls_provider.project.bundle import bundle_project
+from lls_provider.project.scaffold import new
+from lls_provider.project.settings import read_settings
 from lls_provider.wheels.cache import cache_root
 from lls_provider.wheels.distribution import load_distribution
 from lls_provider.wheels.environment import Environment, ensure_environment
 
 SERVER = "llama-stack==0.7.3"
-PACKAGE = "llama-stack-provider-trustyai-fms==0.4.0"
-MODULE = "llama_stack_provider_trustyai_fms"
-API = "safety"
 BASE = (
     "version: 2\ndistro_name: benchmark\nproviders: {}\nregistered_resources: {}\n"
     "server: {host: 127.0.0.1}\n"
@@ -59,21 +61,83 @@ _LIST_IMPORTED = """\
 import importlib, sys
 folder, name = sys.argv[1:]
 sys.path.insert(0, folder)
-importlib.import_module(name + ".provider").get_provider_spec()
+found = importlib.import_module(name + ".provider").get_provider_spec()
+for spec in found if isinstance(found, list) else [found]:
+    importlib.import_module(spec.module)
 files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
 print(*(it for it in files if it.startswith(folder) and it.endswith(".py")), sep="\\n")
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider to start a Pod with; ``package`` is published, or what a project depends on."""
+
+    package: str
+    module: str
+    api: str
+    config: str = "{}"
+    needs: tuple[str, ...] = ()  # of the project, besides the package
+    overrides: tuple[str, ...] = ()
+
+    def bundle(self) -> Path:
+        """Its bundle for this machine, made once."""
+        folder = cache_root() / "benchmarks" / f"{self.module}-{self.package}"
+        options = BundleOptions([SERVER], overrides=self.overrides)
+        if folder.is_dir():
+            return folder
+        if not self.needs:
+            bundle_published(self.package, on_this_machine(folder), options)
+            return folder
+        with tempfile.TemporaryDirectory() as name:
+            answers = {"name": self.module.replace("_", "-")}
+            project = new(Path(name, self.module), answers).path
+            settings = project / "pyproject.toml"
+            needs = "".join(f', "{requirement}"' for requirement in (self.package, *self.needs))
+            settings.write_text(
+                settings.read_text().replace('"pydantic>=2"', f'"pydantic>=2"{needs}')
+            )
+            source = project / "src" / self.module / "inference.py"
+            imported = f"import {self.package.partition('=')[0]}  # noqa: F401\n"
+            source.write_text(
+                source.read_text().replace("from ._server", f"{imported}from ._server", 1)
+            )
+            bundle_project(read_settings(project), on_this_machine(folder), options)
+        return folder
+
+
+PROVIDERS = {
+    "fms": Provider(
+        "llama-stack-provider-trustyai-fms==0.4.0", "llama_stack_provider_trustyai_fms", "safety"
+    ),
+    "lmeval": Provider(
+        "llama-stack-provider-lmeval==0.5.0",
+        "llama_stack_provider_lmeval",
+        "eval",
+        '{"use_k8s": false}',
+    ),
+    # its server part imports ragas, which imports some thousand modules
+    "ragas": Provider(
+        "ragas==0.4.3",
+        "imports_ragas",
+        "inference",
+        needs=("langchain-community<0.4.2",),
+        overrides=("openai==3.57.0",),
+    ),
+}
+
+
 def main() -> None:
     """Measure, print, write the JSON."""
-    told = measure.options(__doc__, repetitions=5).parse_args()
+    parser = measure.options(__doc__, repetitions=5)
+    parser.add_argument("--provider", choices=PROVIDERS, default="fms", help="default: %(default)s")
+    told = parser.parse_args()
+    provider = PROVIDERS[told.provider]
     environment = ensure_environment(load_distribution(SERVER, python=told.python))
-    bundle = cache_root() / "benchmarks" / PACKAGE
-    if not bundle.is_dir():
-        bundle_published(PACKAGE, on_this_machine(bundle), BundleOptions([SERVER]))
+    bundle = provider.bundle()
     with measure.scratch(told) as scratch:
-        pod = _Pod(scratch, environment, Path(shutil.copytree(bundle, scratch / "lls-provider")))
+        source = Path(shutil.copytree(bundle, scratch / "lls-provider"))
+        pod = _Pod(scratch, environment, source, provider)
         ways: dict[str, Callable[[], dict[str, Run]]] = {
             "none": lambda: pod.start(lambda: None),
             "provider only": lambda: pod.start(pod.compile_provider),
@@ -89,6 +153,7 @@ def main() -> None:
         for _ in range(told.repetitions):
             for name, way in ways.items():
                 runs[name].append(way())
+    print(f"{len(pod.imported.splitlines()):,} modules of {provider.package} are imported")
     _show(runs, told, before)
 
 
@@ -108,11 +173,11 @@ def _show(
         "machine": machine,
         "load after": os.getloadavg(),
         "server": SERVER,
-        "package": PACKAGE,
+        "package": PROVIDERS[told.provider].package,
         "totals": totals,
         "phases": phases,
     }
-    measure.report("bytecompile", told, document)
+    measure.report(f"bytecompile-{told.provider}", told, document)
 
 
 def _sum(runs: list[Run]) -> Run:
@@ -126,7 +191,10 @@ def _sum(runs: list[Run]) -> Run:
 class _Pod:
     """One start of a Pod after another, each on a new volume."""
 
-    def __init__(self, scratch: Path, environment: Environment, source: Path) -> None:
+    def __init__(
+        self, scratch: Path, environment: Environment, source: Path, provider: Provider
+    ) -> None:
+        self.provider = provider
         self.scratch = scratch
         self.environment = environment
         self.source = source
@@ -138,7 +206,8 @@ class _Pod:
         """Install, compile, merge, preflight, and run the server until it is ready."""
         measure.empty(self.root)
         python = self.environment.python
-        own = measure.install_command(python, self.source, self.root, api=API)
+        own = measure.install_command(python, self.source, self.root, api=self.provider.api)
+        own += ["--config", self.provider.config]
         found = {"install": measure.run(own), "compile": _timed(compiling)}
         self.tree.base_config.parent.mkdir()
         self.tree.base_config.write_text(BASE)
@@ -169,7 +238,7 @@ class _Pod:
 
     def compile_provider(self) -> None:
         """The provider's own package only."""
-        self._compile(1, self.tree.python_packages / MODULE)
+        self._compile(1, self.tree.python_packages / self.provider.module)
 
     def compile_all(self, jobs: int) -> None:
         """Everything that was installed."""
@@ -184,7 +253,14 @@ class _Pod:
     def list_imported(self) -> None:
         """Make that list, from an uncompiled tree."""
         packages = self.tree.python_packages
-        command = [self.environment.python, "-B", "-c", _LIST_IMPORTED, packages, MODULE]
+        command = [
+            self.environment.python,
+            "-B",
+            "-c",
+            _LIST_IMPORTED,
+            packages,
+            self.provider.module,
+        ]
         self.imported = subprocess.run(
             [str(word) for word in command], check=True, capture_output=True, text=True
         ).stdout

@@ -63,6 +63,12 @@ def same_place() -> bytes:
     return archive([*found[:-1], Entry(b"dep/c.py", b"x" * 100, central={"offset": 0}), found[-1]])
 
 
+def unicode_path(name: bytes, other: bytes) -> bytes:
+    """The field of Info-ZIP that Python 3.12 and later take a member's name from, and 3.11 not."""
+    body = struct.pack("<BL", 1, zlib.crc32(name)) + other
+    return struct.pack("<2H", 0xCAFE, 0) + struct.pack("<2H", 0x7075, len(body)) + body
+
+
 def ratio_bomb() -> bytes:
     zeros = bytes(1024 * 1024)
     deflate = zlib.compressobj(9, wbits=-15)
@@ -146,6 +152,18 @@ CASES: list[Case] = [
         lambda: wheel().replace(
             b"\x0f\x00\x00\x00dep/__init__.py", b"\x0f\x00\x10\x00dep/__init__.py", 1
         ),
+    ),
+    (
+        "with another name in a field",
+        HEADER,
+        "otherwise",
+        lambda: first(extra=unicode_path(b"dep/__init__.py", b"dep/evil.py")),
+    ),
+    (
+        "with another name in a local field",
+        HEADER,
+        "otherwise",
+        lambda: first(local={"extra": unicode_path(b"dep/__init__.py", b"dep/evil.py")}),
     ),
     ("with two names", HEADER, "otherwise", lambda: first(local={"name": b"dep/evil.py.abc"})),
     ("with two methods", HEADER, "method", lambda: first(local={"method": 8})),

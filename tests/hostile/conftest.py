@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.hostile.watch import Changes, watching
 
 from lls_provider.bundle.zipapp import zipapp_path
 from lls_provider.errors import Code, SdkError
@@ -143,9 +144,10 @@ def refuse(world: World, capsys: pytest.CaptureFixture[str]) -> Refuse:
 
     def run(code: Code, why: str, *, names: str) -> Refusal:
         before = world.snapshot()
-        with pytest.raises(SdkError) as caught:
+        with pytest.raises(SdkError) as caught, watching() as changes:
             install(world.request(), workers=1)
         assert world.snapshot() == before, "a refused installation changed something"
+        assert outside_of_staging(world, changes) == []
         error = caught.value
         assert error.code is code, f"{error.code}: {error.render()}"
         assert error.where.provider == "acme-echo"
@@ -162,6 +164,18 @@ def refuse(world: World, capsys: pytest.CaptureFixture[str]) -> Refuse:
         return Refusal(error, message)
 
     return run
+
+
+def outside_of_staging(world: World, changes: Changes) -> Changes:
+    """What was changed elsewhere, if only for a moment; processes and connections too."""
+    external = world.root.resolve() / "external-providers"
+    allowed = ("os.utime", external)  # its time is fixed again when the staging folder goes
+    return [
+        (event, path)
+        for event, path in changes
+        if path is None or not path.is_relative_to(external / ".staging")
+        if (event, path) != allowed
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ class Entry:
             "method": self.method,
         }
         fields |= {"compressed": len(packed), "size": len(self.data), "disk": 0}
+        fields |= {"extra": self.extra}
         return fields | changes
 
     def raw(self) -> bytes:
@@ -80,18 +81,18 @@ def archive(
             LOCAL.pack(
                 told["signature"] or b"PK\x03\x04",
                 *(20, told["flags"], told["method"], 0, 33),
-                *(0, told["compressed"], told["size"], len(told["name"]), len(entry.extra)),
+                *(0, told["compressed"], told["size"], len(told["name"]), len(told["extra"])),
             )
         )
-        out.write(told["name"] + entry.extra + entry.raw())
+        out.write(told["name"] + told["extra"] + entry.raw())
         told = entry.told(entry.central)
         directory += CENTRAL.pack(
             told["signature"] or b"PK\x01\x02",
             *(0x0314, 20, told["flags"], told["method"], 0, 33),
-            *(0, told["compressed"], told["size"], len(told["name"]), len(entry.extra)),
+            *(0, told["compressed"], told["size"], len(told["name"]), len(told["extra"])),
             *(len(entry.comment), told["disk"], 0, entry.mode << 16, told.get("offset", place)),
         )
-        directory += told["name"] + entry.extra + entry.comment
+        directory += told["name"] + told["extra"] + entry.comment
     numbers = {"disk": 0, "first": 0, "here": len(entries), "count": len(entries)}
     numbers |= {"size": len(directory), "offset": out.tell() + shift, "comment": len(comment)}
     numbers |= end or {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.hostile import archives, metadatas, names, records
-from tests.hostile.crafted import INFO, METADATA, WHEEL, Case, Entry, hashed, wheel
+from tests.hostile.crafted import INFO, METADATA, WHEEL, Case, Entry, first, hashed, wheel
 
 from lls_provider.errors import Code
 from lls_provider.runtime.install import install
@@ -51,6 +51,13 @@ def test_the_table_is_as_wide_as_it_should_be() -> None:
 
 def test_what_the_cases_start_from_is_fine(world: World) -> None:
     place(world, wheel())
+    install(world.request(), workers=1)
+    assert (world.root / "external-providers/python-packages/dep/__init__.py").is_file()
+
+
+def test_a_field_that_tells_the_same_name_is_fine(world: World) -> None:
+    name = b"dep/__init__.py"
+    place(world, first(extra=archives.unicode_path(name, name)))
     install(world.request(), workers=1)
     assert (world.root / "external-providers/python-packages/dep/__init__.py").is_file()
 

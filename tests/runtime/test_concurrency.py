@@ -135,6 +135,32 @@ def test_the_lock_of_an_owner_that_was_killed_is_free_in_a_moment(
     assert pod.snapshot() == clean.snapshot()
 
 
+def test_those_that_wait_go_on_when_the_owner_is_killed(
+    pod: Pod, large: Path, make_pod: MakePod, make_bundle: MakeBundle
+) -> None:
+    owner = _start(_argv(large, pod.root, "large", 0))
+    _wait_for((pod.external / ".staging" / "packages").exists, owner)
+    os.kill(owner.pid, signal.SIGSTOP)  # so that it still holds the lock when all wait for it
+    workers = _children(owner.pid)
+    sources = {name: make_bundle(name) for name in ("one", "two", "three")}
+    waiting = []
+    for order, (name, source) in enumerate(sources.items(), 1):
+        process = _start(_argv(source, pod.root, name, order))
+        waiting.append(process)
+        assert process.stderr is not None
+        assert any("waiting for another" in line for line in iter(process.stderr.readline, ""))
+    owner.kill()
+    owner.wait()
+    for process in waiting:
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0, stderr
+    assert not any(_runs(worker) for worker in workers)
+    clean = make_pod("clean")
+    for order, (name, source) in enumerate(sources.items(), 1):
+        _run(_argv(source, clean.root, name, order))
+    assert pod.snapshot() == clean.snapshot()
+
+
 def _children(pid: int) -> list[int]:
     return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 

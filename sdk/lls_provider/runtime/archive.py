@@ -26,6 +26,7 @@ STREAMED = 0x8
 """The flag of a member whose sizes were not known yet when its local header was written."""
 
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_UNICODE_PATH = 0x7075
 _CHUNK = 256 * 1024  # what is inflated, hashed and written stays in a processor's cache
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _PATH_BYTES = 4096
@@ -143,10 +144,27 @@ def _data_start(path: Path, descriptor: int, member: Member) -> int:
         and told != (member.compressed, member.size)
     ):
         raise _error(Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers differ in size")
-    start: int = member.offset + _LOCAL_HEADER.size + name_length + extra_length
+    begin: int = member.offset + _LOCAL_HEADER.size + name_length
+    start: int = begin + extra_length
     if start + member.compressed > member.end:
         raise _error(Code.WHEEL_OVERLAP, path, member, "it reaches into what follows it")
+    if extra_length and renames(os.pread(descriptor, extra_length, begin), member.raw_name):
+        raise _error(Code.WHEEL_HEADER_MISMATCH, path, member, "a field names it otherwise")
     return start
+
+
+def renames(extra: bytes, raw_name: bytes) -> bool:
+    """Whether extra fields of a header hold another name, which some readers take for the name.
+
+    Info-ZIP's field for names in UTF-8 (APPNOTE 4.6.9): `zipfile` reads it since Python 3.12.
+    """
+    at = 0
+    while at + 4 <= len(extra):
+        field, length = struct.unpack_from("<2H", extra, at)
+        if field == _UNICODE_PATH and extra[at + 9 : at + 4 + length] != raw_name:
+            return True
+        at += 4 + length
+    return False
 
 
 def _raw(path: Path, descriptor: int, member: Member, start: int) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from lls_provider.runtime.archive import (
     STORED,
     Member,
     name_problem,
+    renames,
     wheel_error,
 )
 
@@ -202,8 +203,12 @@ def _entries(path: Path, data: bytes, directory: _Directory) -> Iterator[_Entry]
         name_length, extra_length, comment_length = lengths
         at = begin + name_length + extra_length + comment_length
         raw = data[begin : begin + name_length]
+        extra = data[begin + name_length : begin + name_length + extra_length]
+        if extra and renames(extra, raw):
+            name = raw.decode("utf-8", "backslashreplace")
+            why = "a field names it otherwise"
+            raise _member_error(Code.WHEEL_HEADER_MISMATCH, path, name, why)
         if _UNKNOWN_32 in (compressed, size, offset):
-            extra = data[begin + name_length : begin + name_length + extra_length]
             sizes = _zip64_sizes(path, raw, extra, (size, compressed, offset))
             size, compressed, offset = sizes
         if disk:
