@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
@@ -21,6 +21,7 @@ from lls_provider.wheels.http import (
     Counted,
     Interrupted,
     cause,
+    reason,
     shown,
     wait_before,
 )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lls_provider.progress import Advance
 
 _CHUNK = 256 * 1024
+_SLOWEST = 1024  # bytes a second
 _PARTIAL = 206
 _DENIED = frozenset({401, 403})
 
@@ -115,6 +117,7 @@ def _attempt(
 ) -> str:
     """One try, from where the last one ended; returns the sha256 of the whole file."""
     import requests
+    import urllib3
 
     digest = hashlib.sha256()
     start = _hash_partial(partial, digest)
@@ -138,7 +141,7 @@ def _attempt(
             expected = answer.headers.get("Content-Length", "")
             received = 0
             with partial.open("ab" if resumed else "wb") as sink:
-                for chunk in answer.iter_content(_CHUNK):
+                for chunk in _pieces(answer, timeout[1]):
                     sink.write(chunk)
                     digest.update(chunk)
                     received += len(chunk)
@@ -149,18 +152,22 @@ def _attempt(
                 raise Interrupted(f"the connection ended after {received} of {expected} bytes")
     except requests.exceptions.SSLError as error:
         raise _network(url, f"TLS: {cause(error)}") from error
-    except requests.RequestException as error:
-        raise Interrupted(_told(error, timeout)) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise Interrupted(reason(error, timeout)) from error
     return digest.hexdigest()
 
 
-def _told(error: requests.RequestException, timeout: tuple[float, float]) -> str:
-    """Why it broke, in words."""
-    from urllib3.exceptions import ReadTimeoutError
-
-    if any(isinstance(it, ReadTimeoutError) for it in error.args):
-        return f"nothing came for {timeout[1]:g} seconds"
-    return cause(error)
+def _pieces(answer: requests.Response, seconds: float) -> Iterator[bytes]:
+    """The body as it comes. What only trickles for so long is as good as silent: Interrupted."""
+    began, came = time.monotonic(), 0
+    while piece := answer.raw.read1(_CHUNK, decode_content=True):
+        yield piece
+        came += len(piece)
+        passed = time.monotonic() - began
+        if passed >= seconds:
+            if came < _SLOWEST * passed:
+                raise Interrupted(f"only {came:,} bytes came in {passed:.0f} seconds")
+            began, came = time.monotonic(), 0
 
 
 def _hash_partial(partial: Path, digest: hashlib._Hash) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -71,13 +71,7 @@ def wait_before(attempt: int) -> float:
 
 def cause(error: BaseException) -> str:
     """The innermost reason: what requests and urllib3 wrap around it helps nobody."""
-    seen: BaseException = error
-    while True:
-        within = (getattr(seen, "reason", None), *seen.args)
-        inner = next((it for it in within if isinstance(it, BaseException)), None)
-        if inner is None:
-            break
-        seen = inner
+    *_, seen = _within(error)
     root, asked = seen.__cause__, getattr(seen, "conn", None)
     if isinstance(root, OSError) and root.strerror and asked is not None:
         return f"{asked.host}:{asked.port}: {root.strerror}"  # the proxy's, where there is one
@@ -85,6 +79,30 @@ def cause(error: BaseException) -> str:
         return seen.strerror
     text = str(seen) or type(seen).__name__
     return text.split("object at 0x")[-1].partition(">: ")[2] or text
+
+
+def reason(error: BaseException, timeout: tuple[float, float]) -> str:
+    """Why a transfer broke, in words: `cause`, or how long nothing came."""
+    from requests import ConnectTimeout
+    from urllib3.exceptions import ReadTimeoutError
+
+    if isinstance(error, ConnectTimeout):
+        return f"no connection came about in {timeout[0]:g} seconds"
+    for it in _within(error):
+        if isinstance(it, ReadTimeoutError):
+            return f"nothing came for {timeout[1]:g} seconds"
+        if isinstance(it, TimeoutError):  # while sending, the first of the two holds
+            return f"nothing was taken for {timeout[0]:g} seconds"
+    return cause(error)
+
+
+def _within(error: BaseException) -> Iterator[BaseException]:
+    """An error and those in it, from the outside in."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        within = (getattr(seen, "reason", None), *seen.args)
+        seen = next((it for it in within if isinstance(it, BaseException)), None)
 
 
 def shown(url: str) -> str:

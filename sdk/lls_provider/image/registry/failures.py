@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lls_provider.image.reference import Reference
 
 _TLS = re.compile(r"\b(SSL|TLS)|certificate", re.IGNORECASE)
+_SLOW = re.compile(r" (for|in) [\d.]+ (s|seconds)\b")
 LOGIN = "log in for"
 _WORDS_LIMIT = 500
 _ERRORS_LIMIT = 5
@@ -65,6 +66,9 @@ def network(reference: Reference, doing: str, why: str) -> SdkError:
         why,
         "Check the certificates (SSL_CERT_FILE), or do without TLS with --insecure."
         if _TLS.search(why)
+        else "Wait longer for a slow registry with LLS_PROVIDER_REGISTRY_TIMEOUT=SECONDS, or run "
+        "the command again later: what has arrived is kept."
+        if _SLOW.search(why)
         else "Check the registry's name and port, the network and the proxy (HTTPS_PROXY), then "
         "run the command again.",
     )

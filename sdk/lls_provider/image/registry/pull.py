@@ -21,7 +21,6 @@ from lls_provider.image.reference import is_digest
 from lls_provider.image.registry import failures
 from lls_provider.image.registry.referrers import attached
 from lls_provider.image.registry.repository import Manifest, Repository
-from lls_provider.image.registry.transport import DEFAULT, Limits
 from lls_provider.progress import SILENT
 from lls_provider.wheels.cache import cache_root, locked, writing
 from lls_provider.wheels.download import download
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from lls_provider.image.model import Layer
     from lls_provider.image.platforms import Platform
     from lls_provider.image.reference import Reference
+    from lls_provider.image.registry.transport import Limits
     from lls_provider.progress import Progress
 
 
@@ -40,7 +40,7 @@ def pull(
     platform: Platform | None = None,
     insecure: bool = False,
     progress: Progress = SILENT,
-    limits: Limits = DEFAULT,
+    limits: Limits | None = None,
 ) -> Image:
     """The image that ``reference`` names; of several, the one for ``platform`` (else ours).
 
@@ -56,7 +56,7 @@ def find_remote(
     *,
     insecure: bool = False,
     progress: Progress = SILENT,
-    limits: Limits = DEFAULT,
+    limits: Limits | None = None,
 ) -> Found:
     """What ``reference`` names, an image or an index. Raises as `pull`."""
     store = _Remote(Repository(reference, insecure=insecure, limits=limits), progress)
@@ -117,6 +117,7 @@ class RemoteLayer:
                     path,
                     sha256=self.digest.removeprefix("sha256:"),
                     session=self.repository.transport,
+                    timeout=self.repository.transport.timeout,
                     advance=advance,
                     size=self.size,
                     sleep=self.repository.transport.sleep,

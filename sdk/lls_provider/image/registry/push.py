@@ -11,7 +11,6 @@ from lls_provider.image.model import Image
 from lls_provider.image.registry.pull import RemoteLayer
 from lls_provider.image.registry.referrers import attach
 from lls_provider.image.registry.repository import Repository
-from lls_provider.image.registry.transport import DEFAULT, Limits
 from lls_provider.image.registry.upload import Blob, Outcome, upload, upload_bytes
 from lls_provider.image.sbom import sbom_artifact
 from lls_provider.progress import SILENT, shown_size
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from lls_provider.image.index import Content
     from lls_provider.image.model import Layer
     from lls_provider.image.reference import Reference
+    from lls_provider.image.registry.transport import Limits
     from lls_provider.progress import Progress
 
 
@@ -45,7 +45,7 @@ def push(
     *,
     insecure: bool = False,
     progress: Progress = SILENT,
-    limits: Limits = DEFAULT,
+    limits: Limits | None = None,
 ) -> str:
     """Push ``content`` as ``reference``; gives its digest.
 

@@ -11,7 +11,7 @@ from lls_provider.image.media import INDEX_TYPES, MANIFEST_TYPE, MANIFEST_TYPES
 from lls_provider.image.model import sha256
 from lls_provider.image.reference import is_digest
 from lls_provider.image.registry import failures
-from lls_provider.image.registry.transport import DEFAULT, Limits, Transport
+from lls_provider.image.registry.transport import Limits, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ class Repository:
         push: bool = False,
         sources: Sequence[str] = (),
         insecure: bool = False,
-        limits: Limits = DEFAULT,
+        limits: Limits | None = None,
     ) -> None:
         self.reference = reference
         actions = "pull,push" if push else "pull"

@@ -6,6 +6,8 @@ names is checked before it is asked, and the login goes to the registry itself a
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from lls_provider import __version__
-from lls_provider.errors import SdkError
+from lls_provider.errors import Code, SdkError
 from lls_provider.image.reference import DOCKER_HUB, Reference, is_loopback
 from lls_provider.image.registry import failures
 from lls_provider.image.registry.addresses import follow, same_origin
@@ -26,6 +28,7 @@ from lls_provider.wheels.http import (
     Interrupted,
     cause,
     new_session,
+    reason,
     wait_before,
 )
 
@@ -39,6 +42,7 @@ _WAIT_LIMIT = 30.0
 _UNAUTHORIZED = 401
 _BAD_REQUEST = 400
 _NO_SUCH_RANGE = 416
+_VARIABLE = "LLS_PROVIDER_REGISTRY_TIMEOUT"
 _HUB_HOST = "registry-1.docker.io"
 
 
@@ -68,8 +72,26 @@ class Limits:
     document: float = 120.0  # seconds for an answer that is no blob
     sleep: Callable[[float], None] = time.sleep
 
+    @classmethod
+    def told(cls, environ: Mapping[str, str]) -> Limits:
+        """As LLS_PROVIDER_REGISTRY_TIMEOUT says: the seconds in which something must come.
 
-DEFAULT = Limits()
+        Raises SdkError USAGE when it is no number of seconds.
+        """
+        text = environ.get(_VARIABLE, "")
+        if not text:
+            return cls()
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            raise SdkError(
+                Code.USAGE,
+                f"{_VARIABLE}={text!r:.100} is no number of seconds",
+                resolution=f"Set it to a number such as 60, or unset it for {TIMEOUT[1]:g}.",
+            )
+        return cls((min(TIMEOUT[0], seconds), seconds), 2 * seconds)
 
 
 class Transport:
@@ -86,11 +108,11 @@ class Transport:
         *,
         insecure: bool = False,
         find: FindCredential = find_credential,
-        limits: Limits = DEFAULT,
+        limits: Limits | None = None,
     ) -> None:
         self.reference = reference
         self._insecure = insecure
-        self._limits = limits
+        self._limits = limits or Limits.told(os.environ)
         self._authorization = Authorization(reference, scopes, find)
         self._session = new_session(redirects=False)
         self._scheme = "" if insecure or reference.is_loopback else "https"
@@ -191,6 +213,11 @@ class Transport:
         self.sleep(wait_before(attempt))
 
     @property
+    def timeout(self) -> tuple[float, float]:
+        """Seconds to wait for a connection, and for something to come."""
+        return self._limits.timeout
+
+    @property
     def sleep(self) -> Callable[[float], None]:
         """How to wait a number of seconds."""
         return self._limits.sleep
@@ -285,7 +312,7 @@ class Transport:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise failures.protocol(self.reference, f"{cause(error)}") from error
         except requests.RequestException as error:
-            raise Interrupted(cause(error)) from error
+            raise Interrupted(reason(error, self._limits.timeout)) from error
 
     def _read(self, response: requests.Response) -> bytes:
         """The body, bounded in size and time; undecoded, for we asked for no encoding."""
@@ -303,7 +330,7 @@ class Transport:
                 if time.monotonic() > deadline:
                     raise Interrupted(f"no whole answer in {self._limits.document:g} s")
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Interrupted(cause(error)) from error
+            raise Interrupted(reason(error, self._limits.timeout)) from error
         told = response.headers.get("Content-Length", "")
         bodiless = response.request.method == "HEAD"
         if told.isdigit() and len(content) < int(told) and not bodiless:

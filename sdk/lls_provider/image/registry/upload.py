@@ -31,6 +31,7 @@ _LOST = frozenset({400, 404, 416})
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 _BYTES = "application/octet-stream"
 _DOING = "push"
+_PIECE = 128 << 10
 
 
 class Outcome(Enum):
@@ -113,10 +114,12 @@ class _Rest:
         place = 0
         for chunk in self.blob.chunks():
             skipped = max(self.offset - place, 0)
+            # there is a time to send a piece in: a slow line must be able to
+            for start in range(skipped, len(chunk), _PIECE):
+                end = min(start + _PIECE, len(chunk))
+                yield chunk[start:end]
+                self.counted.reached(place + end)
             place += len(chunk)
-            if skipped < len(chunk):
-                yield chunk[skipped:]
-                self.counted.reached(place)
 
 
 def _begin(repository: Repository, blob: Blob, source: str | None) -> str:
