@@ -129,6 +129,33 @@ def test_a_provider_does_not_run_the_modules_of_another(
     )
 
 
+def test_a_provider_that_is_there_in_the_same_version_must_be_the_same_code(
+    pod: Any, make_bundle: MakeBundle
+) -> None:
+    """Images of one package that were built twice without a new version."""
+    files = {"acme_echo/provider.py": "x = 1", "acme_echo/words.txt": "one"}
+    pod.install(make_bundle(files=files))
+    assert not pod.install(make_bundle(files=files), "acme-guard").plan.warnings
+    other = make_bundle(files={**files, "acme_echo/provider.py": "x = 2"})
+    assert _refused(pod, other, "acme-store") == (
+        "acme_echo/provider.py: acme-echo 1.0 is the provider itself and brings this module, "
+        "acme-echo 1.0 of provider 'acme-echo' (image: registry.example.com/acme-echo:1.0) has "
+        "installed another one"
+    )
+    more = make_bundle(files={**files, "acme_echo/more.py": ""})
+    assert _refused(pod, more, "acme-store") == (
+        "acme_echo/more.py: acme-echo 1.0 is the provider itself and brings this module, "
+        "acme-echo 1.0 of provider 'acme-echo' (image: registry.example.com/acme-echo:1.0) has "
+        "installed none"
+    )
+    words = make_bundle(files={**files, "acme_echo/words.txt": "two"})
+    (warning,) = pod.install(words, "acme-store").plan.warnings
+    assert warning.startswith(
+        "acme_echo/words.txt of acme-echo 1.0 is not installed: acme-echo 1.0"
+    )
+    assert (pod.packages / "acme_echo" / "words.txt").read_text() == "one"
+
+
 @pytest.mark.parametrize(
     ("first", "second", "warned"),
     [

@@ -95,6 +95,24 @@ class Layout:
         record = record_file(wheel.dist_info, [*files, *shared])
         self.unpackings.append(Unpacking(wheel, (*files, record)))
 
+    def keep_own(self) -> None:
+        """The provider's own wheel is there in its version already: it must be the same code."""
+        own = self._own
+        for file in own.files:
+            if file.path.startswith(f"{own.dist_info}/"):
+                continue
+            found = self._find(file.path)
+            if found is not None:
+                self._behind(own, file, found)
+            elif _is_module(file.path):
+                self._miss(own, file, self._owner(f"{own.dist_info}/METADATA"), "none")
+
+    def _miss(self, wheel: Wheel, file: WheelFile, owner: str, what: str) -> None:
+        self.conflicts.append(
+            f"{file.path}: {_named(wheel)} is the provider itself and brings this module, "
+            f"{owner} has installed {what}"
+        )
+
     def _find(self, path: str) -> Path | None:
         if path.partition("/")[0] not in self._present or path in self._leaving:
             return None
@@ -125,10 +143,7 @@ class Layout:
         owner = self._owner(file.path)
         will_do = content is not None and _is_nothing(wheel, file, content)
         if wheel is self._own and _is_module(file.path) and not will_do:
-            self.conflicts.append(
-                f"{file.path}: {_named(wheel)} is the provider itself and brings this module, "
-                f"{owner} has installed another one"
-            )
+            self._miss(wheel, file, owner, "another one")
         else:
             self.warnings.append(
                 f"{file.path} of {_named(wheel)} is not installed: {owner} has installed it in "

@@ -63,6 +63,8 @@ def make_plan(
     layout = Layout(standing, installed, incoming.own, replaced)
     for wheel in sorted(wheels, key=lambda wheel: (wheel.name != incoming.own.name, wheel.name)):
         layout.add(wheel)
+    if incoming.own.name not in chosen:
+        layout.keep_own()
     if layout.conflicts:
         raise conflict_error(incoming, container, "\n".join(layout.conflicts))
     return Plan(
