@@ -203,6 +203,37 @@ def test_a_bundle_built_for_another_state_of_the_server_is_told(
     )
 
 
+def test_what_shadows_the_standard_library_is_told(
+    make_image: MakeImage, make_wheel: MakeWheel
+) -> None:
+    wheel = make_wheel("tool", files={"json.py": "", "test/__init__.py": ""})
+    result = compatibility([make_image("acme-echo", dependencies=[wheel])])
+    assert result.status is ExitStatus.OK
+    (warning,) = result.verdicts[0].warnings
+    assert warning.startswith("tool ")
+    assert warning.endswith(" puts 'json', 'test' in front of the standard library's")
+    assert f"WARNING: example.com/acme-echo:1.0: {warning}" in describe(result)
+
+
+def test_images_for_different_servers_are_told(make_bundle: Callable[..., Bundle]) -> None:
+    one = make_bundle("one")
+    other = make_bundle("other", provided={"llama-stack-api": "0.8.0"})
+    spec = other.tree.spec
+    spec.write_text(spec.read_text().replace("name: acme-echo", "name: acme-ecco"))
+    manifest = json.loads(other.tree.manifest.read_text())
+    manifest["files"][spec.name]["size"] = spec.stat().st_size
+    other.tree.manifest.write_text(json.dumps(manifest))
+    bundles = [("example.com/one:1", one.root), ("example.com/other:1", other.root)]
+    result = compatibility(bundles)
+    assert result.status is ExitStatus.OK
+    warning = (
+        "provider 'acme-echo' (image: example.com/one:1) and provider 'acme-ecco' (image: "
+        "example.com/other:1) were built for different servers\n  llama-stack-api: 0.7.3 and 0.8.0"
+    )
+    assert result.verdicts[1].warnings == (warning,)
+    assert json.loads(json.dumps(result.to_document()))["targets"][1]["warnings"] == [warning]
+
+
 def test_images_for_different_pythons_are_told(make_bundle: Callable[..., Bundle]) -> None:
     one, other = make_bundle("one"), make_bundle("other")
     spec, manifest = other.tree.spec, other.tree.manifest

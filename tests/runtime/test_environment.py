@@ -44,13 +44,14 @@ def _permitted(prefix: Sequence[str]) -> None:
 
 
 def _install(
-    place: Path, source: Path, root: Path, *prefix: str, order: int = 0
+    place: Path, source: Path, root: Path, *prefix: str, order: int = 0, log: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             *(*prefix, PYTHON, "-I", "-S", str(place / "lls-provider.pyz"), "install"),
             *("--provider-id", f"echo-{order}", "--api", "inference", "--image", "acme/echo:1"),
             *("--order", str(order), "--source", str(source), "--root", str(root)),
+            *("--termination-log", str(log or place / "log")),
         ],
         capture_output=True,
         text=True,
@@ -146,6 +147,26 @@ def test_a_volume_of_another_user_is_told(
     refused = _install(place, place / "guard", pod.root, *OTHER_USER, order=1)
     _refused(refused, "The volume failed while")
     assert pod.snapshot() == before
+
+
+def test_a_termination_log_of_another_user_changes_nothing(
+    place: Path, make_pod: MakePod, make_bundle: MakeBundle
+) -> None:
+    _permitted(OTHER_USER)
+    pod = make_pod(str(place / "volume"))
+    source = shutil.copytree(make_bundle(), place / "bundle")
+    pod.root.mkdir(mode=0o755)
+    told = []
+    for name, mode in (("open", 0o666), ("closed", 0o600)):
+        log = place / name
+        log.touch()
+        log.chmod(mode)
+        done = _install(place, source, pod.root, *OTHER_USER, log=log)
+        told.append((done.returncode, done.stdout, done.stderr))
+    assert told[0] == told[1]
+    assert told[0][0] == 3
+    assert (place / "open").read_text() in told[0][2]
+    assert (place / "closed").read_text() == ""
 
 
 def test_users_of_one_group_share_a_volume(
