@@ -103,7 +103,7 @@ class World:
                 path = Path(folder, name)
                 status = path.lstat()
                 is_file = stat.S_ISREG(status.st_mode)
-                content = path.read_bytes() if is_file else b""
+                content = path.read_bytes() if is_file and status.st_size < 1 << 30 else b""
                 if path.is_symlink():
                     content = os.fsencode(path.readlink())
                 time = status.st_mtime_ns if is_file else 0
@@ -184,13 +184,14 @@ def zipapp() -> Path:
 
 
 @pytest.fixture
-def refuse_in_zipapp(world: World, zipapp: Path) -> Callable[[str], str]:
+def refuse_in_zipapp(world: World, zipapp: Path) -> Callable[..., str]:
     """The same in a process of its own, from the zipapp alone."""
 
-    def run(why: str, *more: str) -> str:
+    def run(why: str, *more: str, megabytes: int | None = None) -> str:
         before = world.snapshot()
+        prefix = ["prlimit", f"--as={megabytes * 1024**2}"] if megabytes else []
         done = subprocess.run(
-            [sys.executable, "-I", "-S", str(zipapp), *world.arguments(*more)],
+            [*prefix, sys.executable, "-I", "-S", str(zipapp), *world.arguments(*more)],
             capture_output=True,
             text=True,
             check=False,

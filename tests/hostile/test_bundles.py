@@ -112,6 +112,20 @@ def test_a_document_that_is_a_pipe_stops_nobody(world: World, name: str) -> None
         install(world.request(), workers=1)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "lls-provider-spec.yaml", "config.yaml"])
+def test_a_document_of_any_size_is_refused_without_being_read(
+    world: World, refuse_in_zipapp: Callable[..., str], name: str
+) -> None:
+    """Within the memory that an init container has by default."""
+    with (world.source / name).open("ab") as stream:
+        stream.truncate(8 * 1024**3)  # a hole, which takes no space
+    try:
+        more = ["--config-file", str(world.source / name)] if name == "config.yaml" else []
+        refuse_in_zipapp("1,048,576 bytes", *more, megabytes=512)
+    finally:
+        (world.source / name).unlink()
+
+
 def bomb(folder: Path, name: str = "dep", megabytes: int = 80) -> Path:
     """A wheel that is valid, and unpacks to a thousand times its size."""
     import base64

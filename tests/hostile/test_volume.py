@@ -101,6 +101,31 @@ def test_a_strangers_broken_distribution_is_passed_over(
     assert os.path.lexists(info / file)
 
 
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"bundle": ', b"[]", b"\xff", b"1", b""])
+@pytest.mark.parametrize("provider", ["acme-echo", "neighbour"])
+def test_a_record_that_is_none_is_told(world: World, content: bytes, provider: str) -> None:
+    assert run(world).returncode == 0
+    record = external(world) / "metadata" / provider / "installed.json"
+    record.write_bytes(content)
+    before = world.snapshot()
+    done = run(world, "--config={}")
+    assert world.snapshot() == before
+    assert done.returncode == 1
+    assert f"File: {record}" in done.stderr
+    assert f"Resolution: Remove the folder {record.parent}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_record_of_any_size_is_refused_without_being_read(
+    world: World, refuse_in_zipapp: Callable[..., str]
+) -> None:
+    record = external(world) / "metadata" / "neighbour" / "installed.json"
+    record.unlink()
+    with record.open("wb") as stream:
+        stream.truncate(8 * 1024**3)  # a hole, which takes no space
+    refuse_in_zipapp("installed.json", megabytes=512)
+
+
 def test_an_update_removes_nothing_behind_a_link(world: World) -> None:
     bring(world, {"dep_folder/secret.txt": b"ours"})
     assert run(world).returncode == 0

@@ -169,6 +169,17 @@ def test_a_termination_log_of_another_user_changes_nothing(
     assert (place / "closed").read_text() == ""
 
 
+def test_a_record_that_may_not_be_read_is_told(
+    place: Path, make_pod: MakePod, make_bundle: MakeBundle
+) -> None:
+    _permitted(OTHER_USER)
+    pod = make_pod(str(place / "volume"))
+    source = shutil.copytree(make_bundle(), place / "bundle")
+    assert _install(place, source, pod.root).returncode == 0
+    (pod.external / "metadata" / "echo-0" / "installed.json").chmod(0o600)
+    _refused(_install(place, source, pod.root, *OTHER_USER), "The volume failed while")
+
+
 def test_users_of_one_group_share_a_volume(
     place: Path, make_pod: MakePod, make_bundle: MakeBundle
 ) -> None:

@@ -40,6 +40,24 @@ def test_a_module_that_left_the_standard_library_shadows_it_only_before(
     assert list(shadowing.warnings([wheel], 13, {})) == []
 
 
+def test_what_every_python_runs_at_its_start_is_told(
+    make_wheel: MakeWheel, make_bundle: MakeBundle, pod: Any
+) -> None:
+    wheel = make_wheel("agent", files={"sitecustomize.py": "print('first')"})
+    (warning,) = pod.install(make_bundle(dependencies=[wheel])).plan.warnings
+    assert (
+        warning == "agent 1.0 brings 'sitecustomize', which the server's Python runs at its start"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "print('second')"],
+        env={"PYTHONPATH": str(pod.packages)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "first\nsecond\n"
+
+
 def test_only_what_python_finds_first_is_in_front(make_wheel: MakeWheel) -> None:
     files = {
         "one.py": "",

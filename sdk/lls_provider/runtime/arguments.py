@@ -249,6 +249,6 @@ def _complete(options: argparse.Namespace) -> None:
 def _is_done(options: argparse.Namespace) -> bool:
     try:
         bundle = rerun.bundle_fingerprint(options.source, options.python_tag)
-    except OSError:
+        return rerun.nothing_to_do(options.root, options.provider_id, bundle, options.fingerprint)
+    except OSError:  # doing it tells why
         return False
-    return rerun.nothing_to_do(options.root, options.provider_id, bundle, options.fingerprint)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.runtime.limits import TEXT_BYTES
 
 RECORD_FILE = "installed.json"
 FORMAT = 1
@@ -82,9 +83,14 @@ class ProviderRecord:
         return (json.dumps(document, indent=1) + "\n").encode()
 
     @classmethod
-    def load(cls, data: bytes, path: Path) -> ProviderRecord:
-        """The record in a file. Raises SdkError DOCUMENT_INVALID when it is not one of ours."""
+    def load(cls, data: bytes | None, path: Path) -> ProviderRecord:
+        """The record in a file; ``data`` is what `read_regular` gives.
+
+        Raises SdkError DOCUMENT_INVALID when it is not one of ours.
+        """
         try:
+            if data is None:
+                raise ValueError(f"it is no regular file of at most {TEXT_BYTES:,} bytes")
             value: Any = json.loads(data)
             if value["format"] != FORMAT:
                 raise ValueError(f"format {value['format']!r} is not known here")
@@ -106,7 +112,7 @@ class ProviderRecord:
                 overrides=tuple(value["overrides"]),
                 zipapp=value["zipapp"],
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise SdkError(
                 Code.DOCUMENT_INVALID,
                 "The record of an installed provider is damaged",

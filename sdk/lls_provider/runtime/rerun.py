@@ -20,6 +20,9 @@ _MANIFEST = "manifest.json"
 _SPEC = "lls-provider-spec.yaml"
 _PACKAGES = "packages"
 _CHUNK = 1024 * 1024
+_RECORD_BYTES = 16 * 1024 * 1024
+DOCUMENT_BYTES = 1024 * 1024
+"""What a document may have, `document.DEFAULT.size`; a test compares them."""
 FOLDER_MTIME_NS = 315_532_800 * 10**9
 """`unpack.MTIME_NS`, repeated because importing it is slow; a test compares them."""
 
@@ -60,13 +63,11 @@ def nothing_to_do(root: str, provider_id: str, bundle: str, arguments: str) -> b
     if not provider_id or "/" in provider_id or provider_id.startswith("."):
         return False
     external = f"{root}/external-providers"
-    data = content(f"{external}/metadata/{provider_id}/installed.json")
-    if data is None:
-        return False
     try:
-        record = json.loads(data)
+        with _opened(f"{external}/metadata/{provider_id}/installed.json") as stream:
+            record = json.loads(stream.read(_RECORD_BYTES))
         same = record["bundle"] == bundle and record["arguments"] == arguments
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     return (
         same
@@ -96,10 +97,13 @@ def _opened(path: str) -> BinaryIO:
 
 
 def content(path: str) -> bytes | None:
-    """A file's content, None when it is not there. Raises OSError for what is no regular file."""
+    """A document's bytes, None when it is not there. Raises OSError for what is no regular file.
+
+    One that is too large is cut: whoever reads it next refuses it.
+    """
     try:
         with _opened(path) as stream:
-            return stream.read()
+            return stream.read(DOCUMENT_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
 

@@ -24,6 +24,7 @@ _GONE = {
     "pipes sndhdr spwd sunau telnetlib uu xdrlib",
 }
 _NEW = {14: "annotationlib compression"}
+_AT_START = {"sitecustomize", "usercustomize"}  # of `site`
 _TESTS = "test"  # Python does not count its own tests as a module; a `test` hides them all the same
 
 
@@ -85,6 +86,8 @@ def warnings(wheels: Iterable[Wheel], minor: int, server: Mapping[str, Behind]) 
         hidden = sorted(front & standard)
         if hidden:
             yield f"{named} puts {_list(hidden)} in front of the standard library's"
+        for module in sorted(front & _AT_START):
+            yield f"{named} brings '{module}', which the server's Python runs at its start"
         there = versions.get(wheel.name)
         if there is not None and there != str(wheel.version):
             yield f"{named} stands in front of the server's {wheel.name} {there}"

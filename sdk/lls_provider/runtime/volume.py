@@ -184,8 +184,8 @@ def _record(folder: Path) -> ProviderRecord | None:
     if provider_id_problem(folder.name) is not None:
         return None
     path = folder / RECORD_FILE
-    if path.is_file():
-        return ProviderRecord.load(path.read_bytes(), path)
+    if os.path.lexists(path):
+        return ProviderRecord.load(read_regular(path), path)
     if (folder / CRD_CONFIG_FILE).is_file():
         crd = read_crd_config(folder / CRD_CONFIG_FILE)
         return ProviderRecord(folder.name, crd.image, crd.init_container_name, crd.order)
