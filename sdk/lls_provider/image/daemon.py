@@ -1,7 +1,7 @@
 """A Docker or Podman daemon: the sink and the base that are reached through the Docker Engine API.
 
-The library `docker` speaks it and knows where daemons are (DOCKER_HOST, contexts, TLS, SSH); images
-stream both ways, as Docker archives.
+The library `docker` speaks it and knows where daemons are (DOCKER_HOST, contexts, TLS); images
+stream both ways, as Docker archives. What is reached by SSH is behind a `Tunnel`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lls_provider.image.archive import docker_archive, write_archive
 from lls_provider.image.index import one_image
 from lls_provider.image.reference import is_digest
 from lls_provider.image.tar import CHUNK
+from lls_provider.image.tunnel import AddressError, Tunnel
 from lls_provider.image.unarchive import find_archive
 from lls_provider.wheels.cache import cache_root, locked
 
@@ -39,6 +40,12 @@ _REASON_LIMIT = 2000
 _RUN_ONE = (
     f"Start the daemon (`systemctl start docker`, `systemctl --user start podman.socket`), or name "
     f"it: {_HOST}=unix:///PATH. Without a daemon, write oci:DIR."
+)
+_UNREACHED = "The container daemon cannot be reached, or broke off"
+_BY_HAND = (
+    "Try by hand what it is reached with: `ssh [USER@]HOST docker system dial-stdio`; the other "
+    f"machine needs the docker command. Or forward its socket, `ssh -nNT -L "
+    f"$HOME/docker.sock:/var/run/docker.sock [USER@]HOST`, and set {_HOST}=unix://$HOME/docker.sock."
 )
 _ASK_IT = (
     "Look at the daemon's log (`journalctl -u docker`). To do without a daemon, write oci:DIR, or "
@@ -110,6 +117,7 @@ class Daemon:
 
     client: Any  # an APIClient, whose stubs leave what we call untyped
     address: str  # as it is shown: without a user or password
+    tunnel: Tunnel | None = None
 
     @classmethod
     def connect(cls) -> Daemon:
@@ -122,19 +130,44 @@ class Daemon:
         with _wrapped("the address that Docker's settings name"):
             settings = _settings()
         address = str(settings["base_url"])
+        if address.startswith("ssh:"):
+            return cls._through_ssh(address)
         shown = _shown(address)
         with _wrapped(shown, secret=urlsplit(address).netloc):
-            return cls(_client(settings, ssh=address.startswith("ssh:")), shown)
+            return cls(_client(settings), shown)
+
+    @classmethod
+    def _through_ssh(cls, address: str) -> Daemon:
+        try:
+            shown = _shown(address)
+            tunnel = Tunnel.open(address)
+        except AddressError as error:
+            raise SdkError(
+                Code.USAGE,
+                "The daemon's address is none that ssh can be called with",
+                why=str(error),
+                resolution=f"Set {_HOST} to ssh://[USER@]HOST[:PORT], or to a local socket.",
+            ) from error
+        except OSError as error:
+            raise _failed(shown, _UNREACHED, _root(error), _BY_HAND) from error
+        try:
+            with _wrapped(shown, tunnel=tunnel):
+                return cls(_client({"base_url": tunnel.url}), shown, tunnel)
+        except BaseException:
+            tunnel.close()
+            raise
 
     def __enter__(self) -> Daemon:
         return self
 
     def __exit__(self, *_error: object) -> None:
         self.client.close()
+        if self.tunnel is not None:
+            self.tunnel.close()
 
     def load(self, archive: Iterable[bytes]) -> None:
         """Load a Docker archive. Raises SdkError DAEMON_FAILED with the daemon's reason."""
-        with _wrapped(self.address):
+        with _wrapped(self.address, tunnel=self.tunnel):
             # the status is sent before the archive is read: what went wrong stands in the text
             for line in self.client.load_image(archive, quiet=True):
                 reason = _object(line).get("error")
@@ -144,7 +177,7 @@ class Daemon:
 
     def inspect(self, reference: Reference) -> JsonObject:
         """What the daemon tells of an image. Raises SdkError IMAGE_MISSING, DAEMON_FAILED."""
-        with _wrapped(self.address, name=str(reference)):
+        with _wrapped(self.address, name=str(reference), tunnel=self.tunnel):
             found = _object(self.client.inspect_image(str(reference)))
         if not found:
             raise self.failed(f"The daemon's answer about {reference} tells nothing", "")
@@ -152,7 +185,7 @@ class Daemon:
 
     def save(self, image: str) -> Iterator[bytes]:
         """The archive of the image with an ID. Raises as `inspect`, and when it breaks off."""
-        with _wrapped(self.address, name=image):
+        with _wrapped(self.address, name=image, tunnel=self.tunnel):
             yield from self.client.get_image(image, chunk_size=CHUNK)
 
     def failed(self, what: str, why: str, resolution: str = _ASK_IT) -> SdkError:
@@ -190,7 +223,7 @@ def _settings() -> dict[str, Any]:
     return {"base_url": f"unix://{_usual_socket()}"}
 
 
-def _client(settings: Mapping[str, Any], *, ssh: bool) -> Any:
+def _client(settings: Mapping[str, Any]) -> Any:
     from docker.api.client import APIClient
 
     class Client(APIClient):
@@ -201,7 +234,7 @@ def _client(settings: Mapping[str, Any], *, ssh: bool) -> Any:
             told = self.verify if verify is None else verify
             return super().merge_environment_settings(url, proxies, stream, told, cert)
 
-    return Client(**settings, version="auto", timeout=_SILENCE, use_ssh_client=ssh)
+    return Client(**settings, version="auto", timeout=_SILENCE)
 
 
 def _usual_socket() -> Path:
@@ -229,7 +262,9 @@ def _shown(address: str) -> str:
 
 
 @contextlib.contextmanager
-def _wrapped(address: str, *, name: str = "", secret: str = "") -> Iterator[None]:
+def _wrapped(
+    address: str, *, name: str = "", secret: str = "", tunnel: Tunnel | None = None
+) -> Iterator[None]:
     """Make what the client raises an SdkError about the daemon at ``address``."""
     from docker.errors import APIError, DockerException, ImageNotFound
     from requests import RequestException
@@ -253,8 +288,9 @@ def _wrapped(address: str, *, name: str = "", secret: str = "") -> Iterator[None
         said = _root(error)[:_REASON_LIMIT]
         if secret:
             said = said.replace(secret, secret.rpartition("@")[2])
-        what = "The container daemon cannot be reached, or broke off"
-        raise _failed(address, what, said, _RUN_ONE) from error
+        if tunnel is not None:
+            raise _failed(address, _UNREACHED, tunnel.said() or said, _BY_HAND) from error
+        raise _failed(address, _UNREACHED, said, _RUN_ONE) from error
 
 
 def _root(error: BaseException) -> str:
