@@ -8,7 +8,7 @@ import subprocess
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +19,9 @@ from lls_provider.contract.models import ProviderPackage, Target
 from lls_provider.progress import Silent
 from lls_provider.wheels.distribution import Distribution, load_distribution
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.hashing import Hashed
 
 MakeWheel = Callable[..., Path]
 MakeBundle = Callable[..., Bundle]
@@ -103,6 +106,7 @@ def make_bundle(tmp_path: Path, make_wheel: MakeWheel, metadata: ProviderPackage
         provided: Mapping[str, str] | None = None,
         overrides: Sequence[str] = (),
         expected: Mapping[str, str] | None = None,
+        hashed: Mapping[Path, Hashed] | None = None,
     ) -> Bundle:
         return assemble(
             tmp_path / out,
@@ -119,6 +123,7 @@ def make_bundle(tmp_path: Path, make_wheel: MakeWheel, metadata: ProviderPackage
             distributions=("llama-stack==0.7.3",),
             overrides=overrides,
             expected=expected,
+            hashed=hashed,
         )
 
     return make

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +13,10 @@ import pytest
 
 from lls_provider import __version__
 from lls_provider.bundle import assemble as room
+from lls_provider.bundle.hashing import hash_file
 from lls_provider.bundle.read import Bundle, is_bundle, read_bundle, resolve_wheel_path
 from lls_provider.bundle.zipapp import zipapp_path
-from lls_provider.contract.models import ProviderPackage, Target
+from lls_provider.contract.models import FileHash, ProviderPackage, Target
 from lls_provider.errors import Code, SdkError
 
 MakeWheel = Callable[..., Path]
@@ -126,6 +129,37 @@ def test_a_wheel_that_is_not_what_was_resolved_leaves_nothing(
     assert caught.value.code is Code.HASH_MISMATCH
     assert "0" * 64 in caught.value.why
     assert listing(tmp_path) == ["wheels"]
+
+
+def test_a_hash_that_was_taken_ahead_is_not_taken_again(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    wheel = make_wheel("dep")
+    told = FileHash("0" * 64, wheel.stat().st_size)
+    ahead = {wheel: replace(hash_file(wheel), found=told)}
+    manifest = make_bundle(dependencies=[wheel], hashed=ahead).manifest
+    assert manifest is not None
+    assert manifest.files[f"packages/{wheel.name}"] == told
+
+
+@pytest.mark.parametrize("way", ["written to", "another file", "a copy"])
+def test_a_hash_that_was_taken_ahead_of_a_change_does_not_hold(
+    make_bundle: MakeBundle, make_wheel: MakeWheel, way: str
+) -> None:
+    # of one size: what tells is which file it is and when it was written
+    wheel, other = (make_wheel("dep", files={"dep.py": text}) for text in ("pass\n", "quit\n"))
+    ahead = {wheel: hash_file(wheel)}
+    if way == "written to":
+        wheel.write_bytes(other.read_bytes())
+        os.utime(wheel, ns=(0, 0))
+    else:
+        fresh = wheel.with_suffix(".new")
+        (shutil.copy2 if way == "a copy" else os.link)(other, fresh)
+        fresh.replace(wheel)
+    expected = {wheel.name: ahead[wheel].found.sha256}
+    with pytest.raises(SdkError) as caught:
+        make_bundle(dependencies=[wheel], hashed=ahead, expected=expected)
+    assert caught.value.code is Code.HASH_MISMATCH
 
 
 def test_a_wheel_that_is_none_is_refused(make_bundle: MakeBundle, tmp_path: Path) -> None:

@@ -96,9 +96,10 @@ def test_what_is_in_the_cache_is_read_ahead_and_a_damaged_wheel_is_passed_over(
         data = offered[package.filename].read_bytes()
         whole = len(data) if package.name == "demo" else 50
         (place / package.filename).write_bytes(data[:whole])
-    read = read_ahead(read_lock_file(path), interpreter, [bundle.machine])
-    assert [(it.name, wheel.name) for it, wheel in read.items()] == [(found.wheels[0].name, "demo")]
-    again = gather(replace(bundle, locked=read_lock_file(path), read=read))
+    ahead = read_ahead(read_lock_file(path), interpreter, [bundle.machine])
+    read = [(it.name, wheel.name) for it, wheel in ahead.wheels.items()]
+    assert read == [(found.wheels[0].name, "demo")]
+    again = gather(replace(bundle, locked=read_lock_file(path), ahead=ahead))
     assert files(again) == files(found)
 
 

@@ -1,12 +1,15 @@
-"""Reads the wheels of a lock while uv builds the provider's own in another process."""
+"""Reads and hashes the wheels of a lock while uv builds the provider's own in another process."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lls_provider.bundle.hashing import Hashed, hash_file
 from lls_provider.errors import SdkError
 from lls_provider.runtime.wheel import Wheel, read_wheel
 from lls_provider.wheels.fetch import cached_file
@@ -17,20 +20,41 @@ if TYPE_CHECKING:
     from lls_provider.wheels.lockfile import LockFile
 
 
-def read_ahead(
-    locked: LockFile, interpreter: Interpreter, machines: Collection[str]
-) -> dict[Path, Wheel]:
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is known of wheels before they are gathered."""
+
+    wheels: Mapping[Path, Wheel] = field(default_factory=dict)
+    hashes: Mapping[Path, Hashed] = field(default_factory=dict)
+
+
+def read_ahead(locked: LockFile, interpreter: Interpreter, machines: Collection[str]) -> Ahead:
     """The wheels for those machines that are in the cache already.
 
     Raises nothing of ours: what is wrong with one is told when it is gathered.
     """
-    read: dict[Path, Wheel] = {}
+    wheels: dict[Path, Wheel] = {}
+    hashes: dict[Path, Hashed] = {}
+    # hashing does without Python's lock, reading wheels does not
+    with ThreadPoolExecutor(1) as pool:
+        for path in _cached(locked, interpreter, machines):
+            pool.submit(_hash, path, hashes)
+            with contextlib.suppress(SdkError):
+                wheels[path] = read_wheel(path)
+    return Ahead(wheels, hashes)
+
+
+def _cached(
+    locked: LockFile, interpreter: Interpreter, machines: Collection[str]
+) -> dict[Path, None]:
+    found: dict[Path, None] = {}
     for machine in machines:
         with contextlib.suppress(SdkError):
-            packages = select(
-                locked.lock, interpreter=interpreter, machine=machine, pins={}
-            ).packages
-            for path in filter(None, map(cached_file, packages)):
-                if path not in read:
-                    read[path] = read_wheel(path)
-    return read
+            chosen = select(locked.lock, interpreter=interpreter, machine=machine, pins={})
+            found |= dict.fromkeys(filter(None, map(cached_file, chosen.packages)))
+    return found
+
+
+def _hash(path: Path, hashes: dict[Path, Hashed]) -> None:
+    with contextlib.suppress(OSError):
+        hashes[path] = hash_file(path)

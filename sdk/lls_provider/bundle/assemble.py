@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from lls_provider import __version__
 from lls_provider.bundle import zipapp
 from lls_provider.bundle.closure import described, needed_by_each, unsatisfied
 from lls_provider.bundle.configschema import dump_schema
+from lls_provider.bundle.hashing import Hashed, hash_file
 from lls_provider.bundle.publish import publishing, writing
 from lls_provider.bundle.read import Bundle, read_bundle
 from lls_provider.bundle.sbom import Contents, dump_sbom
@@ -76,13 +76,15 @@ def assemble(
     overrides: Sequence[str] = (),
     expected: Mapping[str, str] | None = None,
     known: Iterable[Wheel] = (),
+    hashed: Mapping[Path, Hashed] | None = None,
     outcome: Outcome | None = None,
 ) -> Bundle:
     """Write the bundle to ``out``, replacing an earlier bundle, and read it back.
 
     ``metadata`` comes without wheel paths: they are filled in here. ``expected`` gives the
     sha256 that a wheel, by file name, must have; ``known`` are wheels that need not be read
-    again, ``outcome`` is what a trial told. The same input gives the same bytes. Raises SdkError
+    again, ``hashed`` are hashes that need not be taken again while they hold, ``outcome`` is
+    what a trial told. The same input gives the same bytes. Raises SdkError
     TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_...,
     DEPENDENCY_CONFLICT when the wheels lack something, BUNDLE_INVALID, NO_SPACE,
     OUTPUT_UNWRITABLE; ``out`` is then as it was.
@@ -96,9 +98,10 @@ def assemble(
         files: dict[str, FileHash] = {}
         placed = [_place(wheel, tree.packages / name) for name, wheel in wheels.items()]
         before = {wheel.path: wheel for wheel in known}
+        earlier = [(hashed or {}).get(wheel) for wheel in wheels.values()]
         # hashing does without Python's lock, reading wheels does not
         with ThreadPoolExecutor(_HASHING) as pool:
-            hashes = pool.map(_hash, placed)
+            hashes = pool.map(_hash, placed, earlier)
             read = [before.get(wheel) or read_wheel(wheel) for wheel in wheels.values()]
             for (name, wheel), found in zip(wheels.items(), hashes, strict=True):
                 _verify(wheel, found, (expected or {}).get(name))
@@ -240,10 +243,10 @@ def _place(source: StrPath, destination: Path) -> Path:
     return destination
 
 
-def _hash(path: Path) -> FileHash:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return FileHash(digest, os.fstat(stream.fileno()).st_size)
+def _hash(path: Path, earlier: Hashed | None = None) -> FileHash:
+    if earlier is not None and earlier.holds_for(path):
+        return earlier.found
+    return hash_file(path).found
 
 
 def _verify(wheel: Path, found: FileHash, expected: str | None) -> None:

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from lls_provider.bundle import unresolved
+from lls_provider.bundle.ahead import Ahead
 from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.bundle.locked import locked_closure, stale
 from lls_provider.bundle.waysout import Change, tell_ways_out
@@ -52,7 +53,7 @@ class Wanted:
     and relative paths of a project hold. ``sources`` is the digest of the project's
     ``[tool.uv.sources]``, ``build`` what its backend is. With ``locked`` nothing is resolved.
     ``locks`` are what was resolved already: bundles for several machines are of one resolution.
-    ``read`` are wheels of the lock that were read already.
+    ``ahead`` is what is known of the lock's wheels already.
     """
 
     requirement: str
@@ -67,7 +68,7 @@ class Wanted:
     build: tuple[str, ...] = ()
     locked: LockFile | None = None
     locks: dict[object, Lock] = field(default_factory=dict, repr=False, compare=False)
-    read: Mapping[Path, Wheel] = field(default_factory=dict, repr=False, compare=False)
+    ahead: Ahead = field(default_factory=Ahead, repr=False, compare=False)
 
     @property
     def target(self) -> TargetPython:
@@ -166,7 +167,7 @@ def _loaded(server: str | None, wanted: Wanted) -> list[Distribution]:
 def _from_lock(wanted: Wanted, locked: LockFile, progress: Progress) -> Gathered:
     closure = locked_closure(locked, wanted)
     files = _fetch(wanted, closure, progress)
-    wheels = [wanted.read.get(file) or read_wheel(file) for file in files]
+    wheels = [wanted.ahead.wheels.get(file) or read_wheel(file) for file in files]
     # as without the lock: with several distributions it holds what only their packages need
     kept = _needed(wanted, wheels, closure.provided) if len(wanted.servers) > 1 else wheels
     if conflicts := _unsatisfied(wanted, kept, closure.provided):

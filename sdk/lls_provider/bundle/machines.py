@@ -56,6 +56,7 @@ def assemble_each(
                 overrides=wanted.overrides,
                 expected=found.expected,
                 known=known,
+                hashed=wanted.ahead.hashes,
                 outcome=outcome,
             )
         )

@@ -40,6 +40,12 @@ class Bundle:
         return BundleTree(self.root)
 
     @property
+    def hashes(self) -> dict[str, str]:
+        """The files' sha256 by path, as just taken; empty in a bundle that was read."""
+        taken = self.manifest.files if self.manifest is not None and self.contents else {}
+        return {path: found.sha256 for path, found in taken.items()}
+
+    @property
     def provider_id(self) -> str:
         """The ID in the fragment: the package's name in ``providerId`` form."""
         return provider_id_from_name(self.metadata.name)

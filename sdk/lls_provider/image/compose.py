@@ -7,8 +7,9 @@ layer. The metadata names every wheel, so with many of them it outweighs the pro
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.bundle.epoch import source_date_epoch, timestamp
@@ -91,17 +92,20 @@ def _layers(bundle: Bundle, epoch: int, *, hiding: bool) -> tuple[Layer, ...]:
 
     Every wheel below packages is installed, so one that a base brought along would be too.
     """
-    tree = bundle.tree
+    tree, root = bundle.tree, bundle.root
+    # of the few small files reading is as quick as remembering
+    wheels = _entries(root, bundle.dependencies, bundle.hashes)
+    metadata = _entries(root, [tree.spec, tree.fragment, tree.sbom])
+    provider = _entries(root, [tree.manifest, tree.config_schema, bundle.own_wheel])
     # a time that moves with each commit would make new layers of unchanged files
-    groups: tuple[tuple[str, Iterable[Path], int], ...] = (
-        ("runtime", [tree.zipapp], 0),
-        ("dependency wheels", bundle.dependencies, 0),
-        ("metadata", [tree.spec, tree.fragment, tree.sbom], 0),
-        ("provider", [tree.manifest, tree.config_schema, bundle.own_wheel], epoch),
+    groups = (
+        ("runtime", _entries(root, [tree.zipapp]), 0),
+        ("dependency wheels", wheels, 0),
+        ("metadata", metadata, 0),
+        ("provider", provider, epoch),
     )
     layers: list[Layer] = []
-    for title, paths, mtime in groups:
-        entries = [_entry(bundle.root, path) for path in paths if path.is_file()]
+    for title, entries, mtime in groups:
         if entries and hiding and not layers:
             entries.append(Entry(f"{IMAGE_ROOT[1:]}/{OPAQUE}", Path(os.devnull), 0))
         if entries:
@@ -109,10 +113,17 @@ def _layers(bundle: Bundle, epoch: int, *, hiding: bool) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def _entry(root: Path, path: Path) -> Entry:
-    name = f"{IMAGE_ROOT[1:]}/{path.relative_to(root).as_posix()}"
-    mode = 0o755 if path.name == ZIPAPP_FILE else 0o644
-    return Entry(name, path, path.stat().st_size, mode)
+def _entries(
+    root: Path, paths: Iterable[Path], hashes: Mapping[str, str] = MappingProxyType({})
+) -> list[Entry]:
+    """The files that are there, with those of the hashes that are told."""
+    entries = []
+    for path in filter(Path.is_file, paths):
+        place = path.relative_to(root).as_posix()
+        mode = 0o755 if path.name == ZIPAPP_FILE else 0o644
+        name, size = f"{IMAGE_ROOT[1:]}/{place}", path.stat().st_size
+        entries.append(Entry(name, path, size, mode, hashes.get(place, "")))
+    return entries
 
 
 def _runtime_config(base: Image | None, labels: dict[str, str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image import known
 from lls_provider.image.media import CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE
 from lls_provider.image.tar import CHUNK, Tree
 
@@ -65,6 +66,10 @@ class TreeLayer:
     media_type: str = LAYER_TYPE
     _digest: str = field(default="", init=False)
     _size: int = field(default=0, init=False)  # it takes a header of each file, and many ask
+    _fingerprint: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        self._fingerprint = self.tree.fingerprint
 
     @property
     def size(self) -> int:
@@ -74,10 +79,13 @@ class TreeLayer:
 
     @property
     def digest(self) -> str:
-        """The digest; reads the files unless they were streamed before."""
+        """The digest; reads the files unless they were streamed before, or are known."""
+        self._recall()
+        if not self._digest and self._fingerprint:
+            _exhaust(self._hashing(self.tree.verified()))
+            known.remember(self._fingerprint, self._digest)
         if not self._digest:
-            for _ in self.chunks():
-                pass
+            _exhaust(self.chunks())
         return self._digest
 
     @property
@@ -87,12 +95,22 @@ class TreeLayer:
 
     def chunks(self) -> Iterator[bytes]:
         """The tar. Raises SdkError HASH_MISMATCH when it is not what it was the last time."""
+        self._recall()
+        return self._hashing(self.tree.chunks())
+
+    def _recall(self) -> None:
+        if not self._digest and self._fingerprint:
+            self._digest = known.recall(self._fingerprint)
+
+    def _hashing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         hasher = hashlib.sha256()
-        for chunk in self.tree.chunks():
+        for chunk in chunks:
             hasher.update(chunk)
             yield chunk
         found = f"sha256:{hasher.hexdigest()}"
         if self._digest and found != self._digest:
+            if self._fingerprint:
+                known.forget(self._fingerprint)
             raise SdkError(
                 Code.HASH_MISMATCH,
                 f"The {self.title} changed while the image was written",
@@ -224,6 +242,11 @@ def canonical(document: Mapping[str, Any] | list[JsonObject]) -> bytes:
     """JSON as we write it: sorted keys, no spaces, UTF-8, so that equal values are equal bytes."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8")
+
+
+def _exhaust(chunks: Iterator[bytes]) -> None:
+    for _ in chunks:
+        pass
 
 
 def sha256(data: bytes) -> str:

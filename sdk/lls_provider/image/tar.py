@@ -6,8 +6,9 @@ PAX records but for names that need them.
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +26,7 @@ class Entry:
     source: Path
     size: int
     mode: int = 0o644
+    sha256: str = ""  # of the bytes, where it has just been taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,17 @@ class Tree:
     @property
     def size(self) -> int:
         """The length of the tar stream, known without reading a file."""
-        length = sum(len(header) for header in self._folder_headers().values())
-        for entry in self.entries:
-            length += len(self._header(entry)) + _padded(entry.size, tarfile.BLOCKSIZE)
-        return _padded(length + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE)
+        return sum(it.size if isinstance(it, Entry) else len(it) for it in self._pieces())
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that the tar stream follows from; empty where a file's is not known."""
+        if not all(entry.sha256 for entry in self.entries):
+            return ""
+        hasher = hashlib.sha256()
+        for piece in self._pieces():
+            hasher.update(piece.sha256.encode() if isinstance(piece, Entry) else piece)
+        return hasher.hexdigest()
 
     def read(self, name: str) -> bytes | None:
         """The content of a small file, None when there is none of this name."""
@@ -54,36 +63,38 @@ class Tree:
 
     def chunks(self) -> Iterator[bytes]:
         """The tar stream. Raises SdkError HASH_MISMATCH when a file's size has changed."""
+        return self._chunks(_content)
+
+    def verified(self) -> Iterator[bytes]:
+        """The same of files whose hashes are all known; raises also when one has changed."""
+        return self._chunks(_verified)
+
+    def _chunks(self, content: Callable[[Entry], Iterator[bytes]]) -> Iterator[bytes]:
+        for piece in self._pieces():
+            if isinstance(piece, Entry):
+                yield from content(piece)
+            else:
+                yield piece
+
+    def _pieces(self) -> Iterator[bytes | Entry]:
+        """The tar stream, with an entry where its bytes stand."""
         length = 0
-        folders = self._folder_headers()
+        folders = set()
         for entry in self.entries:
-            for folder in reversed(PurePosixPath(entry.name).parents[:-1]):
-                header = folders.pop(folder.as_posix(), b"")
-                if header:
+            for path in reversed(PurePosixPath(entry.name).parents[:-1]):
+                folder = path.as_posix()
+                if folder not in folders:
+                    folders.add(folder)
+                    header = _header(folder, 0, self.mtime, _DIRECTORY_MODE, tarfile.DIRTYPE)
                     yield header
                     length += len(header)
-            header = self._header(entry)
+            header = _header(entry.name, entry.size, self.mtime, entry.mode)
             yield header
-            yield from _content(entry)
-            padding = _padded(entry.size, tarfile.BLOCKSIZE) - entry.size
-            if padding:
-                yield bytes(padding)
-            length += len(header) + entry.size + padding
-        end = _padded(length + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE)
-        yield bytes(end - length)
-
-    def _folder_headers(self) -> dict[str, bytes]:
-        folders = {
-            folder.as_posix()
-            for entry in self.entries
-            for folder in PurePosixPath(entry.name).parents[:-1]
-        }
-        return {
-            name: _header(name, 0, self.mtime, _DIRECTORY_MODE, tarfile.DIRTYPE) for name in folders
-        }
-
-    def _header(self, entry: Entry) -> bytes:
-        return _header(entry.name, entry.size, self.mtime, entry.mode)
+            yield entry
+            padding = bytes(_padded(entry.size, tarfile.BLOCKSIZE) - entry.size)
+            yield padding
+            length += len(header) + entry.size + len(padding)
+        yield bytes(_padded(length + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE) - length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +209,23 @@ def _content(entry: Entry) -> Iterator[bytes]:
             "is written.",
         ) from error
     if changed:
-        raise SdkError(
-            Code.HASH_MISMATCH,
-            f"{entry.source.name} changed while the image was written",
-            why=f"It had {entry.size:,} bytes when the image was planned.",
-            where=Where(file=str(entry.source)),
-            resolution="Build again and leave the bundle's files alone meanwhile.",
-        )
+        raise _changed(entry, f"It had {entry.size:,} bytes when the image was planned.")
+
+
+def _verified(entry: Entry) -> Iterator[bytes]:
+    hasher = hashlib.sha256()
+    for chunk in _content(entry):
+        hasher.update(chunk)
+        yield chunk
+    if hasher.hexdigest() != entry.sha256:
+        raise _changed(entry, f"Its sha256 was {entry.sha256} and is now {hasher.hexdigest()}.")
+
+
+def _changed(entry: Entry, why: str) -> SdkError:
+    return SdkError(
+        Code.HASH_MISMATCH,
+        f"{entry.source.name} changed while the image was written",
+        why=why,
+        where=Where(file=str(entry.source)),
+        resolution="Build again and leave the bundle's files alone meanwhile.",
+    )

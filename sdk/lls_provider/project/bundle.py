@@ -36,7 +36,7 @@ def bundle_project(
     when it is compiled and another machine is asked for, TARGET_EXISTS before any work,
     LOCK_STALE, and what building, resolving, locking, fetching and assembling raise.
     """
-    from lls_provider.bundle.ahead import read_ahead
+    from lls_provider.bundle.ahead import Ahead, read_ahead
     from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.bundle.locked import build_requires, sources_digest
     from lls_provider.bundle.trial import try_beside
@@ -72,7 +72,7 @@ def bundle_project(
             sources=sources,
             build=build,
             locked=locking.file,
-            read=ahead.result() if ahead is not None else {},
+            ahead=ahead.result() if ahead is not None else Ahead(),
         )
         gathered = {}
         for machine in outs:
