@@ -13,9 +13,10 @@ from lls_provider.errors import SdkError
 from lls_provider.runtime.archive import open_wheel, read_member
 from lls_provider.runtime.commands import read_config
 from lls_provider.runtime.conflict import Candidate, decide
+from lls_provider.runtime.contents import record_file
 from lls_provider.runtime.publish import crd_config_bytes
 from lls_provider.runtime.target import TargetPython
-from lls_provider.runtime.wheel import read_wheel, record_file
+from lls_provider.runtime.wheel import read_wheel
 
 WHEEL = "x-1.0-py3-none-any.whl"
 _ENVIRONMENTS = [TargetPython(12, "x86_64").markers()]

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +11,8 @@ import pytest
 from packaging.version import Version
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.wheel import read_wheel, record_file
+from lls_provider.runtime.contents import made, record_file
+from lls_provider.runtime.wheel import read_wheel
 
 MakeWheel = Callable[..., Path]
 
@@ -85,6 +90,16 @@ def test_the_installed_record_lists_every_file_sorted(make_wheel: MakeWheel) -> 
     ]
     assert lines[0] == "a.py,sha256=ypeBEsobvcr6wjGzmiPcTaeG7_gUfE5yuYB3ha_uSLs,1"
     assert lines[-1] == "x-1.0.dist-info/RECORD,,"
+
+
+@pytest.mark.parametrize("name", ["a b.py", "a,b.py", "ä.py", "semi;colon.py"])
+def test_the_installed_record_is_the_csv_that_others_write(name: str) -> None:
+    wanted = io.StringIO()
+    file = made(name, b"x")
+    encoded = base64.urlsafe_b64encode(hashlib.sha256(b"x").digest()).rstrip(b"=").decode()
+    rows = [(name, f"sha256={encoded}", "1"), ("x,y-1.dist-info/RECORD", "", "")]
+    csv.writer(wanted, lineterminator="\n").writerows(rows)
+    assert record_file("x,y-1.dist-info", [file]).content.decode() == wanted.getvalue()
 
 
 def _refused(path: Path, code: Code) -> str:

@@ -17,9 +17,10 @@ from lls_provider.runtime.outlook import InstalledDistribution
 from lls_provider.runtime.unpack import Unpacking, unpack
 
 if TYPE_CHECKING:
+    from lls_provider.runtime.contents import WheelFile
     from lls_provider.runtime.incoming import Incoming
     from lls_provider.runtime.plan import Plan
-    from lls_provider.runtime.wheel import Wheel, WheelFile
+    from lls_provider.runtime.wheel import Wheel
 
 
 class ImaginedVolume:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import counted
 from lls_provider.runtime.settle import move_tree, set_aside
-from lls_provider.runtime.unpack import set_folder_times, unpack
+from lls_provider.runtime.unpack import set_folder_times, set_times, unpack
 from lls_provider.runtime.volume import make_folder
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def stage(plan: Plan, volume: Volume, *, workers: int) -> None:
     make_folder(staged)
     if plan.unpackings:
         unpack(plan.unpackings, staged, workers=workers)
-        set_folder_times(staged)
+        set_times(f"{staged}/{folder}" for folder in plan.folders)
 
 
 def swap(plan: Plan, volume: Volume, provider_id: str) -> None:
@@ -49,7 +49,7 @@ def check_space(plan: Plan, volume: Volume, *, to_be_freed: int = 0) -> None:
     ``to_be_freed`` are bytes that are not free yet but will be.
     """
     state = os.statvfs(volume.tree.external)
-    files = plan.file_count + len(set(_folders(plan)))
+    files = plan.file_count + len(plan.folders)
     needed = sum(_blocks(plan)) + _BLOCK * (files - plan.file_count)
     free = state.f_bavail * state.f_frsize
     # a file system that tells no number of inodes has no limit on them
@@ -72,9 +72,3 @@ def _blocks(plan: Plan) -> Iterator[int]:
     for unpacking in plan.unpackings:
         for file in unpacking.files:
             yield -(-file.size // _BLOCK) * _BLOCK
-
-
-def _folders(plan: Plan) -> Iterator[str]:
-    for unpacking in plan.unpackings:
-        for file in unpacking.files:
-            yield file.path.rpartition("/")[0]

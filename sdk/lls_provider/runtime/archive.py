@@ -31,7 +31,8 @@ _CHUNK = 256 * 1024  # what is inflated, hashed and written stays in a processor
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _PATH_BYTES = 4096
 _PART_BYTES = 255
-_ORDINARY = re.compile(r"(?:\w[\w+-]*(?:\.[\w+-]+)*/)*\w[\w+-]*(?:\.[\w+-]+)*", re.ASCII)
+# possessive: nothing of it can match in two ways, and not to try takes half the time
+_ORDINARY = re.compile(r"(?:\w[\w+-]*+(?:\.[\w+-]++)*+/)*+\w[\w+-]*+(?:\.[\w+-]++)*+", re.ASCII)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DRIVE = re.compile(r"[A-Za-z]:")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,6 +99,8 @@ def _digest(path: Path) -> str:
 
 def _rank(path: Path, data: bytes) -> tuple[tuple[int, ...], bytes]:
     """Newer versions rank higher; of equal ones the order of bytes decides, so it is settled."""
+    import zipfile  # seldom: most volumes have no zipapp yet, or the same
+
     try:
         with zipfile.ZipFile(path) as archive:
             match = _VERSION.search(archive.read("lls_provider/__init__.py"))

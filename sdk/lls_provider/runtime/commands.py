@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -69,25 +68,28 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
 
 
 def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
-    from lls_provider.runtime.install import InstallRequest, check_request, install
+    from lls_provider.runtime.readahead import reading_ahead
 
-    request = InstallRequest(
-        provider_id=options.provider_id,
-        api=options.api,
-        image=options.image,
-        container=options.container,
-        source=Path(options.source),
-        root=Path(options.root),
-        order=options.order,
-        python_tag=options.python_tag,
-        arguments=options.fingerprint,
-        config=None,
-    )
-    check_request(request)  # before its configuration is looked at
-    import dataclasses
+    with reading_ahead(Path(options.source)) as ahead:  # while all this is imported
+        import dataclasses
 
-    result = install(dataclasses.replace(request, config=_config(options)), console)
-    record = result.record
+        from lls_provider.runtime.install import InstallRequest, check_request, install
+
+        request = InstallRequest(
+            provider_id=options.provider_id,
+            api=options.api,
+            image=options.image,
+            container=options.container,
+            source=Path(options.source),
+            root=Path(options.root),
+            order=options.order,
+            python_tag=options.python_tag,
+            arguments=options.fingerprint,
+            config=None,
+        )
+        check_request(request)  # before its configuration is looked at
+        request = dataclasses.replace(request, config=_config(options))
+        record = install(request, console, ahead=ahead).record
     console.result(
         f"Installed provider '{record.provider_id}' (order {record.order}): "
         f"{counted(len(record.packages), 'package')}"
@@ -138,6 +140,8 @@ def _show(error: SdkError, log: str, console: Console) -> int:
 
 def _internal(error: Exception, command: str) -> SdkError:
     """An error that nobody foresaw, with what a maintainer needs to find it."""
+    import traceback
+
     last = traceback.extract_tb(error.__traceback__)[-1:]
     place = f" at {Path(last[0].filename).name}:{last[0].lineno}" if last else ""
     return SdkError(

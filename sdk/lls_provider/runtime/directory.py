@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
-_ENTRY = struct.Struct("<4s6H3L5H2L")
+_ENTRY = struct.Struct("<4s4x2H8x2L4H2x2L")  # without versions, time, checksum, inner attributes
 _LOCAL_SIZE = 30
 _COMMENT_BYTES = 0xFFFF
 _PATCHED = 0x20
@@ -185,22 +185,17 @@ def _entries(path: Path, data: bytes, directory: _Directory) -> Iterator[_Entry]
             raise _invalid(path, f"entry {number:,} of its directory is damaged")
         (
             _,
-            _,
-            _,
             flags,
             method,
-            _,
-            _,
-            _,
             compressed,
             size,
-            *lengths,
+            name_length,
+            extra_length,
+            comment_length,
             disk,
-            _,
             attributes,
             offset,
         ) = _ENTRY.unpack_from(data, at)
-        name_length, extra_length, comment_length = lengths
         at = begin + name_length + extra_length + comment_length
         raw = data[begin : begin + name_length]
         extra = data[begin + name_length : begin + name_length + extra_length]

@@ -21,7 +21,8 @@ class Headers:
         """Raises ValueError for what is no UTF-8 or no header block."""
         blank = _BLANK.search(data)
         block = (data[: blank.start()] if blank is not None else data).decode("utf-8-sig")
-        self._fields: dict[str, list[list[str]]] = {}  # the lines of each value
+        self.fields: dict[str, list[list[str]]] = {}
+        """The lines of each value, by the name in lower case."""
         last: list[str] | None = None
         for number, line in enumerate(_LINES.split(block), 1):
             if not line.strip(" \t"):
@@ -35,7 +36,14 @@ class Headers:
             if not colon or not name or name != name.strip():
                 raise ValueError(f"line {number} is no 'Key: value'")
             last = [value.strip()]
-            self._fields.setdefault(name.lower(), []).append(last)
+            self.fields.setdefault(name.lower(), []).append(last)
+
+    @classmethod
+    def of(cls, fields: dict[str, list[list[str]]]) -> Headers:
+        """Those that ``fields`` of another gave."""
+        headers = cls(b"")
+        headers.fields = fields
+        return headers
 
     def one(self, name: str) -> str:
         """The value of a field that must stand there once; raises ValueError otherwise."""
@@ -47,9 +55,9 @@ class Headers:
 
     def optional(self, name: str) -> str | None:
         """The value of a field, None where it does not stand."""
-        values = self._fields.get(name.lower())
+        values = self.fields.get(name.lower())
         return "\n".join(values[0]) if values else None
 
     def all(self, name: str) -> list[str]:
         """Every value of a field that may repeat."""
-        return ["\n".join(lines) for lines in self._fields.get(name.lower(), [])]
+        return ["\n".join(lines) for lines in self.fields.get(name.lower(), [])]

@@ -26,6 +26,7 @@ from lls_provider.runtime.conflict import (
     parse_provided,
 )
 from lls_provider.runtime.packages import check_inside, wheel_paths
+from lls_provider.runtime.readahead import Ahead, nothing_ahead
 from lls_provider.runtime.target import TargetPython, target_python
 from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 
@@ -80,8 +81,9 @@ def read_incoming(
     image: str,
     container: str,
     python_tag: str | None,
+    ahead: Ahead = nothing_ahead,
 ) -> Incoming:
-    """Read ``/lls-provider``.
+    """Read ``/lls-provider``; ``ahead`` gives what was read of its wheels before.
 
     Raises SdkError METADATA_MISSING and API_MISMATCH with the layouts of contract section 6,
     WHEEL_INCOMPATIBLE when a wheel is for another Python or machine (decision 6),
@@ -96,7 +98,8 @@ def read_incoming(
     if own_path not in paths:
         check_inside(own_path, tree.root.resolve())
         paths.append(own_path)
-    wheels = tuple(read_wheel(path) for path in paths)
+    contents = ahead()
+    wheels = tuple(read_wheel(path, contents=contents.get(str(path))) for path in paths)
     check_total(wheels, tree.packages)
     _check_unique(wheels, tree)
     target = target_python(

@@ -21,6 +21,7 @@ from lls_provider.runtime.incoming import Incoming, read_incoming
 from lls_provider.runtime.outlook import Outlook, look_ahead
 from lls_provider.runtime.plan import Plan, make_plan
 from lls_provider.runtime.publish import crd_config_bytes, prepare, publish
+from lls_provider.runtime.readahead import Ahead, nothing_ahead
 from lls_provider.runtime.record import InstalledPackage, ProviderRecord
 from lls_provider.runtime.rerun import bundle_fingerprint
 from lls_provider.runtime.settle import forget, recover, settle
@@ -57,9 +58,15 @@ class InstallResult:
 
 
 def install(
-    request: InstallRequest, progress: Progress = SILENT, *, workers: int | None = None
+    request: InstallRequest,
+    progress: Progress = SILENT,
+    *,
+    workers: int | None = None,
+    ahead: Ahead = nothing_ahead,
 ) -> InstallResult:
     """Install the provider of ``request.source`` into the volume of ``request.root``.
+
+    ``ahead`` gives what `readahead` has read of its wheels.
 
     Raises SdkError USAGE for arguments that cannot be, else what `read_incoming`,
     `decide_slot`, `make_plan` and `stage` raise; VOLUME_UNWRITABLE and NO_SPACE for
@@ -68,7 +75,7 @@ def install(
     check_request(request)
     try:
         with _fixed_umask():
-            return _install(request, progress, workers or worker_count())
+            return _install(request, progress, workers or worker_count(), ahead)
     except SdkError as error:
         raise error.located(provider=request.provider_id, image=request.image) from error
     except OSError as error:
@@ -99,7 +106,9 @@ def check_request(request: InstallRequest) -> None:
             )
 
 
-def _install(request: InstallRequest, progress: Progress, workers: int) -> InstallResult:
+def _install(
+    request: InstallRequest, progress: Progress, workers: int, ahead: Ahead
+) -> InstallResult:
     progress.step(f"reading the provider image of '{request.provider_id}'")
     tree = BundleTree(request.source)
     incoming = read_incoming(
@@ -109,6 +118,7 @@ def _install(request: InstallRequest, progress: Progress, workers: int) -> Insta
         image=request.image,
         container=request.container,
         python_tag=request.python_tag,
+        ahead=ahead,
     )
     bundle = bundle_fingerprint(str(request.source), request.python_tag)
     volume = Volume(request.root)

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lls_provider.runtime.archive import read_member
+from lls_provider.runtime.contents import WheelFile, record_file
 from lls_provider.runtime.regular import open_regular, read_regular
 from lls_provider.runtime.unpack import Unpacking
-from lls_provider.runtime.wheel import Wheel, WheelFile, record_file
 
 if TYPE_CHECKING:
     from lls_provider.runtime.conflict import Source
     from lls_provider.runtime.outlook import InstalledDistribution
+    from lls_provider.runtime.wheel import Wheel
 
 _MODULES = (".py", ".so")
 _INIT_BYTES = 64 * 1024  # what is larger does more than declare a namespace, and is not judged
@@ -114,7 +114,9 @@ class Layout:
         )
 
     def _find(self, path: str) -> Path | None:
-        if path.partition("/")[0] not in self._present or path in self._leaving:
+        if not self._present or path.partition("/")[0] not in self._present:
+            return None
+        if path in self._leaving:
             return None
         return self._standing.find(path)
 
@@ -125,7 +127,7 @@ class Layout:
         if _digest(file) == _digest(written):
             return [file]
         if _same_init(file, _content(wheel, file), _content(other, written)):
-            return [replace(written, path=file.path)]
+            return [written._replace(path=file.path)]
         self.warnings.append(
             f"{file.path} comes with {_named(other)} and {_named(wheel)} in different content; "
             f"that of {other.name} is installed"
@@ -139,7 +141,7 @@ class Layout:
         content = read_regular(path, _INIT_BYTES) if _is_init(file.path) else None
         if content is not None and _same_init(file, _content(wheel, file), content):
             digest = hashlib.sha256(content).digest()
-            return [replace(file, algorithm="sha256", digest=digest, size=len(content))]
+            return [file._replace(algorithm="sha256", digest=digest, size=len(content))]
         owner = self._owner(file.path)
         will_do = content is not None and _is_nothing(wheel, file, content)
         if wheel is self._own and _is_module(file.path) and not will_do:
@@ -158,11 +160,11 @@ class Layout:
             clash = f"{file.path} is a folder of {_named(self._folders[file.path])}"
         elif found is not None and found.is_dir():
             clash = f"{file.path} is a folder on the volume"
-        for folder in _parents(file.path):
-            if clash or folder in self._folders:
-                break
+        folder = file.path.rpartition("/")[0]
+        while folder and folder not in self._folders and not clash:
             clash = self._file_at(folder)
             self._folders[folder] = wheel
+            folder = folder.rpartition("/")[0]
         if clash:
             self.conflicts.append(f"{file.path} of {_named(wheel)}: {clash}")
         return not clash
@@ -197,13 +199,6 @@ class Layout:
 
 def _named(wheel: Wheel) -> str:
     return f"{wheel.name} {wheel.version}"
-
-
-def _parents(path: str) -> Iterator[str]:
-    """The folders of a path, the innermost first."""
-    while folder := path.rpartition("/")[0]:
-        yield folder
-        path = folder
 
 
 def _is_module(path: str) -> bool:

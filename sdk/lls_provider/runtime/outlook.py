@@ -19,11 +19,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from lls_provider.runtime.conflict import Candidate, Source, parse_overrides, parse_provided
+from lls_provider.runtime.contents import INSTALLER
 from lls_provider.runtime.headers import Headers
 from lls_provider.runtime.regular import RealFolders, read_regular
 from lls_provider.runtime.requirements import parse_requirement, parse_version
 from lls_provider.runtime.volume import Volume, names, recorded_files
-from lls_provider.runtime.wheel import INSTALLER
 
 if TYPE_CHECKING:
     from lls_provider.runtime.record import ProviderRecord

@@ -12,6 +12,7 @@ from lls_provider.runtime.assumptions import differences
 from lls_provider.runtime.conflict import Candidate, Decision, decide
 from lls_provider.runtime.layout import Layout, Standing
 from lls_provider.runtime.record import InstalledPackage
+from lls_provider.runtime.unpack import folders_of
 
 if TYPE_CHECKING:
     from lls_provider.runtime.conflict import Source
@@ -30,6 +31,7 @@ class Plan:
     replaced: tuple[str, ...] = ()  # dist-info folders
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    folders: frozenset[str] = frozenset()  # to write to, relative to python-packages
 
     @property
     def size(self) -> int:
@@ -76,6 +78,7 @@ def make_plan(
         replaced=replaced,
         notes=tuple(_notes(decision, incoming, {n: old[n].candidate for n in decision.replace})),
         warnings=(*layout.warnings, *_warnings(incoming, wheels, standing.sources())),
+        folders=folders_of(layout.unpackings),
     )
 
 

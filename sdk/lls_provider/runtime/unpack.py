@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,8 @@ from lls_provider.runtime.archive import open_wheel, read_member, wheel_error
 from lls_provider.runtime.workers import run_jobs
 
 if TYPE_CHECKING:
-    from lls_provider.runtime.wheel import Wheel, WheelFile
+    from lls_provider.runtime.contents import WheelFile
+    from lls_provider.runtime.wheel import Wheel
 
 MTIME_NS = 315_532_800 * 10**9
 """1980-01-01: the time of everything installed, so that equal inputs give equal trees."""
@@ -53,12 +54,27 @@ def unpack(unpackings: Sequence[Unpacking], folder: Path, *, workers: int) -> No
     run_jobs(len(jobs), work, workers=workers, doing="writing the packages")
 
 
+def folders_of(unpackings: Iterable[Unpacking]) -> frozenset[str]:
+    """The folders that files are written to, parents included; "" is the folder of them all."""
+    found = {""}
+    for unpacking in unpackings:
+        for folder in {file.path.rpartition("/")[0] for file in unpacking.files}:
+            while folder not in found:
+                found.add(folder)
+                folder = folder.rpartition("/")[0]
+    return frozenset(found)
+
+
 def set_folder_times(root: Path, *, below: bool = True) -> None:
-    """Give a folder, and every folder below it, the fixed time, as far as they are ours.
+    """Give a folder, and every folder below it, the fixed time."""
+    set_times((folder for folder, _, _ in os.walk(root)) if below else [os.fspath(root)])
+
+
+def set_times(folders: Iterable[str]) -> None:
+    """Give folders the fixed time, as far as they are ours.
 
     The volume's own folder belongs to the node, and a neighbour may run as another user.
     """
-    folders = (folder for folder, _, _ in os.walk(root)) if below else iter([os.fspath(root)])
     for folder in folders:
         try:
             os.utime(folder, ns=(MTIME_NS, MTIME_NS), follow_symlinks=False)

@@ -14,10 +14,11 @@ import signal
 import struct
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime.errnos import volume_error
-from lls_provider.runtime.signals import as_worker, check_stopped, held_back
+from lls_provider.runtime.signals import as_worker, held_back
 
 _JOB = struct.Struct("=I")
 _PIPE_JOBS = 4096  # 16 KiB: fits into a pipe whatever its size is, so writing never blocks
@@ -52,10 +53,50 @@ def run_jobs(count: int, work: Callable[[int], None], *, workers: int, doing: st
             raise volume_error(error, doing) from error
 
 
+def fork(children: list[int], body: Callable[[], None]) -> bool:
+    """Run ``body`` in a process of its own, and note that among ``children``.
+
+    It ends with 0 when ``body`` returns, with 1 when it raises, and with its parent. False when
+    no process can be started. Raises `Stopped` when a signal arrived meanwhile.
+    """
+    parent = os.getpid()
+    with held_back():
+        try:
+            child = os.fork()
+        except OSError:
+            return False
+        if child == 0:
+            _live(parent, body)
+        children.append(child)
+    return True
+
+
+def end(children: list[int]) -> None:
+    """Kill processes that `fork` started, and wait for them."""
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    while children:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(children[-1], 0)
+        children.pop()
+
+
+def _live(parent: int, body: Callable[[], None]) -> NoReturn:
+    status = 1
+    try:
+        as_worker(parent)
+        body()
+        status = 0
+    finally:  # whatever was raised ends here, not in the code that called `fork`
+        os._exit(status)
+
+
 class _Pool:
     def __init__(self, work: Callable[[int], None], doing: str) -> None:
         self._work = work
         self._doing = doing
+        self._parent = os.getpid()
         self._jobs_out, self._jobs_in = os.pipe()
         self._failure_out, self._failure_in = os.pipe()
         self._children: list[int] = []
@@ -63,17 +104,8 @@ class _Pool:
 
     def start(self, workers: int) -> bool:
         """Start the processes; False when not one could be started."""
-        parent = os.getpid()
-        for _ in range(workers):
-            with held_back():
-                try:
-                    child = os.fork()
-                except OSError:
-                    break  # a limit on processes: the ones there are do the work
-                if child == 0:
-                    self._child(parent)
-                self._children.append(child)
-        check_stopped()
+        while len(self._children) < workers and fork(self._children, self._run):
+            pass  # a limit on processes: the ones there are do the work
         self._close(self._jobs_out, self._failure_in)
         return bool(self._children)
 
@@ -100,27 +132,17 @@ class _Pool:
 
     def stop(self) -> None:
         """End what still runs."""
-        for child in self._children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        for child in self._children:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(child, 0)
+        end(self._children)
         self._close(*self._open)
 
-    def _child(self, parent: int) -> None:
-        status = 1
+    def _run(self) -> None:
         try:
-            as_worker(parent)
             os.close(self._jobs_in)
-            while (data := os.read(self._jobs_out, _JOB.size)) and os.getppid() == parent:
+            while (data := os.read(self._jobs_out, _JOB.size)) and os.getppid() == self._parent:
                 self._work(_JOB.unpack(data)[0])
-            status = 0
-        except BaseException as error:  # noqa: BLE001 - all of it belongs to the parent
-            with contextlib.suppress(BaseException):
-                os.write(self._failure_in, _message(error, self._doing))
-        finally:
-            os._exit(status)
+        except BaseException as error:
+            os.write(self._failure_in, _message(error, self._doing))
+            raise
 
     def _close(self, *descriptors: int) -> None:
         for descriptor in descriptors:

@@ -149,7 +149,7 @@ def _install_seam(tokens: int, main_process: int, strike: Strike) -> None:
             strike(step)
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event in NAMED_STEPS or (event == "open" and args[2] & _WRITING):
+        if event in NAMED_STEPS or (event == "open" and _opens_to_write(*args)):
             take(f"{event} {args[0]}")
 
     def wrapped(name: str, position: int) -> Callable[..., Any]:
@@ -167,6 +167,10 @@ def _install_seam(tokens: int, main_process: int, strike: Strike) -> None:
             if hasattr(os, name):
                 setattr(os, name, wrapped(name, position))
     sys.addaudithook(hook)
+
+
+def _opens_to_write(path: str | int, _mode: str | None, flags: int) -> bool:
+    return not isinstance(path, int) and bool(flags & _WRITING)  # a descriptor is open already
 
 
 def tree_of(root: Path) -> Tree:

@@ -1,0 +1,129 @@
+"""Reads the wheels of an image in a second process, while this one is still importing.
+
+Half of what an installation does before it can unpack is importing, half is reading archives;
+neither needs the other. What was read is only a saving: a wheel that is missing in it, because
+it is broken or because no process could be started, is read again, and fails then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lls_provider.contract.paths import BundleTree
+from lls_provider.errors import SdkError
+from lls_provider.runtime.workers import end, fork, worker_count
+
+if TYPE_CHECKING:
+    from lls_provider.runtime.contents import Contents
+
+Ahead = Callable[[], Mapping[str, "Contents"]]
+"""Gives the wheels by their paths, but those with a fault."""
+
+_NUMBER = struct.Struct("=I")
+_NUMBERS = 4096  # 16 KiB: fits into a pipe whatever its size is, so writing never blocks
+
+
+def nothing_ahead() -> Mapping[str, Contents]:
+    """No wheel was read ahead."""
+    return {}
+
+
+@contextlib.contextmanager
+def reading_ahead(source: Path) -> Iterator[Ahead]:
+    """Read the wheels of the bundle at ``source`` while the block runs; no process outlives it.
+
+    Who asks for them reads those that are left, in turns with the other process.
+    """
+    alone = worker_count() == 1 or threading.active_count() > 1
+    with contextlib.ExitStack() as stack:
+        ahead = nothing_ahead
+        with contextlib.suppress(OSError):  # no room for a process or a file: a saving less
+            ahead = ahead if alone else _started(source, stack)
+        yield ahead
+
+
+def _started(source: Path, stack: contextlib.ExitStack) -> Ahead:
+    names = _largest_first(BundleTree(source).packages)
+    # in memory, without a name; a pipe would make the other process wait for this one
+    found = stack.enter_context(os.fdopen(os.memfd_create("wheels"), "w+b"))
+    numbers, told = os.pipe()
+    stack.callback(os.close, numbers)
+    os.write(told, b"".join(map(_NUMBER.pack, range(len(names)))))
+    os.close(told)
+    children: list[int] = []
+    stack.callback(end, children)
+
+    def give() -> None:
+        for item in _read(names, numbers):
+            data = marshal.dumps(_packed(*item))
+            found.write(_NUMBER.pack(len(data)) + data)
+        found.flush()
+
+    def take() -> Mapping[str, Contents]:
+        read = dict(_read(names, numbers))
+        if children:
+            _, status = os.waitpid(children[-1], 0)
+            children.pop()
+            if status == 0:
+                found.seek(0)
+                read.update(_unpacked(found.read()))
+        return read
+
+    fork(children, give)
+    return take
+
+
+def _largest_first(packages: Path) -> list[str]:
+    """The wheels' paths, so that no process is left with a large one at the end."""
+    try:
+        with os.scandir(packages) as entries:
+            sizes = {entry.path: entry.stat().st_size for entry in entries if entry.is_file()}
+    except OSError:
+        return []  # reading the image tells why
+    wheels = [path for path in sizes if path.endswith(".whl")]
+    return sorted(wheels, key=lambda path: (-sizes[path], path))[:_NUMBERS]
+
+
+def _read(paths: Sequence[str], numbers: int) -> Iterator[tuple[str, Contents]]:
+    """The wheels whose numbers this process gets, up to the first with a fault."""
+    from lls_provider.runtime.contents import read_contents
+    from lls_provider.runtime.limits import told_limits
+
+    with contextlib.suppress(SdkError):
+        limits = told_limits()
+        while number := os.read(numbers, _NUMBER.size):
+            path = paths[_NUMBER.unpack(number)[0]]
+            yield path, read_contents(Path(path), limits)
+
+
+def _packed(path: str, contents: Contents) -> tuple[Any, ...]:
+    """The same in types that `marshal` knows; it is several times as fast as `pickle`."""
+    size, dist_info, data_folders, metadata, about, files = contents
+    rows = [(*file[:5], file.member and tuple(file.member), file.content) for file in files]
+    return path, size, dist_info, data_folders, metadata.fields, about.fields, rows
+
+
+def _unpacked(data: bytes) -> Iterator[tuple[str, Contents]]:
+    from lls_provider.runtime.archive import Member
+    from lls_provider.runtime.contents import Contents, WheelFile
+    from lls_provider.runtime.headers import Headers
+
+    view = memoryview(data)
+    while view:
+        end = _NUMBER.size + _NUMBER.unpack_from(view)[0]
+        # our own process wrote it: nobody else has this file
+        item = marshal.loads(view[_NUMBER.size : end])  # noqa: S302
+        path, size, dist_info, data_folders, metadata, about, rows = item
+        files = tuple(
+            WheelFile._make((*row[:5], row[5] and Member._make(row[5]), row[6])) for row in rows
+        )
+        headers = Headers.of(metadata), Headers.of(about)
+        yield path, Contents(size, dist_info, data_folders, *headers, files)
+        view = view[end:]
