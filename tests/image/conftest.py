@@ -35,6 +35,7 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
         version: str = "1.0.0",
         files: Mapping[str, str] | None = None,
         requires: Sequence[str] = (),
+        tag: str = "py3-none-any",
     ) -> Path:
         package = name.replace("-", "_")
         info = f"{package}-{version}.dist-info"
@@ -49,7 +50,7 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
             ]
         )
         members[f"{info}/WHEEL"] = (
-            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
         )
         record = [
             f"{member},sha256={_urlsafe(text.encode())},{len(text.encode())}"
@@ -58,7 +59,7 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
         members[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""])
         folder = tmp_path / "wheels" / hashlib.sha256(repr(members).encode()).hexdigest()[:8]
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{package}-{version}-py3-none-any.whl"
+        path = folder / f"{package}-{version}-{tag}.whl"
         with zipfile.ZipFile(path, "w") as archive:
             for member, text in members.items():
                 archive.writestr(zipfile.ZipInfo(member, _EPOCH), text)
@@ -82,6 +83,7 @@ def make_bundle(tmp_path: Path, make_wheel: MakeWheel) -> MakeBundle:
         source: str = "ANSWER = 42\n",
         dependencies: int = 1,
         machine: str = "x86_64",
+        tag: str = "py3-none-any",
     ) -> Bundle:
         own = make_wheel("acme-echo", "1.0.0", {"acme_echo/provider.py": source})
         return assemble(
@@ -98,7 +100,7 @@ def make_bundle(tmp_path: Path, make_wheel: MakeWheel) -> MakeBundle:
                 wheel_path="",
             ),
             own_wheel=own,
-            dependencies=[make_wheel(f"dep{number}") for number in range(dependencies)],
+            dependencies=[make_wheel(f"dep{number}", tag=tag) for number in range(dependencies)],
             target=Target("cp312", (f"manylinux_2_28_{machine}",), machine),
             provided={"llama-stack-api": "0.7.3"},
             distributions=("llama-stack==0.7.3",),

@@ -14,6 +14,7 @@ from lls_provider.bundle.read import Bundle
 from lls_provider.image.check import check_image, check_place
 from lls_provider.image.compose import compose
 from lls_provider.image.layout import read_layout, write_layout
+from lls_provider.image.platforms import Platform
 
 if TYPE_CHECKING:
     from lls_provider.bundle.report import Report
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
 
+AMD = Platform("amd64")
 PROVIDER = "def get_provider_spec():\n    return []\n"
 
 
@@ -68,6 +70,19 @@ def test_native_code_is_read_once(
     monkeypatch.setattr(elves, "_read", counted)
     check_image(image)
     assert sorted(read) == ["acme_echo-1.0.0-py3-none-any.whl", "dep0-1.0.0-py3-none-any.whl"]
+
+
+def test_wheels_for_another_machine_than_the_image_says_are_an_error(
+    make_bundle: MakeBundle,
+) -> None:
+    tag = "py3-none-manylinux_2_28_aarch64"
+    right = compose(make_bundle(source=PROVIDER, machine="aarch64", tag=tag))
+    assert not [finding for finding in check_image(right) if finding.level == "error"]
+    (error,) = [it for it in check_image(replace(right, platform=AMD)) if it.level == "error"]
+    assert (error.rule, error.what) == (
+        "platform",
+        f"The image says that it is for linux/amd64, but dep0-1.0.0-{tag}.whl is for linux/arm64",
+    )
 
 
 def test_a_damaged_layout_is_a_finding(data_image: Image, tmp_path: Path) -> None:

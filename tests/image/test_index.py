@@ -171,6 +171,11 @@ def test_check_names_the_platform_of_each_complaint(
     report = check_place(f"oci:{tmp_path}/bad")
     assert [(it.rule, it.platform) for it in report.errors] == [("module", "linux/arm64")]
     assert report.errors[0].to_document()["platform"] == "linux/arm64"
+    one = check_place(f"oci:{tmp_path}/bad", AMD)
+    assert (one.kind, one.errors) == ("image", ())
+    assert [it.rule for it in check_place(f"oci:{tmp_path}/bad", ARM).errors] == ["module"]
+    (missing,) = check_place(f"oci:{tmp_path}/bad", Platform("s390x")).errors
+    assert "There is no image for linux/s390x" in missing.what
 
 
 def attested(layout: Path) -> bytes:
@@ -266,6 +271,9 @@ def test_umoci_unpacks_each_platform(
 ) -> None:
     umoci, skopeo = engine("umoci"), engine("skopeo")
     write_layout(index, tmp_path / "oci")
+    assert run(umoci, "ls", "--layout", tmp_path / "oci").split() == ["latest"]
+    # it follows an index to every manifest in it and cannot be told a platform ("tag is ambiguous"
+    # of umoci 0.4.7), so skopeo takes each image out first, byte for byte
     for machine, platform in (("x86_64", "amd64"), ("aarch64", "arm64")):
         bundle = make_bundle(machine, source=PROVIDER, machine=machine)
         one = tmp_path / platform

@@ -13,12 +13,14 @@ from lls_provider.cli.options import (
     distribution_option,
     format_option,
     insecure_option,
+    platform_option,
     python_option,
 )
 from lls_provider.progress import counted
 
 if TYPE_CHECKING:
     from lls_provider.bundle.report import Finding, Report
+    from lls_provider.image.platforms import Platform
     from lls_provider.local.target import Target
     from lls_provider.progress import Progress
 
@@ -35,6 +37,7 @@ _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
     "A server to ask a project's spec beside (repeatable).  [default: the project's]"
 )
 @python_option("The Python of the distribution.")
+@platform_option("Of an index, the image for one platform.  [default: all of them]")
 @insecure_option()
 def command(
     targets: tuple[str, ...],
@@ -42,6 +45,7 @@ def command(
     form: str,
     distributions: tuple[str, ...],
     python: str | None,
+    platform: str | None,
     insecure: bool,
 ) -> int:
     """Check projects, bundle directories and images, ours or made by hand.
@@ -54,12 +58,14 @@ def command(
     answer is compared with its settings.
     """
     from lls_provider.cli.console import console
+    from lls_provider.image.platforms import parse_platforms
     from lls_provider.local.target import resolve_target
 
+    wanted = parse_platforms([platform])[0] if platform else None
     found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
     progress = console()
     reports = [
-        _check(target, distributions, python, insecure=insecure, progress=progress)
+        _check(target, distributions, python, wanted, insecure=insecure, progress=progress)
         for target in found
     ]
     if form == "json":
@@ -99,6 +105,7 @@ def _check(
     target: Target,
     distributions: Sequence[str],
     python: str | None,
+    platform: Platform | None,
     *,
     insecure: bool,
     progress: Progress,
@@ -123,4 +130,4 @@ def _check(
         return check_bundle(target.path, label=target.text)
     from lls_provider.image.check import check_place
 
-    return check_place(target.text, insecure=insecure, progress=progress)
+    return check_place(target.text, platform, insecure=insecure, progress=progress)

@@ -11,7 +11,7 @@ from lls_provider.bundle import check as bundle_rules
 from lls_provider.bundle.elves import native_files
 from lls_provider.bundle.report import Finding, Findings, Report
 from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE
-from lls_provider.errors import Code, ExitStatus, SdkError
+from lls_provider.errors import Code, ExitStatus, SdkError, Where
 from lls_provider.image.base import base_facts, check_base
 from lls_provider.image.compose import PREFIX
 from lls_provider.image.model import Image
@@ -19,25 +19,34 @@ from lls_provider.image.places import find_image
 from lls_provider.image.registry.pull import RemoteLayer
 from lls_provider.image.unpack import base_length, unpack
 from lls_provider.progress import SILENT, counted, shown_size
+from lls_provider.runtime.target import TargetPython, machine_of, shown_platform
 
 if TYPE_CHECKING:
     from lls_provider.bundle.check import Collected
     from lls_provider.contract.models import ProviderPackage
+    from lls_provider.image.platforms import Platform
     from lls_provider.progress import Progress
 
 _RULE = "image"
 
 
-def check_place(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> Report:
+def check_place(
+    text: str,
+    platform: Platform | None = None,
+    *,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+) -> Report:
     """Every finding about what is at a place that the command line names as ``text``.
 
-    Of an index every image is checked. Files inside an image are named by their path in it. Never
-    raises for what is wrong with the image; raises SdkError when this machine or a registry fails
-    (NO_SPACE, NETWORK and so on).
+    Of an index every image is checked, or the one for ``platform``. Files inside an image are
+    named by their path in it. Never raises for what is wrong with the image; raises SdkError when
+    this machine or a registry fails (NO_SPACE, NETWORK and so on).
     """
     findings = Findings()
     try:
-        content = find_image(text, insecure=insecure, progress=progress).whole()
+        found = find_image(text, insecure=insecure, progress=progress)
+        content = found.image(platform) if platform is not None else found.whole()
     except SdkError as error:
         if error.status is not ExitStatus.WRONG:  # it tells nothing about the image
             raise
@@ -79,6 +88,7 @@ def check_image(image: Image) -> tuple[Finding, ...]:
         findings.ok(_RULE, f"{size}; those that make up {IMAGE_ROOT} have their digests")
         _configuration(image, findings)
         collected = bundle_rules.collect(root, findings)
+        _platform(image, collected, findings)
         _base(image, collected, findings)
         if collected.package is not None:
             _labels(image, collected.package, findings)
@@ -121,6 +131,23 @@ def _configuration(image: Image, findings: Findings) -> None:
             f"The image's user is a name, {name!r:.60}: Kubernetes cannot tell that it is not root",
             resolution="Set a number, such as USER 1001.",
         )
+
+
+def _platform(image: Image, collected: Collected, findings: Findings) -> None:
+    """Whether the wheels are for the machine that the image says it is for."""
+    target = TargetPython(12, image.platform.machine)  # whichever Python: only machines are asked
+    for wheel in collected.wheels:
+        if not any(map(target.accepts_machine, wheel.tags)):
+            machine = min(machine_of(tag.platform) or "" for tag in wheel.tags)
+            findings.error(
+                "platform",
+                Code.WHEEL_INCOMPATIBLE,
+                f"The image says that it is for {image.platform}, but {wheel.filename} is for "
+                f"{shown_platform(machine)}",
+                where=Where(file=str(wheel.path)),
+                resolution="Build it again with `lls-provider build --platform`, or correct the "
+                "architecture in the image's configuration.",
+            )
 
 
 def _base(image: Image, collected: Collected, findings: Findings) -> None:
