@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,6 +185,23 @@ def test_merging_again_gives_the_same_bytes(pod: Pod, make_bundle: MakeBundle) -
     merge(pod.root)
     assert {path.name: path.read_bytes() for path in (pod.root / "config").iterdir()} == before
     assert sorted(before) == ["extra-providers.yaml", "merge-log.txt", "run.yaml"]
+
+
+def test_what_a_merge_that_was_killed_left_goes(
+    pod: Pod, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _base(pod)
+    pod.install(make_bundle())
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(Path, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        merge(pod.root)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert all(path.name.startswith(".merge-") for path in (pod.root / "config").iterdir())
+    merge(pod.root)
+    names = sorted(path.name for path in (pod.root / "config").iterdir())
+    assert names == ["extra-providers.yaml", "merge-log.txt", "run.yaml"]
 
 
 @pytest.mark.parametrize("name", ["lls-provider-spec.yaml", "crd-config.yaml"])

@@ -25,6 +25,7 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.errnos import volume_error
 
+_TEMPORARY = ".merge-"
 _REINSTALL = "Install the provider again; its folder is written by 'install'."
 
 
@@ -261,6 +262,8 @@ def _shaped(base: Document, path: tuple[str, ...], kind: type, noun: str) -> Any
 
 def _write_all(folder: Path, texts: dict[str, str], last: tuple[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    for rest in folder.glob(f"{_TEMPORARY}*"):  # of a run that was killed
+        rest.unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
         written = [
             (stack.enter_context(_temporary(folder, text)), folder / name)
@@ -273,7 +276,7 @@ def _write_all(folder: Path, texts: dict[str, str], last: tuple[str, str]) -> No
 @contextlib.contextmanager
 def _temporary(folder: Path, text: str) -> Iterator[Path]:
     """A file beside its later place, gone when it was not renamed."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".merge-")
+    handle, name = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY)
     path = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
