@@ -14,6 +14,7 @@ from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.fitting import require_fitting
 from lls_provider.local.plan import InitContainer, Provider
+from lls_provider.progress import Silent
 from lls_provider.project.settings import Settings, read_settings
 
 MakeProvider = Callable[..., Bundle]
@@ -55,12 +56,76 @@ def provider(make_provider: MakeProvider) -> Callable[..., Provider]:
     return make
 
 
-def judge(provider: Provider, config: dict[str, Any] | None, given: tuple[str, ...] = ()) -> None:
-    container = InitContainer(provider, 0, config)
-    require_fitting(container, given, python=Path(sys.executable), variables={})
+CLASS = """\
+class Config:
+    def __init__(self, **config):
+        print("said by the class")
+        {does}
+class Spec:
+    provider_type, api, module, config_class = "remote::acme-echo", "inference", "acme_echo", {name}
+def get_provider_spec():
+    return [Spec()]
+"""
+REFUSES = CLASS.format(does="raise ValueError", name="Config")
+TAKES = CLASS.format(does="pass", name="'acme_echo.provider.Config'")
+
+Judge = Callable[..., None]
 
 
-def test_every_key_of_an_option_is_told(provider: Callable[..., Provider]) -> None:
+@pytest.fixture
+def judge(tmp_path: Path, recorder: Recorder) -> Judge:
+    """Judges a config beside an environment where the class is of this source."""
+
+    def make(
+        provider: Provider,
+        config: dict[str, Any] | None,
+        given: tuple[str, ...] = (),
+        source: str = REFUSES,
+    ) -> None:
+        package = tmp_path / "installed" / "acme_echo"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").touch()
+        (package / "provider.py").write_text(source)
+        container = InitContainer(provider, 0, config)
+        variables = {"PYTHONPATH": str(package.parent)}
+        python = Path(sys.executable)
+        require_fitting(container, given, python=python, variables=variables, progress=recorder)
+
+    return make
+
+
+class Recorder(Silent):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str, /) -> None:
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+def test_what_the_class_takes_although_its_schema_forbids_it_is_a_warning(
+    provider: Callable[..., Provider], judge: Judge, recorder: Recorder
+) -> None:
+    judge(provider(SCHEMA), {"times": ["3"]}, source=TAKES)
+    (warning,) = recorder.warnings
+    assert warning == (
+        "the config class of 'acme-echo' takes a config that its JSON Schema forbids: "
+        "$.times must be of type integer, not array"
+    )
+
+
+def test_where_the_class_cannot_be_asked_the_preflight_has_the_word(
+    provider: Callable[..., Provider], judge: Judge, recorder: Recorder
+) -> None:
+    judge(provider(SCHEMA), {"times": ["3"]}, source="raise SystemExit(0)")
+    assert recorder.warnings == []
+
+
+def test_every_key_of_an_option_is_told(provider: Callable[..., Provider], judge: Judge) -> None:
     with pytest.raises(SdkError) as caught:
         judge(provider(SCHEMA), {"prefx": "s3cret", "times": ["s3cret"]}, ("acme-echo",))
     assert caught.value.code is Code.USAGE
@@ -74,7 +139,9 @@ def test_every_key_of_an_option_is_told(provider: Callable[..., Provider]) -> No
     )
 
 
-def test_the_lines_of_a_project_are_told(provider: Callable[..., Provider], tmp_path: Path) -> None:
+def test_the_lines_of_a_project_are_told(
+    provider: Callable[..., Provider], judge: Judge, tmp_path: Path
+) -> None:
     project = tmp_path / "project"
     (project / "src" / "acme_echo").mkdir(parents=True)
     (project / "src" / "acme_echo" / "__init__.py").touch()
@@ -97,7 +164,9 @@ def test_the_lines_of_a_project_are_told(provider: Callable[..., Provider], tmp_
     assert caught.value.where.file is None
 
 
-def test_a_config_that_is_needed_and_not_given_is_told(provider: Callable[..., Provider]) -> None:
+def test_a_config_that_is_needed_and_not_given_is_told(
+    provider: Callable[..., Provider], judge: Judge
+) -> None:
     with pytest.raises(SdkError) as caught:
         judge(provider({**SCHEMA, "required": ["times"]}), None)
     assert [it.what for it in caught.value.problems] == ["$.times is missing, and required"]
@@ -108,17 +177,20 @@ def test_a_config_that_is_needed_and_not_given_is_told(provider: Callable[..., P
 @pytest.mark.parametrize("schema", [None, b"no schema", {"type": "objekt"}, SCHEMA])
 @pytest.mark.parametrize("config", [None, {}])
 def test_without_a_config_nothing_is_said(
-    provider: Callable[..., Provider], schema: dict[str, Any] | bytes | None, config: Any
+    provider: Callable[..., Provider],
+    judge: Judge,
+    schema: dict[str, Any] | bytes | None,
+    config: Any,
 ) -> None:
     judge(provider(schema), config)
 
 
 @pytest.mark.parametrize("schema", [None, b"no schema", {"type": "objekt"}])
 def test_without_a_schema_the_server_has_the_word(
-    provider: Callable[..., Provider], schema: dict[str, Any] | bytes | None
+    provider: Callable[..., Provider], judge: Judge, schema: dict[str, Any] | bytes | None
 ) -> None:
     judge(provider(schema), {"prefx": 1})
 
 
-def test_what_fits_is_passed(provider: Callable[..., Provider]) -> None:
+def test_what_fits_is_passed(provider: Callable[..., Provider], judge: Judge) -> None:
     judge(provider(SCHEMA), {"prefix": "${env.PREFIX}", "times": 3})

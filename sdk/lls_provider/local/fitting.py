@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.bundle import configschema
+from lls_provider.bundle.read import read_bundle
 from lls_provider.contract.paths import BundleTree
 from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.local.accepting import takes
+from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.probing import probe
 
 if TYPE_CHECKING:
@@ -29,8 +32,12 @@ def require_fitting(
     *,
     python: Path,
     variables: Mapping[str, str],
+    progress: Progress = SILENT,
 ) -> None:
-    """Refuse a config with keys that the schema of the config class forbids.
+    """Refuse a config with keys that the schema of the config class forbids, and so does the class.
+
+    What the class takes all the same (it may convert values first) is a warning; where it cannot
+    be asked nothing is said, because the preflight tells why.
 
     The schema is the one that the bundle carries. A project that was built a moment ago for this
     server has none yet: its class is asked, with ``python`` and ``variables``, which find the
@@ -44,6 +51,17 @@ def require_fitting(
     if schema is None:
         return
     if found := configschema.violations(schema, config):
+        provider_type = read_bundle(provider.bundle).metadata.provider_type
+        taken = takes(python, provider.module, provider_type, config, variables=variables)
+        if taken is None:
+            return
+        if taken:
+            told = "; ".join(f"{it.json_path} {it.reason}" for it in found)
+            progress.warn(
+                f"the config class of '{provider.provider_id}' takes a config that its JSON Schema "
+                f"forbids: {told}"
+            )
+            return
         by_option = provider.settings is None or provider.provider_id in given
         raise _refused(provider, found, by_option=by_option, nothing=not config)
 

@@ -234,14 +234,15 @@ class Up:
         with self._phase("merge", "merging the configuration"):
             runtime.merge(environment.python)
         with self._phase("preflight", "validating the providers"):
-            runtime.preflight(environment.python)
             for container in containers:
                 require_fitting(
                     container,
                     configs,
                     python=environment.python,
                     variables=variables,
+                    progress=self._progress,
                 )
+            runtime.preflight(environment.python)  # last it says that all is well
 
     def _extract(
         self, providers: Sequence[Provider], volume: VolumeTree, environment: Environment
