@@ -399,6 +399,38 @@ def test_no_space_is_told_with_numbers_before_anything_is_written(
     assert "4,096 bytes are free" in error.why
 
 
+def test_the_space_that_is_asked_for_is_what_the_tree_takes(
+    pod: Pod,
+    make_pod: Callable[[str], Pod],
+    make_bundle: MakeBundle,
+    make_wheel: MakeWheel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A block for each begun one of a file, and one for each folder."""
+    files = {"deep/er/still/x.py": "x", "top.py": "y" * 4096, "big.bin": "z" * 4097, "none.py": ""}
+    source = make_bundle(dependencies=[make_wheel("dep", files=files)])
+    full = make_pod("full")
+    full.install(source)
+    tree = [full.packages, *full.packages.rglob("*")]
+    sizes = [-(-path.stat().st_size // 4096) for path in tree if path.is_file()]
+    blocks = sum(sizes) + sum(path.is_dir() for path in tree)
+
+    def offer(free: int, inodes: int) -> None:
+        state = os.statvfs_result((4096, 4096, 9999, free, free, 9999, inodes, inodes, 0, 255))
+        monkeypatch.setattr(os, "statvfs", lambda _path: state)
+
+    for free, inodes in ((blocks - 1, len(tree)), (blocks, len(tree) - 1)):
+        offer(free, inodes)
+        error = _refused(pod, source)
+        assert error.code is Code.NO_SPACE
+        assert error.why == (
+            f"{len(tree)} files of {4096 * blocks:,} bytes in all are to be written; "
+            f"{4096 * free:,} bytes are free, and room for {inodes} files"
+        )
+    offer(blocks, len(tree))
+    pod.install(source)
+
+
 def test_a_volume_that_is_a_file_is_told(pod: Pod, make_bundle: MakeBundle) -> None:
     pod.root.write_text("")
     error = _refused(pod, make_bundle())

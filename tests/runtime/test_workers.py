@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,29 @@ def test_a_killed_worker_is_told() -> None:
         run_jobs(4, work, workers=2, doing="testing")
     assert "signal 9" in caught.value.why
     assert _children() == before
+
+
+_LONG = """
+import os, sys, time
+from lls_provider.runtime.workers import run_jobs
+
+def work(_number):
+    os.write(1, f"{os.getpid()}\\n".encode())
+    time.sleep(600)
+
+run_jobs(2, work, workers=2, doing="testing")
+"""
+
+
+def test_a_worker_ends_with_its_parent_in_the_middle_of_its_work() -> None:
+    with subprocess.Popen([sys.executable, "-c", _LONG], stdout=subprocess.PIPE, text=True) as it:
+        assert it.stdout is not None
+        workers = {int(it.stdout.readline()) for _ in range(2)}
+        assert len(workers - {it.pid}) == 2
+        it.kill()
+        # ends when nobody has the other end any more
+        assert select.select([it.stdout], [], [], 60)[0]
+        assert it.stdout.read() == ""
 
 
 def test_an_unforeseen_exception_in_a_worker_is_internal() -> None:
