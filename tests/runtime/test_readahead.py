@@ -95,7 +95,7 @@ def test_both_processes_together_read_each_wheel_once(
     assert len(set(read_here)) == len(read_here) == len(found) - 1
 
 
-@pytest.mark.parametrize("how", ["killed", "no process", "no file", "one processor"])
+@pytest.mark.parametrize("how", ["killed", "no process", "no file", "no call", "one processor"])
 def test_what_the_other_process_does_not_bring_is_read_here(
     how: str, bundle: Path, pod: Pod, make_pod: MakePod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +112,8 @@ def test_what_the_other_process_does_not_bring_is_read_here(
         monkeypatch.setattr(os, "fork", refused)
     elif how == "no file":
         monkeypatch.setattr(os, "memfd_create", refused)
+    elif how == "no call":
+        monkeypatch.delattr(os, "memfd_create")
     else:
         monkeypatch.setattr(readahead, "worker_count", lambda: 1)
     before = _children()

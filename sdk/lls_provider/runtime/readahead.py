@@ -42,6 +42,8 @@ def reading_ahead(source: Path) -> Iterator[Ahead]:
     Who asks for them reads those that are left, in turns with the other process.
     """
     alone = worker_count() == 1 or threading.active_count() > 1
+    # a Python that was built for a C library before glibc 2.27 has not got the call
+    alone = alone or not hasattr(os, "memfd_create")
     with contextlib.ExitStack() as stack:
         ahead = nothing_ahead
         with contextlib.suppress(OSError):  # no room for a process or a file: a saving less
