@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -20,6 +21,9 @@ from lls_provider.progress import Silent
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
+
+
+SPEC = "def get_provider_spec():\n    return []\n"
 
 
 @pytest.mark.parametrize("text", ["acme==1.0", "acme[extra,more]==1.0rc1", "acme===1.0+local"])
@@ -186,3 +190,21 @@ def test_the_schema_of_a_real_provider_is_stored(tmp_path: Path) -> None:
     schema = json.loads(bundle.tree.config_schema.read_text())
     assert "use_k8s" in schema["properties"]
     assert not check_bundle(bundle.root, label="x").errors
+
+
+def test_names_to_bundle_that_change_nothing_are_told(
+    server: Any, offer: Any, make_wheel: Any, tmp_path: Path
+) -> None:
+    offer(make_wheel("acme", files={"acme/__init__.py": "", "acme/provider.py": SPEC}))
+    recorder = Recorder()
+    bundle_published(
+        "acme==1.0.0",
+        on_this_machine(tmp_path / "out"),
+        BundleOptions([replace(server, pins={"idle": "1"})], bundle=("Idle", "wrong")),
+        asked=Asked("acme", "inference", "remote::acme"),
+        progress=recorder,
+    )
+    assert recorder.warnings == [
+        "--bundle idle changes nothing: the provider does not need idle",
+        "--bundle wrong changes nothing: no distribution provides wrong",
+    ]

@@ -121,6 +121,21 @@ def test_for_several_servers_an_override_lets_the_oldest_be(
     assert "in front of the server's 1.0 and 2.0" in told
 
 
+def test_of_the_packages_in_the_way_those_are_bundled_that_have_to_be(
+    offer: Any, make_wheel: Any, resolution: Any
+) -> None:
+    """An explanation names packages too that then are as the server has them."""
+    offer(
+        make_wheel("demo", requires=["front<2", "middle"]),
+        *(make_wheel(name, it) for name in ("front", "back") for it in ("1.0", "2.0")),
+        make_wheel("middle", "1.0", requires=["back<2"]),
+    )
+    told = resolution("demo", {"front": "2.0", "back": "2.0", "middle": "1.0"})
+    (way,) = [line for line in told.splitlines() if line.startswith("  --bundle")]
+    assert sorted(way.partition(":")[0].split()) == ["--bundle", "--bundle", "back", "front"]
+    assert "back 1.0 and front 1.0 go into the image and stand in front of the server's" in way
+
+
 def test_the_server_itself_is_never_to_be_bundled(
     offer: Any, make_wheel: Any, resolution: Any
 ) -> None:

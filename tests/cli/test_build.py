@@ -38,6 +38,10 @@ def project(tmp_path: Path) -> Path:
         (["--output", "oci:x", "--api", "inference"], "'--api' goes with --package"),
         (["--output", "oci:x", "--package", "a==1"], "Give a PATH or --package, not both"),
         (["--output", "oci:x", "--platform", "linux/vax"], "'linux/vax' is no platform"),
+        (["--output", "oci:x", "--override", "a b"], "--override 'a b' cannot be read"),
+        (["--output", "oci:x", "--bundle", "a b"], "--bundle 'a b' cannot be read"),
+        (["--output", "oci:x", "--find-links", "no/where"], "--find-links 'no/where': there is no"),
+        (["--output", "oci:x", "--index", "a=no"], "--index 'a=no': there is no such folder"),
         (
             [*("--output", "docker-archive:x"), *AMD_AND_ARM],
             "docker-archive:x holds an image for one platform",

@@ -91,6 +91,8 @@ def test_a_version_that_is_not_there_is_told() -> None:
     error = refused("llama-stack==9.9")
     assert error.code is Code.RESOLUTION_FAILED
     assert "llama-stack==9.9" in error.why
+    assert "the requirement after --distribution; the newest for Python 3." in error.resolution
+    assert "dependencies" not in error.resolution
 
 
 @pytest.mark.parametrize("spec", ["llama-stack=0.7.3", "", "not a requirement", "--help", "-r x"])

@@ -36,6 +36,7 @@ def assemble_each(
     progress: Progress,
 ) -> list[Bundle]:
     """Assemble what was gathered for each machine in ``outs``. Raises what `assemble` raises."""
+    _tell_idle(wanted, gathered.values(), progress)
     made = []
     for machine, found in gathered.items():
         if wanted.own is not None:
@@ -61,6 +62,16 @@ def assemble_each(
             )
         )
     return made
+
+
+def _tell_idle(wanted: Wanted, gathered: Iterable[Gathered], progress: Progress) -> None:
+    """Say which names of packages to bundle changed nothing: they may be misspelt."""
+    brought = {package.name for found in gathered for package in found.packages}
+    for name in sorted(wanted.bundle):
+        if not any(name in server.pins for server in wanted.servers):
+            progress.warn(f"--bundle {name} changes nothing: no distribution provides {name}")
+        elif name not in brought:
+            progress.warn(f"--bundle {name} changes nothing: the provider does not need {name}")
 
 
 def own_wheel(wheels: Iterable[Path], requirement: Requirement) -> Path:

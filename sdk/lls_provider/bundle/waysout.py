@@ -149,11 +149,16 @@ def _bundle(
         it.name: it.version for it in closures[0].packages if it.name in names and it.version
     }
     told = _and([f"{name} {version}" for name, version in sorted(brought.items())])
+    idle = [name for name in names if versions[name] == (brought.get(name),)]
+    if idle and len(idle) < len(names):  # the same version as the server's: perhaps not needed
+        fewer = _bundle([it for it in names if it not in idle], servers, attempt, judge)
+        if fewer.consequence is not None:
+            return fewer
     judged = [judge(server, brought) for server in servers]
     if refused := [line for lines in judged for line in lines or ()]:
         return _Way(f"{option} (with {told} the server itself would not run: {_and(refused)})")
     goes, stands = ("goes", "stands") if len(brought) == 1 else ("go", "stand")
-    behind = ", ".join(_and(versions[name]) for name in sorted(brought))
+    behind = _and([_and(versions[name]) for name in sorted(brought)])
     accept = (
         "whether its packages accept that is not known"
         if None in judged

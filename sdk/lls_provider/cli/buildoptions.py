@@ -44,7 +44,12 @@ class BuildOptions:
     form: str
 
     def require_consistent(self) -> None:
-        """Raises click.UsageError for options that exclude or lack one another."""
+        """Raises click.UsageError for options that exclude or lack one another.
+
+        Raises SdkError USAGE for what cannot be read.
+        """
+        from lls_provider.bundle.options import require_readable
+
         if not self.output and not self.lock:
             raise click.UsageError("Missing option '--output', such as --output oci:build/image.")
         if self.lock and self.locked:
@@ -61,6 +66,7 @@ class BuildOptions:
                     )
         elif self.path is not None:
             raise click.UsageError("Give a PATH or --package, not both.")
+        require_readable(self.override, self.bundle)
 
     def source(self) -> str | Settings:
         """A published package, named as a requirement, or the settings of a project.

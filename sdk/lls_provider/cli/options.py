@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from lls_provider.errors import Code, SdkError
+
+_NAMED = re.compile(r"[\w.-]+=")  # of [NAME=]URL
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 DISTRIBUTION = "REQUIREMENT|FILE|python:PATH|profile:NAME|IMAGE"
 
@@ -95,7 +99,17 @@ def index_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def use_indexes(
     *, default_index: str | None, index: Sequence[str], find_links: Sequence[str], offline: bool
 ) -> None:
-    """Let this process, and what it starts, take packages from where the options say."""
+    """Let this process, and what it starts, take packages from where the options say.
+
+    Raises SdkError USAGE for a folder that is not there: of an index uv would say nothing.
+    """
+    for option, told in (
+        ("--find-links", find_links),
+        ("--index", index),
+        ("--default-index", [default_index] if default_index is not None else []),
+    ):
+        for text in told:
+            _require_place(option, text)
     if default_index is not None:
         os.environ["UV_DEFAULT_INDEX"] = default_index
     if index:
@@ -105,6 +119,17 @@ def use_indexes(
         os.environ["UV_FIND_LINKS"] = ",".join(there)
     if offline:
         os.environ["UV_OFFLINE"] = "1"
+
+
+def _require_place(option: str, text: str) -> None:
+    place = text if option == "--find-links" else _NAMED.sub("", text)
+    if "://" in place or Path(place).is_dir():
+        return
+    raise SdkError(
+        Code.USAGE,
+        f"{option} {text!r:.200}: there is no such folder",
+        resolution="Name a folder of this machine, or a URL with its scheme, such as https://….",
+    )
 
 
 def lock_options(function: Callable[..., Any]) -> Callable[..., Any]:

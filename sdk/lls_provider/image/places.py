@@ -202,6 +202,6 @@ def _unknown(what: str, text: str, known: str) -> SdkError:
         Code.USAGE,
         f"{what} {text!r:.200} is no place this version knows",
         why=f"It takes {known}.",
-        resolution="For an image elsewhere, copy it with skopeo: "
-        "`skopeo copy SOURCE oci:DIR` or the other way round.",
+        resolution=f"Say what kind of place it is, such as docker://{text} or oci:{text}. From and "
+        "to elsewhere images are copied with skopeo: `skopeo copy SOURCE oci:DIR`.",
     )

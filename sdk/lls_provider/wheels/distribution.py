@@ -22,7 +22,7 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels import profiles, servers
 from lls_provider.wheels.installed import read_installed
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter
-from lls_provider.wheels.uv import run_uv
+from lls_provider.wheels.uv import python_hint, run_uv
 
 if TYPE_CHECKING:
     from lls_provider.wheels.servers import ServerLine
@@ -237,24 +237,42 @@ def _named_in(text: str) -> dict[str, str]:
 def _resolve(
     wanted: Sequence[str], interpreter: Interpreter, doing: str, *, file: Path | None = None
 ) -> dict[str, str]:
-    out = run_uv(
-        [
-            "pip",
-            "compile",
-            "-",
-            *([str(file)] if file else []),
-            "--quiet",
-            "--no-header",
-            "--no-annotate",
-            f"--python={interpreter.path}",
-        ],
-        stdin="\n".join(wanted) + "\n",
-        doing=doing,
-    )
+    try:
+        out = run_uv(
+            [
+                "pip",
+                "compile",
+                "-",
+                *([str(file)] if file else []),
+                "--quiet",
+                "--no-header",
+                "--no-annotate",
+                f"--python={interpreter.path}",
+            ],
+            stdin="\n".join(wanted) + "\n",
+            doing=doing,
+        )
+    except SdkError as error:
+        if error.code is Code.RESOLUTION_FAILED:
+            error.resolution = _corrected(wanted, interpreter, file) + python_hint(error.why)
+        raise
     pins = freeze_pins(out, "uv")
     if pins is None:
         raise _unusable(doing.removeprefix("resolving "), "it holds packages without a version")
     return pins
+
+
+def _corrected(wanted: Sequence[str], interpreter: Interpreter, file: Path | None) -> str:
+    """What to do about a distribution that does not resolve: nobody's dependencies are wrong."""
+    from lls_provider.wheels.resolve import newest_version  # which knows distributions
+
+    if file is not None:
+        return f"Correct the requirements in {file.name}, or name another --distribution."
+    name = Requirement(wanted[0]).name
+    newest = newest_version(name, interpreter=interpreter)
+    version = ".".join(map(str, interpreter.minor))
+    known = f"; the newest for Python {version} is {name}=={newest}" if newest else ""
+    return f"Correct the requirement after --distribution{known}."
 
 
 def _from_profile(
@@ -282,6 +300,8 @@ def _from_environment(spec: str) -> Distribution:
         raise _unusable(spec, str(error)) from error
     if path.is_dir():
         path = path / "bin" / "python"
+    if not path.exists():
+        raise _unusable(spec, f"There is no {path}.")
     interpreter = find_interpreter(minimum=OLDEST, explicit=str(path))
     try:
         found = read_installed(path)
