@@ -81,11 +81,9 @@ class TreeLayer:
     def digest(self) -> str:
         """The digest; reads the files unless they were streamed before, or are known."""
         self._recall()
-        if not self._digest and self._fingerprint:
-            _exhaust(self._hashing(self.tree.verified()))
-            known.remember(self._fingerprint, self._digest)
         if not self._digest:
-            _exhaust(self.chunks())
+            for _ in self.chunks():
+                pass
         return self._digest
 
     @property
@@ -94,17 +92,14 @@ class TreeLayer:
         return self.digest
 
     def chunks(self) -> Iterator[bytes]:
-        """The tar. Raises SdkError HASH_MISMATCH when it is not what it was the last time."""
+        """The tar. Raises SdkError HASH_MISMATCH when it is not what it was the last time.
+
+        Where that is not known, each file is compared whose hash was taken.
+        """
         self._recall()
-        return self._hashing(self.tree.chunks())
-
-    def _recall(self) -> None:
-        if not self._digest and self._fingerprint:
-            self._digest = known.recall(self._fingerprint)
-
-    def _hashing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        unknown = bool(self._fingerprint) and not self._digest
         hasher = hashlib.sha256()
-        for chunk in chunks:
+        for chunk in self.tree.verified() if unknown else self.tree.chunks():
             hasher.update(chunk)
             yield chunk
         found = f"sha256:{hasher.hexdigest()}"
@@ -118,6 +113,12 @@ class TreeLayer:
                 resolution="Build again and leave the bundle's files alone meanwhile.",
             )
         self._digest = found
+        if unknown:
+            known.remember(self._fingerprint, found)
+
+    def _recall(self) -> None:
+        if not self._digest and self._fingerprint:
+            self._digest = known.recall(self._fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +243,6 @@ def canonical(document: Mapping[str, Any] | list[JsonObject]) -> bytes:
     """JSON as we write it: sorted keys, no spaces, UTF-8, so that equal values are equal bytes."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8")
-
-
-def _exhaust(chunks: Iterator[bytes]) -> None:
-    for _ in chunks:
-        pass
 
 
 def sha256(data: bytes) -> str:
