@@ -90,6 +90,12 @@ def test_the_manifest_covers_every_other_file(make_bundle: MakeBundle) -> None:
     assert manifest.installed_size > 0
 
 
+def test_what_is_given_back_is_what_reading_gives(make_bundle: MakeBundle) -> None:
+    bundle = make_bundle()
+    assert bundle == read_bundle(bundle.root)
+    assert [wheel.filename for wheel in bundle.contents] == [it.name for it in bundle.wheels]
+
+
 def test_an_earlier_bundle_is_replaced_whole(
     make_bundle: MakeBundle, make_wheel: MakeWheel, tmp_path: Path
 ) -> None:

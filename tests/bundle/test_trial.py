@@ -13,7 +13,8 @@ import pytest
 
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.check import check_bundle
-from lls_provider.bundle.trial import Outcome, Trial, try_beside
+from lls_provider.bundle.options import Trial
+from lls_provider.bundle.trial import Outcome, try_beside
 from lls_provider.contract.models import ProviderPackage, Target
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.distribution import Distribution

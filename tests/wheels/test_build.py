@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uv
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheel import read_wheel
@@ -251,6 +252,31 @@ def test_what_the_backend_says_is_shown(
     assert error.where.file == str(folder)
     assert "uv build --wheel" in error.resolution
     assert not (tmp_path / "out").exists()
+
+
+def test_a_build_that_is_tried_again_does_nothing_else_twice(
+    project: Project, tmp_path: Path, interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First with what the cache has, then with the network."""
+    program = tmp_path / "uv"
+    program.write_text(
+        f"#!/bin/sh\necho offline=$UV_OFFLINE >>{tmp_path}/seen\n"
+        'echo "Network connectivity is disabled" >&2\nexit 2\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(uv, "find_uv_bin", lambda: str(program))
+    calls: list[str] = []
+    with pytest.raises(SdkError) as caught:
+        build_wheel(
+            project(),
+            tmp_path / "out",
+            interpreter=interpreter,
+            pins=["hatchling==1"],
+            meanwhile=lambda: calls.append("once"),
+        )
+    assert caught.value.code is Code.NETWORK
+    assert (tmp_path / "seen").read_text().split() == ["offline=1", "offline="]
+    assert calls == ["once"]
 
 
 def test_other_failures_keep_their_kind(

@@ -180,6 +180,27 @@ def test_bytes_that_are_no_text_do_no_harm(stand_in: Any) -> None:
     assert "exit 7" in caught.value.what
 
 
+def test_something_else_is_done_while_uv_runs(stand_in: Any, tmp_path: Path) -> None:
+    stand_in(f"#!/bin/sh\nuntil [ -e '{tmp_path}/done' ]; do sleep 0.01; done\necho waited\n")
+    said = run_uv([], doing="asking", meanwhile=(tmp_path / "done").touch)
+    assert said == "waited\n"
+
+
+def test_what_fails_meanwhile_ends_uv(stand_in: Any, tmp_path: Path) -> None:
+    new, pid = tmp_path / "new", tmp_path / "pid"
+    stand_in(f"#!/bin/sh\necho $$ >'{new}'\nmv '{new}' '{pid}'\nexec sleep 600\n")
+
+    def fails() -> None:
+        while not pid.exists():
+            pass
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_uv([], doing="asking", meanwhile=fails)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
 def test_uv_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone() -> str:
         raise FileNotFoundError("no uv in any of 3 places")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.hashing import Hashed, hash_file
+from lls_provider.bundle.hashing import HASHING, Hashed, hash_file
 from lls_provider.errors import SdkError
 from lls_provider.runtime.wheel import Wheel, read_wheel
 from lls_provider.wheels.fetch import cached_file
@@ -34,14 +34,13 @@ def read_ahead(locked: LockFile, interpreter: Interpreter, machines: Collection[
     Raises nothing of ours: what is wrong with one is told when it is gathered.
     """
     wheels: dict[Path, Wheel] = {}
-    hashes: dict[Path, Hashed] = {}
-    # hashing does without Python's lock, reading wheels does not
-    with ThreadPoolExecutor(1) as pool:
-        for path in _cached(locked, interpreter, machines):
-            pool.submit(_hash, path, hashes)
-            with contextlib.suppress(SdkError):
-                wheels[path] = read_wheel(path)
-    return Ahead(wheels, hashes)
+    paths = _cached(locked, interpreter, machines)
+    for path in paths:
+        with contextlib.suppress(SdkError):
+            wheels[path] = read_wheel(path)
+    with ThreadPoolExecutor(HASHING) as pool:
+        hashes = dict(zip(paths, pool.map(_hash, paths), strict=True))
+    return Ahead(wheels, {path: found for path, found in hashes.items() if found is not None})
 
 
 def _cached(
@@ -55,6 +54,8 @@ def _cached(
     return found
 
 
-def _hash(path: Path, hashes: dict[Path, Hashed]) -> None:
-    with contextlib.suppress(OSError):
-        hashes[path] = hash_file(path)
+def _hash(path: Path) -> Hashed | None:
+    try:
+        return hash_file(path)
+    except OSError:
+        return None

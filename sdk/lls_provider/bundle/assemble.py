@@ -14,10 +14,11 @@ from lls_provider import __version__
 from lls_provider.bundle import zipapp
 from lls_provider.bundle.closure import described, needed_by_each, unsatisfied
 from lls_provider.bundle.configschema import dump_schema
-from lls_provider.bundle.hashing import Hashed, hash_file
+from lls_provider.bundle.hashing import HASHING, Hashed, hash_file
 from lls_provider.bundle.publish import publishing, writing
-from lls_provider.bundle.read import Bundle, read_bundle
+from lls_provider.bundle.read import Bundle, wheels_in
 from lls_provider.bundle.sbom import Contents, dump_sbom
+from lls_provider.bundle.writable import writable_target
 from lls_provider.contract import schema
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.models import (
@@ -29,16 +30,15 @@ from lls_provider.contract.models import (
     external_providers_document,
     provider_entry,
     provider_id_from_name,
+    read_manifest,
 )
 from lls_provider.contract.paths import (
-    CONFIG_SCHEMA_FILE,
     FRAGMENT_FILE,
     IMAGE_ROOT,
     MANIFEST_FILE,
     PACKAGES,
     SBOM_FILE,
     SPEC_FILE,
-    ZIPAPP_FILE,
     BundleTree,
 )
 from lls_provider.errors import Code, SdkError, Where
@@ -52,16 +52,6 @@ if TYPE_CHECKING:
     from lls_provider.bundle.trial import Outcome
 
 _WHAT = "the bundle"
-_HASHING = 2  # threads: more would wait for the disk
-_NAMES = {
-    CONFIG_SCHEMA_FILE,
-    SPEC_FILE,
-    PACKAGES,
-    FRAGMENT_FILE,
-    MANIFEST_FILE,
-    SBOM_FILE,
-    ZIPAPP_FILE,
-}
 
 
 def assemble(
@@ -79,7 +69,7 @@ def assemble(
     hashed: Mapping[Path, Hashed] | None = None,
     outcome: Outcome | None = None,
 ) -> Bundle:
-    """Write the bundle to ``out``, replacing an earlier bundle, and read it back.
+    """Write the bundle to ``out``, replacing an earlier bundle.
 
     ``metadata`` comes without wheel paths: they are filled in here. ``expected`` gives the
     sha256 that a wheel, by file name, must have; ``known`` are wheels that need not be read
@@ -99,8 +89,7 @@ def assemble(
         placed = [_place(wheel, tree.packages / name) for name, wheel in wheels.items()]
         before = {wheel.path: wheel for wheel in known}
         earlier = [(hashed or {}).get(wheel) for wheel in wheels.values()]
-        # hashing does without Python's lock, reading wheels does not
-        with ThreadPoolExecutor(_HASHING) as pool:
+        with ThreadPoolExecutor(HASHING) as pool:
             hashes = pool.map(_hash, placed, earlier)
             read = [before.get(wheel) or read_wheel(wheel) for wheel in wheels.values()]
             for (name, wheel), found in zip(wheels.items(), hashes, strict=True):
@@ -146,7 +135,8 @@ def assemble(
             not_loaded=outcome.not_loaded if outcome is not None else None,
         )
         tree.manifest.write_bytes(dump_manifest(manifest))
-    return replace(read_bundle(out), contents=tuple(read))
+        manifest = read_manifest(tree.manifest, MANIFEST_FILE)  # as the documents: always valid
+    return Bundle(out, complete, manifest, wheels_in(BundleTree(out)), tuple(read))
 
 
 def fragment(metadata: ProviderPackage) -> dict[str, object]:
@@ -155,25 +145,6 @@ def fragment(metadata: ProviderPackage) -> dict[str, object]:
         provider_id_from_name(metadata.name), metadata.provider_type, metadata.package_name, None
     )
     return external_providers_document({metadata.api: [entry]})
-
-
-def writable_target(out: Path) -> None:
-    """Refuse a place where a bundle may not be written: what is there is not one of ours.
-
-    Raises SdkError TARGET_EXISTS. Callers ask before long work; assemble asks again.
-    """
-    if not out.exists():
-        return
-    found = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    if out.is_dir() and (not found or (MANIFEST_FILE in found and found <= _NAMES)):
-        return
-    raise SdkError(
-        Code.TARGET_EXISTS,
-        f"{out} exists and is no bundle that this command wrote",
-        why="Only an earlier bundle is replaced; anything else could be work of yours.",
-        where=Where(file=str(out)),
-        resolution="Choose another directory, or remove this one first.",
-    )
 
 
 def _check_closed(

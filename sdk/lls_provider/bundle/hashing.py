@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lls_provider.contract.manifest import FileHash
 
+HASHING = 2  # threads: hashing does without Python's lock, and more would wait for the disk
+
 
 @dataclass(frozen=True, slots=True)
 class Hashed:

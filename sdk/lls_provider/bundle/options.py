@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,19 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.requirements import parse_requirement
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.trial import Trial
     from lls_provider.wheels.distribution import Distribution
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a build tries its provider.
+
+    ``nevertheless`` is why an image is wanted although the provider does not load;
+    ``environment`` are variables that it needs.
+    """
+
+    nevertheless: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from lls_provider.bundle import declared
-from lls_provider.bundle.assemble import writable_target
 from lls_provider.bundle.choosing import Asked, find_spec
 from lls_provider.bundle.locking import Locking
 from lls_provider.bundle.machines import assemble_each, own_wheel
 from lls_provider.bundle.options import BundleOptions
+from lls_provider.bundle.writable import writable_target
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from lls_provider.runtime.wheel import read_wheel
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
+    from lls_provider.bundle.options import Trial
     from lls_provider.contract.models import ProviderPackage
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.environment import Environment
@@ -33,18 +34,6 @@ if TYPE_CHECKING:
 # of this machine a Python needs these to start; the rest could leak into an image
 _KEPT = ("PATH", "LD_LIBRARY_PATH")
 _FIXED = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "TZ": "UTC"}
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """How a build tries its provider.
-
-    ``nevertheless`` is why an image is wanted although the provider does not load;
-    ``environment`` are variables that it needs.
-    """
-
-    nevertheless: str | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

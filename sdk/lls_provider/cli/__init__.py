@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -80,4 +81,6 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The entry point of the command ``lls-provider``."""
     from lls_provider.cli.boundary import run
 
-    sys.exit(run(group, list(sys.argv[1:] if argv is None else argv)))
+    status = run(group, list(sys.argv[1:] if argv is None else argv))
+    gc.freeze()  # an exit would look for cycles in all that a large closure has left behind
+    sys.exit(status)

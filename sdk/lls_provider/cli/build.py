@@ -21,7 +21,7 @@ from lls_provider.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lls_provider.bundle.read import Bundle
     from lls_provider.progress import Progress
@@ -101,13 +101,8 @@ def command(**options: object) -> None:
 
 
 def _build(options: BuildOptions) -> None:
-    from lls_provider.cli.built import show_built
     from lls_provider.cli.console import console
-    from lls_provider.image.compose import compose
-    from lls_provider.image.distribution import with_images
-    from lls_provider.image.fitness import require_fit
-    from lls_provider.image.index import Index
-    from lls_provider.image.places import parse_output, read_base, require_index_sinks
+    from lls_provider.image.places import parse_output, prepare, read_base, require_index_sinks
     from lls_provider.wheels.build import scratch
 
     options.require_consistent()
@@ -131,25 +126,38 @@ def _build(options: BuildOptions) -> None:
         read_base(named, platform, insecure=options.insecure, progress=progress)
         for platform in platforms
     ]
+    servers = _servers(source, options, progress)
+
+    def meanwhile() -> None:
+        from lls_provider.cli import built  # noqa: F401 - imported when nothing else is to do
+
+        prepare(outputs)
+
+    with scratch("build") as folder:
+        outs = {platform.machine: folder / platform.machine for platform in platforms}
+        bundles = _bundles(source, options, servers, outs, meanwhile, progress)
+        from lls_provider.cli.built import show_built, write_images
+
+        images, written = write_images(bundles, bases, outputs, base_name=named, progress=progress)
+        show_built(bundles, images, written, options.form)
+
+
+def _servers(
+    source: str | Settings, options: BuildOptions, progress: Progress
+) -> Sequence[str | Distribution]:
+    """What to resolve against, images among it loaded."""
     project = None if isinstance(source, str) else source
-    servers = with_images(
-        options.distributions or (project.distributions if project else ()),
+    named = options.distributions or (project.distributions if project else ())
+    if not named:
+        return ()
+    from lls_provider.image.distribution import with_images
+
+    return with_images(
+        named,
         python=options.python or (project.python if project else None),
         insecure=options.insecure,
         progress=progress,
     )
-    with scratch("build") as folder:
-        outs = {platform.machine: folder / platform.machine for platform in platforms}
-        bundles = _bundles(source, options, servers, outs, progress)
-        for bundle, base in zip(bundles, bases, strict=True):
-            require_fit(bundle, base, base_name=named, progress=progress)
-        images = [compose(bundle, base) for bundle, base in zip(bundles, bases, strict=True)]
-        content = Index.of(images) if len(images) > 1 else images[0]
-        written = []
-        for output in outputs:
-            progress.step(f"writing {output}")
-            written.append((output, output.write(content)))
-        show_built(bundles, images, written, options.form)
 
 
 def _bundles(
@@ -157,11 +165,14 @@ def _bundles(
     options: BuildOptions,
     servers: Sequence[str | Distribution],
     outs: Mapping[str, Path],
+    meanwhile: Callable[[], object],
     progress: Progress,
 ) -> list[Bundle]:
-    """The bundles of a published package, named as a requirement, or of a project."""
-    from lls_provider.bundle.options import BundleOptions
-    from lls_provider.bundle.trial import Trial
+    """The bundles of a published package, named as a requirement, or of a project.
+
+    ``meanwhile`` is called while a project's wheel is built.
+    """
+    from lls_provider.bundle.options import BundleOptions, Trial
     from lls_provider.wheels.lockfile import LOCK_NAME
 
     project = Path() if isinstance(source, str) else source.root
@@ -185,4 +196,4 @@ def _bundles(
         )
     from lls_provider.project.bundle import bundle_project
 
-    return bundle_project(source, outs, told, progress=progress)
+    return bundle_project(source, outs, told, meanwhile=meanwhile, progress=progress)

@@ -1,4 +1,4 @@
-"""Shows what ``lls-provider build`` made."""
+"""Writes the images of ``lls-provider build`` and shows them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.progress import counted, shown_size
+from lls_provider.image.compose import compose
+from lls_provider.image.fitness import require_fit
+from lls_provider.image.index import Index
+from lls_provider.progress import Progress, counted, shown_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +18,30 @@ if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
     from lls_provider.image.model import Image, JsonObject
     from lls_provider.image.places import Output
+
+
+def write_images(
+    bundles: Sequence[Bundle],
+    bases: Sequence[Image | None],
+    outputs: Sequence[Output],
+    *,
+    base_name: str,
+    progress: Progress,
+) -> tuple[list[Image], list[tuple[Output, str]]]:
+    """Put each bundle on its base and write the whole everywhere; gives the digests there.
+
+    Raises what `require_fit`, `compose` and the outputs raise.
+    """
+    pairs = list(zip(bundles, bases, strict=True))
+    for bundle, base in pairs:
+        require_fit(bundle, base, base_name=base_name, progress=progress)
+    images = [compose(bundle, base) for bundle, base in pairs]
+    content = Index.of(images) if len(images) > 1 else images[0]
+    written = []
+    for output in outputs:
+        progress.step(f"writing {output}")
+        written.append((output, output.write(content)))
+    return images, written
 
 
 def show_built(

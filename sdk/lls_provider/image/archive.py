@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from lls_provider.bundle.publish import publishing_file, writing
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.index import manifests, one_image
-from lls_provider.image.layout import DEFAULT_TAG, MARKER, blob_path, index_document
+from lls_provider.image.layout import MARKER, blob_path, index_document
 from lls_provider.image.media import INDEX_FILE, LAYOUT_FILE
 from lls_provider.image.model import canonical, sha256
+from lls_provider.image.reference import DEFAULT_TAG
 from lls_provider.image.tar import Member, archive
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from lls_provider.image.media import (
 )
 from lls_provider.image.model import BlobLayer, Image, canonical, descriptor, sha256
 from lls_provider.image.reader import DOCUMENT_LIMIT, Found
+from lls_provider.image.reference import DEFAULT_TAG
 
 if TYPE_CHECKING:
     from lls_provider.image.documents import Descriptor
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from lls_provider.image.model import JsonObject, Layer
     from lls_provider.image.platforms import Platform
 
-DEFAULT_TAG = "latest"
 MARKER = canonical({"imageLayoutVersion": LAYOUT_VERSION})
 _WHAT = "the image layout"
 

@@ -1,4 +1,7 @@
-"""Where images come from and go to, as the command line writes it, in skopeo's words."""
+"""Where images come from and go to, as the command line writes it, in skopeo's words.
+
+Of the modules that know one kind of place each, those are imported that are asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.image import archive, reference
-from lls_provider.image.daemon import Daemon, DaemonOutput, find_daemon
-from lls_provider.image.index import several_refused
-from lls_provider.image.layout import (
-    DEFAULT_TAG,
-    find_layout,
-    parse_reference,
-    writable_target,
-    write_layout,
-)
-from lls_provider.image.registry.pull import find_remote
-from lls_provider.image.registry.push import RegistryTag
-from lls_provider.image.unarchive import find_archive
+from lls_provider.image import reference
+from lls_provider.image.reference import DEFAULT_TAG
 from lls_provider.progress import SILENT
 
 if TYPE_CHECKING:
@@ -65,7 +57,27 @@ class OciLayout:
 
     def write(self, content: Content) -> str:
         """Write ``content`` there; gives its digest. Raises what `write_layout` raises."""
+        from lls_provider.image.layout import write_layout
+
         return write_layout(content, self.directory, tag=self.tag)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryTag:
+    """A tag in a registry, as a place that an image goes to."""
+
+    reference: Reference
+    insecure: bool = False
+    progress: Progress = SILENT
+
+    def __str__(self) -> str:
+        return f"{_REGISTRY}{self.reference}"
+
+    def write(self, content: Content) -> str:
+        """Push ``content``; gives its digest. Raises what `push` raises."""
+        from lls_provider.image.registry.push import push
+
+        return push(content, self.reference, insecure=self.insecure, progress=self.progress)
 
 
 def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> Output:
@@ -77,31 +89,46 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
     if text.startswith(_REGISTRY):
         return RegistryTag(reference.tagged(text.removeprefix(_REGISTRY)), insecure, progress)
     if text.startswith(_DAEMON) and text != _DAEMON:
+        from lls_provider.image.daemon import Daemon, DaemonOutput
+
         with Daemon.connect():  # whether it answers is told before the work
             pass
         return DaemonOutput(reference.tagged(text.removeprefix(_DAEMON)))
     kind, colon, place = text.partition(":")
     prefix = kind + colon
-    if place and prefix == _OCI:
-        directory, tag = parse_reference(place)
-        writable_target(directory)
-        return OciLayout(directory, tag or DEFAULT_TAG)
-    if place and prefix == _OCI_ARCHIVE:
-        path, tag = parse_reference(place)
-        archive.writable_target(path)
-        return archive.OciArchive(path, tag or DEFAULT_TAG)
-    if place and prefix == _DOCKER_ARCHIVE:
-        file, name = _docker_archive(place)
-        archive.writable_target(file)
-        return archive.DockerArchive(file, name)
+    if place and prefix in (_OCI, _OCI_ARCHIVE, _DOCKER_ARCHIVE):
+        from lls_provider.image import archive, layout
+
+        if prefix == _DOCKER_ARCHIVE:
+            file, name = _docker_archive(place)
+            archive.writable_target(file)
+            return archive.DockerArchive(file, name)
+        path, tag = layout.parse_reference(place)
+        if prefix == _OCI_ARCHIVE:
+            archive.writable_target(path)
+            return archive.OciArchive(path, tag or DEFAULT_TAG)
+        layout.writable_target(path)
+        return OciLayout(path, tag or DEFAULT_TAG)
     raise _unknown("--output", text, _PLACES)
 
 
 def require_index_sinks(outputs: Sequence[Output]) -> None:
     """Refuse, before any work, places that hold one platform. Raises SdkError USAGE."""
+    from lls_provider.image.archive import DockerArchive
+    from lls_provider.image.daemon import DaemonOutput
+    from lls_provider.image.index import several_refused
+
     for output in outputs:
-        if isinstance(output, (archive.DockerArchive, DaemonOutput)):
+        if isinstance(output, (DockerArchive, DaemonOutput)):
             raise several_refused(output)
+
+
+def prepare(outputs: Sequence[Output]) -> None:
+    """Import what writing to these places takes, at a time when there is nothing else to do."""
+    if any(isinstance(output, RegistryTag) for output in outputs):
+        import requests  # noqa: F401
+
+        from lls_provider.image.registry import push  # noqa: F401
 
 
 def read_base(
@@ -142,12 +169,14 @@ def find_image(text: str, *, insecure: bool = False, progress: Progress = SILENT
     """
     if is_place(text):
         return find_place(text, insecure=insecure, progress=progress)
+    from lls_provider.image.layout import parse_reference
+
     path, tag = parse_reference(text)
     if path.is_file():
-        return find_archive(path, tag)
+        return _find_archive(path, tag)
     if text.startswith((".", "/")) or path.is_dir():
-        return find_layout(path, tag)
-    return find_remote(reference.parse(text), insecure=insecure, progress=progress)
+        return _find_layout(path, tag)
+    return _find_remote(reference.parse(text), insecure=insecure, progress=progress)
 
 
 def is_place(text: str) -> bool:
@@ -164,11 +193,31 @@ def find_place(text: str, *, insecure: bool = False, progress: Progress = SILENT
     kind, path, name = _place(text)
     if isinstance(path, Path):
         tag = str(name) if name is not None else None
-        return find_layout(path, tag) if kind == _OCI else find_archive(path, tag)
+        return _find_layout(path, tag) if kind == _OCI else _find_archive(path, tag)
     if kind == _DAEMON:
+        from lls_provider.image.daemon import find_daemon
+
         progress.step(f"reading {path} out of the daemon")
         return find_daemon(path)
-    return find_remote(path, insecure=insecure, progress=progress)
+    return _find_remote(path, insecure=insecure, progress=progress)
+
+
+def _find_layout(path: Path, tag: str | None) -> Found:
+    from lls_provider.image.layout import find_layout
+
+    return find_layout(path, tag)
+
+
+def _find_archive(path: Path, tag: str | None) -> Found:
+    from lls_provider.image.unarchive import find_archive
+
+    return find_archive(path, tag)
+
+
+def _find_remote(named: Reference, *, insecure: bool, progress: Progress) -> Found:
+    from lls_provider.image.registry.pull import find_remote
+
+    return find_remote(named, insecure=insecure, progress=progress)
 
 
 def file_of(text: str) -> Path | None:
@@ -188,7 +237,11 @@ def _place(text: str) -> tuple[str, Path | Reference, str | Reference | None]:
         raise _unknown("The image", text, _PLACES)
     if kind in (_REGISTRY, _DAEMON):
         return kind, reference.parse(place), None
-    return kind, *(_docker_archive(place) if kind == _DOCKER_ARCHIVE else parse_reference(place))
+    if kind == _DOCKER_ARCHIVE:
+        return kind, *_docker_archive(place)
+    from lls_provider.image.layout import parse_reference
+
+    return kind, *parse_reference(place)
 
 
 def _docker_archive(place: str) -> tuple[Path, Reference | None]:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.assemble import writable_target
 from lls_provider.bundle.locking import Locking
-from lls_provider.bundle.machines import assemble_each
 from lls_provider.bundle.options import BundleOptions
-from lls_provider.contract.models import ProviderPackage
+from lls_provider.bundle.writable import writable_target
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from lls_provider.bundle.ahead import Ahead
     from lls_provider.bundle.read import Bundle
+    from lls_provider.contract.models import ProviderPackage
     from lls_provider.project.settings import Settings
     from lls_provider.runtime.wheel import Wheel
     from lls_provider.wheels.interpreter import Interpreter
+    from lls_provider.wheels.lockfile import LockFile
 
 
 def bundle_project(
@@ -28,18 +28,17 @@ def bundle_project(
     outs: Mapping[str, Path],
     options: BundleOptions = BundleOptions(),  # noqa: B008 - frozen
     *,
+    meanwhile: Callable[[], object] = lambda: None,
     progress: Progress = SILENT,
 ) -> list[Bundle]:
     """Build and resolve a project once; fetch and assemble its bundle for each machine in ``outs``.
 
-    Raises SdkError MODULE_MISSING when the wheel lacks the provider's module, WHEEL_INCOMPATIBLE
-    when it is compiled and another machine is asked for, TARGET_EXISTS before any work,
-    LOCK_STALE, and what building, resolving, locking, fetching and assembling raise.
+    ``meanwhile`` is called while the build backend works. Raises SdkError MODULE_MISSING when the
+    wheel lacks the provider's module, WHEEL_INCOMPATIBLE when it is compiled and another machine
+    is asked for, TARGET_EXISTS before any work, LOCK_STALE, and what building, resolving,
+    locking, fetching and assembling raise.
     """
-    from lls_provider.bundle.ahead import Ahead, read_ahead
-    from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.bundle.locked import build_requires, sources_digest
-    from lls_provider.bundle.trial import try_beside
     from lls_provider.project.sources import uv_sources
     from lls_provider.wheels.build import scratch
     from lls_provider.wheels.fetch import require_portable
@@ -54,12 +53,17 @@ def bundle_project(
     build = build_requires(settings.pyproject.data)
     backend = locking.backend(build, interpreter, settings.root)
     with scratch("project") as folder:
-        # building waits for another process: time to read what the lock names
-        with ThreadPoolExecutor(1) as pool:
-            ahead = (
-                pool.submit(read_ahead, locking.file, interpreter, outs) if locking.file else None
-            )
-            wheel = build_own_wheel(settings, folder, interpreter, progress, backend)
+        ahead: list[Ahead] = []
+
+        def waiting() -> None:
+            ahead.append(_read_ahead(locking.file, interpreter, outs))
+            meanwhile()
+
+        wheel = build_own_wheel(settings, folder, interpreter, progress, backend, waiting)
+        from lls_provider.bundle.gather import Wanted, gather, normalized
+        from lls_provider.bundle.machines import assemble_each
+        from lls_provider.bundle.trial import try_beside
+
         require_portable(wheel.path, outs)
         wanted = Wanted(
             requirement(wheel, settings.root if sources else None),
@@ -72,7 +76,7 @@ def bundle_project(
             sources=sources,
             build=build,
             locked=locking.file,
-            ahead=ahead.result() if ahead is not None else Ahead(),
+            ahead=ahead[0],
         )
         gathered = {}
         for machine in outs:
@@ -102,23 +106,40 @@ def bundle_project(
         return made
 
 
+def _read_ahead(locked: LockFile | None, interpreter: Interpreter, names: Collection[str]) -> Ahead:
+    """What the lock names; imports what comes after the wheel too."""
+    from lls_provider.bundle import gather, machines, trial  # noqa: F401
+    from lls_provider.bundle.ahead import Ahead, read_ahead
+    from lls_provider.contract import emit  # noqa: F401
+
+    return read_ahead(locked, interpreter, names) if locked is not None else Ahead()
+
+
 def build_own_wheel(
     settings: Settings,
     folder: Path,
     interpreter: Interpreter,
     progress: Progress,
     backend: Sequence[str] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Wheel:
     """Build the project's wheel into ``folder`` and check that the provider is in it.
 
-    ``backend`` are the versions to build it with. Raises SdkError MODULE_MISSING, or
-    what building and reading a wheel raise.
+    ``backend`` are the versions to build it with; ``meanwhile`` is called while it works. Raises
+    SdkError MODULE_MISSING, or what building and reading a wheel raise.
     """
     from lls_provider.runtime.wheel import read_wheel
     from lls_provider.wheels.build import build_wheel
 
     wheel = read_wheel(
-        build_wheel(settings.root, folder, interpreter=interpreter, pins=backend, progress=progress)
+        build_wheel(
+            settings.root,
+            folder,
+            interpreter=interpreter,
+            pins=backend,
+            meanwhile=meanwhile,
+            progress=progress,
+        )
     )
     package = settings.module.replace(".", "/")
     entries = {f"{package}/provider.py", f"{package}/provider/__init__.py"}
@@ -145,6 +166,8 @@ def requirement(wheel: Wheel, source: Path | None = None) -> str:
 
 def metadata(settings: Settings, *, version: str) -> ProviderPackage:
     """The metadata that settings make, still without the paths of wheels."""
+    from lls_provider.contract.models import ProviderPackage
+
     return ProviderPackage(
         name=settings.name,
         version=version,

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,13 +51,15 @@ def build_wheel(
     interpreter: Interpreter,
     base: Path | None = None,
     pins: Sequence[str] | None = None,
+    meanwhile: Callable[[], object] | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """Build the wheel of a project folder or of an sdist into the folder ``out``.
 
     uv starts in ``base`` (default: the project folder). With ``pins``, the versions of
-    the backend and of what it needs, the network is not asked for what the cache has. Returns
-    the repacked wheel. Raises SdkError WHEEL_BUILD_FAILED with what the build backend said,
+    the backend and of what it needs, the network is not asked for what the cache has.
+    ``meanwhile`` is called once, while the backend works. Returns the repacked wheel. Raises
+    SdkError WHEEL_BUILD_FAILED with what the build backend said,
     NETWORK or NO_SPACE.
     """
     source = source.absolute()
@@ -82,6 +84,7 @@ def build_wheel(
                 doing=f"building the wheel of {source.name}",
                 cwd=base or (source if source.is_dir() else None),
                 cached=pins is not None,
+                meanwhile=meanwhile,
             )
         except SdkError as error:
             if error.code is not Code.TOOL_FAILED:
@@ -124,17 +127,26 @@ def backend_pins(
     return tuple(line for line in out.splitlines() if "==" in line)
 
 
-def _run(args: Sequence[str], *, doing: str, cwd: Path | None, cached: bool) -> None:
+def _run(
+    args: Sequence[str],
+    *,
+    doing: str,
+    cwd: Path | None,
+    cached: bool,
+    meanwhile: Callable[[], object] | None,
+) -> None:
     """Run uv; where the versions are fixed, first with what the cache has."""
     environ = {"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", _SOURCE_EPOCH)}
     if cached:
         try:
-            run_uv(args, doing=doing, cwd=cwd, environ={**environ, "UV_OFFLINE": "1"})
+            offline = {**environ, "UV_OFFLINE": "1"}
+            run_uv(args, doing=doing, cwd=cwd, environ=offline, meanwhile=meanwhile)
             return
         except SdkError as error:
             if error.code is not Code.NETWORK:
                 raise
-    run_uv(args, doing=doing, cwd=cwd, environ=environ)
+            meanwhile = None
+    run_uv(args, doing=doing, cwd=cwd, environ=environ, meanwhile=meanwhile)
 
 
 @contextmanager

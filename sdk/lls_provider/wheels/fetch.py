@@ -51,9 +51,12 @@ def fetch(
         progress.task("fetching", total) as advance,
         ThreadPoolExecutor(min(jobs, len(packages))) as pool,
     ):
-        pending = [pool.submit(_file, package, advance, base) for package in packages]
+        pending = [
+            _at_once(package, advance) or pool.submit(_file, package, advance, base)
+            for package in packages
+        ]
         try:
-            files = [future.result() for future in pending]
+            files = [it if isinstance(it, Path) else it.result() for it in pending]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -71,6 +74,14 @@ def cached_file(package: LockedPackage) -> Path | None:
         return None
     path = _place(package.sha256, package.filename)
     return path if path.is_file() else None
+
+
+def _at_once(package: LockedPackage, advance: Advance) -> Path | None:
+    """A wheel of an index that is in the cache, whole and verified: it needs no thread."""
+    file = cached_file(package) if local_path(package.url) is None else None
+    if file is not None:
+        advance(package.size or 0)
+    return file
 
 
 def _place(sha256: str, filename: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from packaging.pylock import Pylock, PylockValidationError
@@ -21,7 +22,7 @@ class Lock:
     def parsed(self) -> Pylock:
         """What the text says. Raises SdkError TOOL_FAILED for a text that uv should not write."""
         try:
-            return Pylock.from_dict(tomllib.loads(self.text))
+            return _parsed(self.text)
         except (tomllib.TOMLDecodeError, PylockValidationError) as error:
             raise SdkError(
                 Code.TOOL_FAILED,
@@ -29,3 +30,8 @@ class Lock:
                 why=str(error),
                 resolution="Report this with the version of uv ('uv --version').",
             ) from error
+
+
+@lru_cache(maxsize=4)  # a build asks several times, for several machines
+def _parsed(text: str) -> Pylock:
+    return Pylock.from_dict(tomllib.loads(text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lls_provider.errors import Code, SdkError, Where
@@ -58,12 +58,14 @@ def run_uv(
     stdin: str | None = None,
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> str:
     """Run ``uv`` and return what it printed on stdout.
 
-    ``doing`` completes the sentence "Failed while …". The user's own settings of uv (indexes,
-    proxies, certificates) hold. Raises SdkError RESOLUTION_FAILED with uv's explanation,
-    NETWORK, NO_SPACE, TOOL_MISSING, or TOOL_FAILED with all that uv said.
+    ``doing`` completes the sentence "Failed while …"; ``meanwhile`` is called while uv runs. The
+    user's own settings of uv (indexes, proxies, certificates) hold. Raises SdkError
+    RESOLUTION_FAILED with uv's explanation, NETWORK, NO_SPACE, TOOL_MISSING, or TOOL_FAILED with
+    all that uv said.
     """
     environment = {
         **os.environ,
@@ -78,19 +80,27 @@ def run_uv(
     # a surrounding environment must not become the one that uv installs into
     environment.pop("VIRTUAL_ENV", None)
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [_binary(), *args],
-            input=stdin.encode() if stdin is not None else b"",
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd=cwd,
             env=environment,
-            check=False,
         )
     except OSError as error:
         raise _missing(str(error)) from error
-    if done.returncode:
-        raise uv_error(done.stderr.decode(errors="replace"), done.returncode, doing)
-    return done.stdout.decode(errors="replace")
+    with process:
+        try:
+            if meanwhile is not None:
+                meanwhile()
+            out, said = process.communicate((stdin or "").encode())
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise uv_error(said.decode(errors="replace"), process.returncode, doing)
+    return out.decode(errors="replace")
 
 
 def is_on(environ: Mapping[str, str], name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError
@@ -21,22 +20,6 @@ if TYPE_CHECKING:
     from lls_provider.image.reference import Reference
     from lls_provider.image.registry.transport import Limits
     from lls_provider.progress import Progress
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryTag:
-    """A tag in a registry, as a place that an image goes to."""
-
-    reference: Reference
-    insecure: bool = False
-    progress: Progress = SILENT
-
-    def __str__(self) -> str:
-        return f"docker://{self.reference}"
-
-    def write(self, content: Content) -> str:
-        """Push ``content``; gives its digest. Raises what `push` raises."""
-        return push(content, self.reference, insecure=self.insecure, progress=self.progress)
 
 
 def push(
