@@ -11,6 +11,8 @@ import pytest
 from tests.hostile import archives, metadatas, names, records
 from tests.hostile.crafted import INFO, METADATA, WHEEL, Case, Entry, first, hashed, wheel
 
+from lls_provider.bundle.check import check_bundle
+from lls_provider.bundle.compat import compatibility
 from lls_provider.errors import Code
 from lls_provider.runtime.install import install
 
@@ -109,6 +111,26 @@ def test_many_small_bombs_are_one(world: World, refuse: Refuse) -> None:
         )
         place(world, data.replace(b"dep", name.encode()), f"{name}-1.0-py3-none-any.whl")
     refuse(Code.WHEEL_LIMIT, "3 wheels unpack to 83,88", names="packages")
+
+
+WHILE_UNPACKING = {
+    *(Code.WHEEL_HASH_MISMATCH, Code.WHEEL_DATA_DAMAGED, Code.WHEEL_HEADER_MISMATCH),
+    *(Code.WHEEL_SIZE_MISMATCH, Code.WHEEL_OVERLAP),
+}
+"""What may be seen only when a member is read: `check` and `compat` read few."""
+
+
+@pytest.mark.parametrize("number", range(0, len(CASES), 7))
+def test_before_deployment_it_is_refused_under_the_same_code(world: World, number: int) -> None:
+    _, code, _, build = CASES[number]
+    place(world, build())
+    found = check_bundle(world.source, label="bundle").findings
+    (verdict,) = compatibility([("bundle", world.source)]).verdicts
+    if code in WHILE_UNPACKING:
+        return
+    assert code in {it.problem.code for it in found if it.level == "error" and it.problem}
+    assert verdict.error is not None
+    assert verdict.error.code is code
 
 
 @pytest.mark.parametrize("number", range(0, len(CASES), 14))
