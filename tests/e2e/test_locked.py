@@ -73,6 +73,29 @@ def test_a_locked_build_needs_no_network_when_everything_is_in_the_cache(
     assert build(cli, project, "--locked", prefix=[engine("unshare"), "-n"]) == digest
 
 
+def test_a_wheel_that_changed_in_the_cache_is_told_and_fetched_anew(
+    cli: Cli, project: Path, digest: str, tmp_path: Path
+) -> None:
+    environment = {"LLS_PROVIDER_CACHE": str(tmp_path)}
+    assert build(cli, project, "--locked", env=environment) == digest
+    for place in (100, -20):  # in a member, in the archive's directory
+        (wheel,) = tmp_path.glob("files/*/*/cowsay-*.whl")
+        data = bytearray(wheel.read_bytes())
+        data[place] ^= 0xFF
+        wheel.write_bytes(data)
+        done = cli(
+            *("build", project, "--base", "scratch", "--distribution", "server.txt", "--locked"),
+            *("--nevertheless", "whatever", "--output", "oci:damaged"),
+            cwd=project.parent,
+            env=environment,
+        )
+        assert done.returncode == 1
+        assert f"ERROR: {wheel.name} changed in the cache since it was fetched" in done.stderr
+        assert "Run the command again" in done.stderr
+        assert not (project.parent / "damaged").exists()
+        assert build(cli, project, "--locked", env=environment) == digest
+
+
 def test_a_lock_that_the_project_has_left_behind_is_stale(
     cli: Cli, project: Path, digest: str, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ in turn is resolved against and the others judge the result by the installer's o
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -26,7 +26,7 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.target import TargetPython, target_python
 from lls_provider.runtime.wheel import Wheel, read_wheel
 from lls_provider.wheels.distribution import load_distribution
-from lls_provider.wheels.fetch import fetch
+from lls_provider.wheels.fetch import fetch, telling_damage
 from lls_provider.wheels.resolve import make_lock, newest_version
 from lls_provider.wheels.selection import select
 from lls_provider.wheels.several import agreed_versions, joined, shared_versions
@@ -85,6 +85,11 @@ class Gathered:
     provided: Mapping[str, str]
     closure: Closure
     read: tuple[Wheel, ...] = ()  # those of the wheels that had to be read meanwhile
+
+    @property
+    def fetched(self) -> Iterator[tuple[LockedPackage, Path]]:
+        """Each package with its wheel."""
+        return zip(self.packages, self.wheels, strict=True)
 
     @property
     def expected(self) -> dict[str, str]:
@@ -167,7 +172,8 @@ def _loaded(server: str | None, wanted: Wanted) -> list[Distribution]:
 def _from_lock(wanted: Wanted, locked: LockFile, progress: Progress) -> Gathered:
     closure = locked_closure(locked, wanted)
     files = _fetch(wanted, closure, progress)
-    wheels = [wanted.ahead.wheels.get(file) or read_wheel(file) for file in files]
+    with telling_damage(zip(closure.packages, files, strict=True)):
+        wheels = [wanted.ahead.wheels.get(file) or read_wheel(file) for file in files]
     # as without the lock: with several distributions it holds what only their packages need
     kept = _needed(wanted, wheels, closure.provided) if len(wanted.servers) > 1 else wheels
     if conflicts := _unsatisfied(wanted, kept, closure.provided):
@@ -299,7 +305,8 @@ def _beside(
     server = replace(basis, pins={name: basis.pins[name] for name in shared})
     closure = _resolve(wanted, server, _without(held, wanted.bundle), progress)
     files = _fetch(wanted, closure, progress)
-    wheels = [read_wheel(file) for file in files]
+    with telling_damage(zip(closure.packages, files, strict=True)):
+        wheels = [read_wheel(file) for file in files]
     provided = joined(shared)
     needed = _needed(wanted, wheels, provided)
     relied = {name: provided[name] for name in closure.provided}

@@ -41,7 +41,7 @@ def bundle_project(
     from lls_provider.bundle.locked import build_requires, sources_digest
     from lls_provider.project.sources import uv_sources
     from lls_provider.wheels.build import scratch
-    from lls_provider.wheels.fetch import require_portable
+    from lls_provider.wheels.fetch import require_portable, telling_damage
 
     for out in outs.values():
         writable_target(out)
@@ -88,20 +88,21 @@ def bundle_project(
                 raise
             gathered[machine] = found
         package = metadata(settings, version=str(wheel.version))
+        machine = wanted.machine if wanted.machine in gathered else next(iter(gathered))
         tried = None
-        if options.trial is not None and servers:
-            machine = wanted.machine if wanted.machine in gathered else next(iter(gathered))
-            tried = try_beside(
-                servers,
-                [wheel.path, *gathered[machine].wheels],
-                package,
-                replace(options.trial, environment=settings.up.env),
-                machine=machine,
-                overrides=options.overrides,
-                where=settings.where("module"),
-                progress=progress,
-            )
-        made = assemble_each(wanted, gathered, outs, package, tried, progress)
+        with telling_damage(pair for it in gathered.values() for pair in it.fetched):
+            if options.trial is not None and servers:
+                tried = try_beside(
+                    servers,
+                    [wheel.path, *gathered[machine].wheels],
+                    package,
+                    replace(options.trial, environment=settings.up.env),
+                    machine=machine,
+                    overrides=options.overrides,
+                    where=settings.where("module"),
+                    progress=progress,
+                )
+            made = assemble_each(wanted, gathered, outs, package, tried, progress)
         locking.write(wanted, found, progress, backend)
         return made
 

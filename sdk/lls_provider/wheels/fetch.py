@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +83,42 @@ def _at_once(package: LockedPackage, advance: Advance) -> Path | None:
     if file is not None:
         advance(package.size or 0)
     return file
+
+
+@contextlib.contextmanager
+def telling_damage(fetched: Iterable[tuple[LockedPackage, Path]]) -> Iterator[None]:
+    """Tell of a file that changed since it was fetched, instead of what came of that.
+
+    What is in the cache was verified when it came and is not hashed before each use. Raises
+    SdkError HASH_MISMATCH, after the file was removed there.
+    """
+    try:
+        yield
+    except SdkError as error:
+        for package, file in fetched:
+            if package.sha256 is None or package.is_source or not file.is_file():
+                continue
+            with file.open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+            if found != package.sha256:
+                raise _damaged(file, found, package.sha256) from error
+        raise
+
+
+def _damaged(file: Path, found: str, expected: str) -> SdkError:
+    ours = file.is_relative_to(cache_root())
+    if ours:
+        file.unlink()
+    return SdkError(
+        Code.HASH_MISMATCH,
+        f"{file.name} changed {'in the cache ' if ours else ''}since it was fetched",
+        why=f"Its sha256 is {found}, expected {expected}.",
+        where=Where(file=str(file)),
+        resolution="Run the command again: the file was removed, and is fetched anew. When this "
+        "comes again, somebody changes the cache or the disk is failing."
+        if ours
+        else "Run the command again, and leave the file alone meanwhile.",
+    )
 
 
 def _place(sha256: str, filename: str) -> Path:
