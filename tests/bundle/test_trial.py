@@ -15,9 +15,11 @@ from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.check import check_bundle
 from lls_provider.bundle.options import Trial
 from lls_provider.bundle.trial import Outcome, try_beside
+from lls_provider.bundle.waiting import started
 from lls_provider.contract.models import ProviderPackage, Target
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.distribution import Distribution
+from lls_provider.wheels.servers import LINES
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
@@ -72,6 +74,32 @@ def test_the_schema_is_the_same_whatever_stands_in_the_environment(
     assert schema["properties"]["db"]["default"] == "~/acme.db"
     told = tried(provider(), trial=Trial(environment={"ACME_URL": "told"})).schema
     assert told["properties"]["url"]["default"] == "told"
+
+
+def test_a_process_started_before_the_provider_is_built_tells_the_same(
+    tried: Any, provider: Any, server: Distribution
+) -> None:
+    of_a_line = replace(server, line=LINES[0])
+    told = Trial(environment={"ACME_URL": "told"})
+    with started([of_a_line], told, [HERE]) as trial:
+        assert trial is not None
+        assert list(trial.waiting) == [server.label]
+        found = tried(provider(), trial=trial, beside=of_a_line)
+    assert found == tried(provider(), trial=told)
+    assert found.schema["properties"]["db"]["default"] == "~/acme.db"
+
+
+def test_no_process_waits_where_nothing_can_be_tried(server: Distribution) -> None:
+    of_a_line = replace(server, line=LINES[0])
+    not_made = replace(of_a_line, environment=None, pins={"never-made": "1"})
+    for beside, trial, machines in (
+        (of_a_line, None, [HERE]),
+        (of_a_line, Trial(), ["riscv64"]),
+        (server, Trial(), [HERE]),
+        (not_made, Trial(), [HERE]),
+    ):
+        with started([beside], trial, machines) as given:
+            assert given is None or not given.waiting
 
 
 def test_a_provider_that_does_not_load_is_told_with_its_true_cause(

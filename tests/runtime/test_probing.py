@@ -8,7 +8,14 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime import probing
-from lls_provider.runtime.probing import ProbeFailure, ProbeRequest, ProbeResult, probe, probe_all
+from lls_provider.runtime.probing import (
+    ProbeFailure,
+    ProbeRequest,
+    ProbeResult,
+    probe,
+    probe_all,
+    waiting_probe,
+)
 
 GOOD = """\
 import enum, sys
@@ -225,3 +232,86 @@ def test_a_python_that_is_not_there_is_our_error() -> None:
 
 def test_the_script_fits_every_locale() -> None:
     assert probing._script().isascii()
+
+
+def _asked_while_waiting(
+    path: Path, module: str, server: Path, *first: str, **more: bool
+) -> list[ProbeResult] | None:
+    """What a process says that had the server's modules ``first`` before it heard of ``path``."""
+    env = {"PYTHONPATH": str(server), "PATH": os.environ["PATH"]}
+    with waiting_probe(Path(sys.executable), first, env=env, **more) as waiting:
+        return waiting.ask([ProbeRequest(module, schema=True)], path, timeout=20)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Path:
+    """What a server has: an API that prints when it is imported, and a module of its own."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    (folder / "api.py").write_text("import other\nprint('the API')\n")
+    (folder / "other.py").write_text("VALUE = 'server'\n")
+    return folder
+
+
+def test_a_process_that_waited_says_what_a_new_one_says(tmp_path: Path, server: Path) -> None:
+    packages = tmp_path / "packages"
+    _package(packages, "good", "import os, sys, api, other\n" + GOOD, adapter=ADAPTER)
+    _package(packages, "bad", "import api\nraise ZeroDivisionError('oh')\n")
+    _package(packages, "gone", "import api, nowhere\n")
+    _package(packages, "ends", "import os\nos._exit(3)\n")
+    for module in ("good", "bad", "gone", "ends"):
+        env = {"PYTHONPATH": str(server), "PATH": os.environ["PATH"]}
+        new = probe(Path(sys.executable), module, path=[packages], env=env, timeout=20)
+        assert _asked_while_waiting(packages, module, server, "api") == [new], module
+
+
+def test_the_providers_processes_find_its_packages_and_the_servers(
+    tmp_path: Path, server: Path
+) -> None:
+    source = (
+        "import subprocess, sys\n"
+        "subprocess.run([sys.executable, '-c', 'import good.adapter, api'], check=True)\n"
+    )
+    packages = _package(tmp_path / "packages", "good", source + GOOD, adapter=ADAPTER)
+    (found,) = _asked_while_waiting(packages, "good", server, "api") or []
+    assert found.failure is None
+
+
+@pytest.mark.parametrize("name", ["other.py", "other/__init__.py", "sitecustomize.py"])
+def test_who_has_imported_what_packages_replace_leaves_the_answer_to_a_new_process(
+    tmp_path: Path, server: Path, name: str
+) -> None:
+    packages = _package(tmp_path / "packages", "good", GOOD, adapter=ADAPTER)
+    (packages / name).parent.mkdir(exist_ok=True)
+    (packages / name).write_text("VALUE = 'provider'\n")
+    assert _asked_while_waiting(packages, "good", server, "api") is None
+
+
+def test_it_waits_although_the_server_lacks_the_module_and_answers_once(tmp_path: Path) -> None:
+    packages = _package(tmp_path / "packages", "good", GOOD, adapter=ADAPTER)
+    with waiting_probe(Path(sys.executable), ["no_such_api"], env={}) as waiting:
+        (first,) = waiting.ask([ProbeRequest("good")], packages, timeout=20) or []
+        assert first.failure is None
+        assert waiting.ask([ProbeRequest("good")], packages, timeout=20) is None
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_bytecode_is_written_for_the_server_alone_and_only_if_told(
+    tmp_path: Path, server: Path, keep: bool
+) -> None:
+    packages = _package(tmp_path / "packages", "good", "import api\n" + GOOD, adapter=ADAPTER)
+    assert _asked_while_waiting(packages, "good", server, "api", keep_bytecode=keep)
+    assert bool(list(server.rglob("*.pyc"))) is keep
+    assert not list(packages.rglob("*.pyc"))
+
+
+def test_a_process_that_nobody_asked_ends_with_the_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "begun")
+    (tmp_path / "api.py").write_text(
+        f"import os, time\n"
+        f"with open({str(tmp_path / 'begun')!r}, 'w') as begun: begun.write(str(os.getpid()))\n"
+        f"time.sleep(600)\n"
+    )
+    with waiting_probe(Path(sys.executable), ["api"], env={"PYTHONPATH": str(tmp_path)}):
+        process = (tmp_path / "begun").read_text()
+    assert not Path(f"/proc/{process}").exists()

@@ -14,6 +14,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.requirements import parse_requirement
 
 if TYPE_CHECKING:
+    from lls_provider.bundle.waiting import Waiting
     from lls_provider.wheels.distribution import Distribution
 
 
@@ -22,11 +23,13 @@ class Trial:
     """How a build tries its provider.
 
     ``nevertheless`` is why an image is wanted although the provider does not load;
-    ``environment`` are variables that it needs.
+    ``environment`` are variables that it needs; ``waiting`` are processes beside servers, by
+    the servers' labels.
     """
 
     nevertheless: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, Waiting] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

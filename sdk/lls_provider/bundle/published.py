@@ -45,6 +45,7 @@ def bundle_published(
     """
     from lls_provider.bundle.gather import Wanted, gather, normalized
     from lls_provider.bundle.trial import try_beside
+    from lls_provider.bundle.waiting import started
     from lls_provider.wheels.fetch import telling_damage
 
     requirement = exact_requirement(package)
@@ -61,45 +62,46 @@ def bundle_published(
         normalized(options.bundle),
         locked=locking.file,
     )
-    gathered = {machine: gather(replace(wanted, machine=machine), progress) for machine in outs}
-    # only what is for this machine can be run to tell its spec
-    here = gathered.get(wanted.machine)
-    if here is None and servers and asked.spec() is None:
-        here = gather(wanted, progress)
-    foremost = here or next(iter(gathered.values()))
-    with telling_damage(pair for it in (*gathered.values(), foremost) for pair in it.fetched):
-        own = own_wheel(foremost.wheels, requirement)
-        _require_extras(own, requirement)
-        spec, known = find_spec(own, foremost.wheels, servers, asked, options.trial, progress)
-        name, version, _, _ = parse_wheel_filename(own.name)
-        metadata = ProviderPackage(
-            name=str(name),
-            version=str(version),
-            vendor=vendor or declared.declared_vendor(own) or str(name),
-            description=declared.declared_summary(own),
-            maintainer=declared.declared_maintainer(own),
-            package_name=spec.module,
-            provider_type=spec.provider_type,
-            api=spec.api,
-            wheel_path="",
-        )
-        tried = None
-        if options.trial is not None and servers:
-            tried = try_beside(
-                servers,
-                foremost.wheels,
-                metadata,
-                options.trial,
-                machine=wanted.machine if here is not None else next(iter(gathered)),
-                overrides=options.overrides,
-                known=known,
-                published=True,
-                where=Where(file=own.name),
-                progress=progress,
+    with started(servers, options.trial, outs) as trial:
+        gathered = {machine: gather(replace(wanted, machine=machine), progress) for machine in outs}
+        # only what is for this machine can be run to tell its spec
+        here = gathered.get(wanted.machine)
+        if here is None and servers and asked.spec() is None:
+            here = gather(wanted, progress)
+        foremost = here or next(iter(gathered.values()))
+        with telling_damage(pair for it in (*gathered.values(), foremost) for pair in it.fetched):
+            own = own_wheel(foremost.wheels, requirement)
+            _require_extras(own, requirement)
+            spec, known = find_spec(own, foremost.wheels, servers, asked, trial, progress)
+            name, version, _, _ = parse_wheel_filename(own.name)
+            metadata = ProviderPackage(
+                name=str(name),
+                version=str(version),
+                vendor=vendor or declared.declared_vendor(own) or str(name),
+                description=declared.declared_summary(own),
+                maintainer=declared.declared_maintainer(own),
+                package_name=spec.module,
+                provider_type=spec.provider_type,
+                api=spec.api,
+                wheel_path="",
             )
-        made = assemble_each(wanted, gathered, outs, metadata, tried, progress)
-    locking.write(wanted, foremost, progress)
-    return made
+            tried = None
+            if trial is not None and servers:
+                tried = try_beside(
+                    servers,
+                    foremost.wheels,
+                    metadata,
+                    trial,
+                    machine=wanted.machine if here is not None else next(iter(gathered)),
+                    overrides=options.overrides,
+                    known=known,
+                    published=True,
+                    where=Where(file=own.name),
+                    progress=progress,
+                )
+            made = assemble_each(wanted, gathered, outs, metadata, tried, progress)
+        locking.write(wanted, foremost, progress)
+        return made
 
 
 def exact_requirement(text: str) -> Requirement:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +17,10 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from lls_provider.bundle.behind import environment_of, refusals, replaced, with_requirements
 from lls_provider.bundle.closure import described, unsatisfied
+from lls_provider.bundle.waiting import scratch, variables
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.runtime.probing import ProbeFailure, ProbeResult, probe
+from lls_provider.runtime.probing import ProbeFailure, ProbeRequest, ProbeResult, probe_all
 from lls_provider.runtime.target import target_python
 from lls_provider.runtime.wheel import read_wheel
 from lls_provider.wheels.uv import run_uv
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from lls_provider.contract.models import ProviderPackage
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.environment import Environment
-
-# of this machine a Python needs these to start; the rest could leak into an image
-_KEPT = ("PATH", "LD_LIBRARY_PATH")
-_FIXED = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "TZ": "UTC"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +99,13 @@ def load(
     *,
     provider_type: str | None = None,
 ) -> dict[str, ProbeResult]:
-    """What each of the modules says of itself, loaded beside a server with ``wheels`` in front."""
-    with tempfile.TemporaryDirectory(prefix="lls-provider-") as scratch:
-        packages, home = Path(scratch) / "packages", Path(scratch) / "home"
+    """What each of the modules says of itself, loaded beside a server with ``wheels`` in front.
+
+    Each is asked in a process of its own.
+    """
+    waiting = trial.waiting.get(environment.distribution.label)
+    with scratch() as folder:
+        packages, home = folder / "packages", folder / "home"
         home.mkdir()
         run_uv(
             [
@@ -115,22 +115,17 @@ def load(
             ],
             doing="unpacking the provider beside the server",
         )
-        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        env = {**kept, **_FIXED, "HOME": str(home), **trial.environment}
-        return {
-            module: _portable(
-                probe(
-                    environment.python,
-                    module,
-                    provider_type=provider_type,
-                    path=[packages],
-                    env=env,
-                ),
-                packages,
-                home,
-            )
-            for module in modules
-        }
+        found = {}
+        for module in modules:
+            request = ProbeRequest(module, provider_type, schema=True)
+            told = waiting.probe.ask([request], packages) if waiting is not None else None
+            if told is not None and waiting is not None:
+                found[module] = _portable(told[0], packages, waiting.home)
+                continue
+            env = variables(home, trial)
+            answers = probe_all(environment.python, [request], path=[packages], env=env)
+            found[module] = _portable(next(answers), packages, home)
+        return found
 
 
 def _portable(result: ProbeResult, packages: Path, home: Path) -> ProbeResult:

@@ -39,6 +39,7 @@ def bundle_project(
     locking, fetching and assembling raise.
     """
     from lls_provider.bundle.locked import build_requires, sources_digest
+    from lls_provider.bundle.waiting import started
     from lls_provider.project.sources import uv_sources
     from lls_provider.wheels.build import scratch
     from lls_provider.wheels.fetch import require_portable, telling_damage
@@ -49,10 +50,11 @@ def bundle_project(
     servers, interpreter = locking.servers(
         options.distributions, options.python or settings.python, progress, settings.lowest_python
     )
-    sources = sources_digest(uv_sources(settings.root, settings.pyproject.data))
-    build = build_requires(settings.pyproject.data)
-    backend = locking.backend(build, interpreter, settings.root)
-    with scratch("project") as folder:
+    trial = options.trial and replace(options.trial, environment=settings.up.env)
+    with scratch("project") as folder, started(servers, trial, outs) as trial:
+        sources = sources_digest(uv_sources(settings.root, settings.pyproject.data))
+        build = build_requires(settings.pyproject.data)
+        backend = locking.backend(build, interpreter, settings.root)
         ahead: list[Ahead] = []
 
         def waiting() -> None:
@@ -91,12 +93,12 @@ def bundle_project(
         machine = wanted.machine if wanted.machine in gathered else next(iter(gathered))
         tried = None
         with telling_damage(pair for it in gathered.values() for pair in it.fetched):
-            if options.trial is not None and servers:
+            if trial is not None and servers:
                 tried = try_beside(
                     servers,
                     [wheel.path, *gathered[machine].wheels],
                     package,
-                    replace(options.trial, environment=settings.up.env),
+                    trial,
                     machine=machine,
                     overrides=options.overrides,
                     where=settings.where("module"),

@@ -5,6 +5,12 @@ server's packages and the overlay on its path but none of ours. ``REQUEST`` is a
 ``{"module", "provider_type", "imports", "schema"}``; the answers go to the file descriptor
 ``FD``, one JSON object a line and request, because providers print what they like.
 It is ASCII: an argument has to fit the locale of whoever starts it.
+
+In place of the list ``{"first", "from", "keep"}`` makes it import the modules ``first``, as a
+server has done before it loads a provider (``keep``: with their bytecode written), and then read
+the file descriptor ``from`` for ``{"path", "names", "requests"}``: what to put in front of the
+path, and the modules and packages in there. When one of those was imported already, from where
+it must not come, it ends without an answer.
 """
 
 from __future__ import annotations
@@ -28,11 +34,33 @@ def main() -> None:
     sys.argv[:] = [sys.argv[0]]
     if sys.path and sys.path[0] == "":
         del sys.path[0]  # "-c" puts the working directory in front; a server does not
+    if isinstance(requests, dict):
+        requests = _waited_for(requests)
     for request in requests:
         answer = _answer(request)
         data = (json.dumps(answer) + "\n").encode("ascii")
         while data:
             data = data[os.write(fd, data) :]
+
+
+def _waited_for(told: dict[str, Any]) -> Any:
+    sys.dont_write_bytecode = not told["keep"]
+    for name in told["first"]:
+        try:
+            importlib.import_module(name)
+        except BaseException:  # noqa: BLE001, S112 - what needs it will say so
+            continue
+    sys.dont_write_bytecode = True
+    with open(told["from"], encoding="ascii") as stream:  # noqa: PTH123 - a descriptor
+        order = json.loads(stream.read())
+    # Python looks for the two at its start, which was before
+    imported = {name.partition(".")[0] for name in sys.modules} | {"sitecustomize", "usercustomize"}
+    if imported & set(order["names"]):
+        sys.exit(0)
+    sys.path[:0] = order["path"]
+    behind = filter(None, [os.environ.get("PYTHONPATH")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([*order["path"], *behind])
+    return order["requests"]
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

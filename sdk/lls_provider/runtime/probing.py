@@ -14,10 +14,10 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from lls_provider.errors import Code, SdkError
 
@@ -119,13 +119,57 @@ def probe_all(
     """
     if not requests:
         return
-    with _Child(python, requests, path, env) as child:
-        for _ in requests:
-            line = child.answer(timeout)
-            if line is None:
-                yield ProbeResult(failure=child.death(timeout))
-                return
-            yield _result(line)
+    with _Child(python, _told(requests), _environment(path, env)) as child:
+        yield from child.results(len(requests), timeout)
+
+
+class WaitingProbe:
+    """A process that has imported what a server has, and waits to be told which provider to load.
+
+    That import takes a second, in which the provider can be built.
+    """
+
+    def __init__(self, child: _Child, orders: BinaryIO) -> None:
+        """Made by `waiting_probe`."""
+        self._child = child
+        self._orders = orders
+
+    def ask(
+        self, requests: Sequence[ProbeRequest], packages: Path, *, timeout: float = 60
+    ) -> list[ProbeResult] | None:
+        """What `probe_all` gives with ``packages`` in front of the path.
+
+        None when only another process can tell: this one was asked before, or something in there
+        belongs in front of what it has imported.
+        """
+        if self._orders.closed:
+            return None
+        order = {
+            "path": [str(packages.absolute())],
+            "names": sorted({entry.name.partition(".")[0] for entry in packages.iterdir()}),
+            "requests": _told(requests),
+        }
+        with contextlib.suppress(BrokenPipeError), self._orders as orders:  # no answer tells why
+            orders.write(json.dumps(order).encode("ascii"))
+        found = list(self._child.results(len(requests), timeout))
+        return None if self._child.has_declined else found
+
+
+@contextlib.contextmanager
+def waiting_probe(
+    python: Path, first: Sequence[str], *, env: Mapping[str, str], keep_bytecode: bool = False
+) -> Iterator[WaitingProbe]:
+    """Start a process that imports the modules ``first``, as far as they are there, and waits.
+
+    ``keep_bytecode`` lets it write beside them what it compiles. The process ends with the
+    block. Raises SdkError PYTHON_MISSING when ``python`` cannot be started.
+    """
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb") as told, os.fdopen(write_end, "wb") as orders:
+        document = {"first": list(first), "from": told.fileno(), "keep": keep_bytecode}
+        with _Child(python, document, _environment((), env), told.fileno()) as child:
+            told.close()
+            yield WaitingProbe(child, orders)
 
 
 def python_minor(python: Path) -> int:
@@ -185,37 +229,26 @@ def _environment(path: Sequence[Path], env: Mapping[str, str] | None) -> dict[st
     return values
 
 
+def _told(requests: Sequence[ProbeRequest]) -> list[dict[str, Any]]:
+    return [asdict(request) for request in requests]
+
+
 class _Child:
     """The process with the script; its group is killed when the context ends."""
 
     def __init__(
-        self,
-        python: Path,
-        requests: Sequence[ProbeRequest],
-        path: Sequence[Path],
-        env: Mapping[str, str] | None,
+        self, python: Path, told: object, environment: Mapping[str, str], *open_for_it: int
     ) -> None:
         read_end, write_end = os.pipe()
-        argument = json.dumps(
-            [
-                {
-                    "module": request.module,
-                    "provider_type": request.provider_type,
-                    "imports": request.imports,
-                    "schema": request.schema,
-                }
-                for request in requests
-            ]
-        )
         try:
             self._process = subprocess.Popen(
-                [str(python.absolute()), "-c", _script(), str(write_end), argument],
+                [str(python.absolute()), "-c", _script(), str(write_end), json.dumps(told)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=_environment(path, env),
+                env=environment,
                 cwd="/",
-                pass_fds=(write_end,),
+                pass_fds=(write_end, *open_for_it),
                 start_new_session=True,
             )
         except OSError as error:
@@ -228,6 +261,7 @@ class _Child:
         self._answers = read_end
         self._buffer = b""
         self._noise = b""
+        self._answered = False
         self._selector = selectors.DefaultSelector()
         for source in (self._answers, self._stdout.fileno()):
             os.set_blocking(source, False)
@@ -243,6 +277,21 @@ class _Child:
         self._selector.close()
         self._stdout.close()
         os.close(self._answers)
+
+    @property
+    def has_declined(self) -> bool:
+        """Whether it ended of itself, without an answer."""
+        return not self._answered and self._process.poll() == 0
+
+    def results(self, count: int, timeout: float) -> Iterator[ProbeResult]:
+        """The answers to so many requests; the death of the process is the last one."""
+        for _ in range(count):
+            line = self.answer(timeout)
+            if line is None:
+                yield ProbeResult(failure=self.death(timeout))
+                return
+            self._answered = True
+            yield _result(line)
 
     def answer(self, timeout: float) -> bytes | None:
         """The next line, or None when the process ended, hangs or floods us instead."""

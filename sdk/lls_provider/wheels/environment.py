@@ -42,15 +42,12 @@ def ensure_environment(distribution: Distribution, *, progress: Progress = SILEN
     dies with its owner and only a finished environment holds the mark. Raises SdkError as
     `run_uv` does.
     """
-    if distribution.environment is not None:
-        return Environment(distribution.environment, distribution)
-    folder = cache_root() / "environments" / _key(distribution)
-    environment = Environment(folder / "bin" / "python", distribution)
-    if (folder / _COMPLETE).is_file() and environment.python.exists():
-        return environment
+    if found := existing_environment(distribution):
+        return found
+    folder = _folder(distribution)
     with locked(folder.with_name(folder.name + ".lock")):
-        if (folder / _COMPLETE).is_file() and environment.python.exists():
-            return environment
+        if found := existing_environment(distribution):
+            return found
         progress.step(
             f"installing {distribution.label} ({counted(len(distribution.pins), 'package')}) "
             f"for {distribution.interpreter}"
@@ -62,7 +59,16 @@ def ensure_environment(distribution: Distribution, *, progress: Progress = SILEN
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-    return environment
+    return Environment(_python(folder), distribution)
+
+
+def existing_environment(distribution: Distribution) -> Environment | None:
+    """The environment of a distribution, when it is made."""
+    if distribution.environment is not None:
+        return Environment(distribution.environment, distribution)
+    folder = _folder(distribution)
+    complete = (folder / _COMPLETE).is_file() and _python(folder).exists()
+    return Environment(_python(folder), distribution) if complete else None
 
 
 @contextlib.contextmanager
@@ -85,7 +91,7 @@ def layered_environment(
         folder = parent / "env"
         progress.step(f"making an environment of {distribution.label} and the provider")
         _make(folder, distribution)
-        python = folder / "bin" / "python"
+        python = _python(folder)
         constraints = parent / "constraints.txt"
         with writing(parent):
             constraints.write_text("\n".join(distribution.requirements()) + "\n")
@@ -107,6 +113,14 @@ def layered_environment(
         yield Environment(python, distribution)
     finally:
         shutil.rmtree(parent, ignore_errors=True)
+
+
+def _folder(distribution: Distribution) -> Path:
+    return cache_root() / "environments" / _key(distribution)
+
+
+def _python(folder: Path) -> Path:
+    return folder / "bin" / "python"
 
 
 def _key(distribution: Distribution) -> str:
@@ -131,7 +145,7 @@ def _make(folder: Path, distribution: Distribution) -> None:
             "--quiet",
             "--no-deps",
             "--python",
-            str(folder / "bin" / "python"),
+            str(_python(folder)),
             "--requirements",
             "-",
         ],

@@ -78,7 +78,9 @@ def find_interpreter(
     wanted = f"{exactly[0]}.{exactly[1]}" if exactly else f"{minimum[0]}.{minimum[1]} or later"
     suitable: dict[tuple[int, int], Interpreter] = {}
     refused: list[_Refused] = []
-    for candidate in [told] if told else _candidates():
+    # what can be no lower ends the search: so those that seem to be it are run first
+    best = exactly or minimum
+    for candidate in [told] if told else _likely_first(_candidates(), best):
         found = run_candidate(candidate)
         if isinstance(found, _Refused):
             refused.append(found)
@@ -86,7 +88,7 @@ def find_interpreter(
             version_text = ".".join(map(str, found.version))
             refused.append(_Refused(candidate, f"is Python {version_text}, not {wanted}"))
         else:
-            if exactly or told:
+            if told or found.minor == best:
                 return found
             suitable.setdefault(found.minor, found)
     if suitable:
@@ -124,7 +126,7 @@ def run_candidate(candidate: str) -> Interpreter | _Refused:
         return _Refused(candidate, "not found, or not executable")
     try:
         done = subprocess.run(
-            [path, "-I", "-c", _ASK],
+            [path, "-I", "-S", "-c", _ASK],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=_TIMEOUT,
@@ -179,6 +181,18 @@ def _candidates() -> Iterator[str]:
             if known not in seen:
                 seen.add(known)
                 yield str(path)
+
+
+def _likely_first(candidates: Iterable[str], version: tuple[int, int]) -> list[str]:
+    """The candidates, those first whose path names the version, and shims after programs."""
+    name = f"{version[0]}.{version[1]}"
+    return sorted(candidates, key=lambda path: (name not in path, _is_script(path)))
+
+
+def _is_script(path: str) -> bool:
+    with contextlib.suppress(OSError), Path(path).open("rb") as stream:
+        return stream.read(2) == b"#!"
+    return True
 
 
 def _places() -> Iterable[Path]:
