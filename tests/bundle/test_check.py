@@ -289,6 +289,8 @@ def test_a_version_that_does_not_fit_is_an_error_unless_overridden(
     )
     bundle = make_bundle(own=own, overrides=["dep>=1"])
     assert not check(bundle).errors
+    (closure,) = [it for it in check(bundle).findings if it.rule == "closure"]
+    assert closure.what.endswith("; bounds are replaced by dep>=1")
     finding = one(check(retold(bundle, overrides=[])), "error")
     assert finding.rule == "closure"
     assert "the bundle has 1.0.0" in finding.what

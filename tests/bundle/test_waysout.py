@@ -72,6 +72,21 @@ def test_a_version_that_the_server_itself_refuses_is_no_way_out(
     )
 
 
+def test_what_is_bundled_already_is_no_package_of_the_server_that_refuses(
+    offer: Any, make_wheel: Any, resolution: Any
+) -> None:
+    offer(
+        make_wheel("demo", requires=["front<2"]),
+        *(make_wheel("front", it, requires=[f"back=={it}"]) for it in ("1.0", "2.0")),
+        *(make_wheel("back", it) for it in ("1.0", "2.0")),
+    )
+    requires = {"front": ("back==2.0",), "back": ()}
+    pins = {"front": "2.0", "back": "2.0"}
+    told = resolution("demo", pins, requires=requires, bundle=frozenset({"front"}))
+    assert "  --bundle back: back 1.0 goes into the image" in told
+    assert "(whose packages accept that)" in told
+
+
 def test_what_the_server_accepts_is_read_from_an_environment_where_versions_are_all_that_is_told(
     offer: Any, make_wheel: Any, resolution: Any
 ) -> None:

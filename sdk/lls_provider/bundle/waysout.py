@@ -145,16 +145,15 @@ def _bundle(
     closures = _closures(attempt, Change(bundle=frozenset(names)))
     if isinstance(closures, SdkError):
         return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
-    brought = {
-        it.name: it.version for it in closures[0].packages if it.name in names and it.version
-    }
+    goes_in = {it.name: it.version for it in closures[0].packages if it.version is not None}
+    brought = {name: version for name, version in goes_in.items() if name in names}
     told = _and([f"{name} {version}" for name, version in sorted(brought.items())])
     idle = [name for name in names if versions[name] == (brought.get(name),)]
     if idle and len(idle) < len(names):  # the same version as the server's: perhaps not needed
         fewer = _bundle([it for it in names if it not in idle], servers, attempt, judge)
         if fewer.consequence is not None:
             return fewer
-    judged = [judge(server, brought) for server in servers]
+    judged = [judge(server, goes_in) for server in servers]
     if refused := [line for lines in judged for line in lines or ()]:
         return _Way(f"{option} (with {told} the server itself would not run: {_and(refused)})")
     goes, stands = ("goes", "stands") if len(brought) == 1 else ("go", "stand")

@@ -275,7 +275,9 @@ def _closure(
         )
     if not conflicts:
         relied = f" with {len(provided)} provided by the distribution" if provided else ""
-        findings.ok(rule, f"every requirement of every wheel is satisfied{relied}")
+        overrides = manifest.overrides if manifest is not None else ()
+        replaced = f"; bounds are replaced by {', '.join(overrides)}" if overrides else ""
+        findings.ok(rule, f"every requirement of every wheel is satisfied{relied}{replaced}")
 
 
 def _target(
