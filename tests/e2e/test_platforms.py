@@ -161,6 +161,7 @@ def test_each_image_stands_on_its_own_base(
     assert done.returncode == 0, done.stderr
     shown = json.loads(cli("inspect", target, "--format", "json").stdout)
     assert [it["base"] for it in shown["images"]] == [image.digest for image in bases.images]
+    assert {it["base_name"] for it in shown["images"]} == {f"{registry}/platforms/base:1"}
     assert shown["digest"] == json.loads(done.stdout)["outputs"][0]["digest"]
     words = ("--platform", "linux/s390x", "--base", f"oci:{tmp_path}/base")
     done = cli("build", project, *words, "--output", f"oci:{tmp_path}/x")

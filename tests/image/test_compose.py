@@ -120,6 +120,7 @@ def test_a_base_gives_platform_environment_and_lower_layers(
     assert image.labels["kept"] == "yes"
     assert image.labels["org.opencontainers.image.title"] == "acme-echo"
     assert image.annotations["org.opencontainers.image.base.digest"] == base.digest
+    assert "org.opencontainers.image.base.name" not in image.annotations
     assert len(image.config["history"]) == 5
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.image.reference import Reference, parse
+from lls_provider.image.reference import Reference, parse, tagged
 
 HEX = "0123456789abcdef" * 4
 DIGEST = f"sha256:{HEX}"
@@ -107,3 +107,10 @@ def test_any_text_is_a_reference_or_refused(text: str) -> None:
         assert error.code is Code.USAGE
     else:
         assert parse(str(reference)) == reference
+
+
+def test_an_image_is_given_a_tag_and_no_digest() -> None:
+    with pytest.raises(SdkError) as caught:
+        tagged(f"quay.io/acme/echo@{DIGEST}")
+    assert caught.value.code is Code.USAGE
+    assert caught.value.resolution == "Write quay.io/acme/echo:TAG."

@@ -10,6 +10,7 @@ import click
 from lls_provider.image.compose import compose
 from lls_provider.image.fitness import require_fit
 from lls_provider.image.index import Index
+from lls_provider.image.places import known_as
 from lls_provider.progress import Progress, counted, shown_size
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def write_images(
     pairs = list(zip(bundles, bases, strict=True))
     for bundle, base in pairs:
         require_fit(bundle, base, base_name=base_name, progress=progress)
-    images = [compose(bundle, base) for bundle, base in pairs]
+    images = [compose(bundle, base, base_name=known_as(base_name)) for bundle, base in pairs]
     content = Index.of(images) if len(images) > 1 else images[0]
     written = []
     for output in outputs:

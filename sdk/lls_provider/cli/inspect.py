@@ -72,7 +72,8 @@ def _lines(name: str, found: JsonObject) -> Iterator[str]:
     yield f"  kind:     {kind}" + (f", user {found['user']}" if found["user"] else "")
     yield f"  platform: {found['platform']}"
     if found["base"]:
-        yield f"  base:     {found['base']}"
+        named = f" ({found['base_name']})" if found["base_name"] else ""
+        yield f"  base:     {found['base']}{named}"
     yield f"  sbom:     {_sbom(found['sbom'])}"
     yield f"  size:     {shown_size(found['size'])} in {counted(len(found['layers']), 'layer')}"
     for layer in found["layers"]:

@@ -31,9 +31,10 @@ MADE_BY = "lls-provider: "  # in the history, before the title of a layer of our
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def compose(bundle: Bundle, base: Image | None = None) -> Image:
+def compose(bundle: Bundle, base: Image | None = None, *, base_name: str = "") -> Image:
     """The image of ``bundle`` on ``base``; without a base the data image (contract section 1).
 
+    ``base_name`` is what registries know the base by, so that others see when it moved.
     Reads no wheel: layers are described and streamed later. Raises SdkError IMAGE_INVALID when
     the base is for another platform than the bundle, USAGE when SOURCE_DATE_EPOCH is no number.
     """
@@ -58,6 +59,8 @@ def compose(bundle: Bundle, base: Image | None = None) -> Image:
     annotations[f"{ANNOTATION}.created"] = created
     if base is not None:
         annotations[f"{ANNOTATION}.base.digest"] = base.digest
+        if base_name:
+            annotations[f"{ANNOTATION}.base.name"] = base_name
     return Image(config, (*_base_layers(base), *ours), annotations, platform)
 
 

@@ -62,6 +62,7 @@ def _image(image: Image, attached: bool | None) -> JsonObject:
         "user": str(runtime.get("User") or ""),
         "created": str(image.config.get("created") or ""),
         "base": image.annotations.get(f"{ANNOTATION}.base.digest"),
+        "base_name": image.annotations.get(f"{ANNOTATION}.base.name"),
         "size": image.size,
         "provider": _provider(image.labels),
         "sbom": {"digest": image.labels.get(LABEL), "attached": attached},

@@ -150,6 +150,11 @@ def read_base(
     return find_place(text, insecure=insecure, progress=progress).image(platform)
 
 
+def known_as(text: str) -> str:
+    """What other tools call the image at a place; empty for one that is in no registry."""
+    return str(reference.parse(text.removeprefix(_REGISTRY))) if text.startswith(_REGISTRY) else ""
+
+
 def read_image(
     text: str,
     platform: Platform | None = None,

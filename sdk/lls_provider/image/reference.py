@@ -101,7 +101,12 @@ def tagged(text: str) -> Reference:
     """
     found = parse(text)
     if found.digest is not None:
-        _refuse(text, "an image is named with a tag; its digest follows from its content")
+        raise SdkError(
+            Code.USAGE,
+            f"{text!r:.300} names an image by its digest, which nobody chooses",
+            why="The digest follows from what is in the image; a tag is what is given.",
+            resolution=f"Write {found.registry}/{found.repository}:TAG.",
+        )
     return replace(found, tag=found.tag or DEFAULT_TAG)
 
 
