@@ -153,12 +153,15 @@ def pushing(wheels: Path, scratch: Path, repetitions: int) -> dict[str, Any]:
 def change(scratch: Path, python: Path, repetitions: int) -> dict[str, Any]:
     """A line of the provider's code changes: `build --locked` to a registry, less `uv build`.
 
-    The provider needs one package, or the whole closure.
+    The provider needs one package, or the whole closure; or it is new from its template, and tried
+    beside the real server that it is built for.
     """
-    return {
-        name: changing(provider(scratch / name, [needs]), scratch, python, repetitions)
-        for name, needs in (("few", "idna"), ("closure", "ragas==0.4.3"))
-    }
+    projects = [
+        provider(scratch / "few", ["idna"]),
+        provider(scratch / "closure", ["ragas==0.4.3"]),
+        provider(scratch / "beside a server"),
+    ]
+    return {it.name: changing(it, scratch, python, repetitions) for it in projects}
 
 
 def changing(project: Path, scratch: Path, python: Path, repetitions: int) -> dict[str, Any]:
@@ -245,16 +248,18 @@ def forget(docker: Engine, name: str) -> None:
     docker.run("image", "prune", "--force")
 
 
-def provider(project: Path, dependencies: list[str]) -> Path:
-    """A project with these dependencies."""
+def provider(project: Path, dependencies: list[str] | None = None) -> Path:
+    """A new project; with ``dependencies`` one of these alone, for no server."""
     measure.run([command(), "new", project, "--no-input", "name=acme-echo", "api=inference"])
-    settings = project / "pyproject.toml"
-    lines = settings.read_text().splitlines()
-    kept = [it for it in lines if not it.startswith(("distribution =", "base ="))]
-    told = [
-        f"dependencies = {dependencies!r}" if it.startswith("dependencies") else it for it in kept
-    ]
-    settings.write_text("\n".join(told) + "\n")
+    if dependencies is not None:
+        settings = project / "pyproject.toml"
+        lines = settings.read_text().splitlines()
+        kept = [it for it in lines if not it.startswith(("distribution =", "base ="))]
+        told = [
+            f"dependencies = {dependencies!r}" if it.startswith("dependencies") else it
+            for it in kept
+        ]
+        settings.write_text("\n".join(told) + "\n")
     return project
 
 
