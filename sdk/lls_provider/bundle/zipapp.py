@@ -6,6 +6,7 @@ and one mode, and the libraries come from the build requirements that pyproject.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import io
@@ -54,6 +55,7 @@ def zipapp_bytes(package: Path, schemas: Path) -> bytes:
     return buffer.getvalue()
 
 
+@functools.cache
 def zipapp_path() -> Path:
     """The zipapp of this SDK: shipped in an installed wheel, made on demand in a checkout."""
     root = resources.checkout()

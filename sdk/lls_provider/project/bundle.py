@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,11 +57,12 @@ def bundle_project(
         backend = locking.backend(build, interpreter, settings.root)
         ahead: list[Ahead] = []
 
-        def waiting() -> None:
-            ahead.append(_read_ahead(locking.file, interpreter, outs))
+        # another process builds the wheel: time for what does not need it
+        def prepared() -> None:
+            ahead.append(_prepared(locking.file, interpreter, outs))
             meanwhile()
 
-        wheel = build_own_wheel(settings, folder, interpreter, progress, backend, waiting)
+        wheel = build_own_wheel(settings, folder, interpreter, progress, backend, prepared)
         from lls_provider.bundle.gather import Wanted, gather, normalized
         from lls_provider.bundle.machines import assemble_each
         from lls_provider.bundle.trial import try_beside
@@ -109,13 +110,14 @@ def bundle_project(
         return made
 
 
-def _read_ahead(locked: LockFile | None, interpreter: Interpreter, names: Collection[str]) -> Ahead:
-    """What the lock names; imports what comes after the wheel too."""
-    from lls_provider.bundle import gather, machines, trial  # noqa: F401
+def _prepared(locked: LockFile | None, interpreter: Interpreter, outs: Mapping[str, Path]) -> Ahead:
+    """What is known of the lock's wheels; what comes after the own wheel is imported and made."""
+    from lls_provider.bundle import gather, machines, trial, zipapp  # noqa: F401
     from lls_provider.bundle.ahead import Ahead, read_ahead
     from lls_provider.contract import emit  # noqa: F401
 
-    return read_ahead(locked, interpreter, names) if locked is not None else Ahead()
+    zipapp.zipapp_path()
+    return read_ahead(locked, interpreter, outs) if locked is not None else Ahead()
 
 
 def build_own_wheel(
