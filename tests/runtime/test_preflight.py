@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import struct
 import sys
@@ -224,6 +225,49 @@ def test_a_configuration_of_another_shape_is_told_with_its_place(
 def test_each_failure_has_a_step_to_take(failure: ProbeFailure, step: str) -> None:
     text = failure_layout(failure, "p", "acme", None)
     assert step in text.rpartition("Resolution: ")[2]
+
+
+def test_what_the_real_server_does_not_have_is_a_warning(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    """The server is this Python, which has pytest; what the images assumed of it is wrong."""
+    image = {"image": "a/b:1"}
+    assumed = {"pytest": "0.9", "packaging": "99", "absent": "1"}
+    needs = [
+        "pytest<1",
+        "packaging>=20",
+        "absent>=1; python_version >= '3'",
+        "dep",
+        "no; os_name == 'x'",
+    ]
+    dep = make_wheel("dep", requires=["packaging>=98", "pluggy"])
+    echo = make_bundle(requires=needs, dependencies=[dep], provided={**assumed, "pluggy": "1"})
+    pod.install(echo, **image)
+    guard = make_bundle(
+        "acme-guard", requires=["pytest<1"], overrides=["pytest>=2"], provided={"pytest": "7"}
+    )
+    pod.install(guard, "acme-guard", **image)
+    heard = Heard()
+    preflight(_merge(pod), root=pod.root, progress=heard)
+    echo_is = "provider 'acme-echo' (image: a/b:1)"
+    there = {name: importlib.metadata.version(name) for name in ("pytest", "packaging")}
+    assert sorted(it for it in heard.warnings if " needs " in it) == [
+        f"{echo_is} needs absent>=1, this distribution has none",
+        f"{echo_is} needs packaging>=98 (by dep 1.0), this distribution has {there['packaging']}",
+        f"{echo_is} needs pytest<1, this distribution has {there['pytest']}",
+    ]
+
+
+def test_a_python_that_says_more_than_it_is_asked_is_understood(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    loud = make_wheel("loud", files={"sitecustomize.py": "print('lls-provider packages: [1]')"})
+    pod.install(make_bundle(requires=["absent"], provided={"absent": "1"}, dependencies=[loud]))
+    heard = Heard()
+    preflight(_merge(pod), root=pod.root, progress=heard)
+    assert [warning.rpartition("needs ")[2] for warning in heard.warnings] == [
+        "absent, this distribution has none"
+    ]
 
 
 def test_images_built_for_different_servers_are_a_warning(

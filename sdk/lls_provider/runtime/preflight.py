@@ -21,7 +21,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.assumptions import all_differences
-from lls_provider.runtime.outlook import source_of
+from lls_provider.runtime.outlook import look_ahead, source_of
 from lls_provider.runtime.platform import NativeProblem, native_problems
 from lls_provider.runtime.probing import (
     ProbeFailure,
@@ -30,9 +30,13 @@ from lls_provider.runtime.probing import (
     probe_all,
     python_minor,
 )
+from lls_provider.runtime.surroundings import server_packages, unmet
 from lls_provider.runtime.volume import Volume
 
 if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
     from lls_provider.runtime.record import ProviderRecord
 
 
@@ -88,8 +92,11 @@ def preflight(
     _tell_assumptions(known, progress)
     for provider, about in zip(providers, known, strict=True):
         _check_native(provider, about, packages, minor)
-    requests = [ProbeRequest(found.module, found.provider_type) for found in providers]
     path = [packages] if packages.is_dir() else []
+    if any(about.record is not None for about in known):
+        there = server_packages(interpreter, path=path, env=env)
+        _tell_needs(volume, there, minor, progress)
+    requests = [ProbeRequest(found.module, found.provider_type) for found in providers]
     results = probe_all(interpreter, requests, path=path, env=env, timeout=timeout)
     # the answers end with the first that kills the process, and so does this loop
     with contextlib.closing(results):
@@ -106,6 +113,19 @@ def _tell_assumptions(known: Sequence[Known], progress: Progress) -> None:
             progress.note(f"override in use: {override} (of provider '{record.provider_id}')")
     for found in all_differences([source_of(record) for record in records]):
         progress.warn(found.render())
+
+
+def _tell_needs(
+    volume: Volume, there: Mapping[NormalizedName, Version] | None, minor: int, progress: Progress
+) -> None:
+    """What providers need of the server that it has not: no failure, as long as all load."""
+    if there is None:
+        return
+    outlook = look_ahead(volume, volume.records())
+    installed = [item.candidate for item in outlook.distributions()]
+    for demand, version in unmet(installed, there, minor):
+        found = "none" if version is None else str(version)
+        progress.warn(f"{demand}, this distribution has {found}")
 
 
 def configured_providers(document: Document) -> list[ConfiguredProvider]:

@@ -119,7 +119,7 @@ def probe_all(
     """
     if not requests:
         return
-    with _Child(python, _told(requests), _environment(path, env)) as child:
+    with _Child(python, _told(requests), child_environment(path, env)) as child:
         yield from child.results(len(requests), timeout)
 
 
@@ -167,7 +167,7 @@ def waiting_probe(
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as told, os.fdopen(write_end, "wb") as orders:
         document = {"first": list(first), "from": told.fileno(), "keep": keep_bytecode}
-        with _Child(python, document, _environment((), env), told.fileno()) as child:
+        with _Child(python, document, child_environment((), env), told.fileno()) as child:
             told.close()
             yield WaitingProbe(child, orders)
 
@@ -213,7 +213,8 @@ def _script() -> str:
     return data.decode("utf-8")
 
 
-def _environment(path: Sequence[Path], env: Mapping[str, str] | None) -> dict[str, str]:
+def child_environment(path: Sequence[Path], env: Mapping[str, str] | None) -> dict[str, str]:
+    """The variables of a process like the server's: ``path`` in front, and it writes nothing."""
     values = dict(os.environ if env is None else env)
     # absolute, because the child's working directory is another
     front = [str(entry.absolute()) for entry in path]

@@ -1,0 +1,92 @@
+"""Whether the server has what the installed providers need of it, and do not bring.
+
+An init container knows the server by what an image assumed only; preflight runs beside the real
+one, so here the same requirements are compared with what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
+
+from lls_provider.runtime.conflict import demands_among
+from lls_provider.runtime.probing import child_environment
+from lls_provider.runtime.requirements import parse_version
+from lls_provider.runtime.target import TargetPython
+
+if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+    from lls_provider.runtime.conflict import Candidate, Demand
+
+_MARK = "lls-provider packages: "
+_LIST = f"""\
+import importlib.metadata, json
+found = []
+for it in importlib.metadata.distributions():
+    try:
+        found.append((it.metadata["Name"], it.version))
+    except Exception:
+        pass
+print("\\n" + {_MARK!r} + json.dumps(found))
+"""
+_SECONDS = 60
+
+
+def server_packages(
+    python: Path, *, path: Sequence[Path] = (), env: Mapping[str, str] | None = None
+) -> dict[NormalizedName, Version] | None:
+    """What the server's Python finds, by name, with ``path`` in front; None where it cannot tell.
+
+    Nothing is imported for it but what that Python imports at its start.
+    """
+    try:
+        done = subprocess.run(
+            [str(python.absolute()), "-c", _LIST],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=child_environment(path, env),
+            cwd="/",
+            timeout=_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None  # loading the providers tells why
+    _, mark, told = done.stdout.decode("utf-8", "replace").rpartition(_MARK)
+    if not mark:
+        return None
+    found: dict[NormalizedName, Version] = {}
+    for name, version in json.loads(told):
+        try:
+            found.setdefault(canonicalize_name(name), parse_version(version))
+        except (TypeError, InvalidVersion):
+            continue
+    return found
+
+
+def unmet(
+    installed: Sequence[Candidate], found: Mapping[NormalizedName, Version], minor: int
+) -> Iterator[tuple[Demand, Version | None]]:
+    """The requirements that lead out of the tree to what is not there in such a version.
+
+    Those among ``installed`` were the installer's to judge.
+    """
+    tree = {candidate.name for candidate in installed}
+    target = TargetPython(minor, os.uname().machine)
+    told = set()
+    for demand in demands_among(installed, target.environments()):
+        version = found.get(demand.name)
+        if demand.name in tree or (version is not None and demand.accepts(version)):
+            continue
+        if str(demand) not in told:
+            told.add(str(demand))
+            yield demand, version
