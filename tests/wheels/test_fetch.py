@@ -82,8 +82,23 @@ def test_a_second_run_needs_no_network(
     packages = [locked(wheel, index.serve(wheel))]
     first = fetch(packages, interpreter=interpreter)
     index.requests.clear()
-    assert fetch(packages, interpreter=interpreter) == first
+    told = Told()
+    assert fetch(packages, interpreter=interpreter, progress=told) == first
     assert index.requests == []
+    assert told.steps == []
+
+
+def test_only_what_is_missing_is_fetched_and_counted(
+    index: Any, make_wheel: Any, interpreter: Interpreter
+) -> None:
+    wheels = [make_wheel(f"demo{number}") for number in range(3)]
+    packages = [locked(wheel, index.serve(wheel)) for wheel in wheels]
+    (middle,) = fetch(packages[1:2], interpreter=interpreter)
+    told = Told()
+    files = fetch(packages, interpreter=interpreter, progress=told)
+    assert [file.name for file in files] == [wheel.name for wheel in wheels]
+    assert files[1] == middle
+    assert told.steps[0].startswith("fetching 2 packages (")
 
 
 def test_nothing_to_fetch_is_nothing(interpreter: Interpreter) -> None:

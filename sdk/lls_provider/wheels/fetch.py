@@ -43,24 +43,11 @@ def fetch(
     uv's settings, with logins and wheelhouses, are those of ``base``. Raises SdkError NETWORK,
     HASH_MISMATCH, WHEEL_BUILD_FAILED, WHEEL_INCOMPATIBLE, NO_SPACE, FILE_MISSING.
     """
-    if not packages:
-        return []
-    total = sum(package.size or 0 for package in packages)
-    size = f" ({shown_size(total)})" if total else ""  # a folder of files tells none
-    progress.step(f"fetching {counted(len(packages), 'package')}{size}")
-    with (
-        progress.task("fetching", total) as advance,
-        ThreadPoolExecutor(min(jobs, len(packages))) as pool,
-    ):
-        pending = [
-            _at_once(package, advance) or pool.submit(_file, package, advance, base)
-            for package in packages
-        ]
-        try:
-            files = [it if isinstance(it, Path) else it.result() for it in pending]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    # what is there whole and verified needs no thread, and nobody waits for it
+    there = [_at_once(package) for package in packages]
+    missing = [package for package, file in zip(packages, there, strict=True) if file is None]
+    came = iter(_fetched(missing, base, progress, jobs) if missing else ())
+    files = [file or next(came) for file in there]
     return [
         _from_source(package, file, interpreter, machine, base, progress)
         if package.is_source
@@ -69,20 +56,36 @@ def fetch(
     ]
 
 
+def _fetched(
+    packages: Sequence[LockedPackage], base: Path | None, progress: Progress, jobs: int
+) -> list[Path]:
+    """The files of packages that are not in the cache yet, in their order."""
+    total = sum(package.size or 0 for package in packages)
+    size = f" ({shown_size(total)})" if total else ""  # a folder of files tells none
+    progress.step(f"fetching {counted(len(packages), 'package')}{size}")
+    with (
+        progress.task("fetching", total) as advance,
+        ThreadPoolExecutor(min(jobs, len(packages))) as pool,
+    ):
+        pending = [pool.submit(_file, package, advance, base) for package in packages]
+        try:
+            return [it.result() for it in pending]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 def cached_file(package: LockedPackage) -> Path | None:
     """The wheel as it was locked, where it is in the cache; it appeared there verified."""
-    if package.sha256 is None or package.is_source:
+    return None if package.is_source else _at_once(package)
+
+
+def _at_once(package: LockedPackage) -> Path | None:
+    """The file of an index as it was locked, be it a source, where it is in the cache."""
+    if package.sha256 is None or local_path(package.url) is not None:
         return None
     path = _place(package.sha256, package.filename)
     return path if path.is_file() else None
-
-
-def _at_once(package: LockedPackage, advance: Advance) -> Path | None:
-    """A wheel of an index that is in the cache, whole and verified: it needs no thread."""
-    file = cached_file(package) if local_path(package.url) is None else None
-    if file is not None:
-        advance(package.size or 0)
-    return file
 
 
 @contextlib.contextmanager
