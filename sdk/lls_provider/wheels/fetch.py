@@ -44,7 +44,7 @@ def fetch(
     HASH_MISMATCH, WHEEL_BUILD_FAILED, WHEEL_INCOMPATIBLE, NO_SPACE, FILE_MISSING.
     """
     # what is there whole and verified needs no thread, and nobody waits for it
-    there = [_at_once(package) for package in packages]
+    there = [None if local_path(it.url) is not None else _in_cache(it) for it in packages]
     missing = [package for package, file in zip(packages, there, strict=True) if file is None]
     came = iter(_fetched(missing, base, progress, jobs) if missing else ())
     files = [file or next(came) for file in there]
@@ -77,12 +77,11 @@ def _fetched(
 
 def cached_file(package: LockedPackage) -> Path | None:
     """The wheel as it was locked, where it is in the cache; it appeared there verified."""
-    return None if package.is_source else _at_once(package)
+    return None if package.is_source else _in_cache(package)
 
 
-def _at_once(package: LockedPackage) -> Path | None:
-    """The file of an index as it was locked, be it a source, where it is in the cache."""
-    if package.sha256 is None or local_path(package.url) is not None:
+def _in_cache(package: LockedPackage) -> Path | None:
+    if package.sha256 is None:
         return None
     path = _place(package.sha256, package.filename)
     return path if path.is_file() else None
