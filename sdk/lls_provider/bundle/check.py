@@ -91,9 +91,9 @@ def collect(root: Path, findings: Findings) -> Collected:
         findings.warning(
             "loads",
             Code.VALIDATION_FAILED,
-            f"It was built although it did not load: {manifest.not_loaded!r:.300}",
+            f"It was built although it failed beside its server: {manifest.not_loaded!r:.300}",
             where=Where(file=str(tree.manifest)),
-            resolution="Expect it to fail in the preflight of such a server.",
+            resolution="Expect preflight to fail with such a server, or the server itself.",
         )
     return Collected(metadata.package if metadata else None, wheels, native)
 

@@ -74,8 +74,8 @@ if TYPE_CHECKING:
 @click.option(
     "--nevertheless",
     metavar="REASON",
-    help="Build although the provider does not load beside the distribution; the reason is "
-    "recorded in the image.",
+    help="Build although the provider does not load beside the distribution, or the distribution's "
+    "own packages do not accept what is bundled; the reason is recorded in the image.",
 )
 @click.option(
     "--package",
