@@ -14,12 +14,13 @@ import pytest
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.check import check_bundle
 from lls_provider.bundle.options import Trial
-from lls_provider.bundle.trial import Outcome, try_beside
+from lls_provider.bundle.trial import Outcome, mend, try_beside
 from lls_provider.bundle.waiting import started
 from lls_provider.contract.models import ProviderPackage, Target
 from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.probing import ProbeFailure
 from lls_provider.wheels.distribution import Distribution
-from lls_provider.wheels.servers import LINES
+from lls_provider.wheels.servers import LINES, line_named
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
@@ -114,6 +115,22 @@ def test_a_provider_that_does_not_load_is_told_with_its_true_cause(
     assert error.why.startswith("No module named 'tqdm_of_nobody'")
     assert "'tqdm_of_nobody'" in error.resolution
     assert "--nevertheless" in error.resolution
+
+
+@pytest.mark.parametrize(
+    ("published", "way"), [(True, "after --package"), (False, "`lls-provider new` writes it")]
+)
+def test_a_module_of_another_server_is_known_as_that(
+    server: Distribution, published: bool, way: str
+) -> None:
+    failure = ProbeFailure("import", "gone", missing_module="llama_stack_api")
+    beside = replace(server, label="ogx==1.5.0", pins={"ogx": "1.5.0"}, line=line_named("ogx"))
+    told = mend(failure, "acme", beside, [], published=published)
+    assert told.startswith("The provider imports llama_stack_api, and ogx==1.5.0 is no llama-stack")
+    assert "Build it beside a llama-stack that has it, with --distribution" in told
+    assert told.endswith(f"{way}.")
+    old = replace(beside, label="old", pins={"llama-stack": "0.2"}, line=line_named("llama-stack"))
+    assert "and old does not have that." in mend(failure, "acme", old, [], published=published)
 
 
 def test_a_bundled_package_without_the_module_is_named_with_its_version(

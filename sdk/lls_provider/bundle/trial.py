@@ -23,6 +23,7 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.probing import ProbeFailure, ProbeRequest, ProbeResult, probe_all
 from lls_provider.runtime.target import target_python
 from lls_provider.runtime.wheel import read_wheel
+from lls_provider.wheels.servers import line_of_module
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
@@ -295,6 +296,18 @@ def mend(
                 "version of it. Name that one with --distribution, or "
                 f"{another if published else 'correct the import'}."
             )
+    line = line_of_module(owner)
+    if line is not None and name not in server.pins:
+        other = server.line is not None and server.line is not line
+        has = f"is no {line.name}" if other else "does not have that"
+        if published:
+            instead = "name another version of it after --package"
+        else:
+            instead = "import each server's package in a `try`, as `lls-provider new` writes it"
+        return (
+            f"The provider imports {owner}, and {server.label} {has}. Build it beside a "
+            f"{line.name} that has it, with --distribution, or {instead}."
+        )
     if published:
         lacking = f"The package does not depend on what provides '{missing}'. " if missing else ""
         return (

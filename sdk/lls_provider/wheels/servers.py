@@ -24,6 +24,11 @@ class ServerLine:
     pins: Callable[[Requirement], tuple[str, ...]]
     python: tuple[int, int] = (3, 12)
 
+    @property
+    def module(self) -> str:
+        """The server's own package of modules."""
+        return self.name.replace("-", "_")
+
     def minimal_config(self) -> dict[str, Any]:
         """The smallest configuration that this server starts with."""
         return {
@@ -66,6 +71,11 @@ def line_named(name: str) -> ServerLine | None:
     """The line whose package this is; None for every other package."""
     wanted = canonicalize_name(name)
     return next((line for line in LINES if line.name == wanted), None)
+
+
+def line_of_module(name: str) -> ServerLine | None:
+    """The line that has a top-level module: the server's own or its helper package's."""
+    return next((line for line in LINES if name in (line.module, line.api_package)), None)
 
 
 def line_in(pins: Mapping[str, str]) -> ServerLine | None:
