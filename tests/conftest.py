@@ -13,6 +13,7 @@ from typing import NoReturn
 import pytest
 from tests.engines import containers, pythonbase
 from tests.engines import registry as registries
+from tests.recorder import Recorder
 
 from lls_provider.wheels.interpreter import find_interpreter
 
@@ -20,6 +21,12 @@ CI = os.environ.get("CI", "") not in ("", "0", "false")
 
 Engine = Callable[[str], str]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """A progress that keeps what a user would have been told."""
+    return Recorder()
 
 
 @pytest.fixture(scope="session")

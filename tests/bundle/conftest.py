@@ -16,11 +16,12 @@ from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.gather import Gathered, Wanted, gather
 from lls_provider.bundle.read import Bundle
 from lls_provider.contract.models import ProviderPackage, Target
-from lls_provider.progress import Silent
 from lls_provider.wheels.distribution import Distribution, load_distribution
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
 
 if TYPE_CHECKING:
+    from tests.recorder import Recorder
+
     from lls_provider.bundle.hashing import Hashed
 
 MakeWheel = Callable[..., Path]
@@ -150,21 +151,6 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
         monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
 
     return make
-
-
-class Recorder(Silent):
-    """Keeps what a user would have been warned of."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str, /) -> None:
-        self.warnings.append(text)
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.requirements import Requirement
+from tests.recorder import Recorder
 
 from lls_provider.bundle.check import check_bundle
 from lls_provider.bundle.choosing import Asked
@@ -16,7 +17,6 @@ from lls_provider.bundle.machines import on_this_machine, own_wheel
 from lls_provider.bundle.options import BundleOptions, Trial
 from lls_provider.bundle.published import bundle_published, exact_requirement
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.progress import Silent
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
@@ -55,16 +55,6 @@ def test_the_own_wheel_is_found_by_its_name() -> None:
     assert own_wheel(wheels, Requirement("my.name==1.0")) == wheels[1]
     with pytest.raises(SdkError, match="already provides"):
         own_wheel(wheels, Requirement("llama-stack==0.7.3"))
-
-
-class Recorder(Silent):
-    """Keeps what a user would have been warned of."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str, /) -> None:
-        self.warnings.append(text)
 
 
 @pytest.mark.network

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.image.registry.fake import FakeRegistry
+from tests.recorder import Recorder
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.distribution import image_distribution, load_distributions
@@ -29,18 +30,6 @@ Members = list[tuple[Any, bytes]]
 
 ROOT = "opt/app-root/lib/python3.12/site-packages"
 SYSTEM = "usr/lib/python3/dist-packages"
-
-
-class Recorder(Silent):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-        self.notes: list[str] = []
-
-    def warn(self, text: str, /) -> None:
-        self.warnings.append(text)
-
-    def note(self, text: str, /) -> None:
-        self.notes.append(text)
 
 
 def package(folder: str, name: str, version: str, text: str = "") -> Members:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,8 +14,10 @@ from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.fitting import require_fitting
 from lls_provider.local.plan import InitContainer, Provider
-from lls_provider.progress import Silent
 from lls_provider.project.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from tests.recorder import Recorder
 
 MakeProvider = Callable[..., Bundle]
 
@@ -92,19 +94,6 @@ def judge(tmp_path: Path, recorder: Recorder) -> Judge:
         require_fitting(container, given, python=python, variables=variables, progress=recorder)
 
     return make
-
-
-class Recorder(Silent):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str, /) -> None:
-        self.warnings.append(text)
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
 
 
 def test_what_the_class_takes_although_its_schema_forbids_it_is_a_warning(

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.recorder import Recorder
 
 from lls_provider.bundle.configschema import dump_schema
 from lls_provider.bundle.read import Bundle
@@ -44,20 +45,6 @@ CHAT = parse_call(
     'POST /v1/chat/completions {"model": "acme-echo/tiny", '
     '"messages": [{"role": "user", "content": "hello"}]}'
 )
-
-
-class Recorder(Silent):
-    """Keeps what was told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.warnings: list[str] = []
-
-    def note(self, text: str, /) -> None:
-        self.notes.append(text)
-
-    def warn(self, text: str, /) -> None:
-        self.warnings.append(text)
 
 
 @pytest.fixture(autouse=True)

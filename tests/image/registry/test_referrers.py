@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.image.registry.fake import FakeRegistry, cut, status
+from tests.recorder import Recorder
 
 from lls_provider.bundle.read import Bundle
 from lls_provider.bundle.sbom import MEDIA_TYPE
@@ -24,7 +25,6 @@ from lls_provider.image.registry.push import push
 from lls_provider.image.registry.referrers import attached
 from lls_provider.image.registry.repository import Repository
 from lls_provider.image.sbom import read_sbom, sbom_artifact
-from lls_provider.progress import Silent
 
 if TYPE_CHECKING:
     from lls_provider.image.registry.transport import Limits
@@ -33,14 +33,6 @@ MakeBundle = Callable[..., Bundle]
 Engine = Callable[[str], str]
 
 INDEX = "application/vnd.oci.image.index.v1+json"
-
-
-class Recorder(Silent):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str, /) -> None:
-        self.warnings.append(text)
 
 
 @pytest.fixture
