@@ -122,3 +122,32 @@ def test_the_three_phases_run_in_this_process_too(
     assert "a: 2" in run_yaml.read_text()
     assert arguments.main(["preflight", "--run-yaml", str(run_yaml), *root]) == 0
     assert capsys.readouterr().out.endswith("All providers validated successfully\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3cret",
+        '["s3cret"]',
+        '{"api_key": "s3cret',
+        "api_key: s3cret: x",
+        "api_key: *s3cret",
+        "api_key: !s3cret",
+        "api_key: !!int s3cret",
+        "api_key: !!timestamp s3cret",
+        "api_key: 's3cret\x01'",
+        '{"api_key": "\\ud800s3cret"}',
+    ],
+)
+def test_what_is_wrong_with_a_configuration_is_told_without_its_values(
+    text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A configuration holds keys and passwords, and its error stands in the Pod's status."""
+    log = tmp_path / "log"
+    log.touch()
+    argv = ["install", "--provider-id", "a", "--api", "safety", "--image", "i"]
+    argv += ["--root", str(tmp_path / "volume"), "--termination-log", str(log)]
+    assert arguments.main([*argv, "--config", text]) == 1
+    shown = capfd.readouterr()
+    assert "s3cret" not in shown.out + shown.err + log.read_text()
+    assert "--config:1:" in shown.err

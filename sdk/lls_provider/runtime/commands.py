@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from lls_provider.progress import counted
 from lls_provider.runtime.console import Console
 from lls_provider.runtime.signals import Stopped, stopping
 from lls_provider.runtime.termination import write_termination_log
+
+_KINDS = {str: "text", list: "a list", bool: "true or false", type(None): "nothing"}
+_QUOTED = re.compile(r"'([^']{4,})'")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,7 +51,7 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
     """A provider's configuration as JSON, or YAML by the contract's rules.
 
     Raises SdkError with file, line and column: what `document.load` raises, or FIELD_TYPE when
-    it is no mapping.
+    it is no mapping. No value is told: it may be a password, and errors stand in the Pod's status.
     """
     from lls_provider.contract import document, jsontext
 
@@ -55,15 +59,32 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
     try:
         value = jsontext.parse(text, document.DEFAULT)
     except ValueError:
-        value = document.load(text, source).value
+        try:
+            value = document.load(text, source).value
+        except SdkError as error:
+            raise _without_values(error, text) from None
     if isinstance(value, dict):
         return value
     raise SdkError(
         Code.FIELD_TYPE,
         "The provider's configuration is no mapping",
-        why=f"it is {type(value).__name__}: {str(value)[:60]}",
+        why=f"it is {_KINDS.get(type(value), 'a number')}",
         where=Where(file=source, line=1, column=1),
         resolution='Give a mapping, such as {"url": "http://localhost:8000"}.',
+    )
+
+
+def _without_values(error: SdkError, text: bytes) -> SdkError:
+    """The same error without what it quotes of the configuration; a key stands there twice."""
+    if error.code is Code.DUPLICATE_KEY:
+        return error
+    document = text.decode("utf-8", "replace")
+    hidden = [
+        _QUOTED.sub(lambda it: "'…'" if it[1] in document else it[0], told)
+        for told in (error.what, error.why)
+    ]
+    return SdkError(
+        error.code, hidden[0], why=hidden[1], where=error.where, resolution=error.resolution
     )
 
 
