@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 
 from lls_provider.bundle.unresolved import server_asked_for
 from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.wheel import read_wheel
 
 
 @pytest.fixture
@@ -57,7 +58,11 @@ def test_a_dependency_that_no_index_has_is_not_taken_for_the_package(
     offer: Any, make_wheel: Any, resolution: Any
 ) -> None:
     offer(make_wheel("demo", "1.0", requires=["demo-core"]))
-    assert resolution("demo==1.0").startswith("Name another version of demo after --package")
+    told = resolution("demo==1.0")
+    assert told.startswith("Name another version of demo after --package")
+    assert told.endswith(
+        "for demo-core, name the index or folder that has it with --index or --find-links."
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,3 +87,17 @@ def test_the_server_is_read_off_the_explanation(why: str, asked: str | None) -> 
     found = server_asked_for(error, newest)
     assert found == (asked and f"{Requirement(asked).name}==7")
     assert [Requirement(it) for it in wanted] == ([Requirement(asked)] if asked else [])
+
+
+@BESIDE
+def test_a_project_with_a_dependency_that_no_index_has_is_told_the_name(
+    offer: Any, make_wheel: Any, gathered: Any, servers: Any
+) -> None:
+    own = make_wheel("demo", requires=["misspelt"])
+    offer(make_wheel("other"))
+    with pytest.raises(SdkError) as caught:
+        gathered(f"demo @ {own.as_uri()}", *servers, own=read_wheel(own))
+    assert caught.value.resolution == (
+        "Correct the name misspelt in the provider's dependencies, or name the index or folder "
+        "that has it with --index or --find-links."
+    )

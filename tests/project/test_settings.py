@@ -298,3 +298,14 @@ def test_the_known_keys_are_named_once_each(project: Path) -> None:
 
     known = refused(project).resolution.rpartition("known keys are ")[2].rstrip(".").split(", ")
     assert known == ["base", "call", "config", "env", "resources"]
+
+
+def test_a_dependency_that_is_no_requirement_is_told_with_its_line(project: Path) -> None:
+    change(project, "authors =", 'dependencies = ["httpx>=0.27", "pydantic=2"]\nauthors =')
+    error = refused(project)
+    assert error.code is Code.SETTINGS_INVALID
+    assert error.what.startswith("'pydantic=2' in dependencies is no requirement: Expected")
+    text = (project / "pyproject.toml").read_text()
+    before = text[: text.index('"pydantic=2"')]
+    assert error.where.line == before.count("\n") + 1
+    assert error.where.column == len(before) - before.rindex("\n")

@@ -119,8 +119,8 @@ def _tell(error: SdkError, wanted: Wanted, progress: Progress) -> None:
         return newest_version(requirement, interpreter=wanted.interpreter, base=wanted.base)
 
     first = unresolved.CHANGE_REQUIREMENT
-    if wanted.own is None:
-        published = Requirement(wanted.requirement)
+    published = Requirement(wanted.requirement) if wanted.own is None else None
+    if published is not None:
         if told := unresolved.resolution_of(error, published, newest):
             error.resolution = told
             return
@@ -129,6 +129,9 @@ def _tell(error: SdkError, wanted: Wanted, progress: Progress) -> None:
             f"{first}; or, when a bound is wrong upstream, replace it with --override "
             f"'NAME==VERSION'.{python_hint(error.why)}"
         )
+    if told := unresolved.absent(error, published):
+        error.resolution = told
+        return
     if not wanted.servers:
         return
     progress.step("looking for ways out")

@@ -52,6 +52,20 @@ def resolution_of(error: SdkError, package: Requirement, newest: Newest) -> str 
     return None
 
 
+def absent(error: SdkError, package: Requirement | None) -> str | None:
+    """What to do when a dependency is nowhere to be had, which no override would change.
+
+    ``package`` is the published one whose dependency it is, None for a project's.
+    """
+    found = re.search(r"(?<![\w.-])([\w.-]+)(?:\[[^\]]*\])? was not found in", error.why)
+    if found is None:
+        return None
+    has_it = "name the index or folder that has it with --index or --find-links"
+    if package is None:
+        return f"Correct the name {found[1]} in the provider's dependencies, or {has_it}."
+    return f"{another_version(package)}; or, for {found[1]}, {has_it}."
+
+
 def another_version(package: Requirement) -> str:
     """What comes first where a published package's requirements do not fit."""
     return f"Name another version of {package.name} after --package, whose requirements fit"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from lls_provider.contract.schema import nearest, shown
@@ -16,6 +17,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.project.modules import find_module, holds_provider, provider_modules
 from lls_provider.project.pyproject import FILE, PyProject, load_pyproject
 from lls_provider.project.section import Rule, Section, metadata_rule
+from lls_provider.runtime.requirements import parse_requirement
 
 _TABLE = ("tool", "lls-provider")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -140,6 +142,7 @@ def _settings(root: Path, top: Section, own: Section) -> Settings:
     known = top.section("project", required='[project] with name = "acme-echo"')
     project = known or Section(top.project, (), {}, [])
     name = project.text("name", metadata_rule("metadata", "name"), required='name = "acme-echo"')
+    _dependencies(project)
     api = own.text("api", metadata_rule("spec", "api"), required='api = "inference"')
     settings = Settings(
         root=root,
@@ -187,6 +190,22 @@ def _version(project: Section) -> str | None:
                 "version",
             )
     return version
+
+
+def _dependencies(project: Section) -> None:
+    """Complain about what no build backend would take, before it does so in a traceback."""
+    for index, text in enumerate(project.texts("dependencies")):
+        try:
+            parse_requirement(text)
+        except InvalidRequirement as error:
+            project.tell(
+                Code.FIELD_VALUE,
+                f"{shown(text)} in dependencies is no requirement: "
+                f"{str(error).partition(chr(10))[0]}",
+                'Write a name and its bounds, such as "httpx>=0.27,<1".',
+                "dependencies",
+                index,
+            )
 
 
 def _maintainer(project: Section) -> str | None:
