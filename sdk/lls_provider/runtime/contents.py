@@ -60,6 +60,8 @@ class Contents(NamedTuple):
     metadata: Headers  # of METADATA
     about: Headers  # of WHEEL
     files: tuple[WheelFile, ...]
+    record: WheelFile
+    """The RECORD to install when all of the files are."""
 
 
 def read_contents(path: Path, limits: Limits) -> Contents:
@@ -89,8 +91,15 @@ class _Reader:
     def contents(self) -> Contents:
         metadata, about = self._headers("METADATA"), self._headers("WHEEL")
         files = tuple(self._files())
-        size = os.fstat(self.descriptor).st_size
-        return Contents(size, self.dist_info, self.data_folders, metadata, about, files)
+        return Contents(
+            archive_size=os.fstat(self.descriptor).st_size,
+            dist_info=self.dist_info,
+            data_folders=self.data_folders,
+            metadata=metadata,
+            about=about,
+            files=files,
+            record=record_file(self.dist_info, files),
+        )
 
     def _error(self, code: Code, why: str) -> SdkError:
         return wheel_error(code, self.path, why)

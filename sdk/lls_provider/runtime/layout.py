@@ -92,7 +92,9 @@ class Layout:
                 continue
             self._written[file.path] = (wheel, file)
             files.append(file)
-        record = record_file(wheel.dist_info, [*files, *shared])
+        record = wheel.record
+        if len(files) < len(wheel.files):
+            record = record_file(wheel.dist_info, [*files, *shared])
         self.unpackings.append(Unpacking(wheel, (*files, record)))
 
     def keep_own(self) -> None:

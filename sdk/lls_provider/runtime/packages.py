@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,17 @@ def wheel_paths(tree: BundleTree) -> list[Path]:
             resolution="Make it a folder that the user of the container may read.",
         ) from error
     for path in paths:
-        check_inside(path, root)
+        if not _is_file(path):  # resolving each takes as long as reading it
+            check_inside(path, root)
     return paths
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file itself stands there, and no link."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def check_inside(path: Path, root: Path) -> None:

@@ -107,9 +107,10 @@ def _read(paths: Sequence[str], numbers: int) -> Iterator[tuple[str, Contents]]:
 
 def _packed(path: str, contents: Contents) -> tuple[Any, ...]:
     """The same in types that `marshal` knows; it is several times as fast as `pickle`."""
-    size, dist_info, data_folders, metadata, about, files = contents
+    size, dist_info, data_folders, metadata, about, files, record = contents
     rows = [(*file[:5], file.member and tuple(file.member), file.content) for file in files]
-    return path, size, dist_info, data_folders, metadata.fields, about.fields, rows
+    headers = metadata.fields, about.fields
+    return path, size, dist_info, data_folders, *headers, rows, tuple(record)
 
 
 def _unpacked(data: bytes) -> Iterator[tuple[str, Contents]]:
@@ -122,10 +123,11 @@ def _unpacked(data: bytes) -> Iterator[tuple[str, Contents]]:
         end = _NUMBER.size + _NUMBER.unpack_from(view)[0]
         # our own process wrote it: nobody else has this file
         item = marshal.loads(view[_NUMBER.size : end])  # noqa: S302
-        path, size, dist_info, data_folders, metadata, about, rows = item
+        path, size, dist_info, data_folders, metadata, about, rows, record = item
         files = tuple(
             WheelFile._make((*row[:5], row[5] and Member._make(row[5]), row[6])) for row in rows
         )
         headers = Headers.of(metadata), Headers.of(about)
-        yield path, Contents(size, dist_info, data_folders, *headers, files)
+        whole = WheelFile._make(record)
+        yield path, Contents(size, dist_info, data_folders, *headers, files, whole)
         view = view[end:]

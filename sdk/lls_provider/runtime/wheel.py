@@ -48,6 +48,7 @@ class Wheel:
     requires_python: SpecifierSet
     dist_info: str
     files: tuple[WheelFile, ...]
+    record: WheelFile  # when all of them are installed
     archive_size: int = 0  # bytes
     metadata: Headers | None = field(default=None, compare=False, repr=False)  # of METADATA
 
@@ -103,6 +104,7 @@ def read_wheel(
         requires_python=requires_python,
         dist_info=contents.dist_info,
         files=contents.files,
+        record=contents.record,
         archive_size=contents.archive_size,
         metadata=contents.metadata,
     )
