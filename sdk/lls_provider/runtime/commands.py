@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lls_provider import __version__
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
@@ -14,8 +14,15 @@ from lls_provider.runtime.console import Console
 from lls_provider.runtime.signals import Stopped, stopping
 from lls_provider.runtime.termination import write_termination_log
 
+if TYPE_CHECKING:
+    from lls_provider.runtime.install import InstallResult
+
 _KINDS = {str: "text", list: "a list", bool: "true or false", type(None): "nothing"}
 _QUOTED = re.compile(r"'([^']{4,})'")
+
+
+_last: list[InstallResult] = []
+"""Kept to the end of the process: freeing what 90 wheels left behind takes a hundredth of it."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -110,7 +117,8 @@ def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
         )
         check_request(request)  # before its configuration is looked at
         request = dataclasses.replace(request, config=_config(options))
-        record = install(request, console, ahead=ahead).record
+        _last[:] = [install(request, console, ahead=ahead)]
+    record = _last[0].record
     console.result(
         f"Installed provider '{record.provider_id}' (order {record.order}): "
         f"{counted(len(record.packages), 'package')}"
