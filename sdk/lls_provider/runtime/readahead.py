@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lls_provider.contract.paths import BundleTree
 from lls_provider.errors import SdkError
-from lls_provider.runtime.workers import end, fork, worker_count
+from lls_provider.runtime.workers import Turns, end, fork, worker_count
 
 if TYPE_CHECKING:
     from lls_provider.runtime.contents import Contents
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 Ahead = Callable[[], Mapping[str, "Contents"]]
 """Gives the wheels by their paths, but those with a fault."""
 
-_NUMBER = struct.Struct("=I")
-_NUMBERS = 4096  # 16 KiB: fits into a pipe whatever its size is, so writing never blocks
+_LENGTH = struct.Struct("=I")
 
 
 def nothing_ahead() -> Mapping[str, Contents]:
@@ -55,21 +54,19 @@ def _started(source: Path, stack: contextlib.ExitStack) -> Ahead:
     names = _largest_first(BundleTree(source).packages)
     # in memory, without a name; a pipe would make the other process wait for this one
     found = stack.enter_context(os.fdopen(os.memfd_create("wheels"), "w+b"))
-    numbers, told = os.pipe()
-    stack.callback(os.close, numbers)
-    os.write(told, b"".join(map(_NUMBER.pack, range(len(names)))))
-    os.close(told)
+    turns = Turns(len(names))
+    stack.callback(turns.close)
     children: list[int] = []
     stack.callback(end, children)
 
     def give() -> None:
-        for item in _read(names, numbers):
+        for item in _read(names, turns):
             data = marshal.dumps(_packed(*item))
-            found.write(_NUMBER.pack(len(data)) + data)
+            found.write(_LENGTH.pack(len(data)) + data)
         found.flush()
 
     def take() -> Mapping[str, Contents]:
-        read = dict(_read(names, numbers))
+        read = dict(_read(names, turns))
         if children:
             _, status = os.waitpid(children[-1], 0)
             children.pop()
@@ -90,18 +87,18 @@ def _largest_first(packages: Path) -> list[str]:
     except OSError:
         return []  # reading the image tells why
     wheels = [path for path in sizes if path.endswith(".whl")]
-    return sorted(wheels, key=lambda path: (-sizes[path], path))[:_NUMBERS]
+    return sorted(wheels, key=lambda path: (-sizes[path], path))[: Turns.MOST]
 
 
-def _read(paths: Sequence[str], numbers: int) -> Iterator[tuple[str, Contents]]:
-    """The wheels whose numbers this process gets, up to the first with a fault."""
+def _read(paths: Sequence[str], turns: Turns) -> Iterator[tuple[str, Contents]]:
+    """The wheels whose turn comes in this process, up to the first with a fault."""
     from lls_provider.runtime.contents import read_contents
     from lls_provider.runtime.limits import told_limits
 
     with contextlib.suppress(SdkError):
         limits = told_limits()
-        while number := os.read(numbers, _NUMBER.size):
-            path = paths[_NUMBER.unpack(number)[0]]
+        for turn in turns:
+            path = paths[turn]
             yield path, read_contents(Path(path), limits)
 
 
@@ -120,9 +117,9 @@ def _unpacked(data: bytes) -> Iterator[tuple[str, Contents]]:
 
     view = memoryview(data)
     while view:
-        end = _NUMBER.size + _NUMBER.unpack_from(view)[0]
+        end = _LENGTH.size + _LENGTH.unpack_from(view)[0]
         # our own process wrote it: nobody else has this file
-        item = marshal.loads(view[_NUMBER.size : end])  # noqa: S302
+        item = marshal.loads(view[_LENGTH.size : end])  # noqa: S302
         path, size, dist_info, data_folders, metadata, about, rows, record = item
         files = tuple(
             WheelFile._make((*row[:5], row[5] and Member._make(row[5]), row[6])) for row in rows

@@ -13,15 +13,14 @@ import os
 import signal
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime.errnos import volume_error
 from lls_provider.runtime.signals import as_worker, held_back
 
-_JOB = struct.Struct("=I")
-_PIPE_JOBS = 4096  # 16 KiB: fits into a pipe whatever its size is, so writing never blocks
+_NUMBER = struct.Struct("=I")
 _STARTED_WORKERS_LIMIT = 8
 
 
@@ -37,11 +36,10 @@ def run_jobs(count: int, work: Callable[[int], None], *, workers: int, doing: st
     `volume_error` makes of it. No process is left when this returns or raises.
     """
     workers = min(workers, count)
-    if workers > 1 and count <= _PIPE_JOBS and threading.active_count() == 1:
-        pool = _Pool(work, doing)
+    if workers > 1 and count <= Turns.MOST and threading.active_count() == 1:
+        pool = _Pool(count, work, doing)
         try:
             if pool.start(workers):
-                pool.feed(count)
                 pool.wait()
                 return
         finally:
@@ -51,6 +49,30 @@ def run_jobs(count: int, work: Callable[[int], None], *, workers: int, doing: st
             work(job)
         except OSError as error:
             raise volume_error(error, doing) from error
+
+
+class Turns:
+    """The numbers from 0 to ``count`` - 1, for several processes that take each but once.
+
+    It is made before they are forked; whoever iterates gets the next number that is left.
+    """
+
+    MOST = 4096
+    """Such a ``count`` takes 16 KiB: that fits into a pipe whatever its size, so nothing blocks."""
+
+    def __init__(self, count: int) -> None:
+        """Raises OSError when this process may open no more files."""
+        self._out, into = os.pipe()
+        os.write(into, b"".join(map(_NUMBER.pack, range(count))))
+        os.close(into)
+
+    def __iter__(self) -> Iterator[int]:
+        while number := os.read(self._out, _NUMBER.size):
+            yield _NUMBER.unpack(number)[0]
+
+    def close(self) -> None:
+        """To be called once, by each process that lives on."""
+        os.close(self._out)
 
 
 def fork(children: list[int], body: Callable[[], None]) -> bool:
@@ -93,27 +115,21 @@ def _live(parent: int, body: Callable[[], None]) -> NoReturn:
 
 
 class _Pool:
-    def __init__(self, work: Callable[[int], None], doing: str) -> None:
+    def __init__(self, count: int, work: Callable[[int], None], doing: str) -> None:
         self._work = work
         self._doing = doing
         self._parent = os.getpid()
-        self._jobs_out, self._jobs_in = os.pipe()
+        self._jobs = Turns(count)
         self._failure_out, self._failure_in = os.pipe()
         self._children: list[int] = []
-        self._open = {self._jobs_out, self._jobs_in, self._failure_out, self._failure_in}
+        self._open = {self._failure_out, self._failure_in}
 
     def start(self, workers: int) -> bool:
         """Start the processes; False when not one could be started."""
         while len(self._children) < workers and fork(self._children, self._run):
             pass  # a limit on processes: the ones there are do the work
-        self._close(self._jobs_out, self._failure_in)
+        self._close(self._failure_in)
         return bool(self._children)
-
-    def feed(self, count: int) -> None:
-        """Hand out the jobs."""
-        with contextlib.suppress(BrokenPipeError):  # all have failed: `wait` tells
-            os.write(self._jobs_in, b"".join(_JOB.pack(job) for job in range(count)))
-        self._close(self._jobs_in)
 
     def wait(self) -> None:
         """Wait for the end of all, or for the first failure, which is raised."""
@@ -133,13 +149,15 @@ class _Pool:
     def stop(self) -> None:
         """End what still runs."""
         end(self._children)
+        self._jobs.close()
         self._close(*self._open)
 
     def _run(self) -> None:
         try:
-            os.close(self._jobs_in)
-            while (data := os.read(self._jobs_out, _JOB.size)) and os.getppid() == self._parent:
-                self._work(_JOB.unpack(data)[0])
+            for job in self._jobs:
+                if os.getppid() != self._parent:
+                    break
+                self._work(job)
         except BaseException as error:
             os.write(self._failure_in, _message(error, self._doing))
             raise
