@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING
 
 from lls_provider.runtime.elf import elf_machine
-from lls_provider.wheels.cache import cache_root, writing
+from lls_provider.wheels.cache import cache_root, keep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,11 +49,7 @@ def native_files(wheel: Wheel, sha256: str | None = None) -> tuple[NativeFile, .
         return known
     found = tuple(_read(wheel))
     if kept is not None:
-        with writing(kept):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as stream:
-                json.dump([_FORMAT, *(asdict(it) for it in found)], stream)
-            kept.parent.joinpath(stream.name).replace(kept)
+        keep(kept, json.dumps([_FORMAT, *(asdict(it) for it in found)]).encode())
     return found
 
 

@@ -17,12 +17,13 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from lls_provider.bundle.behind import environment_of, refusals, replaced, with_requirements
 from lls_provider.bundle.closure import described, unsatisfied
-from lls_provider.bundle.waiting import scratch, variables
+from lls_provider.bundle.waiting import variables
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.probing import ProbeFailure, ProbeRequest, ProbeResult, probe_all
 from lls_provider.runtime.target import target_python
 from lls_provider.runtime.wheel import read_wheel
+from lls_provider.wheels.build import scratch
 from lls_provider.wheels.servers import line_of_module
 from lls_provider.wheels.uv import run_uv
 
@@ -105,7 +106,7 @@ def load(
     Each is asked in a process of its own.
     """
     waiting = trial.waiting.get(environment.distribution.label)
-    with scratch() as folder:
+    with scratch("trial") as folder:
         packages, home = folder / "packages", folder / "home"
         home.mkdir()
         run_uv(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lls_provider.errors import SdkError
 from lls_provider.runtime.probing import WaitingProbe, waiting_probe
+from lls_provider.wheels.build import scratch
 from lls_provider.wheels.environment import existing_environment
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def started(
             environment = existing_environment(server)
             if environment is None or server.line is None:
                 continue
-            home = stack.enter_context(scratch())
+            home = stack.enter_context(scratch("home"))
             with contextlib.suppress(SdkError):  # the trial itself tells what is wrong
                 probe = waiting_probe(
                     environment.python,
@@ -61,13 +61,6 @@ def started(
                 )
                 waiting[server.label] = Waiting(stack.enter_context(probe), home)
         yield replace(trial, waiting=waiting)
-
-
-@contextlib.contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder for the time of the block."""
-    with tempfile.TemporaryDirectory(prefix="lls-provider-") as name:
-        yield Path(name)
 
 
 def variables(home: Path, trial: Trial) -> dict[str, str]:

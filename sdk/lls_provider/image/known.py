@@ -8,12 +8,11 @@ streams the layer compares all the same, and what does not fit is forgotten.
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from pathlib import Path
 
+from lls_provider.errors import SdkError
 from lls_provider.image.reference import is_digest
-from lls_provider.wheels.cache import cache_root
+from lls_provider.wheels.cache import cache_root, keep
 
 
 def recall(fingerprint: str) -> str:
@@ -27,17 +26,8 @@ def recall(fingerprint: str) -> str:
 
 def remember(fingerprint: str, digest: str) -> None:
     """Keep a digest, where the cache can be written."""
-    place = _place(fingerprint)
-    with contextlib.suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=place.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="ascii") as stream:
-                stream.write(digest)
-            Path(name).replace(place)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+    with contextlib.suppress(SdkError):
+        keep(_place(fingerprint), digest.encode("ascii"))
 
 
 def forget(fingerprint: str) -> None:

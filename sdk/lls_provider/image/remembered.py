@@ -7,12 +7,11 @@ manifest alone.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from lls_provider import __version__
-from lls_provider.wheels.cache import cache_root, writing
+from lls_provider.wheels.cache import cache_root, keep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,11 +42,7 @@ def remembered(
     known = _known(place, load)
     if known is None:
         known = look()
-        with writing(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False) as stream:
-                json.dump({"made by": _MADE_BY, "seen": dump(known)}, stream)
-            place.parent.joinpath(stream.name).replace(place)
+        keep(place, json.dumps({"made by": _MADE_BY, "seen": dump(known)}).encode())
     return known
 
 

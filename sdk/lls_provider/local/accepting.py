@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from lls_provider.wheels.build import scratch
 
 _SECONDS = 60
 # `config_class(**config)` is what servers do
@@ -47,8 +48,8 @@ def takes(
 ) -> bool | None:
     """Whether the class does; None when it cannot be asked, which others tell better."""
     told = {"module": module, "provider_type": provider_type, "config": config}
-    with tempfile.TemporaryDirectory(prefix="lls-provider-") as folder:
-        place = Path(folder) / "config"  # a file, because an argument is for all to see
+    with scratch("config") as folder:
+        place = folder / "config"  # a file, because an argument is for all to see
         place.touch(0o600)
         place.write_text(json.dumps(told), "ascii")
         try:

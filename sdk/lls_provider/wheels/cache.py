@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,23 @@ def writing(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise storage_error(error, place) from error
+
+
+def keep(place: Path, data: bytes) -> None:
+    """Put a file into the cache, whole or not at all; it replaces the one that is there.
+
+    Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE.
+    """
+    with writing(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=place.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            Path(name).replace(place)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 def storage_error(error: OSError, place: Path) -> SdkError:
