@@ -94,6 +94,7 @@ def bundle_published(
                     trial,
                     machine=wanted.machine if here is not None else next(iter(gathered)),
                     overrides=options.overrides,
+                    read=foremost.read,
                     known=known,
                     published=True,
                     where=Where(file=own.name),

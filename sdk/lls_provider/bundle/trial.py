@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from lls_provider.wheels.uv import run_uv
 if TYPE_CHECKING:
     from lls_provider.bundle.options import Trial
     from lls_provider.contract.models import ProviderPackage
+    from lls_provider.runtime.wheel import Wheel
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.environment import Environment
 
@@ -50,6 +51,7 @@ def try_beside(
     *,
     machine: str,
     overrides: Sequence[str] = (),
+    read: Iterable[Wheel] = (),
     known: ProbeResult | None = None,
     published: bool = False,
     where: Where = Where(),  # noqa: B008 - frozen
@@ -57,7 +59,8 @@ def try_beside(
 ) -> Outcome:
     """Load the provider of ``wheels`` beside each of the servers; the first tells the schema.
 
-    ``known`` is what `load` got from the first server already. With ``published`` the reader of
+    ``read`` are those of the wheels that need not be read again, ``known`` is what `load` got from
+    the first server already. With ``published`` the reader of
     an error cannot change the provider.
 
     What cannot be tried (wheels for another machine, packages of a server that no index has) is
@@ -67,6 +70,7 @@ def try_beside(
     and what `run_uv` raises.
     """
     schemas = []
+    before = {wheel.path: wheel for wheel in read}
     try:
         for server in servers:
             _require_accepted(server, wheels, machine, overrides, where, progress)
@@ -76,8 +80,9 @@ def try_beside(
                 "build on that machine, or for both, to see it load and to store its config schema"
             )
             return Outcome()
+        found = [before.get(wheel) or read_wheel(wheel) for wheel in wheels]
         for server in servers:
-            _require_closed(server, wheels, metadata, machine, overrides, where)
+            _require_closed(server, found, metadata, machine, overrides, where)
             told = known if server is servers[0] else None
             told = told or _asked(server, wheels, metadata, trial, progress)
             if told is not None:
@@ -244,7 +249,7 @@ def _require_accepted(
 
 def _require_closed(
     server: Distribution,
-    wheels: Sequence[Path],
+    wheels: Sequence[Wheel],
     metadata: ProviderPackage,
     machine: str,
     overrides: Sequence[str],
@@ -252,7 +257,7 @@ def _require_closed(
 ) -> None:
     """The installer's rule with all that this server really has."""
     conflicts = unsatisfied(
-        [read_wheel(wheel) for wheel in wheels],
+        wheels,
         own=None,
         target=target_python(server.interpreter.tag, manifest_machine=machine),
         provided=server.pins,

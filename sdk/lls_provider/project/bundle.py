@@ -102,6 +102,7 @@ def bundle_project(
                     trial,
                     machine=machine,
                     overrides=options.overrides,
+                    read=(wheel, *gathered[machine].read),
                     where=settings.where("module"),
                     progress=progress,
                 )
