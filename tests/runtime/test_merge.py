@@ -146,6 +146,135 @@ def test_a_base_without_sections_gets_them_and_no_list_of_apis(
     assert "apis" not in _merged(pod)
 
 
+@pytest.mark.parametrize("written", ["[]", "", "~", "null"])
+def test_an_empty_list_of_apis_stays_as_it_is(
+    pod: Pod, make_bundle: MakeBundle, written: str
+) -> None:
+    """To llama-stack an empty list means every API: one with a single API would hide all others."""
+    _base(pod, f"version: 2\napis: {written}\nproviders:\n  safety: []\n")
+    pod.install(make_bundle())
+    pod.install(make_bundle("acme-io", api="vector_io"), "acme-io", api="vector_io")
+    result = merge(pod.root)
+    assert _merged(pod)["apis"] == yaml.safe_load(written)
+    assert list(_merged(pod)["providers"]) == ["safety", "inference", "vector_io"]
+    assert result.warnings == ()
+    assert "Added API" not in _log(pod)
+    assert ("The list 'apis' is empty and stays so" in _log(pod)) == (written == "[]")
+
+
+def test_a_list_of_apis_gets_each_missing_one_once(pod: Pod, make_bundle: MakeBundle) -> None:
+    _base(pod, "apis: [safety]\n")
+    pod.install(make_bundle())
+    pod.install(make_bundle("acme-b"), "acme-b")
+    merge(pod.root)
+    assert _merged(pod)["apis"] == ["safety", "inference"]
+    assert _log(pod).count("Added API 'inference' to the list 'apis'") == 1
+
+
+@pytest.mark.parametrize("section", ["[]", "~", "{}", ""])
+def test_empty_sections_of_the_base_are_no_sections_to_merge_into(
+    pod: Pod, make_bundle: MakeBundle, section: str
+) -> None:
+    _base(pod, f"providers: {section if section != '[]' else '{inference: []}'}\n")
+    pod.install(make_bundle())
+    merge(pod.root)
+    assert [len(it) for it in _merged(pod)["providers"].values()] == [1]
+
+
+def test_a_base_of_routing_tables_is_refused_as_servers_drop_its_providers(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    text = "version: 1\nrouting_table: {}\napis_to_serve: []\n"
+    base = _base(pod, text)
+    merge(pod.root)  # nothing to lose
+    assert _merged(pod) == yaml.safe_load(text)
+    pod.install(make_bundle())
+    with pytest.raises(SdkError) as caught:
+        merge(pod.root)
+    assert caught.value.code is Code.FIELD_VALUE
+    assert (caught.value.where.file, caught.value.where.line) == (str(base), 2)
+    assert "external providers would not be loaded" in caught.value.render()
+
+
+CONDITIONAL = """\
+providers:
+  inference:
+  - provider_id: {written}
+    provider_type: remote::ollama
+    config: {{url: "${{env.OLLAMA_URL:=http://localhost:11434/v1}}"}}
+  - provider_id: other
+    provider_type: remote::other
+"""
+OVERRIDE = """\
+External provider 'ollama' overrides base provider in API 'inference'
+  Base type: remote::ollama
+  External type: remote::ollama"""
+
+
+@pytest.mark.parametrize(
+    ("written", "ids", "told"),
+    [
+        ("ollama", ["other", "ollama"], []),
+        (
+            "${env.OLLAMA_URL:+ollama}",
+            ["other", "ollama"],
+            ["  The base provider is there only when the variable OLLAMA_URL is set: "],
+        ),
+        (
+            "${env.A:+ollama}${env.B:+}",
+            ["other", "ollama"],
+            ["  The base provider is there only depending on the variables A, B: "],
+        ),
+        (
+            "${env.OLLAMA_ID:=ollama}",
+            ["${env.OLLAMA_ID:=ollama}", "other", "ollama"],
+            ["  Only unless the variable OLLAMA_ID is set: ", "  Both entries are kept; "],
+        ),
+        (
+            "oll${env.A:+ama}",
+            ["oll${env.A:+ama}", "other", "ollama"],
+            ["  Only when the variable A is set: ", "  Both entries are kept; "],
+        ),
+    ],
+)
+def test_a_conditional_id_of_the_base_is_overridden_with_a_warning(
+    pod: Pod, make_bundle: MakeBundle, written: str, ids: list[str], told: list[str]
+) -> None:
+    _base(pod, CONDITIONAL.format(written=written))
+    pod.install(make_bundle("ollama"), "ollama")
+    result = merge(pod.root)
+    assert [entry["provider_id"] for entry in _merged(pod)["providers"]["inference"]] == ids
+    (warning,) = result.warnings
+    lines = warning.splitlines()
+    assert "\n".join(lines[:3]) == OVERRIDE
+    assert [line[: len(start)] for line, start in zip(lines[3:], told, strict=True)] == told
+    assert not told or lines[3].endswith(written)
+    assert warning in _log(pod)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["${env.X:+other2}", "${env.X:=vllm}", "${env.X}", "__disabled__", "''", "${env.X:ollama}"],
+)
+def test_an_id_that_cannot_be_the_same_by_what_is_written_stays(
+    pod: Pod, make_bundle: MakeBundle, written: str
+) -> None:
+    _base(pod, CONDITIONAL.format(written=written))
+    pod.install(make_bundle("ollama"), "ollama")
+    assert merge(pod.root).warnings == ()
+    assert len(_merged(pod)["providers"]["inference"]) == 3
+
+
+def test_a_conditional_id_in_another_section_is_kept_with_a_warning(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    _base(pod, CONDITIONAL.format(written="${env.OLLAMA_URL:+ollama}"))
+    pod.install(make_bundle("ollama", api="safety"), "ollama", api="safety")
+    (warning,) = merge(pod.root).warnings
+    assert "stands in API 'inference' of the base" in warning
+    assert len(_merged(pod)["providers"]["inference"]) == 2
+
+
 def test_the_order_is_that_of_the_cr_and_not_of_the_alphabet(
     pod: Pod, make_bundle: MakeBundle
 ) -> None:
@@ -249,6 +378,11 @@ def test_an_id_in_two_folders_is_refused_with_both_images(
         ("a: 1\nproviders: text\n", Code.FIELD_TYPE, 2),
         ("providers:\n  inference: {}\n", Code.FIELD_TYPE, 2),
         ("a: 1\napis: inference\n", Code.FIELD_TYPE, 2),
+        ("a: 1\napis: ''\n", Code.FIELD_TYPE, 2),
+        ("providers:\n  inference:\n  - ollama\n", Code.FIELD_TYPE, 3),
+        ("providers:\n  safety:\n  - {provider_id: x}\n  -\n", Code.FIELD_TYPE, 4),
+        ("providers:\n  safety:\n  - [provider_id, x]\n", Code.FIELD_TYPE, 3),
+        ("providers:\n  safety:\n  - 7\n", Code.FIELD_TYPE, 3),
     ],
 )
 def test_a_base_that_no_server_reads_is_told_with_its_line(

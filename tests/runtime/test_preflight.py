@@ -196,6 +196,9 @@ def test_a_configuration_that_is_not_there_is_bad_usage(pod: Pod) -> None:
         "providers: []\n",
         "providers: {a: text}\n",
         "providers: {a: [{module: m, provider_id: x}]}\n",
+        "providers: {a: [ollama]}\n",
+        "providers: {a: [{provider_id: x, provider_type: y}, ~]}\n",
+        "providers: {a: [[provider_id, x]]}\n",
         "providers: {a: [{module: [m], provider_id: x, provider_type: y}]}\n",
     ],
 )
@@ -268,6 +271,70 @@ def test_a_python_that_says_more_than_it_is_asked_is_understood(
     assert [warning.rpartition("needs ")[2] for warning in heard.warnings] == [
         "absent, this distribution has none"
     ]
+
+
+HIDDEN = """\
+providers:
+  inference:
+  - {provider_id: "${env.ACME_ID:=acme-echo}", provider_type: "remote::base"}
+  - {provider_id: "${env.OTHER}", provider_type: "remote::other"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "hidden"),
+    [
+        ({}, ["remote::base (provider_id: ${env.ACME_ID:=acme-echo})"]),
+        ({"ACME_ID": "mine"}, []),
+        ({"ACME_ID": "mine", "OTHER": "acme-echo"}, ["remote::other (provider_id: ${env.OTHER})"]),
+    ],
+)
+def test_of_two_entries_with_one_id_the_one_that_is_not_used_is_told(
+    pod: Pod, make_bundle: MakeBundle, variables: dict[str, str], hidden: list[str]
+) -> None:
+    """Only beside the server is it known what the variables hold."""
+    pod.install(make_bundle())
+    heard = Heard()
+    merged = _merge(pod, HIDDEN)
+    preflight(merged, root=pod.root, env={**os.environ, **variables}, progress=heard)
+    assert [it.partition("Not used: ")[2] for it in heard.warnings] == hidden
+    used = "  Used: remote::acme-echo (provider_id: acme-echo), module acme_echo\n"
+    assert all("API 'inference' have the ID 'acme-echo'" in it for it in heard.warnings)
+    assert all(used in it for it in heard.warnings)
+
+
+def test_two_of_the_servers_own_with_one_id_are_its_own_business(pod: Pod) -> None:
+    heard = Heard()
+    base = HIDDEN.replace("${env.OTHER}", "acme-echo")
+    preflight(_merge(pod, base), root=pod.root, progress=heard)
+    assert heard.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("server", "apis", "told"),
+    [
+        ("ogx-1.5.0", "[]", True),
+        ("ogx-1.5.1", "[]", True),
+        ("ogx-1.4.1", "[]", False),
+        ("llama_stack-0.7.3", "[]", False),
+        ("ogx-1.5.0", "", False),
+        ("ogx-1.5.0", "[inference]", False),
+    ],
+)
+def test_a_server_that_serves_nothing_of_an_empty_list_is_told(
+    pod: Pod, make_bundle: MakeBundle, tmp_path: Path, server: str, apis: str, told: bool
+) -> None:
+    name, _, version = server.partition("-")
+    info = tmp_path / "site" / f"{server}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    pod.install(make_bundle())
+    heard = Heard()
+    merged = _merge(pod, f"apis: {apis}\n")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    preflight(merged, root=pod.root, env=env, progress=heard)
+    line = f"The list 'apis' is empty: ogx {version} loads the providers and serves none"
+    assert any(it.startswith(line) for it in heard.warnings) == told
 
 
 def test_images_built_for_different_servers_are_a_warning(

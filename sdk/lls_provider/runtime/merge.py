@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lls_provider.contract.document import Document, dump, load_file
+from lls_provider.contract.document import Document, Step, dump, load_file
 from lls_provider.contract.models import (
     CrdConfig,
     ProviderPackage,
@@ -20,10 +20,12 @@ from lls_provider.contract.models import (
     read_provider_package,
 )
 from lls_provider.contract.paths import CRD_CONFIG_FILE, SPEC_FILE, VolumeTree
+from lls_provider.contract.schema import path_text
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.errnos import volume_error
+from lls_provider.runtime.references import meeting
 
 _TEMPORARY = ".merge-"
 _REINSTALL = "Install the provider again; its folder is written by 'install'."
@@ -120,26 +122,29 @@ def read_providers(tree: VolumeTree) -> list[ExternalProvider]:
 def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Merged:
     """The configuration with the providers in it, and what there is to say about that.
 
-    Raises SdkError FIELD_TYPE when ``providers``, one of its sections or ``apis`` is of
-    another shape than the servers read.
+    Raises SdkError FIELD_TYPE when ``providers``, one of its sections or entries, or ``apis`` is
+    of another shape than the servers read, FIELD_VALUE for a base whose ``providers`` they drop.
     """
     run: dict[str, Any] = dict(_shaped(base, (), dict, "a mapping"))
     sections: dict[str, Any] = dict(_shaped(base, ("providers",), dict, "a mapping"))
-    of_base = {api: list(_shaped(base, ("providers", api), list, "a list")) for api in sections}
+    of_base = {api: _entries(base, api) for api in sections}
     log = [f"Base configuration: {base.source}"]
     warnings: list[str] = []
     extra: dict[str, list[dict[str, Any]]] = {}
+    if providers:
+        _refuse_routing_table(base)
     for provider in providers:
         api, provider_id = provider.metadata.api, provider.crd.provider_id
-        same = [found for found in of_base.get(api, []) if _id(found) == provider_id]
-        warnings += [_override(provider, found) for found in same]
+        overridden, told = _overrides(provider, of_base.get(api, []))
+        warnings += told
         warnings += [
             f"Provider ID '{provider_id}' of API '{api}' stands in API '{other}' of the base too; "
             "both are kept, as IDs count for each API alone"
             for other, entries in of_base.items()
-            if other != api and any(_id(found) == provider_id for found in entries)
+            if other != api
+            and any(meeting(found.get("provider_id"), provider_id) for found in entries)
         ]
-        kept = [found for found in sections.get(api) or [] if _id(found) != provider_id]
+        kept = [found for found in sections.get(api) or [] if not _is_one_of(found, overridden)]
         sections[api] = [*kept, provider.entry()]
         extra.setdefault(api, []).append(provider.entry())
         log.append(
@@ -148,32 +153,85 @@ def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Me
         )
     if extra:
         run["providers"] = sections
-    log += [
-        f"Added API '{api}' to the list 'apis': the server ignores its providers otherwise"
-        for api in _add_apis(base, run, list(extra))
-    ]
+    log += _add_apis(base, run, list(extra))
     log += [f"WARNING: {warning}" for warning in warnings]
     return Merged(run, external_providers_document(extra), tuple(log), tuple(warnings))
 
 
-def _override(provider: ExternalProvider, found: Any) -> str:
-    return messages.override(
-        provider.crd.provider_id,
-        provider.metadata.api,
-        str(found.get("provider_type", "(none)")),
-        provider.metadata.provider_type,
-    )
+def _overrides(
+    provider: ExternalProvider, entries: Sequence[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The entries of the base that a provider takes the place of, and a warning for each.
+
+    One that has the ID at times only and another at other times stays, with a warning: at
+    those times the server uses the last of the two, and that is the external one.
+    """
+    overridden, warnings = [], []
+    for found in entries:
+        written = found.get("provider_id")
+        same = meeting(written, provider.crd.provider_id)
+        if same is None:
+            continue
+        if same.alone:
+            overridden.append(found)
+        warning = messages.override(
+            provider.crd.provider_id,
+            provider.metadata.api,
+            str(found.get("provider_type", "(none)")),
+            provider.metadata.provider_type,
+        )
+        if same.condition and same.alone:
+            warning += f"\n  The base provider is there only {same.condition}: {written}"
+        elif same.condition:
+            warning += (
+                f"\n  Only {same.condition}: {written}"
+                "\n  Both entries are kept; where they have the same ID, the server uses the "
+                "external one, which is the last"
+            )
+        warnings.append(warning)
+    return overridden, warnings
+
+
+def _is_one_of(entry: object, entries: Sequence[object]) -> bool:
+    return any(entry is other for other in entries)
 
 
 def _add_apis(base: Document, run: dict[str, Any], apis: Sequence[str]) -> list[str]:
-    """Complete ``apis`` (decision 4); a base without the list gets none."""
-    if run.get("apis") is None:
-        return []
+    """Complete ``apis`` (decision 4), and say so.
+
+    An empty list or none at all stays: to llama-stack both mean every API. ogx from 1.5 on reads
+    the empty list as no API of a provider, which is then what the base asks for.
+    """
     present = list(_shaped(base, ("apis",), list, "a list"))
+    if not present:
+        if run.get("apis") is None or not apis:
+            return []
+        line = (
+            "The list 'apis' is empty and stays so: llama-stack then serves every API, ogx from "
+            "1.5 on none of a provider (remove the key to have all of them served)"
+        )
+        return [line]
     added = [api for api in apis if api not in present]
     if added:
         run["apis"] = present + added
-    return added
+    return [
+        f"Added API '{api}' to the list 'apis': the server ignores its providers otherwise"
+        for api in added
+    ]
+
+
+def _refuse_routing_table(base: Document) -> None:
+    """Servers make ``providers`` anew of a configuration in the form of their first releases."""
+    if "routing_table" in base.value:
+        raise SdkError(
+            Code.FIELD_VALUE,
+            "The distribution's configuration has a routing_table",
+            why="A server makes the section providers of it, and drops what stands in providers: "
+            "external providers would not be loaded.",
+            where=base.where(("routing_table",), key=True),
+            resolution="Write the providers of routing_table and provider_map into the section "
+            "providers, and remove both keys.",
+        )
 
 
 def _read_base(path: Path) -> Document:
@@ -238,8 +296,13 @@ def _duplicate(first: ExternalProvider, second: ExternalProvider) -> SdkError:
     )
 
 
-def _id(entry: object) -> object:
-    return entry.get("provider_id") if isinstance(entry, dict) else None
+def _entries(base: Document, api: str) -> list[dict[str, Any]]:
+    """The entries of a section of the base."""
+    entries = list(_shaped(base, ("providers", api), list, "a list"))
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise _wrong_shape(base, ("providers", api, index), "a mapping")
+    return entries
 
 
 def _shaped(base: Document, path: tuple[str, ...], kind: type, noun: str) -> Any:
@@ -251,8 +314,12 @@ def _shaped(base: Document, path: tuple[str, ...], kind: type, noun: str) -> Any
         return kind()
     if isinstance(value, kind):
         return value
-    name = ".".join(path) or "The distribution's configuration"
-    raise SdkError(
+    raise _wrong_shape(base, path, noun)
+
+
+def _wrong_shape(base: Document, path: tuple[Step, ...], noun: str) -> SdkError:
+    name = path_text(path) or "The distribution's configuration"
+    return SdkError(
         Code.FIELD_TYPE,
         f"{name} must be {noun}",
         where=base.where(path),

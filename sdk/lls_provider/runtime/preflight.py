@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lls_provider.contract.document import Document, load_file
 from lls_provider.contract.models import ProviderPackage, read_provider_package
 from lls_provider.contract.paths import SPEC_FILE
+from lls_provider.contract.schema import path_text
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
@@ -30,6 +31,7 @@ from lls_provider.runtime.probing import (
     probe_all,
     python_minor,
 )
+from lls_provider.runtime.served import hidden_entries, unserved_apis
 from lls_provider.runtime.surroundings import server_packages, unmet
 from lls_provider.runtime.volume import Volume
 
@@ -83,18 +85,23 @@ def preflight(
     VALIDATION_FAILED or WHEEL_INCOMPATIBLE with a layout of contract section 6 at the first
     failure, USAGE when ``run_yaml`` is not there, and what reading it raises.
     """
-    providers = configured_providers(_read(run_yaml))
+    document = _read(run_yaml)
+    providers = configured_providers(document)
     volume = Volume(root)
     known = _known(volume, providers)
     packages = volume.tree.python_packages
     interpreter = python if python is not None else Path(sys.executable)
     minor = sys.version_info.minor if python is None else python_minor(python)
     _tell_assumptions(known, progress)
+    for warning in hidden_entries(document, os.environ if env is None else env):
+        progress.warn(warning)
     for provider, about in zip(providers, known, strict=True):
         _check_native(provider, about, packages, minor)
     path = [packages] if packages.is_dir() else []
     if any(about.record is not None for about in known):
         there = server_packages(interpreter, path=path, env=env)
+        for warning in unserved_apis(document, there):
+            progress.warn(warning)
         _tell_needs(volume, there, minor, progress)
     requests = [ProbeRequest(found.module, found.provider_type) for found in providers]
     results = probe_all(interpreter, requests, path=path, env=env, timeout=timeout)
@@ -140,7 +147,10 @@ def configured_providers(document: Document) -> list[ConfiguredProvider]:
     found = []
     for api, entries in _pairs(document, sections):
         for index, entry in enumerate(entries or []):
-            if isinstance(entry, dict) and entry.get("module"):
+            if not isinstance(entry, dict):
+                path = ("providers", api, index)
+                raise _shape(document, path, f"{path_text(path)} must be a mapping")
+            if entry.get("module"):
                 found.append(_entry(document, api, index, entry))
     return found
 

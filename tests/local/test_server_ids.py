@@ -1,0 +1,148 @@
+"""What each server line makes of IDs and of ``apis``: what `references` and the merge rely on.
+
+The functions asked are the servers' own, in their own environments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from lls_provider.bundle.read import Bundle
+from lls_provider.local.plan import Options
+from lls_provider.local.result import ServedProvider
+from lls_provider.local.target import resolve_target
+from lls_provider.local.up import Up
+from lls_provider.runtime.references import resolved
+from lls_provider.wheels.distribution import load_distribution
+from lls_provider.wheels.environment import ensure_environment
+
+if TYPE_CHECKING:
+    from tests.recorder import Recorder
+
+MakeProvider = Callable[..., Bundle]
+
+LINES = ("llama-stack==0.2.22", "llama-stack==0.6.1", "llama-stack==0.7.3", "ogx==1.5.0")
+ON_EACH = pytest.mark.parametrize("server", LINES)
+
+ASK = """\
+import importlib, json, sys
+module = sys.argv[1]
+core = {name: importlib.import_module(f"{module}.core.{name}") for name in ("resolver", "stack")}
+resolver, replace = core["resolver"], core["stack"].replace_env_vars
+Provider = importlib.import_module(f"{module}.core.datatypes").Provider
+
+
+class Configuration:
+    providers = {}
+
+
+def used(entries):
+    read = [Provider(**entry) for entry in replace(entries)]
+    Configuration.providers = {"inference": read}
+    spec = {
+        it.provider_type: resolver.ProviderSpec(
+            api="inference", provider_type=it.provider_type, config_class="x"
+        )
+        for it in read
+    }
+    api = resolver.Api.inference
+    found = resolver.validate_and_prepare_providers(Configuration, {api: spec}, set(), {api})
+    return {name: it.provider_type for name, it in found["inner-inference"].items()}
+
+
+print("answer:" + json.dumps([used(entries) for entries in json.load(sys.stdin)]))
+"""
+
+
+def _used(server: str, variables: Mapping[str, str], configurations: list[Any]) -> list[Any]:
+    """Which entries a server uses of each configuration: their types by ID."""
+    environment = ensure_environment(load_distribution(server))
+    module = environment.distribution.line
+    assert module is not None
+    done = subprocess.run(
+        [str(environment.python), "-c", ASK, module.module],
+        input=json.dumps(configurations),
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer: list[Any] = json.loads(done.stdout.rpartition("answer:")[2])
+    return answer
+
+
+def _entry(written: str | None, kind: str) -> dict[str, str | None]:
+    return {"provider_id": written, "provider_type": f"remote::{kind}"}
+
+
+@pytest.mark.server
+@ON_EACH
+def test_of_two_entries_with_one_id_a_server_uses_the_last(server: str) -> None:
+    configurations = [
+        [_entry(written, "base"), _entry("ollama", "external")]
+        for written in ("ollama", "${env.SET:+ollama}", "${env.UNSET:=ollama}", "${env.ID}")
+    ]
+    used = _used(server, {"SET": "1", "ID": "ollama"}, configurations)
+    assert used == [{"ollama": "remote::external"}] * 4
+
+
+@pytest.mark.server
+@ON_EACH
+def test_an_id_is_read_as_the_server_reads_it(server: str) -> None:
+    variables = {"SET": "mine", "EMPTY": ""}
+    written = [
+        *("ollama", "__disabled__", "", "x-${env.SET}", "${env.lower:+x}", "${env.SET:ollama}"),
+        *(
+            form.format(name)
+            for name in ("SET", "EMPTY", "UNSET")
+            for form in (
+                *("${{env.{}:+ollama}}", "${{env.{}:+}}", "${{env.{}:=ollama}}", "${{env.{}:=}}"),
+                *("a-${{env.{}:+b}}", "${{env.{}:=__disabled__}}", "${{env.{}:+__disabled__}}"),
+            )
+        ),
+        "${env.SET}",
+    ]
+    used = _used(server, variables, [[_entry(text, "x")] for text in written])
+    expected = [resolved(text, variables) for text in written]
+    assert dict(zip(written, used, strict=True)) == {
+        text: ({} if name is None else {name: "remote::x"})
+        for text, name in zip(written, expected, strict=True)
+    }
+
+
+BASE = """\
+version: 2
+distro_name: local
+server: {host: 127.0.0.1}
+"""
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("server", LINES[2:])
+@pytest.mark.parametrize("written", ["${env.BASE_ID:+acme-echo}", "${env.BASE_ID:=acme-echo}"])
+def test_a_server_runs_with_a_conditional_entry_that_is_overridden(
+    make_provider: MakeProvider, tmp_path: Path, recorder: Recorder, server: str, written: str
+) -> None:
+    config = {**yaml.safe_load(BASE), "apis": [], "providers": {"inference": []}}
+    entry = {"provider_id": written, "provider_type": "remote::vllm", "config": {}}
+    config["providers"]["inference"].append(entry)
+    base = tmp_path / "base.yaml"
+    base.write_text(yaml.safe_dump(config))
+    variables = {"BASE_ID": "1"} if ":+" in written else {}
+    options = Options(server=server, base_config=base, environment=variables)
+    with Up([resolve_target(str(make_provider().root))], options, recorder) as up:
+        up.run()
+        result = up.result
+    assert ServedProvider("acme-echo", "inference", "remote::acme-echo") in result.providers
+    assert any("overrides base provider in API 'inference'" in it for it in recorder.warnings)
+    empty = [it for it in recorder.warnings if "The list 'apis' is empty" in it]
+    assert len(empty) == (server == "ogx==1.5.0")
