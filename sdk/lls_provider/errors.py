@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
+from lls_provider.foreign import bounded, escaped, one_line
+
 
 class ExitStatus(IntEnum):
     """What a command's exit status means (one table for every command)."""
@@ -188,12 +190,15 @@ class SdkError(Exception):
         return self
 
     def render(self) -> str:
-        """The message as a user reads it, without a trailing newline."""
+        """The message as a user reads it, without a trailing newline.
+
+        Whatever it quotes is escaped, and shortened where it is long.
+        """
         if self.layout is not None:
-            return self.layout
+            return escaped(self.layout)
         paragraphs = [f"ERROR: {self.what}"]
         place = [
-            f"{label}: {value}"
+            f"{label}: {one_line(value)}"
             for label, value in (
                 ("Provider", self.where.provider),
                 ("Image", self.where.image),
@@ -204,11 +209,11 @@ class SdkError(Exception):
         if place:
             paragraphs.append("\n".join(place))
         if self.why:
-            paragraphs.append(self.why.rstrip("\n"))
+            paragraphs.append(bounded(self.why.rstrip("\n")))
         if self.problems:
-            paragraphs.append("\n".join(_problem_lines(self.problems)))
+            paragraphs.append(bounded("\n".join(_problem_lines(self.problems))))
         paragraphs.append(f"Resolution: {self.resolution}")
-        return "\n\n".join(paragraphs)
+        return escaped("\n\n".join(paragraphs))
 
     def to_document(self) -> dict[str, object]:
         """The error as plain data, for ``--format json``."""

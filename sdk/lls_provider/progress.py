@@ -77,8 +77,3 @@ def shown_size(size: int) -> str:
         if scaled < 999.95:
             return f"{scaled:.1f} {unit}"
     return f"{scaled / 1000:,.1f} GB"
-
-
-def printable(text: str) -> str:
-    """One line of somebody else's text, without what would move a terminal's cursor."""
-    return "".join(it if it.isprintable() else " " for it in text)

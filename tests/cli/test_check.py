@@ -14,6 +14,7 @@ from lls_provider.bundle.report import Findings
 from lls_provider.cli.check import describe
 from lls_provider.cli.junit import junit
 from lls_provider.errors import Code, Where
+from lls_provider.foreign import escaped
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -100,11 +101,32 @@ def test_people_read_one_line_a_rule() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["\0", "\x1b[2J", "\x0b", "\ud800", "\uffff", "]]><x/>", "&amp;<!--", "\u202e", "é😀", "\r\n"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_junit_holds_any_text_in_any_encoding(text: str, encoding: str) -> None:
+    found = Findings()
+    where = Where(file=f"f{text}", line=3)
+    found.error(f"r{text}", Code.NETWORK, f"w{text}", where=where, resolution=f"m{text}")
+    found.warning("r", Code.NETWORK, f"w{text}", resolution=f"m{text}")
+    data = junit([found.report(f"t{text}", "image")]).encode(encoding)
+    assert data.decode().replace("\n", "").isprintable()
+    (suite,) = ET.fromstring(data)
+    shown = escaped(text)
+    assert suite.get("name") == f"t{shown}"
+    assert [case.get("name") for case in suite] == [f"r{shown}", "r"]
+    assert suite[0].get("file") == f"f{shown}"
+    assert f"w{shown}" in str(suite[0][0].text)
+    assert f"m{shown}" in str(suite[1][0].text)
+
+
 def test_junit_is_valid_xml_whatever_a_finding_says() -> None:
     root = ET.fromstring(junit([findings().report("ac\0me", "project")]).encode())
     (suite,) = root
     assert suite.attrib == {
-        "name": "ac\N{REPLACEMENT CHARACTER}me",
+        "name": "ac\\x00me",
         "tests": "3",
         "failures": "1",
         "errors": "0",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
 import sys
 
 import pytest
+
+from lls_provider.cli.console import show_document
 
 SCRIPT = """
 from lls_provider.cli.console import console
@@ -53,6 +56,46 @@ def on_a_terminal(**variables: str) -> str:
     out, _none = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, b"")
     return seen.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("color", ["", "1"])
+def test_what_others_say_is_shown_on_a_terminal_and_not_obeyed(
+    monkeypatch: pytest.MonkeyPatch, color: str
+) -> None:
+    hostile = "\\x1b[2J\\x1b]0;title\\x07\\r\\u202e[bold]x[/]"
+    script = (
+        "from lls_provider.cli.console import console, show, show_document\n"
+        f"said = '{hostile}'\n"
+        "progress = console()\n"
+        "progress.step('s' + said); progress.note('n' + said); progress.warn('w' + said)\n"
+        "with progress.task('t' + said, 10) as advance: advance(10)\n"
+        "show('o' + said, err=True)\n"
+    )
+    monkeypatch.setitem(globals(), "SCRIPT", script)
+    seen = on_a_terminal(NO_COLOR=color)
+    for start in "snwto":
+        assert start + hostile in seen
+    for part in ("\x1b[2J", "\x1b]0", "\x07", "\u202e"):
+        assert part not in seen
+
+
+def test_json_is_ascii_and_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"k\x1b\u202e": "é\x7f\x9b\ud800😀"}
+    show_document(document)
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert out.replace("\n", "").isprintable()
+    assert json.loads(out) == document
+
+
+def test_a_stream_that_lacks_a_character_shows_its_number() -> None:
+    script = "from lls_provider.cli.console import show; show('Match ✓'); show('é', err=True)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert (done.stdout, done.stderr) == (b"Match \\u2713\n", "é\n".encode("latin-1"))
 
 
 def test_not_on_a_terminal_it_is_plain_lines_on_stderr() -> None:

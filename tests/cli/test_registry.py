@@ -138,7 +138,7 @@ def test_what_an_image_says_cannot_move_the_cursor(cli: Cli, layout: Path) -> No
     done = cli("inspect", layout)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
-    assert "provider: acme-echo 1.0.0 of Acme [31m" in done.stdout
+    assert "provider: acme-echo 1.0.0 of Acme\\x1b[31m" in done.stdout
     assert "serves:   inference as remote::acme-echo" in done.stdout
     assert "kind:     data, starts nothing" in done.stdout
 

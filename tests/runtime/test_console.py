@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING
+
+import pytest
 
 from lls_provider.runtime.console import Console
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_results_go_to_stdout_and_all_else_to_stderr(
@@ -33,6 +31,19 @@ def test_a_stream_that_cannot_hold_a_character_shows_its_number(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     Console().result("Match ✓")
     assert raw.getvalue() == b"Match \\u2713\n"
+
+
+@pytest.mark.parametrize("say", ["step", "note", "warn", "error", "result"])
+@pytest.mark.parametrize(
+    ("text", "shown"), [("\x1b[2J", "\\x1b[2J"), ("\u202e", "\\u202e"), ("\rok", "\\rok")]
+)
+def test_no_text_reaches_the_terminal_as_a_command(
+    capsys: pytest.CaptureFixture[str], say: str, text: str, shown: str
+) -> None:
+    getattr(Console(), say)(f"said: {text}\nmore")
+    out, err = capsys.readouterr()
+    assert f"said: {shown}\nmore\n" in out + err
+    assert text not in out + err
 
 
 def test_a_closed_or_missing_stream_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from lls_provider import __version__
+from lls_provider.cli.console import show
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
 
 DEBUG = "LLS_PROVIDER_DEBUG"
@@ -26,10 +27,10 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
             result = command.main(list(argv), prog_name="lls-provider", standalone_mode=False)
         return result if isinstance(result, int) else ExitStatus.OK
     except Stopped as stopped:
-        click.echo(f"lls-provider: stopped by {_signal(stopped.status)}", err=True)
+        show(f"lls-provider: stopped by {_signal(stopped.status)}", err=True)
         return stopped.status
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        show(error.format_message(), err=True)
         return ExitStatus.USAGE
     except click.UsageError as error:
         return _show(usage_error(error))
@@ -84,8 +85,8 @@ def internal_error(error: BaseException) -> SdkError:
 
 def _show(error: SdkError, cause: BaseException | None = None) -> int:
     if os.environ.get(DEBUG):
-        click.echo("".join(traceback.format_exception(cause or error)), err=True)
-    click.echo(error.render(), err=True)
+        show("".join(traceback.format_exception(cause or error)), err=True)
+    show(error.render(), err=True)
     return error.status
 
 

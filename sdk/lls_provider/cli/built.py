@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-import click
-
+from lls_provider.cli.console import show, show_document
 from lls_provider.image.compose import compose
 from lls_provider.image.fitness import require_fit
 from lls_provider.image.index import Index
@@ -70,18 +68,18 @@ def show_built(
             "images": made,
             "outputs": [{"output": str(output), "digest": digest} for output, digest in written],
         }
-        click.echo(json.dumps(document, indent=2))
+        show_document(document)
         return
-    click.echo(f"{metadata.name} {metadata.version}: {metadata.api} {metadata.provider_type}")
+    show(f"{metadata.name} {metadata.version}: {metadata.api} {metadata.provider_type}")
     for image in made:
         total = sum(wheel["size"] for wheel in image["wheels"])
-        click.echo(f"  platform: {image['platform']}")
-        click.echo(f"  wheels:   {len(image['wheels'])}, {shown_size(total)}")
+        show(f"  platform: {image['platform']}")
+        show(f"  wheels:   {len(image['wheels'])}, {shown_size(total)}")
         if distributions:
             provided = counted(len(image["provided"]), "package")
-            click.echo(f"  provided: {provided} by {', '.join(distributions)}")
+            show(f"  provided: {provided} by {', '.join(distributions)}")
     for output, digest in written:
-        click.echo(f"  {output} {digest}")
+        show(f"  {output} {digest}")
 
 
 def _made(bundle: Bundle, image: Image) -> JsonObject:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.console import console, show, show_document
 from lls_provider.cli.options import (
     distribution_option,
     format_option,
@@ -57,7 +57,6 @@ def command(
     A project is also asked for its spec, in the environment of its distribution, and the
     answer is compared with its settings.
     """
-    from lls_provider.cli.console import console
     from lls_provider.image.platforms import parse_platforms
     from lls_provider.local.target import resolve_target
 
@@ -69,13 +68,13 @@ def command(
         for target in found
     ]
     if form == "json":
-        click.echo(json.dumps([report.to_document() for report in reports], indent=2))
+        show_document([report.to_document() for report in reports])
     elif form == "junit":
         from lls_provider.cli.junit import junit
 
-        click.echo(junit(reports))
+        show(junit(reports))
     else:
-        click.echo("\n\n".join(describe(report) for report in reports))
+        show("\n\n".join(describe(report) for report in reports))
     return max(report.status for report in reports)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.console import console, show, show_document
 from lls_provider.cli.options import (
     distribution_option,
     format_option,
@@ -49,7 +49,6 @@ def command(
     the CR. One that would be refused is left out when those after it are judged.
     """
     from lls_provider.bundle.compat import compatibility, server_of
-    from lls_provider.cli.console import console
     from lls_provider.image.distribution import load_distributions
     from lls_provider.local.bundles import bundle_of
     from lls_provider.local.target import resolve_target
@@ -75,9 +74,9 @@ def command(
         ]
         result = compatibility(bundles, server_of(servers))
     if form == "json":
-        click.echo(json.dumps(result.to_document(), indent=2, ensure_ascii=False))
+        show_document(result.to_document())
     else:
-        click.echo(describe(result))
+        show(describe(result))
     return int(result.status)
 
 

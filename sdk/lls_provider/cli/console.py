@@ -1,4 +1,8 @@
-"""Progress on stderr: live bars on a terminal, plain lines anywhere else."""
+"""What the command line shows: results on stdout; progress on stderr, live on a terminal.
+
+Everything passes through `show` or `show_document`, so that nothing a provider, an image or a
+registry says reaches a terminal as it is.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lls_provider.foreign import escaped, one_line
+
 if TYPE_CHECKING:
     from lls_provider.progress import Advance, Progress
+
+
+def show(text: str, *, err: bool = False) -> None:
+    """Write text that may quote somebody, and a line's end, to stdout or stderr."""
+    _write(escaped(text), err=err)
+
+
+def show_document(document: object) -> None:
+    """Write JSON to stdout, in ASCII: every other character stands there as its escape."""
+    import json  # the listing of the commands needs none
+
+    _write(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
 
 
 def console() -> Progress:
@@ -40,13 +58,13 @@ class _Terminal(_Plain):
     """Steps dimmed, warnings yellow, one bar for a running task."""
 
     def step(self, text: str, /) -> None:
-        _say(_styled(text, dim=True))
+        _say(text, dim=True)
 
     def note(self, text: str, /) -> None:
-        _say(_styled(f"  {text}", dim=True))
+        _say(f"  {text}", dim=True)
 
     def warn(self, text: str, /) -> None:
-        _say(_styled(_warning(text), fg="yellow"))
+        _say(_warning(text), fg="yellow")
 
     def task(self, label: str, total: int, /) -> AbstractContextManager[Advance]:
         return _bar(label, total)
@@ -55,6 +73,7 @@ class _Terminal(_Plain):
 @contextmanager
 def _bar(label: str, total: int) -> Iterator[Advance]:
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (
@@ -65,17 +84,22 @@ def _bar(label: str, total: int) -> Iterator[Advance]:
     )
     bars = Progress(*columns, console=Console(stderr=True), transient=True)
     with bars:
-        task = bars.add_task(label, total=total or None)
+        task = bars.add_task(escape(one_line(label)), total=total or None)
         yield lambda amount: bars.advance(task, amount)
 
 
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _styled(text: str, *, dim: bool | None = None, fg: str | None = None) -> str:
+def _say(text: str, *, dim: bool | None = None, fg: str | None = None) -> None:
+    shown = escaped(text)
     # https://no-color.org: an empty value does not count
-    return text if os.environ.get("NO_COLOR") else click.style(text, dim=dim, fg=fg)
+    plain = bool(os.environ.get("NO_COLOR")) or (dim, fg) == (None, None)
+    _write(shown if plain else click.style(shown, dim=dim, fg=fg), err=True)
+
+
+def _write(text: str, *, err: bool = False) -> None:
+    stream = sys.stderr if err else sys.stdout
+    # a character that the stream's encoding lacks must not end the work
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
 def _warning(text: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.console import console, show, show_document
 from lls_provider.cli.options import format_option, insecure_option, platform_option
-from lls_provider.progress import counted, printable, shown_size
+from lls_provider.foreign import one_line
+from lls_provider.progress import counted, shown_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,6 @@ def command(image: str, *, platform: str | None, insecure: bool, form: str) -> N
     or docker-archive:FILE[:NAME]. Its manifest, configuration and labels are read, its layers are
     not: `check` reads those.
     """
-    from lls_provider.cli.console import console
     from lls_provider.image.inspection import inspection
     from lls_provider.image.places import find_image
     from lls_provider.image.platforms import parse_platforms
@@ -49,9 +49,9 @@ def command(image: str, *, platform: str | None, insecure: bool, form: str) -> N
             f"`lls-provider check {image}` reads what is in it"
         )
     if form == "json":
-        click.echo(json.dumps({"image": image, **document}, indent=2))
+        show_document({"image": image, **document})
     else:
-        click.echo("\n".join(printable(line) for line in _lines(image, document)))
+        show("\n".join(one_line(line) for line in _lines(image, document)))
 
 
 def _lines(name: str, found: JsonObject) -> Iterator[str]:

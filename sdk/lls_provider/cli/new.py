@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.console import console, show
 from lls_provider.project.answers import ANSWERS, KINDS, parse_answers
 
 _PAIRS = ", ".join(f"{kind} {api}" for api, kind in KINDS.items())
@@ -33,13 +34,12 @@ The answers:
 @click.option("--no-input", is_flag=True, help="Ask nothing: defaults for what is not given.")
 def command(directory: Path | None, answers: tuple[str, ...], no_input: bool) -> None:
     """Make the project and say what to do next."""
-    from lls_provider.cli.console import console
     from lls_provider.project.scaffold import new
 
     if directory is not None and "=" in str(directory) and not directory.exists():
         directory, answers = None, (str(directory), *answers)
     made = new(directory, parse_answers(answers), interactive=not no_input, progress=console())
-    click.echo(f"Made {made.path}\n")
-    click.echo("Next:")
+    show(f"Made {made.path}\n")
+    show("Next:")
     for words in (["test"], ["check"], ["up", "--check"]):
-        click.echo(f"  {shlex.join(['lls-provider', *words, str(made.path)])}")
+        show(f"  {shlex.join(['lls-provider', *words, str(made.path)])}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.console import console, show, show_document
 from lls_provider.cli.options import format_option, insecure_option
 
 
@@ -29,7 +28,6 @@ def command(image: str, references: tuple[str, ...], *, insecure: bool, form: st
     registry has is not sent again. The tag is put last: when a push fails, it stays as
     it was. Credentials are those of `podman login`, `docker login` or `skopeo login`.
     """
-    from lls_provider.cli.console import console
     from lls_provider.image.places import find_image
     from lls_provider.image.reference import tagged
     from lls_provider.image.registry.push import push
@@ -43,7 +41,7 @@ def command(image: str, references: tuple[str, ...], *, insecure: bool, form: st
         written.append((target, push(found, target, insecure=insecure, progress=progress)))
     if form == "json":
         outputs = [{"output": f"docker://{it}", "digest": digest} for it, digest in written]
-        click.echo(json.dumps({"outputs": outputs}, indent=2))
+        show_document({"outputs": outputs})
         return
     for target, digest in written:
-        click.echo(f"{target} {digest}")
+        show(f"{target} {digest}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli import EXIT_STATUSES
+from lls_provider.cli.console import console, show, show_document
 from lls_provider.cli.options import DISTRIBUTION, format_option, insecure_option, python_option
 
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ def command(
     [tool.lls-provider.up] of a project; options win. Without --check the server stays up until
     Ctrl-C.
     """
-    from lls_provider.cli.console import console
     from lls_provider.local.calling import parse_call
     from lls_provider.local.config import parse_config, parse_resource
     from lls_provider.local.plan import Options, parse_environment
@@ -110,9 +110,9 @@ def command(
         finally:
             # a failure too is told phase by phase; its cause goes to stderr
             if form == "json":
-                click.echo(json.dumps(up.result.to_document(), indent=2, ensure_ascii=False))
+                show_document(up.result.to_document())
         if form == "text":
-            click.echo(up.result.text(_name(up)))
+            show(up.result.text(_name(up)))
         if not check:
             _say_how(up)
             up.stay()
@@ -124,9 +124,9 @@ def _name(up: Up) -> str:
 
 def _say_how(up: Up) -> None:
     """Where the server is and how it is called, for as long as it stays up."""
-    click.echo(f"\n{up.result.server} stays up at {up.url} until Ctrl-C.", err=True)
-    click.echo(f"Its log: {up.log}", err=True)
-    click.echo(f"Call it: {_curl(up)}", err=True)
+    show(f"\n{up.result.server} stays up at {up.url} until Ctrl-C.", err=True)
+    show(f"Its log: {up.log}", err=True)
+    show(f"Call it: {_curl(up)}", err=True)
 
 
 def _curl(up: Up) -> str:

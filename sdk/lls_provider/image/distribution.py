@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.foreign import one_line
 from lls_provider.image.places import file_of, is_place, read_image
-from lls_provider.progress import SILENT, Progress, counted, printable
+from lls_provider.progress import SILENT, Progress, counted
 from lls_provider.wheels import several
 from lls_provider.wheels.distribution import Distribution, server_among
 from lls_provider.wheels.interpreter import OLDEST, find_interpreter
@@ -96,9 +97,9 @@ def image_distribution(
         load=lambda seen: (ImagePython.of(seen["python"]), int(seen["others"])),
     )
     for text in chosen.unreadable:
-        progress.warn(f"passed over in {label}: {printable(text)}")
+        progress.warn(f"passed over in {label}: {one_line(text)}")
     progress.note(
-        f"{label}: {counted(len(chosen.pins), 'package')} of {printable(str(chosen))}"
+        f"{label}: {counted(len(chosen.pins), 'package')} of {one_line(str(chosen))}"
         + (f" ({counted(others, 'other environment')} passed over)" if others else "")
     )
     version = ".".join(map(str, chosen.minor))

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from typing import TextIO
 
+from lls_provider.foreign import escaped
 from lls_provider.progress import Silent
 
 
@@ -39,5 +40,5 @@ class Console(Silent):
             return
         with contextlib.suppress(OSError, ValueError):
             encoding = stream.encoding or "utf-8"
-            stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+            stream.write(escaped(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
             stream.flush()

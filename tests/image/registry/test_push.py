@@ -318,7 +318,7 @@ def test_a_refusal_is_told_in_the_registrys_words(
     error = failed(image, f"{fake.host}/acme/echo:1", limits)
     assert error.code is code
     assert str(number) in error.why
-    assert method == "HEAD" or "NOPE: red [31m quota" in error.why
+    assert method == "HEAD" or "NOPE: red\\x1b[31m quota" in error.why
     assert "\x1b" not in error.render()
     assert error.where.image == f"{fake.host}/acme/echo:1"
     assert fake.manifests == {}

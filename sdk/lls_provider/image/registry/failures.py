@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.progress import printable
+from lls_provider.foreign import one_line
 
 if TYPE_CHECKING:
     from lls_provider.image.reference import Reference
@@ -107,11 +107,11 @@ def _phrase(status: int) -> str:
 
 
 def _words(body: bytes) -> str:
-    """The registry's own explanation, from its errors document; nothing that moves a cursor."""
+    """The registry's own explanation, from its errors document, on one line."""
     try:
         errors = json.loads(body)["errors"][:_ERRORS_LIMIT]
         said = "; ".join(f"{it.get('code')}: {it.get('message')}" for it in errors)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return ""
-    shown = printable(said[:_WORDS_LIMIT])
+    shown = one_line(" ".join(said.split()), _WORDS_LIMIT)
     return f": {shown}" if shown else ""

@@ -1,0 +1,73 @@
+"""Text that somebody else wrote, as it may be shown: providers, registries, wheels, images, users.
+
+Such text may hold sequences that a terminal obeys, characters that change the order of a line,
+and any number of lines. Whatever shows text to people shows it through here.
+"""
+
+from __future__ import annotations
+
+LINES_LIMIT = 400
+"""Lines of one message."""
+CHARACTERS_LIMIT = 32_000
+"""Characters of one message."""
+ONE_LINE_LIMIT = 1_000
+"""Characters of a value inside a line."""
+
+
+def escaped(text: str) -> str:
+    r"""The text with every character that is not plainly visible as an escape, such as ``\x1b``.
+
+    Lines and tabs stay; a line may end in CR LF.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        it if it.isprintable() or it in "\n\t" else _escape(it) for it in text.replace("\r\n", "\n")
+    )
+
+
+def one_line(text: str, limit: int = ONE_LINE_LIMIT) -> str:
+    r"""The same for a value inside a line: a line's end is ``\n``; what is too long is cut."""
+    if len(text) > limit:
+        text = f"{text[: limit - 1]}…"
+    if text.isprintable():
+        return text
+    return "".join(it if it.isprintable() else _escape(it) for it in text)
+
+
+def bounded(text: str, *, lines: int = LINES_LIMIT, characters: int = CHARACTERS_LIMIT) -> str:
+    """The beginning and the end of a long text, with a line in between on what was left out."""
+    found = text.split("\n")
+    if len(found) <= lines and len(text) <= characters:
+        return text
+    head, used = _fitting(found, lines - lines // 3, characters - characters // 3)
+    rest = found[len(head) :]
+    tail, _ = _fitting(rest[::-1], lines - len(head), characters - used)
+    left = len(rest) - len(tail)
+    if left:
+        size = sum(len(line) + 1 for line in rest[:left])
+        counted = "1 line" if left == 1 else f"{left:,} lines"
+        head.append(f"[… {counted} left out, {size:,} characters …]")
+    return "\n".join([*head, *tail[::-1]])
+
+
+def _fitting(lines: list[str], count: int, characters: int) -> tuple[list[str], int]:
+    """The first lines that fit, and their length; a single one that is longer is cut."""
+    fitting: list[str] = []
+    used = 0
+    for line in lines[:count]:
+        room = characters - used
+        if len(line) + 1 > room:
+            if not fitting and room > 0:
+                fitting.append(f"{line[:room]}[… {len(line) - room:,} characters left out]")
+                used = characters
+            break
+        fitting.append(line)
+        used += len(line) + 1
+    return fitting, used
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
