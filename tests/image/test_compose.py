@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.bundle.epoch import source_date_epoch
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.compose import compose
@@ -228,13 +227,6 @@ def test_source_date_epoch_moves_no_layer_but_the_providers(
     *lower, last = image.layers
     assert {member.mtime for member in members(last).values()} == {86400}
     assert [it.digest for it in lower] == [it.digest for it in before.layers[:-1]]
-
-
-@pytest.mark.parametrize("text", ["yesterday", "-1", "1.5", "99999999999999"])
-def test_a_source_date_epoch_that_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(SdkError) as caught:
-        source_date_epoch({"SOURCE_DATE_EPOCH": text})
-    assert caught.value.code is Code.USAGE
 
 
 def test_a_bundle_made_by_hand_needs_a_base_to_know_its_platform(

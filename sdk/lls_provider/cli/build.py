@@ -104,15 +104,17 @@ def _build(options: BuildOptions) -> None:
     from lls_provider.cli.console import console
     from lls_provider.image.places import parse_output, prepare, read_base, require_index_sinks
     from lls_provider.wheels.build import scratch
+    from lls_provider.wheels.epoch import source_date_epoch
 
+    # whatever can be told before the long work is told before it
     options.require_consistent()
+    source_date_epoch()
     use_indexes(
         default_index=options.default_index,
         index=options.index,
         find_links=options.find_links,
         offline=options.offline,
     )
-    # whatever can be told before the long work is told before it
     progress = console()
     outputs = [
         parse_output(text, insecure=options.insecure, progress=progress) for text in options.output

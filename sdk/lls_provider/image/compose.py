@@ -12,13 +12,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.bundle.epoch import source_date_epoch, timestamp
 from lls_provider.contract.paths import IMAGE_ROOT, SBOM_FILE, ZIPAPP_FILE
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.media import ANNOTATION, OPAQUE
 from lls_provider.image.model import Image, Layer, TreeLayer
 from lls_provider.image.platforms import Platform, platform_of
 from lls_provider.image.tar import Entry, Tree
+from lls_provider.wheels.epoch import source_date_epoch, timestamp
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle

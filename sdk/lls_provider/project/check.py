@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lls_provider.bundle.report import Findings, Report
 from lls_provider.contract import rules
 from lls_provider.contract.document import dump, load
-from lls_provider.errors import Code, Problem, SdkError
+from lls_provider.errors import Code, ExitStatus, Problem, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.bundle import metadata
 from lls_provider.project.settings import read_settings
@@ -76,8 +76,8 @@ def check_project(
 
 
 def _add(findings: Findings, rule: str, error: SdkError) -> None:
-    """An error as findings; what this machine lacks says nothing about the project: raised."""
-    if error.status.name == "ENVIRONMENT":
+    """An error as findings; what the machine or the call lacks is not the project's: raised."""
+    if error.status in (ExitStatus.ENVIRONMENT, ExitStatus.USAGE):
         raise error
     what = f"{error.what}\n{error.why}".rstrip()
     single = Problem(error.code, what, error.where, error.resolution)

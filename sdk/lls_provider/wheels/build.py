@@ -11,7 +11,6 @@ import csv
 import hashlib
 import io
 import lzma
-import os
 import shutil
 import tempfile
 import zipfile
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-_SOURCE_EPOCH = "315532800"  # the same moment, for backends that ask SOURCE_DATE_EPOCH
 _CHUNK = 1024 * 1024
 # what zipfile and the decompressors raise for a file that is damaged or no zip of this kind
 _UNREADABLE = (
@@ -136,17 +134,16 @@ def _run(
     meanwhile: Callable[[], object] | None,
 ) -> None:
     """Run uv; where the versions are fixed, first with what the cache has."""
-    environ = {"SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", _SOURCE_EPOCH)}
     if cached:
         try:
-            offline = {**environ, "UV_OFFLINE": "1"}
+            offline = {"UV_OFFLINE": "1"}
             run_uv(args, doing=doing, cwd=cwd, environ=offline, meanwhile=meanwhile)
             return
         except SdkError as error:
             if error.code is not Code.NETWORK:
                 raise
             meanwhile = None
-    run_uv(args, doing=doing, cwd=cwd, environ=environ, meanwhile=meanwhile)
+    run_uv(args, doing=doing, cwd=cwd, meanwhile=meanwhile)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.wheels.epoch import backend_epoch
 
 _SHOWN_LINES = 40
 _UNSATISFIABLE = "No solution found"
@@ -64,11 +65,12 @@ def run_uv(
 
     ``doing`` completes the sentence "Failed while …"; ``meanwhile`` is called while uv runs. The
     user's own settings of uv (indexes, proxies, certificates) hold. Raises SdkError
-    RESOLUTION_FAILED with uv's explanation, NETWORK, NO_SPACE, TOOL_MISSING, or TOOL_FAILED with
-    all that uv said.
+    RESOLUTION_FAILED with uv's explanation, NETWORK, NO_SPACE, TOOL_MISSING, USAGE for a wrong
+    SOURCE_DATE_EPOCH, or TOOL_FAILED with all that uv said.
     """
     environment = {
         **os.environ,
+        "SOURCE_DATE_EPOCH": backend_epoch(),  # uv runs build backends in many of its commands
         **(environ or {}),
         "UV_NO_PROGRESS": "1",
         "UV_PYTHON_DOWNLOADS": "never",
