@@ -328,6 +328,30 @@ def test_a_distribution_is_named_without_a_path_of_this_machine(label: str, told
     assert lock_label(label) == told
 
 
+@pytest.mark.parametrize("base", ["/home/acme/echo", ".", "echo"])
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ("llama-stack==0.7.3", "llama-stack==0.7.3"),
+        ("profile:ogx-1.5.0", "profile:ogx-1.5.0"),
+        ("{base}/server.txt", "server.txt"),
+        ("{base}/servers/freeze", "servers/freeze"),
+        ("python:{base}/.venv", "python:.venv"),
+        ("oci:{base}/server:v1", "oci:server:v1"),
+        ("docker-archive:{base}/a.tar:acme/server:1", "docker-archive:a.tar:acme/server:1"),
+        ("docker-daemon:acme/server:1", "docker-daemon:acme/server:1"),
+        ("docker://registry.example/acme/server:1", "docker://registry.example/acme/server:1"),
+        ("/srv/freeze.txt", "freeze.txt"),
+        ("oci:/srv/server:v1", "oci:server:v1"),
+        ("python:~/server", "python:server"),
+    ],
+)
+def test_a_file_of_the_project_is_named_alike_from_any_folder(
+    label: str, told: str, base: str
+) -> None:
+    assert lock_label(label.format(base=base), Path(base)) == told
+
+
 def test_sources_have_a_digest_whatever_their_order() -> None:
     def digest(**sources: Any) -> str | None:
         return sources_digest(sources)

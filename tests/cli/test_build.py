@@ -84,6 +84,35 @@ def test_the_base_of_the_settings_is_meant_relative_to_the_project(
     assert str(project / "base") in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("build", "--base", "scratch", "--output", "oci:x"), ("check",), ("test",), ("up", "--check")],
+    ids=str,
+)
+@pytest.mark.parametrize("named", ["server.txt", "servers/freeze", "reqs.in"])
+def test_a_distribution_of_the_settings_is_never_a_file_of_the_working_directory(
+    cli: Cli, project: Path, tmp_path: Path, words: Sequence[str], named: str
+) -> None:
+    path = project / "pyproject.toml"
+    text = re.sub(r"(?m)^distribution = .*$", f'distribution = ["{named}"]', path.read_text())
+    path.write_text(text)
+    for folder in (project, tmp_path):
+        (folder / named).parent.mkdir(exist_ok=True)
+    (tmp_path / named).write_text("packaging==24.2\n")
+    (tmp_path / Path(named).name).write_text("packaging==24.2\n")
+    missing = cli(words[0], project.name, *words[1:], cwd=tmp_path)
+    assert missing.returncode == 1, missing.stderr
+    assert f"ERROR: Cannot read the distribution {project.name}/{named}\n" in missing.stderr
+    assert (
+        f"The {Path(named).name} in the working directory is another file: a path in "
+        "pyproject.toml is relative to the project."
+    ) in missing.stderr
+    (project / named).write_text("packaging==24.2\nthe project's, which no tool reads\n")
+    done = cli(words[0], project.name, *words[1:], cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"{project.name}/{named}:2" in done.stderr
+
+
 @pytest.mark.network
 def test_the_result_for_people_and_for_programs(cli: Cli, project: Path, tmp_path: Path) -> None:
     one, two = f"oci:{tmp_path / 'one'}", f"oci:{tmp_path / 'two'}:v1"

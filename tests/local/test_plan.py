@@ -51,6 +51,21 @@ def test_else_the_first_target_that_names_one_decides() -> None:
     assert plan.choose_server(None, candidates) == "ogx==1.5.0"
 
 
+@pytest.mark.parametrize("named", ["server.txt", "./freeze", "/srv/freeze", "reqs.in", "python"])
+def test_a_file_of_the_machine_that_built_a_bundle_is_not_looked_for_here(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / Path(named).name).write_text("ogx==1.5.0\n")
+    with pytest.raises(SdkError) as caught:
+        plan.choose_server(None, [candidate(named)])
+    assert caught.value.why == f"x was made for '{named}' of another machine."
+    assert "--server" in caught.value.resolution
+    assert plan.choose_server(None, [candidate(named), candidate("ogx==1.5.0")]) == "ogx==1.5.0"
+    own = candidate(named, own=settings())
+    assert plan.choose_server(None, [own]) == named
+
+
 def test_without_any_the_option_is_named() -> None:
     with pytest.raises(SdkError) as caught:
         plan.choose_server(None, [candidate()])

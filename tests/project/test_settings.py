@@ -38,6 +38,62 @@ def test_everything_is_read(project: Path) -> None:
     assert settings.where("module").line == 14
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("server.txt", "{root}/server.txt"),
+        ("./freeze", "{root}/./freeze"),
+        ("frozen", "{root}/frozen"),
+        ("../shared/server.in", "{root}/../shared/server.in"),
+        ("python:.venv", "python:{root}/.venv"),
+        ("python:../venv/bin/python", "python:{root}/../venv/bin/python"),
+        ("oci:server:v1", "oci:{root}/server:v1"),
+        ("oci-archive:server.tar", "oci-archive:{root}/server.tar"),
+        (
+            "docker-archive:server.tar:acme/server:1",
+            "docker-archive:{root}/server.tar:acme/server:1",
+        ),
+        ("/srv/server.txt", "/srv/server.txt"),
+        ("python:/opt/server", "python:/opt/server"),
+        ("python:~/server", "python:~/server"),
+        ("llama-stack==0.7.3", "llama-stack==0.7.3"),
+        ("ogx", "ogx"),
+        ("profile:ogx-1.5.0", "profile:ogx-1.5.0"),
+        ("docker://registry.example/acme/server:1", "docker://registry.example/acme/server:1"),
+        ("docker-daemon:acme/server", "docker-daemon:acme/server"),
+        ("ogx @ https://files.example/ogx-1.5.0.whl", "ogx @ https://files.example/ogx-1.5.0.whl"),
+    ],
+)
+def test_a_path_of_a_distribution_is_relative_to_the_project(
+    project: Path, text: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "frozen").touch()
+    (tmp_path / "ogx").touch()  # a file in the working directory is none of the project
+    monkeypatch.chdir(tmp_path)
+    change(project, "llama-stack==0.7.3", text)
+    for root in (project, Path(project.name)):
+        assert read_settings(root).distributions == (found.format(root=root),)
+    monkeypatch.chdir(project)
+    assert read_settings(Path()).distributions == (found.format(root="."),)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("scratch", "scratch"),
+        ("oci:base", "oci:{root}/base"),
+        ("oci-archive:base.tar:v1", "oci-archive:{root}/base.tar:v1"),
+        ("docker-archive:../base.tar", "docker-archive:{root}/../base.tar"),
+        ("oci:/srv/base", "oci:/srv/base"),
+        ("docker://registry.example/python:3.12", "docker://registry.example/python:3.12"),
+        ("docker-daemon:python:3.12", "docker-daemon:python:3.12"),
+    ],
+)
+def test_a_path_of_a_base_is_relative_to_the_project(project: Path, text: str, found: str) -> None:
+    change(project, 'vendor = "Acme"', f'vendor = "Acme"\nbase = "{text}"')
+    assert read_settings(project).base == found.format(root=project)
+
+
 def test_one_distribution_needs_no_list(project: Path) -> None:
     change(project, '["llama-stack==0.7.3"]', '"ogx==1.5.0"')
 

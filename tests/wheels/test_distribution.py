@@ -141,7 +141,32 @@ def test_a_file_needs_no_suffix(
 ) -> None:
     write("helper==1.0\n", "frozen")
     monkeypatch.chdir(tmp_path)
-    assert load_distribution("frozen").pins == {"helper": "1.0"}
+    assert load_distribution("./frozen").pins == {"helper": "1.0"}
+
+
+def test_a_name_that_no_package_has_is_a_file(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("helper==1.0\n", "my freeze")
+    monkeypatch.chdir(tmp_path)
+    assert load_distribution("my freeze").pins == {"helper": "1.0"}
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize("name", ["helper", "helper==2.0", "helper.lock"])
+def test_a_file_named_as_a_package_is_never_taken_silently(
+    name: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("helper==1.0\n", name)
+    monkeypatch.chdir(tmp_path)
+    error = refused(name)
+    assert error.code is Code.USAGE
+    assert error.what == f"The distribution '{name}' is the name of a package and of a file here"
+    assert f"'./{name}' for the file" in error.resolution
+    assert load_distribution(f"./{name}").pins == {"helper": "1.0"}
+    (tmp_path / name).unlink()
+    if name != "helper.lock":
+        assert load_distribution(name).pins == {"helper": "2.0"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,22 +42,33 @@ def asked_by(wanted: Wanted) -> Asked:
         sources=wanted.sources,
         overrides=tuple(sorted(wanted.overrides)),
         bundle=tuple(sorted(wanted.bundle)),
-        distributions={lock_label(it.label): it.pins for it in wanted.servers},
+        distributions={lock_label(it.label, wanted.base): it.pins for it in wanted.servers},
     )
 
 
-def lock_label(label: str) -> str:
-    """The name of a distribution in a lock: of a path that starts at the root, the last part."""
-    prefix, separator, path = label.rpartition(":")
-    return f"{prefix}{separator}{Path(path).name}" if path.startswith(("/", "~")) else label
+def lock_label(label: str, base: Path | None = None) -> str:
+    """The name of a distribution in a lock, the same on every machine.
+
+    A path in the project's folder ``base`` is told from there, another one that starts at the root
+    by its last part.
+    """
+    kind, path = re.fullmatch(r"((?:[a-z-]+:)?)(.*)", label, re.DOTALL).groups()  # type: ignore[union-attr]
+    if "/" not in path or "://" in label or kind == "docker-daemon:":
+        return label
+    if base is not None and not path.startswith("~"):
+        place = os.path.relpath(path, base)
+        if not place.startswith(os.pardir):
+            return f"{kind}{place}"
+    return f"{kind}{Path(path).name}" if path.startswith(("/", "~")) else label
 
 
-def known_pins(locked: LockFile, named: str) -> Mapping[str, str]:
+def known_pins(locked: LockFile, named: str, base: Path | None = None) -> Mapping[str, str]:
     """The pins that a lock has for a distribution, so that it need not be resolved.
 
-    Raises SdkError LOCK_STALE for a distribution that the lock was made without.
+    ``base`` is the project's folder. Raises SdkError LOCK_STALE for a distribution that the lock
+    was made without.
     """
-    pins = locked.asked.distributions.get(lock_label(named))
+    pins = locked.asked.distributions.get(lock_label(named, base))
     if pins is None:
         raise stale(locked, [f"new: the provider is built beside {named}"])
     return pins

@@ -43,10 +43,13 @@ class Locking:
         python: str | None,
         progress: Progress,
         at_least: tuple[int, int] = OLDEST,
+        *,
+        base: Path | None = None,
     ) -> tuple[tuple[Distribution, ...], Interpreter]:
         """The distributions and the Python to build for; a lock's, where nothing else is told.
 
-        Without a lock and a told ``python`` it is of a version ``at_least``.
+        Without a lock and a told ``python`` it is of a version ``at_least``. ``base`` is the
+        project's folder.
 
         Raises what `load_distributions` and `find_interpreter` raise, or LOCK_STALE.
         """
@@ -62,7 +65,7 @@ class Locking:
             servers = load_distributions(
                 named,
                 python=python,
-                known=lambda spec: known_pins(file, spec),
+                known=lambda spec: known_pins(file, spec, base),
                 progress=progress,
             )
         chosen = interpreter_of(servers)

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from lls_provider.image.platforms import Platform
     from lls_provider.project.settings import Settings
 
-_FILES = ("oci", "oci-archive", "docker-archive")
-
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
@@ -93,10 +91,9 @@ class BuildOptions:
             raise
 
     def chosen_base(self, source: str | Settings) -> str:
-        """The base as told, else the project's, whose files and folders are meant from there."""
+        """The base as told, else the project's."""
         if not self.output:
             return "scratch"  # of a lock alone
         if self.base is not None or isinstance(source, str) or source.base is None:
             return self.base or "scratch"
-        kind, _, place = source.base.partition(":")
-        return f"{kind}:{source.root / place}" if kind in _FILES else source.base
+        return source.base

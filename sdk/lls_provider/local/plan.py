@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lls_provider.contract.apis import APIS
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
 from lls_provider.errors import Code, SdkError
+from lls_provider.wheels.distribution import is_portable
 
 if TYPE_CHECKING:
     from lls_provider.image.model import Image
@@ -87,13 +88,17 @@ def choose_server(given: str | None, candidates: Sequence[Candidate]) -> str:
     """
     if given:
         return given
+    elsewhere = ""
     for candidate in candidates:
-        if candidate.distributions:
-            return candidate.distributions[0]
+        for named in candidate.distributions:
+            # a file of that name here is another one
+            if candidate.settings is not None or is_portable(named):
+                return named
+            elsewhere = f"{candidate.target.text} was made for '{named}' of another machine."
     raise SdkError(
         Code.USAGE,
         f"No server is named for {', '.join(item.target.text for item in candidates)}",
-        why="No target says which distribution it was made for.",
+        why=elsewhere or "No target says which distribution it was made for.",
         resolution=f"Pass --server with {_SERVERS}.",
     )
 

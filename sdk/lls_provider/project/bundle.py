@@ -48,7 +48,11 @@ def bundle_project(
         writable_target(out)
     locking = Locking.of(options.lock, options.locked)
     servers, interpreter = locking.servers(
-        options.distributions, options.python or settings.python, progress, settings.lowest_python
+        options.distributions,
+        options.python or settings.python,
+        progress,
+        settings.lowest_python,
+        base=settings.root,
     )
     trial = options.trial and replace(options.trial, environment=settings.up.env)
     with scratch("project") as folder, started(servers, trial, outs) as trial:

@@ -16,6 +16,7 @@ from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.project.modules import find_module, holds_provider, provider_modules
 from lls_provider.project.pyproject import FILE, PyProject, load_pyproject
+from lls_provider.project.rooted import rooted_base, rooted_distribution
 from lls_provider.project.section import Rule, Section, metadata_rule
 from lls_provider.runtime.requirements import parse_requirement
 
@@ -61,7 +62,8 @@ class UpSettings:
 class Settings:
     """Everything a project says about the provider it makes.
 
-    ``version`` is None when it is dynamic: the built wheel tells it.
+    ``version`` is None when it is dynamic: the built wheel tells it. Paths among the
+    ``distributions`` and in ``base`` are meant from the working directory, as commands take them.
     """
 
     root: Path
@@ -144,6 +146,7 @@ def _settings(root: Path, top: Section, own: Section) -> Settings:
     name = project.text("name", metadata_rule("metadata", "name"), required='name = "acme-echo"')
     _dependencies(project)
     api = own.text("api", metadata_rule("spec", "api"), required='api = "inference"')
+    base = own.text("base")
     settings = Settings(
         root=root,
         name=name or "",
@@ -161,10 +164,10 @@ def _settings(root: Path, top: Section, own: Section) -> Settings:
         or "",
         module=_module(root, own) or "",
         pyproject=top.project,
-        distributions=own.texts("distribution"),
+        distributions=tuple(rooted_distribution(root, it) for it in own.texts("distribution")),
         python=own.text("python", Rule("a version such as 3.12", pattern=r"^3\.[0-9]+$")),
         platforms=own.texts("platforms"),
-        base=own.text("base"),
+        base=rooted_base(root, base) if base is not None else None,
         test_requirements=_test_requirements(top, project),
         up=_up(root, own),
     )

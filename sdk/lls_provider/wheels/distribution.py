@@ -77,12 +77,16 @@ def load_distribution(
         return _from_environment(spec)
     if spec.startswith(profiles.PREFIX):
         return _from_profile(spec, python, at_least, progress)
-    if _is_path(spec):
+    if looks_like_path(spec):
         return _from_file(spec, python, at_least, known, progress)
     try:
         requirement = Requirement(spec)
     except InvalidRequirement as error:
+        if Path(spec).is_file():
+            return _from_file(spec, python, at_least, known, progress)
         raise _unusable(spec, str(error)) from error
+    if Path(spec).is_file():
+        raise _ambiguous(spec)
     line = servers.line_named(requirement.name)
     interpreter = _interpreter(line, python, at_least)
     if known is not None:
@@ -90,6 +94,11 @@ def load_distribution(
     progress.step(f"resolving the distribution {spec}")
     pins = _pins(line, spec, lambda more: _resolve([spec, *more], interpreter, f"resolving {spec}"))
     return Distribution(spec, pins, interpreter, line)
+
+
+def is_portable(recorded: str) -> bool:
+    """Whether what an image says it was built for can be found on another machine."""
+    return not looks_like_path(recorded) and recorded != ENVIRONMENT_PREFIX.rstrip(":")
 
 
 def _pins(
@@ -112,8 +121,9 @@ def _interpreter(
     return find_interpreter(minimum=max(line.python if line else OLDEST, at_least), explicit=python)
 
 
-def _is_path(spec: str) -> bool:
-    return "/" in spec or spec.endswith((".txt", ".in")) or Path(spec).is_file()
+def looks_like_path(spec: str) -> bool:
+    """Whether a distribution is named as a file is, which may not be there."""
+    return ("/" in spec and "://" not in spec) or spec.endswith((".txt", ".in"))
 
 
 def _from_file(
@@ -128,10 +138,16 @@ def _from_file(
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         missing = isinstance(error, FileNotFoundError)
+        why = getattr(error, "strerror", None) or str(error)
+        if missing and Path(path.name).is_file():
+            why += (
+                f"\nThe {path.name} in the working directory is another file: a path in "
+                "pyproject.toml is relative to the project."
+            )
         raise SdkError(
             Code.FILE_MISSING if missing else Code.FILE_UNREADABLE,
             f"Cannot read the distribution {spec}",
-            why=getattr(error, "strerror", None) or str(error),
+            why=why,
             where=Where(file=spec),
             resolution="Name a file made by 'pip freeze' or 'uv pip freeze', a requirement such as "
             "'llama-stack==0.7.3', or python:PATH.",
@@ -323,6 +339,17 @@ def _from_environment(spec: str) -> Distribution:
 def server_among(pins: Mapping[str, str], line: ServerLine | None) -> str:
     """The server as a requirement, which `up` can start anywhere; empty when there is none."""
     return f"{line.name}=={pins[line.name]}" if line is not None and line.name in pins else ""
+
+
+def _ambiguous(spec: str) -> SdkError:
+    return SdkError(
+        Code.USAGE,
+        f"The distribution '{spec}' is the name of a package and of a file here",
+        why="Which of them is meant cannot be told.",
+        where=Where(file=spec),
+        resolution=f"Write './{spec}' for the file; for the package, rename the file or run the "
+        "command elsewhere.",
+    )
 
 
 def _unusable(spec: str, why: str) -> SdkError:
