@@ -59,6 +59,31 @@ def test_a_package_without_provider_is_told() -> None:
     assert caught.value.code is Code.MODULE_MISSING
 
 
+@pytest.mark.parametrize(
+    ("modules", "chosen"),
+    [
+        (["acme", "acme.inline"], "acme"),
+        (["acme.inline", "acme", "acme.inline.deep"], "acme"),
+        (["acme.x", "acme.x.y"], "acme.x"),
+    ],
+)
+def test_one_provider_that_an_outer_package_offers_too_is_packaged_from_there(
+    modules: list[str], chosen: str
+) -> None:
+    specs = [DeclaredSpec(module, "eval", "inline::a") for module in modules]
+    assert choose(specs, OWN).module == chosen
+    inner = modules[-1]
+    assert choose(specs, OWN, Asked(module=inner)).module == inner
+
+
+@pytest.mark.parametrize(
+    "modules", [["acme.x", "acme.y"], ["acme", "acmeother"], ["acme.x", "acme.xy"]]
+)
+def test_modules_beside_each_other_are_asked_about(modules: list[str]) -> None:
+    with pytest.raises(SdkError, match="holds 2 provider types"):
+        choose([DeclaredSpec(module, "eval", "inline::a") for module in modules], OWN)
+
+
 def test_what_may_be_more_is_not_chosen_from_unasked() -> None:
     with pytest.raises(SdkError) as caught:
         choose([A], OWN, complete=False, unread=["More is made."])
@@ -151,6 +176,19 @@ def test_the_first_type_is_loaded_once(
     bundle = packaged(trial=trial, provider_type=provider_type)
     assert bundle.metadata.provider_type == provider_type
     assert count.read_text().split() == ["loaded"] * loads
+
+
+def test_a_module_behind_one_that_ends_the_process_is_asked_too(packaged: Make) -> None:
+    """And one process serves for all that do not."""
+    files = {
+        "acme/__init__.py": INIT,
+        "acme/provider.py": "import os\nos._exit(3)\n",
+        "acme/one/__init__.py": "",
+        "acme/one/provider.py": SEVERAL,
+    }
+    with pytest.raises(SdkError, match="holds 3 provider types") as caught:
+        packaged(files=files)
+    assert "--module acme.one --api safety --provider-type remote::a" in caught.value.why
 
 
 def test_a_type_that_it_does_not_return_is_refused(packaged: Make) -> None:

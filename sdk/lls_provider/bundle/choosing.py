@@ -65,6 +65,7 @@ def choose(
         and asked.api in (None, spec.api)
         and asked.provider_type in (None, spec.provider_type)
     ]
+    left = _outermost(left)
     different = {(spec.module, spec.api, spec.provider_type) for spec in left}
     if len(different) == 1 and (asked.provider_type or complete):
         return left[0]
@@ -107,6 +108,21 @@ def choose(
         if complete
         else f"{_RUN_IT} or choose one with --provider-type; or name another with all of {_FLAGS}.",
     )
+
+
+def _outermost(specs: Sequence[DeclaredSpec]) -> list[DeclaredSpec]:
+    """The specs without those that a package around their module offers as well.
+
+    The outer package imports the inner one and returns its spec: both name one provider.
+    """
+    offered = {(spec.module, spec.api, spec.provider_type) for spec in specs}
+
+    def is_offered_outside(spec: DeclaredSpec) -> bool:
+        parts = spec.module.split(".")
+        around = (".".join(parts[:depth]) for depth in range(1, len(parts)))
+        return any((outer, spec.api, spec.provider_type) in offered for outer in around)
+
+    return [spec for spec in specs if not is_offered_outside(spec)]
 
 
 def find_spec(

@@ -108,7 +108,8 @@ def load(
 ) -> dict[str, ProbeResult]:
     """What each of the modules says of itself, loaded beside a server with ``wheels`` in front.
 
-    Each is asked in a process of its own.
+    All are asked in one process, since modules of one package import the same things, which can
+    take seconds; those behind one that ends the process are asked in another.
     """
     waiting = trial.waiting.get(environment.distribution.label)
     with scratch("trial") as folder:
@@ -122,24 +123,29 @@ def load(
             ],
             doing="unpacking the provider beside the server",
         )
-        found = {}
-        for module in modules:
-            request = ProbeRequest(module, provider_type, schema=True)
-            told = waiting.probe.ask([request], packages) if waiting is not None else None
-            if told is not None and waiting is not None:
-                found[module] = _portable(told[0], packages, waiting.home)
-                continue
+        requests = [ProbeRequest(module, provider_type, schema=True) for module in modules]
+        told = waiting.probe.ask(requests, packages) if waiting is not None else None
+        answers = list(told or ())
+        # a module that ends the process leaves those behind it unanswered
+        while len(answers) < len(requests):
             env = variables(home, trial)
-            answers = probe_all(environment.python, [request], path=[packages], env=env)
-            found[module] = _portable(next(answers), packages, home)
-        return found
+            rest = requests[len(answers) :]
+            answers += probe_all(environment.python, rest, path=[packages], env=env)
+        homes = [home, *([waiting.home] if waiting is not None else ())]
+        return {
+            module: _portable(answer, packages, homes)
+            for module, answer in zip(modules, answers, strict=True)
+        }
 
 
-def _portable(result: ProbeResult, packages: Path, home: Path) -> ProbeResult:
+def _portable(result: ProbeResult, packages: Path, homes: Iterable[Path]) -> ProbeResult:
     """The result without this run's folders, which are no business of an image or a reader."""
     schema, failure = result.config_schema, result.failure
     if schema is not None:
-        schema = json.loads(json.dumps(schema).replace(json.dumps(str(home))[1:-1], "~"))
+        text = json.dumps(schema)
+        for home in homes:
+            text = text.replace(json.dumps(str(home))[1:-1], "~")
+        schema = json.loads(text)
     if failure is not None:
         failure = replace(
             failure,
