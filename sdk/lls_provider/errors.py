@@ -153,6 +153,7 @@ class SdkError(Exception):
     ``what`` is one sentence, ``why`` the cause (any number of lines), ``resolution`` a step
     the reader can take. ``problems`` holds single complaints when there are several.
     ``layout`` is the whole message where the contract (section 6) fixes it to the letter.
+    ``detail`` is what found the failure, for callers that act on it; no reader sees it.
     """
 
     def __init__(
@@ -165,6 +166,7 @@ class SdkError(Exception):
         where: Where = Where(),
         problems: Iterable[Problem] = (),
         layout: str | None = None,
+        detail: object = None,
     ) -> None:
         super().__init__(what)
         self.code = code
@@ -174,6 +176,7 @@ class SdkError(Exception):
         self.where = where
         self.problems = tuple(problems)
         self.layout = layout
+        self.detail = detail
 
     @property
     def status(self) -> ExitStatus:

@@ -40,6 +40,13 @@ class Asked:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class SpecChoice:
+    """The detail of an SdkError: the specs of which a build takes one."""
+
+    specs: tuple[DeclaredSpec, ...]
+
+
 def choose(
     specs: Iterable[DeclaredSpec],
     own: Path,
@@ -48,12 +55,14 @@ def choose(
     complete: bool = True,
     unread: Sequence[str] = (),
     way: str = "",
+    detail: object = None,
 ) -> DeclaredSpec:
     """The one spec that the flags leave.
 
     Without ``complete`` there may be more than ``specs``; ``unread`` says why, a line each, and
-    ``way`` what to do about it. Raises SdkError USAGE listing the choices when there are several,
-    MODULE_MISSING when there is none and the flags do not say enough.
+    ``way`` what to do about it. Raises SdkError USAGE listing the choices when there are several
+    (its detail is a `SpecChoice`), MODULE_MISSING with ``detail`` when there is none and the flags
+    do not say enough.
     """
     if told := asked.spec():
         return told
@@ -84,6 +93,7 @@ def choose(
             "and why with --nevertheless REASON."
             if way
             else f"{_RUN_IT} or say it with {_FLAGS}.",
+            detail=detail,
         )
     why = f"It holds:\n{shown}" + "".join(f"\n{line}" for line in ([] if complete else unread))
     if not left:
@@ -107,6 +117,7 @@ def choose(
         "are equal)."
         if complete
         else f"{_RUN_IT} or choose one with --provider-type; or name another with all of {_FLAGS}.",
+        detail=SpecChoice(tuple(left)),
     )
 
 
@@ -138,7 +149,7 @@ def find_spec(
     The latter is None where a trial has to ask anew. Raises SdkError MODULE_MISSING when the
     package holds no provider, or not the module asked for, and what `choose` and `run_uv` raise.
     """
-    from lls_provider.bundle.trial import mend
+    from lls_provider.bundle.trial import LoadFailure, mend
 
     held = declared.provider_modules(own)
     if not held or (asked.module and asked.module not in held):
@@ -147,6 +158,7 @@ def find_spec(
     specs: list[DeclaredSpec] = []
     unread: list[str] = []
     way = ""
+    detail = None
     complete = True
     if asked.spec() is None:
         modules = (asked.module,) if asked.module else held
@@ -166,9 +178,10 @@ def find_spec(
                 why = f"does not load beside {servers[0].label}: {result.failure.reason}"
                 unread.append(f"{name} {why}")
                 way = way or mend(result.failure, name, servers[0], wheels, published=True)
+                detail = detail or LoadFailure(result.failure, tuple(wheels))
             else:
                 unread.append(f"{name} makes specs that only running it beside a server would tell")
-    chosen = choose(specs, own, asked, complete=complete, unread=unread, way=way)
+    chosen = choose(specs, own, asked, complete=complete, unread=unread, way=way, detail=detail)
     if (
         chosen.spec_module
         and chosen.spec_module.partition(".")[0] != chosen.module.partition(".")[0]

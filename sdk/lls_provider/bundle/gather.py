@@ -97,23 +97,23 @@ class Gathered:
         return {it.filename: it.sha256 for it in self.packages if it.sha256 and not it.is_source}
 
 
-def gather(wanted: Wanted, progress: Progress = SILENT) -> Gathered:
+def gather(wanted: Wanted, progress: Progress = SILENT, *, hints: bool = True) -> Gathered:
     """Find and fetch the wheels. Raises what `resolve`, `locked_closure` and `fetch` raise.
 
-    RESOLUTION_FAILED says which ways out apply.
+    With ``hints`` RESOLUTION_FAILED says which ways out apply.
     """
     if wanted.locked is not None:
         return _from_lock(wanted, wanted.locked, progress)
     try:
         return _gathered(wanted, progress)
     except SdkError as error:
-        if error.code is Code.RESOLUTION_FAILED:
-            _tell(error, wanted, progress)
+        if hints and error.code is Code.RESOLUTION_FAILED:
+            add_hints(error, wanted, progress)
         raise
 
 
-def _tell(error: SdkError, wanted: Wanted, progress: Progress) -> None:
-    """Write into the error what its reader can do, be it a project's author or not."""
+def add_hints(error: SdkError, wanted: Wanted, progress: Progress) -> None:
+    """Write into a RESOLUTION_FAILED what its reader can do, be it a project's author or not."""
 
     def newest(requirement: str) -> str | None:
         return newest_version(requirement, interpreter=wanted.interpreter, base=wanted.base)

@@ -5,8 +5,8 @@ There is no source project to ask: `choosing` finds out what the package provide
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,12 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from lls_provider.bundle.gather import Gathered, Wanted
+    from lls_provider.bundle.options import Trial
     from lls_provider.bundle.read import Bundle
+
+
+_COMMAND = ("lls-provider", "build")
 
 
 def bundle_published(
@@ -34,75 +39,133 @@ def bundle_published(
     *,
     asked: Asked = Asked(),  # noqa: B008 - frozen
     vendor: str | None = None,
+    words: Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> list[Bundle]:
     """Resolve ``package`` once; fetch and assemble its bundle for each machine in ``outs``.
 
-    ``asked`` and ``vendor`` are what the package itself need not tell. Raises SdkError USAGE
+    ``asked`` and ``vendor`` are what the package itself need not tell; ``words`` are the command
+    line that asks for it, for an error that names one which succeeds. Raises SdkError USAGE
     when ``package`` is no exact requirement, or when it holds several provider types and the
     flags choose none, or has no such extra; MODULE_MISSING when it holds no provider;
     LOCK_STALE; and what resolving, locking, fetching, trying and assembling raise.
     """
-    from lls_provider.bundle.gather import Wanted, gather, normalized
-    from lls_provider.bundle.trial import try_beside
-    from lls_provider.bundle.waiting import started
-    from lls_provider.wheels.fetch import telling_damage
+    from lls_provider.bundle.gather import Wanted, normalized
 
     requirement = exact_requirement(package)
     for out in outs.values():
         writable_target(out)
     locking = Locking.of(options.lock, options.locked)
     servers, interpreter = locking.servers(options.distributions, options.python, progress)
-    wanted = Wanted(
-        str(requirement),
-        None,
-        interpreter,
-        servers,
-        options.overrides,
-        normalized(options.bundle),
-        locked=locking.file,
+    build = _Build(
+        Wanted(
+            str(requirement),
+            None,
+            interpreter,
+            servers,
+            options.overrides,
+            normalized(options.bundle),
+            locked=locking.file,
+        ),
+        asked,
+        options.trial,
+        vendor,
+        progress,
     )
-    with started(servers, options.trial, outs) as trial:
-        gathered = {machine: gather(replace(wanted, machine=machine), progress) for machine in outs}
-        # only what is for this machine can be run to tell its spec
-        here = gathered.get(wanted.machine)
-        if here is None and servers and asked.spec() is None:
-            here = gather(wanted, progress)
-        foremost = here or next(iter(gathered.values()))
-        with telling_damage(pair for it in (*gathered.values(), foremost) for pair in it.fetched):
-            own = own_wheel(foremost.wheels, requirement)
-            _require_extras(own, requirement)
-            spec, known = find_spec(own, foremost.wheels, servers, asked, trial, progress)
-            name, version, _, _ = parse_wheel_filename(own.name)
-            metadata = ProviderPackage(
-                name=str(name),
-                version=str(version),
-                vendor=vendor or declared.declared_vendor(own) or str(name),
-                description=declared.declared_summary(own),
-                maintainer=declared.declared_maintainer(own),
-                package_name=spec.module,
-                provider_type=spec.provider_type,
-                api=spec.api,
-                wheel_path="",
-            )
-            tried = None
-            if trial is not None and servers:
-                tried = try_beside(
-                    servers,
-                    foremost.wheels,
-                    metadata,
-                    trial,
-                    machine=wanted.machine if here is not None else next(iter(gathered)),
-                    overrides=options.overrides,
-                    read=foremost.read,
-                    known=known,
-                    published=True,
-                    where=Where(file=own.name),
-                    progress=progress,
+    try:
+        made, gathered = build.run(outs)
+    except SdkError as error:
+        if locking.file is None:
+            build.explain(error, outs, words or ("lls-provider", "build", f"--package={package}"))
+        raise
+    locking.write(build.wanted, gathered, progress)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    wanted: Wanted
+    asked: Asked
+    trial: Trial | None
+    vendor: str | None
+    progress: Progress
+
+    def run(self, outs: Mapping[str, Path]) -> tuple[list[Bundle], Gathered]:
+        """Gather, try and assemble; raises the first failure as it is."""
+        from lls_provider.bundle.gather import gather
+        from lls_provider.bundle.trial import try_beside
+        from lls_provider.bundle.waiting import started
+        from lls_provider.wheels.fetch import telling_damage
+
+        wanted, servers, progress = self.wanted, self.wanted.servers, self.progress
+        requirement = Requirement(wanted.requirement)
+        with started(servers, self.trial, outs) as trial:
+            gathered = {
+                machine: gather(replace(wanted, machine=machine), progress, hints=False)
+                for machine in outs
+            }
+            # only what is for this machine can be run to tell its spec
+            here = gathered.get(wanted.machine)
+            if here is None and servers and self.asked.spec() is None:
+                here = gather(wanted, progress, hints=False)
+            foremost = here or next(iter(gathered.values()))
+            with telling_damage(
+                pair for it in (*gathered.values(), foremost) for pair in it.fetched
+            ):
+                own = own_wheel(foremost.wheels, requirement)
+                _require_extras(own, requirement)
+                spec, known = find_spec(own, foremost.wheels, servers, self.asked, trial, progress)
+                name, version, _, _ = parse_wheel_filename(own.name)
+                metadata = ProviderPackage(
+                    name=str(name),
+                    version=str(version),
+                    vendor=self.vendor or declared.declared_vendor(own) or str(name),
+                    description=declared.declared_summary(own),
+                    maintainer=declared.declared_maintainer(own),
+                    package_name=spec.module,
+                    provider_type=spec.provider_type,
+                    api=spec.api,
+                    wheel_path="",
                 )
-            made = assemble_each(wanted, gathered, outs, metadata, tried, progress)
-        locking.write(wanted, foremost, progress)
-        return made
+                tried = None
+                if trial is not None and servers:
+                    tried = try_beside(
+                        servers,
+                        foremost.wheels,
+                        metadata,
+                        trial,
+                        machine=wanted.machine if here is not None else next(iter(gathered)),
+                        overrides=wanted.overrides,
+                        read=foremost.read,
+                        known=known,
+                        published=True,
+                        where=Where(file=own.name),
+                        progress=progress,
+                    )
+                made = assemble_each(wanted, gathered, outs, metadata, tried, progress)
+            return made, foremost
+
+    def explain(self, error: SdkError, machines: Iterable[str], words: Sequence[str]) -> None:
+        """Name in the error the whole command that succeeds, or else what may help."""
+        if error.code is not Code.RESOLUTION_FAILED and error.detail is None:
+            return
+        from lls_provider.bundle.fix import Fix, Proposer, find_fixes, shown
+        from lls_provider.bundle.gather import add_hints
+        from lls_provider.wheels.build import scratch
+
+        def attempt(fix: Fix) -> None:
+            spec = fix.spec
+            asked = Asked(spec.module, spec.api, spec.provider_type) if spec else self.asked
+            with scratch("fix") as folder:
+                build = replace(self, wanted=fix.applied(self.wanted), asked=asked)
+                build.run({it: folder / it for it in machines})
+
+        self.progress.step("looking for options with which it builds")
+        fixes = find_fixes(error, attempt, Proposer(self.wanted, self.progress))
+        if fixes:
+            error.resolution = shown(fixes, words, self.wanted.requirement)
+        elif error.code is Code.RESOLUTION_FAILED:
+            add_hints(error, self.wanted, self.progress)
 
 
 def exact_requirement(text: str) -> Requirement:

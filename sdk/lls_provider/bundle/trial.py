@@ -43,6 +43,14 @@ class Outcome:
     not_loaded: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LoadFailure:
+    """The detail of an SdkError: what a trial found, and the wheels it was made with."""
+
+    failure: ProbeFailure
+    wheels: tuple[Path, ...]
+
+
 def try_beside(
     servers: Sequence[Distribution],
     wheels: Sequence[Path],
@@ -188,6 +196,7 @@ def _judge(
             why=f"{failure.reason}\n\n{failure.traceback or failure.output}".rstrip(),
             where=where,
             resolution=f"{way} To have the image all the same, say why with --nevertheless REASON.",
+            detail=LoadFailure(failure, tuple(wheels)),
         )
     spec = result.spec(metadata.provider_type)
     for name, said, found in (

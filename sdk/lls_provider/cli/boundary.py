@@ -24,7 +24,9 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
 
     try:
         with stopping():
-            result = command.main(list(argv), prog_name="lls-provider", standalone_mode=False)
+            result = command.main(
+                list(argv), prog_name="lls-provider", standalone_mode=False, obj=tuple(argv)
+            )
         return result if isinstance(result, int) else ExitStatus.OK
     except Stopped as stopped:
         show(f"lls-provider: stopped by {_signal(stopped.status)}", err=True)

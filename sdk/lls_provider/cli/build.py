@@ -192,10 +192,23 @@ def _bundles(
         from lls_provider.bundle.choosing import Asked
         from lls_provider.bundle.published import bundle_published
 
-        asked = Asked(options.module, options.api, options.provider_type)
         return bundle_published(
-            source, outs, told, asked=asked, vendor=options.vendor, progress=progress
+            source,
+            outs,
+            told,
+            asked=Asked(options.module, options.api, options.provider_type),
+            vendor=options.vendor,
+            words=_command_line(),
+            progress=progress,
         )
     from lls_provider.project.bundle import bundle_project
 
     return bundle_project(source, outs, told, meanwhile=meanwhile, progress=progress)
+
+
+def _command_line() -> list[str]:
+    """The words of this command line, without the logins that an index may have in its URL."""
+    from lls_provider.wheels.uv import without_logins
+
+    words: tuple[str, ...] = click.get_current_context().find_root().obj or ()
+    return ["lls-provider", *map(without_logins, words)]

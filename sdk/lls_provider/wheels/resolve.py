@@ -106,12 +106,20 @@ def newest_version(
 ) -> str | None:
     """The newest version that satisfies a requirement; None when there is none to be had."""
     try:
-        lock = _compile(
-            [requirement], {}, interpreter, (), base, f"looking for {requirement}", alone=True
-        )
+        lock = lock_alone(requirement, interpreter=interpreter, base=base)
         return next((str(it.version) for it in lock.parsed().packages), None)
     except SdkError:
         return None
+
+
+def lock_alone(requirement: str, *, interpreter: Interpreter, base: Path | None = None) -> Lock:
+    """The newest release that satisfies a requirement, without what it needs.
+
+    Raises what `make_lock` raises.
+    """
+    return _compile(
+        [requirement], {}, interpreter, (), base, f"looking for {requirement}", alone=True
+    )
 
 
 def _normalized(names: Collection[str]) -> frozenset[str]:

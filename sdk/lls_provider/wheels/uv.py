@@ -8,6 +8,9 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.wheels.epoch import backend_epoch
 
@@ -173,9 +176,37 @@ def python_hint(why: str) -> str:
     return f"\nWhere the Python is too old, build for another one: --python {version}."
 
 
+def without_logins(text: str) -> str:
+    """A text without the logins that URLs in it have."""
+    return _CREDENTIALS.sub("", text)
+
+
+def lacking_version(why: str) -> tuple[str, Version] | None:
+    """The package and version that an explanation says no index has; None when it is not so."""
+    found = re.search(r"there is no version of ([\w.-]+)(?:\[[^\]]*\])?===?([\w.+!-]+)", why)
+    if found is None:
+        return None
+    try:
+        return canonicalize_name(found[1]), Version(found[2].rstrip("."))
+    except InvalidVersion:
+        return None
+
+
+def clashing(why: str) -> dict[str, list[str]]:
+    """The packages on which an explanation names several bounds, and these."""
+    bounds: dict[str, list[str]] = {}
+    for name, bound in re.findall(
+        r"depends? on ([\w.-]+)(?:\[[^\]]*\])?((?:(?:[<>!=~]=|[<>])[\w.*+!-]*[\w*],?)+)", why
+    ):
+        found = bounds.setdefault(canonicalize_name(name), [])
+        if (bound := bound.rstrip(",")) not in found:
+            found.append(bound)
+    return {name: found for name, found in bounds.items() if len(found) > 1}
+
+
 def _explanation(said: str) -> str:
     """What uv said, without its headings, indentation, colours and credentials."""
-    lines = _CREDENTIALS.sub("", _ANSI.sub("", said)).strip().splitlines()[-_SHOWN_LINES:]
+    lines = without_logins(_ANSI.sub("", said)).strip().splitlines()[-_SHOWN_LINES:]
     found = [
         re.sub(r"^(error: |\s*cause: |\s+)", "", line)
         for line in lines
