@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from lls_provider.wheels.distribution import freeze_pins
+from lls_provider.wheels.freeze import freeze_pins
 from lls_provider.wheels.interpreter import find_interpreter
 from lls_provider.wheels.profiles import FOLDER, profiles
 from lls_provider.wheels.servers import line_named

@@ -325,6 +325,23 @@ def test_invalid_toml_is_told_with_line_and_column(
     assert (error.where.line, error.where.column) == (line, column)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_is_told(project: Path, encoding: str) -> None:
+    path = project / "pyproject.toml"
+    text = path.read_text()
+    mark = "" if encoding == "utf-8-sig" else "\ufeff"
+    path.write_bytes(f"{mark}{text}".encode(encoding))
+
+    error = refused(project)
+
+    assert error.code is Code.PROJECT_INVALID
+    assert error.what == "pyproject.toml begins with a byte order mark"
+    assert (error.where.line, error.where.column) == (1, 1)
+    assert error.resolution == "Save the file as UTF-8 without a byte order mark."
+    path.write_text(text, encoding="utf-8")
+    assert read_settings(project).name == "acme-echo"
+
+
 def test_bytes_that_are_no_text_are_told_with_their_line(project: Path) -> None:
     (project / "pyproject.toml").write_bytes(b"a = 1\nb = '\xff'\n")
 

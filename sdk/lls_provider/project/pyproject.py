@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.project.toml_places import Place, Step, places
 
 FILE = "pyproject.toml"
+_BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,14 @@ def load_pyproject(project: Path) -> PyProject:
         data = file.read_bytes()
     except OSError as error:
         raise _unreadable(project, error) from error
+    if data.startswith(_BOMS):
+        raise SdkError(
+            Code.PROJECT_INVALID,
+            f"{FILE} begins with a byte order mark",
+            why="Build backends refuse it, as TOML asks for plain UTF-8.",
+            where=Where(file=str(file), line=1, column=1),
+            resolution="Save the file as UTF-8 without a byte order mark.",
+        )
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

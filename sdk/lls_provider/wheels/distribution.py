@@ -6,7 +6,6 @@ decision 3); the server environment of ``up`` is made of the same pins, so the t
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import Version
 
-from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels import profiles, servers
+from lls_provider.wheels.freeze import freeze_pins, read_freeze, requirements_in
 from lls_provider.wheels.installed import read_installed
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter
 from lls_provider.wheels.uv import python_hint, run_uv
@@ -135,8 +133,8 @@ def _from_file(
 ) -> Distribution:
     path = Path(spec)
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_freeze(path)
+    except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError)
         why = getattr(error, "strerror", None) or str(error)
         if missing and Path(path.name).is_file():
@@ -153,7 +151,7 @@ def _from_file(
             "'llama-stack==0.7.3', or python:PATH.",
         ) from error
     pins = freeze_pins(text, spec)
-    names = pins if pins is not None else _named_in(text)
+    names = pins if pins is not None else requirements_in(text)
     line = servers.line_in(names)
     interpreter = _interpreter(line, python, at_least)
     if pins is None and known is not None and _answers(known, names):
@@ -171,63 +169,6 @@ def _from_file(
     )
 
 
-def freeze_pins(text: str, source: str) -> dict[str, str] | None:
-    """The pins of a pure freeze file, or None for a requirements file that must be resolved.
-
-    Raises SdkError DISTRIBUTION_INVALID with every line that is no requirement.
-    """
-    pins: dict[str, str] = {}
-    problems: list[Problem] = []
-    pure = True
-    for number, line in enumerate(text.splitlines(), start=1):
-        content = _content(line)
-        if not content or content.startswith("--hash"):
-            continue
-        if content.startswith("-"):
-            pure = False
-            continue
-        try:
-            requirement = Requirement(content)
-        except InvalidRequirement as error:
-            reason = str(error).splitlines()[0]
-            problems.append(
-                Problem(Code.DISTRIBUTION_INVALID, f"{content}: {reason}", Where(source, number))
-            )
-            continue
-        version = _pinned(requirement)
-        if version is None:
-            pure = False
-            continue
-        name = canonicalize_name(requirement.name)
-        if pins.setdefault(name, version) != version:
-            what = f"{name} is pinned to {pins[name]} and to {version}"
-            problems.append(Problem(Code.DISTRIBUTION_INVALID, what, Where(source, number)))
-    if problems:
-        raise SdkError(
-            Code.DISTRIBUTION_INVALID,
-            f"The distribution {source} cannot be read",
-            where=problems[0].where,
-            problems=problems,
-            resolution="Write one requirement a line, as 'pip freeze' does.",
-        )
-    return pins if pure else None
-
-
-def _content(line: str) -> str:
-    """A line of a requirements file without comment, continuation and hashes."""
-    told = re.sub(r"(^|\s)#.*$", "", line).strip().rstrip("\\")
-    return told.split(" --hash")[0].strip()
-
-
-def _pinned(requirement: Requirement) -> str | None:
-    if requirement.url or requirement.marker or len(requirement.specifier) != 1:
-        return None
-    only = next(iter(requirement.specifier))
-    if only.operator != "==" or "*" in only.version:
-        return None
-    return str(Version(only.version))
-
-
 def _answers(pins: Mapping[str, str], named: Mapping[str, str]) -> bool:
     """Whether pins satisfy every requirement that a requirements file names."""
     found = {name: Requirement(text) for name, text in named.items()}
@@ -237,17 +178,6 @@ def _answers(pins: Mapping[str, str], named: Mapping[str, str]) -> bool:
         else it.marker is not None  # meant for another system, as far as can be told
         for name, it in found.items()
     )
-
-
-def _named_in(text: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        content = _content(line)
-        try:
-            found[canonicalize_name(Requirement(content).name)] = content
-        except InvalidRequirement:
-            continue
-    return found
 
 
 def _resolve(
@@ -272,9 +202,18 @@ def _resolve(
         if error.code is Code.RESOLUTION_FAILED:
             error.resolution = _corrected(wanted, interpreter, file) + python_hint(error.why)
         raise
-    pins = freeze_pins(out, "uv")
+    return _resolved(out, doing.removeprefix("resolving "))
+
+
+def _resolved(out: str, spec: str) -> dict[str, str]:
+    """The pins of what uv resolved."""
+    try:
+        pins = freeze_pins(out, spec)
+        why = "it holds packages without a version"
+    except SdkError as error:
+        pins, why = None, "\n".join(it.what for it in error.problems)
     if pins is None:
-        raise _unusable(doing.removeprefix("resolving "), "it holds packages without a version")
+        raise _unusable(spec, why)
     return pins
 
 
