@@ -109,7 +109,7 @@ def get_provider_spec():
         RemoteProviderSpec(api="eval", provider_type="remote::c")
     ]
 """
-INIT = "def get_adapter_impl(config, deps): ...\n"
+INIT = "async def get_adapter_impl(config, deps): ...\n"
 
 Make = Callable[..., Bundle]
 

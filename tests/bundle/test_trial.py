@@ -39,7 +39,7 @@ class Spec:
 def get_provider_spec():
     return Spec()
 """
-MODULE = "def get_adapter_impl(config, deps): ...\n"
+MODULE = "async def get_adapter_impl(config, deps): ...\n"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime import probing
+from lls_provider.runtime import probechild
 from lls_provider.runtime.probing import (
     ProbeFailure,
     ProbeRequest,
@@ -122,7 +122,7 @@ def test_an_import_error_behind_another_error_is_the_cause(tmp_path: Path) -> No
         ("import os; os._exit(7)\n", "import", "exit status 7"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)\n", "import", "SIGSEGV"),
         ("def f(:\n", "import", "SyntaxError"),
-        ("def get_provider_spec(): return None\n", "invalid", "None without provider_type"),
+        ("def get_provider_spec(): return None\n", "invalid", "returned None, not a spec"),
         ("def get_provider_spec(): return []\n", "invalid", "an empty list"),
         ("raise KeyError('x')\n", "import", "KeyError: 'x'"),
         (
@@ -231,7 +231,7 @@ def test_a_python_that_is_not_there_is_our_error() -> None:
 
 
 def test_the_script_fits_every_locale() -> None:
-    assert probing._script().isascii()
+    assert probechild._script().isascii()
 
 
 def _asked_while_waiting(

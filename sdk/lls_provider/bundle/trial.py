@@ -157,8 +157,10 @@ def _portable(result: ProbeResult, packages: Path, homes: Iterable[Path]) -> Pro
     if failure is not None:
         failure = replace(
             failure,
-            traceback=failure.traceback.replace(f"{packages}/", ""),
-            output=failure.output.replace(f"{packages}/", ""),
+            **{
+                name: getattr(failure, name).replace(f"{packages}/", "")
+                for name in ("reason", "traceback", "output", "way")
+            },
         )
     return replace(result, config_schema=schema, failure=failure)
 
@@ -342,4 +344,4 @@ def mend(
         return (
             f"Add what provides '{missing}' to the provider's dependencies, or correct the import."
         )
-    return "Mend the provider; the cause comes first above."
+    return failure.way or "Mend the provider; the cause comes first above."

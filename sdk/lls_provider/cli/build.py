@@ -103,12 +103,14 @@ def command(**options: object) -> None:
 def _build(options: BuildOptions) -> None:
     from lls_provider.cli.console import console
     from lls_provider.image.places import parse_output, prepare, read_base, require_index_sinks
+    from lls_provider.runtime.probing import time_limit
     from lls_provider.wheels.build import scratch
     from lls_provider.wheels.epoch import source_date_epoch
 
     # whatever can be told before the long work is told before it
     options.require_consistent()
     source_date_epoch()
+    time_limit()
     use_indexes(
         default_index=options.default_index,
         index=options.index,

@@ -59,7 +59,9 @@ def command(
     """
     from lls_provider.image.platforms import parse_platforms
     from lls_provider.local.target import resolve_target
+    from lls_provider.runtime.probing import time_limit
 
+    time_limit()  # a wrong one is told before any work
     wanted = parse_platforms([platform])[0] if platform else None
     found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
     progress = console()

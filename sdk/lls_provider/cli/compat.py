@@ -52,8 +52,10 @@ def command(
     from lls_provider.image.distribution import load_distributions
     from lls_provider.local.bundles import bundle_of
     from lls_provider.local.target import resolve_target
+    from lls_provider.runtime.probing import time_limit
     from lls_provider.wheels.build import scratch
 
+    time_limit()  # a wrong one is told before any work
     found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
     progress = console()
     servers = load_distributions(distributions, python=python, progress=progress)

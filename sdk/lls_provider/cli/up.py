@@ -90,7 +90,9 @@ def command(
     from lls_provider.local.plan import Options, parse_environment
     from lls_provider.local.target import resolve_target
     from lls_provider.local.up import Up
+    from lls_provider.runtime.probing import time_limit
 
+    time_limit()  # a wrong one is told before any work
     options = Options(
         server=server,
         python=python,

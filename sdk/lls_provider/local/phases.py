@@ -18,6 +18,8 @@ from lls_provider.bundle.publish import writing
 from lls_provider.bundle.zipapp import zipapp_path
 from lls_provider.contract.paths import BundleTree, VolumeTree
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
+from lls_provider.runtime.probechild import VARIABLE
+from lls_provider.runtime.probing import time_limit
 
 if TYPE_CHECKING:
     from lls_provider.local.plan import InitContainer
@@ -28,6 +30,7 @@ _ERROR = re.compile(r"^ERROR: ", re.MULTILINE)
 # the lines of the layouts of contract sections 4 and 6 that follow a warning's first
 _WARNING_LINES = (" ", "Provider: ", "Field: ", "Note: ")
 _NOWHERE = Where()
+_NO_VARIABLES: Mapping[str, str] = {}
 _ISOLATED = ("-I", "-S")
 RUN_CONFIG = "run.yaml"
 
@@ -89,14 +92,22 @@ class Runtime:
             "--root",
             str(self.volume.root),
         ]
-        self._run("preflight", python, self.volume.zipapp, arguments)
+        # the server's environment has none of our variables; an older zipapp has no such flag
+        limit = {VARIABLE: f"{time_limit():f}"}
+        self._run("preflight", python, self.volume.zipapp, arguments, variables=limit)
 
     def _run(
-        self, name: str, python: Path, zipapp: Path, arguments: list[str], where: Where = _NOWHERE
+        self,
+        name: str,
+        python: Path,
+        zipapp: Path,
+        arguments: list[str],
+        where: Where = _NOWHERE,
+        variables: Mapping[str, str] = _NO_VARIABLES,
     ) -> None:
         status, output = self.workspace.run(
             [str(python), *_ISOLATED, str(zipapp), *arguments],
-            environment=self.environment,
+            environment={**self.environment, **variables},
             directory=self.workspace.root,
             name=name,
         )

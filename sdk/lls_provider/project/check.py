@@ -144,7 +144,7 @@ def _refused(
         resolution=f"Add what provides '{failure.missing_module}' to the dependencies in "
         "[project], or correct the import."
         if failure.missing_module
-        else "Mend the provider; the cause comes first above.",
+        else failure.way or "Mend the provider; the cause comes first above.",
     )
 
 

@@ -189,6 +189,13 @@ def _add_preflight(parser: argparse.ArgumentParser) -> None:
         "--run-yaml", required=True, metavar="FILE", help="the configuration that the server gets"
     )
     _add_root(parser)
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=_environment("LLS_PREFLIGHT_TIMEOUT"),
+        metavar="SECONDS",
+        help="how long each provider may take to load (default: 60) [LLS_PREFLIGHT_TIMEOUT]",
+    )
     parser.set_defaults(termination_log=TERMINATION_LOG)
 
 
@@ -220,6 +227,17 @@ def _from_environment(
 def _environment(variable: str) -> str | None:
     """A variable's value; one that is empty counts as not told."""
     return os.environ.get(variable) or None
+
+
+def _seconds(text: str) -> float:
+    from lls_provider.runtime.probing import TIMEOUT_LIMIT, seconds_of
+
+    seconds = seconds_of(text)
+    if seconds is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.100} is no number of seconds above 0 and up to {TIMEOUT_LIMIT:.0f}"
+        )
+    return seconds
 
 
 def _complete(options: argparse.Namespace) -> None:

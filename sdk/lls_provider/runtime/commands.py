@@ -152,7 +152,12 @@ def _merge(options: argparse.Namespace, console: Console) -> ExitStatus:
 def _preflight(options: argparse.Namespace, console: Console) -> ExitStatus:
     from lls_provider.runtime.preflight import preflight
 
-    preflight(Path(options.run_yaml), root=Path(options.root), progress=console)
+    preflight(
+        Path(options.run_yaml),
+        root=Path(options.root),
+        timeout=options.timeout,
+        progress=console,
+    )
     console.result("All providers validated successfully")
     return ExitStatus.OK
 

@@ -1,7 +1,8 @@
 """The messages that the contract fixes to the letter (section 6; the override of section 4).
 
 Every function returns the text without a trailing newline. ``contract/golden`` holds one
-example of each, and the tests compare.
+example of each, and the tests compare. A value that somebody else wrote stays in its line: it
+cannot pass for another one, such as a resolution.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from lls_provider.contract.apis import cr_name
 from lls_provider.contract.paths import IMAGE_ROOT, SPEC_FILE
+from lls_provider.foreign import bounded, one_line
 
 _INSTALLED_PACKAGES = "/opt/llama-stack/external-providers/installed-packages.txt"
 
@@ -31,14 +33,14 @@ class FieldComparison(NamedTuple):
 def conflict(provider: str, image: str, container: str, details: str) -> str:
     """Dependencies that cannot live together; ``details`` tells packages and who needs what."""
     return f"""\
-ERROR: Cannot install provider '{provider}' due to dependency conflict
+ERROR: Cannot install provider '{one_line(provider)}' due to dependency conflict
 
-Provider: {provider}
-Image: {image}
-Init Container: {container}
+Provider: {one_line(provider)}
+Image: {one_line(image)}
+Init Container: {one_line(container)}
 
 Installation failed with:
-{details}
+{bounded(details)}
 
 Previously installed packages can be found in: {_INSTALLED_PACKAGES}
 
@@ -51,7 +53,7 @@ def api_mismatch(provider: str, image: str, declared: str, placement: str) -> st
     return f"""\
 ERROR: Provider API type mismatch
 
-Provider '{provider}' (image: {image})
+Provider '{one_line(provider)}' (image: {one_line(image)})
 declares api={declared} in {SPEC_FILE}
 but is placed under externalProviders.{cr_name(placement)}
 
@@ -62,16 +64,16 @@ def validation_failed(
     provider: str, module: str, reason: str, details: str, resolution: str, image: str | None = None
 ) -> str:
     """A provider that cannot be loaded; ``image`` is told when the volume knows it."""
-    lines = [f"Image: {image}"] if image else []
+    lines = [f"Image: {one_line(image)}"] if image else []
     if details:
-        lines.append(details)
+        lines.append(bounded(details))
     block = "\n".join(lines) + "\n\n" if lines else ""
     return f"""\
 ERROR: Provider validation failed
 
-Provider: {provider}
-Module: {module}
-Reason: {reason}
+Provider: {one_line(provider)}
+Module: {one_line(module)}
+Reason: {one_line(reason)}
 
 {block}Resolution: {resolution}"""
 
@@ -90,35 +92,42 @@ def architecture(
     )
 
 
-def spec_invalid(provider: str, module: str, field: str) -> str:
-    """A spec that lacks a field."""
+def spec_invalid(
+    provider: str, module: str, field: str, *, returned: str = "", way: str = ""
+) -> str:
+    """A spec that lacks a field.
+
+    ``returned`` is what is no spec at all, ``way`` what to change, in sentences.
+    """
+    found = f"\nReturned: {one_line(returned)}" if returned else ""
+    more = f" {way}" if way else ""
     return f"""\
 ERROR: Provider spec validation failed
 
-Provider: {provider}
-Module: {module}
+Provider: {one_line(provider)}
+Module: {one_line(module)}
 Reason: get_provider_spec() returned invalid data
 
-Missing required field: {field}
+Missing required field: {one_line(field)}{found}
 
-Resolution: Provider implementation must return ProviderSpec with {field} field."""
+Resolution: Provider implementation must return ProviderSpec with {field} field.{more}"""
 
 
 def metadata_mismatch(provider: str, fields: Sequence[FieldComparison]) -> str:
     """Metadata and runtime differ in at least one of ``fields``; never a failure."""
     blocks = []
     for field in fields:
-        end = "Match ✓" if field.matches else f"Using: {field.runtime} (runtime value)"
+        end = "Match ✓" if field.matches else f"Using: {one_line(field.runtime)} (runtime value)"
         blocks.append(
-            f"Field: {field.field}\n"
-            f"  Metadata ({SPEC_FILE}): {field.metadata}\n"
-            f"  Runtime (get_provider_spec()): {field.runtime}\n"
+            f"Field: {one_line(field.field)}\n"
+            f"  Metadata ({SPEC_FILE}): {one_line(field.metadata)}\n"
+            f"  Runtime (get_provider_spec()): {one_line(field.runtime)}\n"
             f"  {end}\n\n"
         )
     return f"""\
 WARNING: Provider metadata mismatch (non-blocking)
 
-Provider: {provider}
+Provider: {one_line(provider)}
 
 {"".join(blocks)}\
 Note: Update {SPEC_FILE} to match runtime implementation for mismatched fields."""
@@ -127,19 +136,19 @@ Note: Update {SPEC_FILE} to match runtime implementation for mismatched fields."
 def override(provider: str, api: str, base_type: str, external_type: str) -> str:
     """An external provider takes the place of one in the base."""
     return f"""\
-External provider '{provider}' overrides base provider in API '{api}'
-  Base type: {base_type}
-  External type: {external_type}"""
+External provider '{one_line(provider)}' overrides base provider in API '{api}'
+  Base type: {one_line(base_type)}
+  External type: {one_line(external_type)}"""
 
 
 def metadata_missing(provider: str, image: str, container: str) -> str:
     """An image without metadata."""
     return f"""\
-ERROR: Missing {IMAGE_ROOT}/{SPEC_FILE} in image {image}
+ERROR: Missing {IMAGE_ROOT}/{SPEC_FILE} in image {one_line(image)}
 
-Provider: {provider}
-Image: {image}
-Init Container: {container}
+Provider: {one_line(provider)}
+Image: {one_line(image)}
+Init Container: {one_line(container)}
 
 Resolution: Build the provider image again with {SPEC_FILE} under {IMAGE_ROOT} \
 ('lls-provider build' writes it)."""

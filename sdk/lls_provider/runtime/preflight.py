@@ -77,13 +77,15 @@ def preflight(
     python: Path | None = None,
     env: Mapping[str, str] | None = None,
     progress: Progress = SILENT,
-    timeout: float = 60,
+    timeout: float | None = None,
 ) -> list[ConfiguredProvider]:
     """Check every provider with a ``module``; returns them.
 
-    ``python`` is the server's interpreter, by default the running one. Raises SdkError
+    ``python`` is the server's interpreter, by default the running one; ``timeout`` the seconds
+    that each provider may take, by default `probing.time_limit`. Raises SdkError
     VALIDATION_FAILED or WHEEL_INCOMPATIBLE with a layout of contract section 6 at the first
-    failure, USAGE when ``run_yaml`` is not there, and what reading it raises.
+    failure, USAGE when ``run_yaml`` is not there or the time limit is none, and what reading it
+    raises.
     """
     document = _read(run_yaml)
     providers = configured_providers(document)
@@ -277,7 +279,9 @@ def _judge(
 def failure_layout(failure: ProbeFailure, provider_id: str, module: str, image: str | None) -> str:
     """The message of contract section 6 for a provider that does not load."""
     if failure.field is not None:
-        return messages.spec_invalid(provider_id, module, failure.field)
+        return messages.spec_invalid(
+            provider_id, module, failure.field, returned=failure.returned, way=failure.way
+        )
     details = failure.traceback
     if failure.output:
         details = "\n".join(part for part in (details, failure.output) if part)
@@ -303,6 +307,9 @@ def resolution(failure: ProbeFailure, module: str) -> str:
             )
         top = missing.partition(".")[0]
         return f"Add '{top}' to the dependencies of the provider and build its image again."
+    if failure.way:
+        shown = "The traceback shows where that happens. " if failure.traceback else ""
+        return shown + failure.way
     if failure.kind == "no-get-provider-spec":
         return f"Define get_provider_spec() in {package}/provider.py."
     if failure.kind == "invalid":

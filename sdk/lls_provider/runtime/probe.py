@@ -1,10 +1,15 @@
 """Asks providers for their specs, inside the server's environment: a script of its own.
 
-Stand-alone on purpose: it runs as ``PYTHON -c TEXT FD REQUEST`` in an interpreter that has the
-server's packages and the overlay on its path but none of ours. ``REQUEST`` is a JSON list of
+Stand-alone on purpose: `probing` runs it as ``PYTHON -c TEXT ANSWERS FAULTS REQUEST`` in an
+interpreter that has the server's packages and the overlay on its path but none of ours; the
+modules of ours that it imports are parts of that text. ``REQUEST`` is a JSON list of
 ``{"module", "provider_type", "imports", "schema"}``; the answers go to the file descriptor
-``FD``, one JSON object a line and request, because providers print what they like.
+``ANSWERS``, one JSON object a line and request, because providers print what they like. What
+`faulthandler` tells of a process that ends otherwise goes to ``FAULTS``.
 It is ASCII: an argument has to fit the locale of whoever starts it.
+
+A provider may replace what it likes, so everything that is called after its import is bound
+before (each part of the script has built-in functions of its own), and an answer is always made.
 
 In place of the list ``{"first", "from", "keep"}`` makes it import the modules ``first``, as a
 server has done before it loads a provider (``keep``: with their bytecode written), and then read
@@ -15,33 +20,123 @@ it must not come, it ends without an answer.
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import gc
 import importlib
 import json
-import linecache
 import os
 import sys
-import traceback
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+from importlib import import_module
+from json.encoder import encode_basestring_ascii
+from os import _exit, fstat, getpid, write
+from resource import RLIMIT_CORE, RLIMIT_NOFILE, getrlimit, setrlimit
+from sys import getrecursionlimit, setrecursionlimit
 from types import ModuleType
 from typing import Any
 
-_OURS = ("<frozen importlib", "<string>", importlib.__file__)
-_FIELDS = ("provider_type", "api", "config_class")
+from lls_provider.runtime.probespec import (
+    FIELDS,
+    ProbeError,
+    factory_name,
+    require_factory,
+    require_field,
+    spec_function,
+    specs_of,
+)
+from lls_provider.runtime.probetext import reason, render, true_cause
+
+CLOSED = 213
+"""The exit status that says: the descriptor for the answers is not ours any more."""
+
+_CLOSED_REASON = "loading it closed file descriptors that it did not open"
+_HIGHEST = 65_536
+_SCHEMA_LIMIT = 4 * 1024 * 1024
+_EMPTY: dict[str, Any] = {"specs": [], "failure": None, "config_schema": None}
+_UNREADABLE = ProbeError("call", "what it says of itself changes while it is read").document
 
 
 def main() -> None:
     """Answer each request in turn; stops with the interpreter."""
-    fd, requests = int(sys.argv[1]), json.loads(sys.argv[2])
+    wire = _Wire(int(sys.argv[1]), int(sys.argv[2]))
+    requests = json.loads(sys.argv[3])
     sys.argv[:] = [sys.argv[0]]
     if sys.path and sys.path[0] == "":
         del sys.path[0]  # "-c" puts the working directory in front; a server does not
     if isinstance(requests, dict):
         requests = _waited_for(requests)
+    depth = getrecursionlimit()
     for request in requests:
         answer = _answer(request)
-        data = (json.dumps(answer) + "\n").encode("ascii")
-        while data:
-            data = data[os.write(fd, data) :]
+        setrecursionlimit(depth)
+        if wire.is_cut() and answer["failure"] is None:
+            way = "Close only what the provider opened: os.closerange() and os.close() of other "
+            way += "numbers take the server's connections and files."
+            answer["failure"] = ProbeError("import", _CLOSED_REASON, way=way).document
+        wire.send(answer)
+
+
+class _Wire:
+    """The descriptors that lead to who asks, in numbers that nothing else gets."""
+
+    def __init__(self, answers: int, faults: int) -> None:
+        self._given = answers
+        self._answers = _moved(answers)
+        self._same = self._identity(answers)
+        with contextlib.suppress(OSError, ValueError):  # nobody is to get a core file
+            most = getrlimit(RLIMIT_CORE)[1]
+            setrlimit(RLIMIT_CORE, (1 if most else 0, most))  # 1 byte: not to a pipe either
+        self._faults = _moved(faults)
+        os.close(faults)
+        faulthandler.enable(self._faults)
+        process, dump = getpid(), faulthandler.dump_traceback
+
+        def leave(status: int) -> None:
+            """End as `os._exit` does; who did it is told."""
+            if getpid() == process:
+                dump(self._faults, all_threads=False)
+            _exit(status)
+
+        os._exit = leave  # type: ignore[assignment]
+
+    def is_cut(self) -> bool:
+        """Whether the descriptor that we were given was closed; told once."""
+        given, self._given = self._given, self._answers
+        if self._identity(given) == self._same:
+            self._given = given
+            return False
+        return True
+
+    def send(self, answer: object) -> None:
+        """Write an answer; ends the process where nobody gets it."""
+        try:
+            text = _json(answer)
+        except BaseException:  # noqa: BLE001 - objects that change while they are read
+            text = _json({**_EMPTY, "failure": _UNREADABLE})
+        data = f"{text}\n".encode("ascii")
+        try:
+            if self._identity(self._answers) != self._same:
+                _exit(CLOSED)
+            while data:
+                data = data[write(self._answers, data) :]
+        except OSError:
+            _exit(CLOSED)
+
+    @staticmethod
+    def _identity(descriptor: int) -> tuple[int, int] | None:
+        try:
+            found = fstat(descriptor)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def _moved(descriptor: int) -> int:
+    """A copy with a number that no file gets which is opened after others were closed."""
+    most = getrlimit(RLIMIT_NOFILE)[0]
+    highest = min(most, _HIGHEST) if most > 0 else _HIGHEST
+    return fcntl(descriptor, F_DUPFD_CLOEXEC, max(highest - 16, descriptor))
 
 
 def _waited_for(told: dict[str, Any]) -> Any:
@@ -67,10 +162,10 @@ def _waited_for(told: dict[str, Any]) -> Any:
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    answer: dict[str, Any] = {"specs": [], "failure": None, "config_schema": None}
+    answer: dict[str, Any] = {**_EMPTY, "specs": []}
     try:
         _examine(request, answer)
-    except _ProbeError as failure:
+    except ProbeError as failure:
         answer["failure"] = failure.document
     except BaseException as error:  # noqa: BLE001 - providers raise anything, SystemExit too
         answer["failure"] = _failure("call", error).document
@@ -79,31 +174,21 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 def _examine(request: dict[str, Any], answer: dict[str, Any]) -> None:
     package = request["module"].split("==")[0]  # as the servers do
-    name = package + ".provider"
-    module = _import(name)
-    function = getattr(module, "get_provider_spec", None)
-    if not callable(function):
-        raise _ProbeError(
-            "no-get-provider-spec", f"module '{name}' has no function get_provider_spec()"
-        )
+    function = spec_function(_import(package + ".provider"))
     try:
         returned = function()
     except BaseException as error:
         raise _failure("call", error) from error
-    is_list = isinstance(returned, (list, tuple))
+    is_list = isinstance(returned, list)
     chosen = None
-    for spec in returned if is_list else [returned]:
+    for spec in specs_of(returned):
         answer["specs"].append(_spec(spec, is_list))
         wanted = request["provider_type"]
         if not is_list or wanted is None or answer["specs"][-1]["provider_type"] == wanted:
             chosen = chosen or spec
-    if not answer["specs"]:
-        raise _ProbeError(
-            "invalid", "get_provider_spec() returned an empty list", field="provider_type"
-        )
     if chosen is None:
         found = ", ".join(sorted(spec["provider_type"] for spec in answer["specs"]))
-        raise _ProbeError(
+        raise ProbeError(
             "invalid",
             "get_provider_spec() returned no spec of type '{}', only: {}".format(
                 request["provider_type"], found
@@ -114,17 +199,7 @@ def _examine(request: dict[str, Any], answer: dict[str, Any]) -> None:
 
 
 def _spec(spec: Any, is_list: bool) -> dict[str, Any]:
-    """The fields of one spec; they are told as missing in the order of contract section 5."""
-    values: dict[str, Any] = {}
-    for field in _FIELDS:
-        value = getattr(spec, field, None)
-        if value is None or value == "":
-            raise _ProbeError(
-                "invalid",
-                f"get_provider_spec() returned {_kind(spec)} without {field}",
-                field=field,
-            )
-        values[field] = value
+    values = {field: require_field(spec, field) for field in FIELDS}
     api, config_class = values["api"], values["config_class"]
     if isinstance(config_class, type):
         config_class = config_class.__module__ + "." + config_class.__qualname__
@@ -141,21 +216,19 @@ def _use(spec: Any, request: dict[str, Any], answer: dict[str, Any]) -> None:
     """What the server does next: the module with the entry point, and the config class."""
     name = getattr(spec, "module", None)
     if name:
-        module = _import(str(name))
-        remote = str(spec.provider_type).startswith("remote::")
-        entry = "get_adapter_impl" if remote else "get_provider_impl"
-        if not callable(getattr(module, entry, None)):
-            raise _ProbeError("invalid", f"module '{name}' has no function {entry}(config, deps)")
+        require_factory(_import(str(name)), factory_name(spec))
     config_class = spec.config_class
     if not isinstance(config_class, type):
         owner, _, attribute = str(config_class).rpartition(".")
         module = _import(owner or str(config_class))
         config_class = getattr(module, attribute, None)
         if config_class is None:
-            raise _ProbeError("invalid", f"the config class '{spec.config_class}' does not exist")
+            raise ProbeError("invalid", f"the config class '{spec.config_class}' does not exist")
     if request["schema"]:
         try:
-            answer["config_schema"] = json.loads(json.dumps(_schema(config_class)))
+            schema = _schema(config_class)
+            if len(_json(schema)) <= _SCHEMA_LIMIT:
+                answer["config_schema"] = schema
         except Exception:  # noqa: BLE001 - a class without a JSON Schema is no fault
             answer["config_schema"] = None
 
@@ -165,85 +238,31 @@ def _schema(config_class: Any) -> Any:
     if callable(getattr(config_class, "model_json_schema", None)):
         return config_class.model_json_schema()
     if hasattr(config_class, "__dataclass_fields__"):
-        return importlib.import_module("pydantic").TypeAdapter(config_class).json_schema()
+        return import_module("pydantic").TypeAdapter(config_class).json_schema()
     return None
 
 
 def _import(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        return import_module(name)
     except BaseException as error:
         raise _failure("import", error) from error
 
 
-class _ProbeError(Exception):
-    def __init__(
-        self,
-        kind: str,
-        reason: str,
-        text: str = "",
-        missing_module: str | None = None,
-        field: str | None = None,
-    ) -> None:
-        super().__init__(reason)
-        self.document = {
-            "kind": kind,
-            "reason": reason,
-            "traceback": text,
-            "missing_module": missing_module,
-            "field": field,
-        }
-
-
-def _failure(kind: str, error: BaseException) -> _ProbeError:
-    cause = _true_cause(error)
-    missing = cause.name if isinstance(cause, ModuleNotFoundError) else None
-    field = _missing_field(cause) if kind == "call" else None
-    if field is not None:
-        kind = "invalid"
-    return _ProbeError(kind, _reason(cause), _render(error, cause), missing, field)
-
-
-def _true_cause(error: BaseException) -> BaseException:
-    """The exception that started it all.
-
-    ``raise ... from cause`` says so itself. An error raised while an ImportError was handled is
-    a translation of that one, unless the import system raised it: then a second import failed
-    after a first, and the second is what has to be mended.
-    """
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        context = None if error.__suppress_context__ else error.__context__
-        if error.__cause__ is not None:
-            error = error.__cause__
-        elif (
-            isinstance(context, ImportError)
-            and context.name is not None
-            and not (isinstance(error, ImportError) and error.name is not None)
-        ):
-            error = context
-        else:
-            break
-    return error
-
-
-def _reason(error: BaseException) -> str:
-    text = _message(error).strip()
-    first = text.splitlines()[0] if text else ""
-    if isinstance(error, ImportError) and first:
-        return first
-    if isinstance(error, SystemExit):
-        return f"the module ended the process: SystemExit({first})"
-    name = type(error).__name__
-    return f"{name}: {first}" if first else name
-
-
-def _message(error: BaseException) -> str:
+def _failure(kind: str, error: BaseException) -> ProbeError:
     try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure
-        return "(its text cannot be shown)"
+        cause = true_cause(error)
+        missing = cause.name if isinstance(cause, ModuleNotFoundError) else None
+        field = _missing_field(cause) if kind == "call" else None
+        return ProbeError(
+            "invalid" if field is not None else kind,
+            reason(cause),
+            render(error, cause),
+            missing_module=missing,
+            field=field,
+        )
+    except BaseException:  # noqa: BLE001 - an exception that is made to be in the way
+        return ProbeError(kind, f"it raised {type(error)!r}, which cannot be shown")
 
 
 def _missing_field(error: BaseException) -> str | None:
@@ -260,36 +279,22 @@ def _missing_field(error: BaseException) -> str | None:
     return None
 
 
-def _render(error: BaseException | None, cause: BaseException) -> str:
-    """The traceback with its true cause first, then what it led to, innermost call first."""
-    parts, seen = [_one(cause)], {id(cause)}
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        parts.append("which led to " + _one(error))
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    other = None if cause.__suppress_context__ else cause.__context__
-    if other is not None and id(other) not in seen:
-        parts.append("while handling " + _one(other))
-    return "\n".join(parts)
-
-
-def _one(error: BaseException) -> str:
-    lines = [f"{type(error).__name__}: {_message(error)}"]
-    if isinstance(error, SyntaxError):
-        lines = [line.rstrip("\n") for line in traceback.format_exception_only(type(error), error)]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename.startswith(_OURS):
-            continue  # the import system and this script say nothing about the provider
-        lines.append(f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}')
-        source = linecache.getline(frame.filename, frame.lineno or 0).strip()
-        if source:
-            lines.append("    " + source)
-    return "\n".join(lines)
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
-
-
-if __name__ == "__main__":
-    main()
+def _json(value: Any) -> str:
+    """A value as JSON in ASCII: nothing of the module `json`, which a provider may have changed."""
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float) and value - value == 0:
+        return float.__repr__(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join([_json(item) for item in value]) + "]"
+    if isinstance(value, dict):
+        pairs = [
+            f"{_json(key if isinstance(key, str) else _json(key))}:{_json(item)}"
+            for key, item in value.items()
+        ]
+        return "{" + ",".join(pairs) + "}"
+    raise TypeError(type(value))

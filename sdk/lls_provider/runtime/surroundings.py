@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from lls_provider.runtime.conflict import demands_among
-from lls_provider.runtime.probing import child_environment
+from lls_provider.runtime.probechild import child_environment
 from lls_provider.runtime.requirements import parse_version
 from lls_provider.runtime.target import TargetPython
 
