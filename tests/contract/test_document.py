@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -49,7 +51,7 @@ server: {port: 8321}
 """
 
 
-def _refusal(data: bytes, limits: Limits = DEFAULT) -> SdkError:
+def _refusal(data: bytes, limits: Limits | None = None) -> SdkError:
     with pytest.raises(SdkError) as caught:
         load(data, "f.yaml", limits=limits)
     return caught.value
@@ -351,6 +353,235 @@ def test_numbers_that_are_none_survive() -> None:
     value = load(b"a: .nan\nb: -.inf\n", "f.yaml").value
     assert dump(value) == "a: .nan\nb: -.inf\n"
     assert math.isnan(value["a"])
+
+
+def _same(value: Any) -> Any:
+    """What is equal for equal values: of equal types, NaN among them, mappings in their order."""
+    kind = type(value).__name__
+    if isinstance(value, dict):
+        return kind, [(_same(key), _same(child)) for key, child in value.items()]
+    if isinstance(value, list | tuple):
+        return kind, [_same(child) for child in value]
+    if isinstance(value, set):
+        return kind, sorted(map(repr, map(_same, value)))
+    return kind, repr(value)
+
+
+WHAT_SERVERS_READ = [
+    "!!binary aGVsbG8=",
+    "!!binary |\n  R0lGODlhDAAMAIQAAP//9/X17unp5WZm\n  ZgAAAOfn515eXvPz7Y6OjuDg4J+fn5==\n",
+    "!!binary ''",
+    "!!set {a, b, 1, ~, 2.5, false}",
+    "!!set {}",
+    "!!set\n? a\n? 2026-11-22\n",
+    "!!omap [a: 1, b: [2, c: !!set {x}]]",
+    "!!omap []",
+    "!!pairs [a: 1, a: 2, [k]: 3, {x: y}: 4]",
+    "[!!pairs [a: 1], [[a, 1]], [[a, 1], [b, 2]]]",
+    "2026-11-22",
+    "2026-11-22T10:00:00Z",
+    "2026-11-22 10:00:00.5 +02:30",
+    "2001-1-2 3:04:05",
+    "!!timestamp '2026-11-22'",
+    "[0x1F, 0X1f, 017, 0o17, 0b101, 1_000, 1:30, -1:30:15, +7, 0]",
+    "[1:30.5, 1_0.5, 1e3, 1.e+3, 6.8523015e+5, .5, .inf, -.INF, .NaN, -0.0]",
+    "[yes, No, ON, off, y, n, true, False]",
+    "[~, null, Null, '', !!null x, !!str 1, !!str ~, !!int '7', !!float 3, !!bool 'yes', ! 12]",
+    f"[0x{'f' * 398}, {'9' * 400}, -0x{'e' * 397}, 0b{'1' * 398}]",
+    "{1: a, true2: b, ~: c, 2.5: d, 2026-11-22: e, 2026-11-22T00:00:00Z: f, !!binary eA==: g}",
+    "{'2026-11-22': a, 2026-11-22: b}",
+    "{.nan: 1, '.nan': 2}",
+    "? |\n  several\n  lines\n: 1\n",
+    "%TAG !y! tag:yaml.org,2002:\n---\n!y!set {a}\n",
+    "a: &a {x: 1}\nb: {<<: *a, y: 2}\nc: {<<: [*a, {x: 3, z: 4}]}\nd: !!set {<<: *a, q}\n",
+]
+
+
+@pytest.mark.parametrize("text", WHAT_SERVERS_READ)
+def test_what_a_server_reads_it_reads_again_from_what_is_written(text: str) -> None:
+    written = dump(load(text.encode(), "f.yaml").value)
+    assert _same(yaml.safe_load(written)) == _same(yaml.safe_load(text))
+    assert dump(load(written.encode(), "f.yaml").value) == written
+
+
+def test_a_set_is_written_in_one_order() -> None:
+    text = "!!set {z, a, 10, 9, m}"
+    code = "from lls_provider.contract.document import dump, load\n"
+    code += f"print(dump(load({text!r}.encode(), 'f.yaml').value))"
+    written = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(written) == 1
+
+
+_KEYS = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), _TEXT, st.binary(max_size=20)),
+    *(st.dates(), st.datetimes(timezones=st.none() | st.just(datetime.UTC))),
+)
+
+
+class _Pairs(list[Any]):
+    """Data that is written as ``!!pairs``."""
+
+
+_SERVER_DATA = st.recursive(
+    _KEYS | _SCALARS,
+    lambda children: st.one_of(
+        st.lists(children, max_size=4),
+        st.dictionaries(_KEYS, children, max_size=4),
+        st.sets(_KEYS, max_size=4),
+        st.lists(st.tuples(children, children), min_size=1, max_size=3).map(_Pairs),
+    ),
+    max_leaves=12,
+)
+
+
+class _AnyDumper(yaml.SafeDumper):
+    """PyYAML's own writer, which has no way to write pairs."""
+
+
+def _pairs_node(dumper: yaml.SafeDumper, data: _Pairs) -> yaml.Node:
+    entries = [
+        yaml.MappingNode(
+            "tag:yaml.org,2002:map", [(dumper.represent_data(key), dumper.represent_data(value))]
+        )
+        for key, value in data
+    ]
+    return yaml.SequenceNode("tag:yaml.org,2002:pairs", entries)
+
+
+_AnyDumper.add_representer(_Pairs, _pairs_node)
+
+
+@settings(max_examples=500, deadline=None)
+@given(_SERVER_DATA, st.sampled_from([None, True, False]), st.sampled_from([None, '"', "|"]))
+def test_whatever_a_server_reads_survives(value: Any, flow: bool | None, style: str | None) -> None:
+    text = yaml.dump(
+        value, Dumper=_AnyDumper, default_flow_style=flow, default_style=style, sort_keys=False
+    )
+    try:
+        server = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError):
+        return  # what PyYAML writes and does not read, such as a quoted "!!timestamp"
+    if server is None:
+        return  # no configuration at all
+    assert _same(yaml.safe_load(dump(load(text.encode(), "f.yaml").value))) == _same(server)
+
+
+@pytest.mark.parametrize(
+    ("text", "one", "other", "line"),
+    [
+        ("1: a\non: b\n", "1", "on", 2),
+        ("true: a\nx: y\n1.0: b\n", "true", "1.0", 3),
+        ("0: a\noff: b\n", "0", "off", 2),
+        ("31: a\n0x1F: b\n", "31", "0x1F", 2),
+        ("a: 1\n!!str a: 2\nyes: 3\nYES: 4\n", "yes", "YES", 4),
+        ("~: a\nnull: b\n", "~", "null", 2),
+    ],
+)
+def test_two_keys_that_are_read_as_one_are_told_as_they_are_written(
+    text: str, one: str, other: str, line: int
+) -> None:
+    told = _refusal(text.encode())
+    problem = told.problems[-1] if told.problems else told
+    assert problem.code is Code.DUPLICATE_KEY
+    assert f"'{one}' (line " in problem.what
+    assert f"'{other}' (line {line})" in problem.what
+    # the advice, followed
+    quoted = text.replace(f"{other}: ", f"'{other}': ")
+    if not told.problems:
+        assert load(quoted.encode(), "f.yaml").value == yaml.safe_load(quoted)
+
+
+@pytest.mark.parametrize(
+    ("merges", "advice", "priority"),
+    [
+        (["*x", "*y"], "<<: [*y, *x]", "yx"),
+        (["*x", "*y", "*z"], "<<: [*z, *y, *x]", "zyx"),
+        (["[*x, *y]", "*z"], "<<: [*z, *x, *y]", "zxy"),
+        (["*x", "[*y, *z]"], "<<: [*y, *z, *x]", "yzx"),
+        (["*x", "*x"], "<<: [*x, *x]", "x"),
+        (["*x", "*list"], "<<: [*y, *z, *x]", "yzx"),
+    ],
+)
+def test_the_advice_on_two_merges_keeps_what_a_server_reads(
+    merges: list[str], advice: str, priority: str
+) -> None:
+    sources = {
+        "x": {"one": 1, "two": 1, "three": 1, "key": 1},
+        "y": {"two": 2, "three": 2, "four": 2},
+        "z": {"three": 3, "four": 3, "five": 3},
+    }
+    head = "".join(f"- &{name} {source}\n" for name, source in sources.items())
+    head += "- &list [*y, *z]\n- key: own\n"
+    text = head + "".join(f"  <<: {merge}\n" for merge in merges)
+    error = _refusal(text.encode())
+    problem = error.problems[0] if error.problems else error
+    assert problem.code is Code.DUPLICATE_KEY
+    assert advice in problem.resolution
+    expected: dict[str, Any] = {}
+    for name in reversed(priority):
+        expected |= sources[name]
+    expected |= {"key": "own"}
+    assert load(f"{head}  {advice}".encode(), "f.yaml").value[-1] == expected
+    if not any("[" in merge or "list" in merge for merge in merges):
+        # PyYAML 6.0.4 reads a list of mappings in the other order than all before it
+        assert yaml.safe_load(text)[-1] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{<<: {a: 1}, <<: {b: 2}}",  # nothing to name
+        "[&x {a: 1}, {<<: *x, <<: {b: 2}}]",
+        f"[&{'x' * 300} {{a: 1}}, {{<<: *{'x' * 300}, <<: {{b: 1}}}}]",
+    ],
+)
+def test_merges_without_a_name_are_told_what_to_do(text: str) -> None:
+    error = _refusal(text.encode())
+    assert error.code is Code.DUPLICATE_KEY
+    assert "Keep both in one, the last first: <<: [*" in error.resolution
+    assert len(error.resolution) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("document_bytes", "a: " + "x" * DEFAULT.size),
+        ("document_levels", "[" * 65 + "]" * 65),
+        ("document_values", "[" + "1," * 50_000 + "]"),
+        ("document_aliases", "a: &a 1\nb: [" + "*a," * 1_001 + "]"),
+        ("document_digits", "a: 1" + "0" * 400),
+        ("document_bytes", "a: &a " + "x" * 1100 + "\nb: [" + "*a," * 1_000 + "]"),
+    ],
+)
+def test_a_limit_is_raised_as_its_message_says(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    error = _refusal(text.encode())
+    assert error.code is Code.YAML_LIMIT
+    (told,) = re.findall(r"set (\w+)=(\w+=\d+)", error.resolution)
+    assert told[1].startswith(f"{name}=")
+    monkeypatch.setenv(*told)
+    read = load(text.encode(), "f.yaml").value
+    assert _same(yaml.safe_load(dump(read))) == _same(yaml.safe_load(text))
+
+
+def test_the_highest_limits_are_read_and_cannot_be_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLS_PROVIDER_LIMITS", "document_levels=200,document_digits=4300")
+    for text in ("[" * 200 + "]" * 200, "1" * 4300):
+        written = dump(load(text.encode(), "f.yaml").value)
+        assert yaml.safe_load(written) == yaml.safe_load(text)
+    error = _refusal(b"[" * 201 + b"]" * 201)
+    assert error.resolution == "Make it smaller (aliases count for all that they stand for)."
+    monkeypatch.setenv("LLS_PROVIDER_LIMITS", "document_levels=201")
+    assert "200 at most" in _refusal(b"a").what
 
 
 _TOKENS = st.lists(

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.contract.document import DEFAULT
+from lls_provider.contract.document import CONFIGURATION, DEFAULT
+from lls_provider.contract.limits import DOCUMENTS, MOST
 from lls_provider.runtime import limits
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text("utf-8")
 MIB = 1024 * 1024
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(limits.Limits)])
+@pytest.mark.parametrize("field", [*(field.name for field in fields(limits.Limits)), *DOCUMENTS])
 def test_every_limit_that_can_be_told_is_explained(field: str) -> None:
     assert f"`{field}`" in TEXT
 
@@ -29,7 +30,9 @@ def test_every_limit_that_can_be_told_is_explained(field: str) -> None:
         f"{limits.REQUIREMENT_CHARACTERS:,} characters",
         f"fewer than {limits.REQUIREMENT_DIGITS:,} digits",
         f"{limits.REQUIREMENT_NESTING} levels of parentheses",
-        f"| size | {DEFAULT.size // MIB} MiB",
+        f"aliases expanded | {DEFAULT.size // MIB} MiB",
+        f"{CONFIGURATION.size // MIB} MiB for the configuration that `merge` starts from",
+        *(f"`{name}` ({most:,} at most)" for name, most in MOST.items()),
         f"| levels of mappings and lists | {DEFAULT.depth} |",
         f"aliases expanded | {DEFAULT.nodes:,} |",
         f"| uses of an anchor | {DEFAULT.aliases:,} |",

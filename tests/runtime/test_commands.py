@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.runtime import arguments, commands
 from lls_provider.runtime.commands import read_config
+from lls_provider.runtime.merge import merge
 from lls_provider.runtime.signals import Stopped
 
 if TYPE_CHECKING:
@@ -28,6 +30,51 @@ if TYPE_CHECKING:
 )
 def test_a_config_is_json_or_yaml(text: bytes, value: dict[str, Any]) -> None:
     assert read_config(text, "--config") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b'{"a": NaN}', "nan"),
+        (b'{"a": Infinity}', "inf"),
+        (b'{"a": [-Infinity]}', "[-inf]"),
+        (b'{"a": 1e400}', "inf"),
+        (b"a: .nan", "nan"),
+        (b'{"a": "NaN"}', "'NaN'"),
+        (b"a: NaN", "'NaN'"),  # YAML, in which it is text
+    ],
+)
+def test_a_number_that_is_none_stays_one_through_install_and_merge(
+    pod: Pod, make_bundle: MakeBundle, text: bytes, shown: str
+) -> None:
+    config = read_config(text, "--config")
+    assert repr(config["a"]) == shown
+    base = pod.root / "base-config" / "run.yaml"
+    base.parent.mkdir(parents=True)
+    base.write_text("version: 2\n")
+    pod.install(make_bundle(), config=config)
+    final = yaml.safe_load(merge(pod.root).path.read_text())
+    assert repr(final["providers"]["inference"][0]["config"]["a"]) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b"2026-11-22", "text"),
+        (b"!!set {a}", "a set"),
+        (b"!!binary aGk=", "binary data"),
+        (b"on", "true or false"),
+        (b"1:30", "a number"),
+        (b"1.5", "a number"),
+        (b"~ # x", "nothing"),
+        (b"!!omap [a: 1]", "a list"),
+    ],
+)
+def test_a_config_that_is_no_mapping_is_told_by_its_kind(text: bytes, what: str) -> None:
+    with pytest.raises(SdkError) as caught:
+        read_config(text, "--config")
+    assert caught.value.code is Code.FIELD_TYPE
+    assert caught.value.why == f"it is {what}"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.merge import MergeResult, merge
+from lls_provider.runtime.preflight import preflight
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]
@@ -393,6 +395,52 @@ def test_a_base_that_no_server_reads_is_told_with_its_line(
     error = _refused(pod)
     assert error.code is code
     assert (error.where.file, error.where.line) == (str(base), line)
+
+
+def test_what_servers_read_survives_with_a_provider_and_passes_preflight(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    text = (
+        "logo: !!binary |\n  aGVsbG8=\nnames: !!set {b, a}\norder: !!omap [b: 1, a: 2]\n"
+        "times: !!pairs [a: 2026-11-22, a: 10:30]\n2026-11-22: {1.5: .nan, ~: 0x1F, on: 017}\n"
+    )
+    text += "certificates:\n" + f"- {'x' * 1000}\n" * 1500  # 1.5 MB
+    base = _base(pod, text)
+    pod.install(make_bundle(), config={"seen": {"a", "b"}, "key": b"\x00\xff"})
+    path = merge(pod.root).path
+    merged, before = yaml.safe_load(path.read_text()), yaml.safe_load(base.read_text())
+    (entry,) = merged.pop("providers")["inference"]
+    assert entry["config"] == {"seen": {"a", "b"}, "key": b"\x00\xff"}
+    names = merged.pop("names"), before.pop("names")
+    assert names[0] == names[1]
+    assert repr(merged) == repr(before)
+    assert [it.provider_id for it in preflight(path, root=pod.root)] == ["acme-echo"]
+
+
+def test_a_base_that_is_larger_than_allowed_is_merged_with_the_limit_raised_as_told(
+    pod: Pod, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _base(pod, "x: |\n" + f"  {'y' * 1_000_000}\n" * 17)
+    pod.install(make_bundle())
+    error = _refused(pod)
+    assert error.code is Code.YAML_LIMIT
+    (told,) = re.findall(r"set (\w+)=(\w+=\d+)", error.resolution)
+    monkeypatch.setenv(*told)
+    path = merge(pod.root).path
+    assert path.stat().st_size > 17_000_000
+    assert preflight(path, root=pod.root)
+
+
+def test_what_a_merge_wrote_at_its_limits_passes_preflight(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    deep: Any = "x"
+    for _ in range(61):
+        deep = [deep]
+    # in flow style, as short as it can be; written in block style it is many times as long
+    _base(pod, "a: " + "[" * 62 + ",".join(["1"] * 49_000) + "]" * 62)
+    pod.install(make_bundle(), config={"deep": deep, "long": [1] * 10_000})
+    assert preflight(merge(pod.root).path, root=pod.root)
 
 
 def test_a_missing_base_tells_the_ways_out(pod: Pod) -> None:

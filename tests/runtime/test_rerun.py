@@ -13,6 +13,7 @@ from lls_provider.runtime.rerun import (
     FOLDER_MTIME_NS,
     arguments_fingerprint,
     bundle_fingerprint,
+    content,
     nothing_to_do,
 )
 from lls_provider.runtime.unpack import MTIME_NS
@@ -107,3 +108,12 @@ def test_a_damaged_record_is_no_record(pod: Pod, make_bundle: MakeBundle) -> Non
     root, bundle = _installed(pod, make_bundle)
     (pod.external / "metadata" / "acme-echo" / "installed.json").write_text("{")
     assert not nothing_to_do(root, "acme-echo", bundle, "told")
+
+
+def test_a_document_that_is_larger_than_usual_counts_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    seen = set()
+    for tail in (b"", b"1", b"2", b"22"):
+        path.write_bytes(b"x" * (DOCUMENT_BYTES + 1) + tail)
+        seen.add(content(str(path)))
+    assert len(seen) == 4

@@ -13,10 +13,11 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lls_provider.contract.limits import DOCUMENTS, raising, told
 from lls_provider.errors import Code, SdkError, Where
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ Step = str | int
 class Limits:
     """What a document may cost. Every limit is told by its number when it is passed.
 
-    ``size`` is what Kubernetes lets a ConfigMap hold; the largest configuration that a
-    released server ships has 12 KB, 700 values and 8 levels.
+    ``size`` is what Kubernetes lets a ConfigMap hold; it also bounds the text that a document
+    comes to when aliases are expanded. The largest configuration that a released server ships
+    has 12 KB, 700 values and 8 levels.
     """
 
     size: int = 1024 * 1024  # bytes
@@ -42,6 +44,20 @@ class Limits:
 
 
 DEFAULT = Limits()
+CONFIGURATION = Limits(size=16 * 1024 * 1024)
+"""Of a distribution's configuration, which need not come from a ConfigMap."""
+
+
+def told_limits(limits: Limits = DEFAULT) -> Limits:
+    """The limits with those that the variable `limits.VARIABLE` tells. Raises SdkError USAGE."""
+    given = told()
+    return replace(limits, **{DOCUMENTS[name]: given[name] for name in DOCUMENTS if name in given})
+
+
+def merged_limits() -> Limits:
+    """Of what a merge wrote: the configuration in block style, with the providers' in it."""
+    limits = told_limits(CONFIGURATION)
+    return replace(limits, size=4 * limits.size, depth=limits.depth + 8, nodes=4 * limits.nodes)
 
 
 class Timestamp(str):
@@ -58,7 +74,9 @@ class Timestamp(str):
 class Document:
     """Plain data with the positions it was read from.
 
-    ``value`` consists of dict, list, str (`Timestamp` among them), int, float, bool and None.
+    ``value`` consists of dict, list, str (`Timestamp` among them), int, float, bool and None; in
+    free data also of what the servers' reader makes of the tags ``!!binary`` (bytes), ``!!set``
+    (set), ``!!omap`` and ``!!pairs`` (a list of tuples). A key may be a date.
     """
 
     source: str
@@ -81,22 +99,24 @@ class Document:
         return self.tree.text(path) if self.tree is not None else None
 
 
-def load(data: bytes, source: str, *, limits: Limits = DEFAULT) -> Document:
+def load(data: bytes, source: str, *, limits: Limits | None = None) -> Document:
     """Read one YAML document; ``source`` is the name that complaints give it.
 
     Raises SdkError YAML_INVALID (syntax, encoding, tags, an empty file or several documents),
     YAML_LIMIT or DUPLICATE_KEY, with file, line and column. Duplicate keys and refused values
-    are told all at once: in the error's ``problems`` when there are several.
+    are told all at once: in the error's ``problems`` when there are several. Without ``limits``
+    they are the default ones, with those that the user tells.
     """
     from lls_provider.contract import plain
 
+    limits = limits or told_limits()
     if len(data) > limits.size:
         raise _too_large(source, limits)
     tree = plain.read(data, source, limits)
     return Document(source, tree.value, tree)
 
 
-def load_file(path: Path, source: str | None = None, *, limits: Limits = DEFAULT) -> Document:
+def load_file(path: Path, source: str | None = None, *, limits: Limits | None = None) -> Document:
     """Read a file, at most one byte more than the limit of it.
 
     Raises SdkError FILE_MISSING or FILE_UNREADABLE, and whatever `load` raises.
@@ -105,11 +125,12 @@ def load_file(path: Path, source: str | None = None, *, limits: Limits = DEFAULT
     return load(read_bytes(path, name, limits=limits), name, limits=limits)
 
 
-def read_bytes(path: Path, source: str, *, limits: Limits = DEFAULT) -> bytes:
+def read_bytes(path: Path, source: str, *, limits: Limits | None = None) -> bytes:
     """The bytes of a document's file.
 
     Raises SdkError FILE_MISSING, FILE_UNREADABLE, or YAML_LIMIT when it is too large.
     """
+    limits = limits or told_limits()
     try:
         data = _read_regular(path, limits.size + 1)
     except OSError as error:
@@ -160,5 +181,5 @@ def _too_large(source: str, limits: Limits) -> SdkError:
         Code.YAML_LIMIT,
         f"The document is larger than {limits.size:,} bytes",
         where=Where(file=source),
-        resolution="Make it smaller: large data does not belong into a configuration.",
+        resolution=f"Make it smaller{raising('size', limits.size)}.",
     )

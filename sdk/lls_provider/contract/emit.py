@@ -39,9 +39,36 @@ class _Dumper(yaml.SafeDumper):
     def timestamp(self, data: Timestamp) -> yaml.ScalarNode:
         return self.represent_scalar(_TIMESTAMP, str(data))
 
+    def whole(self, data: int) -> yaml.ScalarNode:
+        # Python writes no number of more than 4,300 digits, and one in hexadecimal is shorter
+        text = str(data) if abs(data) < _LONG else hex(data)
+        return self.represent_scalar(_TAG + "int", text)
+
+    def pairs(self, data: list[Any]) -> yaml.Node:
+        """A list; one of tuples is what ``!!omap`` and ``!!pairs`` are read as."""
+        if not data or not all(isinstance(item, tuple) and len(item) == 2 for item in data):
+            return self.represent_list(data)
+        entries = [
+            yaml.MappingNode(
+                _TAG + "map",
+                [(self.represent_data(key), self.represent_data(value))],
+                flow_style=False,
+            )
+            for key, value in data
+        ]
+        return yaml.SequenceNode(_TAG + "pairs", entries, flow_style=False)
+
+    def unordered(self, data: set[Any]) -> yaml.Node:
+        ordered = sorted(data, key=lambda item: (type(item).__name__, repr(item)))
+        return self.represent_mapping(_TAG + "set", dict.fromkeys(ordered))
+
 
 _TIMESTAMP = _TAG + "timestamp"
+_LONG = 10**300
 _Dumper.add_representer(str, _Dumper.text)
+_Dumper.add_representer(int, _Dumper.whole)
+_Dumper.add_representer(list, _Dumper.pairs)
+_Dumper.add_representer(set, _Dumper.unordered)
 _Dumper.add_representer(Timestamp, _Dumper.timestamp)
 
 

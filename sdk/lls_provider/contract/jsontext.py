@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def parse(data: bytes, limits: Limits) -> Any:
+def parse(data: bytes, limits: Limits, *, constants: bool = False) -> Any:
     """The value of a JSON text; raises ValueError for what `document.load` has to judge.
 
     That is: no UTF-8 (`json` itself would take UTF-16), duplicate keys, NaN and Infinity, half
-    surrogate pairs, and whatever passes a limit. `json.JSONDecodeError` is a ValueError too.
+    surrogate pairs, and whatever passes a limit. `json.JSONDecodeError` is a ValueError too. With
+    ``constants`` NaN and Infinity are the numbers that Python's writer of JSON means by them.
     """
     text = data.decode("utf-8-sig")
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=float if constants else _refuse
+        )
     except RecursionError as error:
         raise ValueError("too many levels") from error
     _check(value, limits)

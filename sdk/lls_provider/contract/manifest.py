@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lls_provider.contract import jsontext, schema
-from lls_provider.contract.document import DEFAULT, Document, load, read_bytes
+from lls_provider.contract.document import Document, load, read_bytes, told_limits
 from lls_provider.errors import Code, SdkError, Where
 
 FORMAT = 1
@@ -108,7 +108,7 @@ def read_manifest(path: Path, source: str | None = None) -> Manifest:
     name = source if source is not None else str(path)
     data = read_bytes(path, name)
     try:
-        document = Document(name, jsontext.parse(data, DEFAULT))
+        document = Document(name, jsontext.parse(data, told_limits()))
     except json.JSONDecodeError as error:
         raise SdkError(
             Code.YAML_INVALID,

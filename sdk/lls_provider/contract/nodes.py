@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from lls_provider.contract.limits import raising
 from lls_provider.errors import Code, SdkError, Where
 
 if TYPE_CHECKING:
@@ -139,26 +140,31 @@ class Composer(yaml.SafeLoader):
         self.depth = 0
         self.nodes = 0
         self.aliases = 0
+        self.names: dict[int, str] = {}  # by id(): the name under which a node was last used again
         super().__init__(text)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Compose one node and what is in it."""
         if self.check_event(yaml.AliasEvent):
             self.aliases += 1
-            self._limit("aliases", self.aliases, self.limits.aliases)
+            self._limit("aliases", self.aliases)
+        is_alias: bool = self.check_event(yaml.AliasEvent)
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
         self.nodes += 1
-        self._limit("values", self.nodes, self.limits.nodes)
+        self._limit("nodes", self.nodes)
         self.depth += 1
         # the value in the deepest level stands one deeper, and adds no level
-        self._limit("levels", self.depth - 1, self.limits.depth)
+        self._limit("depth", self.depth - 1)
         node = super().compose_node(parent, index)
+        if is_alias and isinstance(event, yaml.AliasEvent):
+            self.names[id(node)] = str(event.anchor)
         self.depth -= 1
         return node
 
-    def _limit(self, what: str, count: int, limit: int) -> None:
-        if count > limit:
+    def _limit(self, name: str, count: int) -> None:
+        if count > getattr(self.limits, name):
             event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise limit_error(at(self.source, event.start_mark), what, limit)
+            raise limit_error(at(self.source, event.start_mark), self.limits, name)
 
 
 def _syntax_error(source: str, error: yaml.MarkedYAMLError) -> SdkError:
@@ -190,11 +196,22 @@ def at(source: str, mark: Any) -> Where:
     return Where(source, mark.line + 1, mark.column + 1)
 
 
-def limit_error(where: Where, what: str, limit: int) -> SdkError:
-    """The error of a document that passes a limit."""
+_COUNTED = {
+    "size": "characters, aliases expanded",
+    "depth": "levels",
+    "nodes": "values",
+    "aliases": "aliases",
+    "digits": "characters in one number",
+}
+
+
+def limit_error(where: Where, limits: Limits, name: str) -> SdkError:
+    """The error of a document that passes the limit ``name``."""
+    limit: int = getattr(limits, name)
     return SdkError(
         Code.YAML_LIMIT,
-        f"The document has more than {limit:,} {what}",
+        f"The document has more than {limit:,} {_COUNTED[name]}",
         where=where,
-        resolution="Make it smaller; aliases count for all that they stand for.",
+        resolution="Make it smaller (aliases count for all that they stand for)"
+        f"{raising(name, limit)}.",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -25,6 +25,8 @@ _SEQ = TAG + "seq"
 _STR = TAG + "str"
 _MERGE = TAG + "merge"
 _TIMESTAMP = TAG + "timestamp"
+_SET = TAG + "set"
+_PAIRS = frozenset({TAG + "omap", TAG + "pairs"})
 # An unquoted "=" or "<<" as a value: signs of YAML 1.1 that no server gives a meaning.
 _TEXT = frozenset({_STR, TAG + "value", _MERGE})
 _NUMBER = frozenset({TAG + "int", TAG + "float"})
@@ -65,6 +67,7 @@ class _Builder:
         self._source = source
         self._limits = limits
         self._count = 0
+        self._text = 0  # characters
         self._open: list[int] = []  # ids of the nodes that are being built, outermost first
         self._told: set[tuple[Where, str]] = set()
 
@@ -77,7 +80,7 @@ class _Builder:
             self._tell(Code.YAML_INVALID, node, "an alias stands inside of what it stands for")
             return None
         if len(self._open) >= self._limits.depth:
-            raise limit_error(self._where(node), "levels", self._limits.depth)
+            raise limit_error(self._where(node), self._limits, "depth")
         self._open.append(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -88,13 +91,26 @@ class _Builder:
             self._open.pop()
 
     def _sequence(self, node: yaml.SequenceNode) -> list[Any] | None:
+        if node.tag in _PAIRS:
+            return [self._pair(child, node) for child in node.value]
         if node.tag != _SEQ:
             self._refuse_tag(node)
             return None
         return [self.build(child) for child in node.value]
 
-    def _mapping(self, node: yaml.MappingNode) -> dict[Any, Any] | None:
-        if node.tag != _MAP:
+    def _pair(self, node: yaml.Node, pairs: yaml.SequenceNode) -> tuple[Any, Any] | None:
+        """One entry of ``!!omap`` or ``!!pairs``, which the servers read as a tuple."""
+        if not isinstance(node, yaml.MappingNode) or len(node.value) != 1:
+            tag = pairs.tag.removeprefix(TAG)
+            what = f"'!!{tag}' is a list of mappings of one key each"
+            self._tell(Code.YAML_INVALID, node, what)
+            return None
+        self._spend(node, 1)
+        ((key, value),) = node.value
+        return self.build(key), self.build(value)
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[Any, Any] | set[Any] | None:
+        if node.tag not in (_MAP, _SET):
             self._refuse_tag(node)
             return None
         self._refuse_duplicates(node)
@@ -102,30 +118,54 @@ class _Builder:
         for key_node, value_node in self._merge(node):
             if isinstance(key_node, yaml.ScalarNode):
                 self._spend(key_node, 1)
-                key = self._scalar(key_node)
+                key = self._key(key_node)
                 if not isinstance(key, str):
                     self.tree.keys[id(key_node)] = key
                 result[key] = self.build(value_node)
             else:
                 self._tell(Code.YAML_INVALID, key_node, "a key must be a single value")
-        return result
+        return set(result) if node.tag == _SET else result
 
     def _refuse_duplicates(self, node: yaml.MappingNode) -> None:
-        first: dict[Any, yaml.Node] = {}
+        first: dict[Any, yaml.ScalarNode] = {}
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 continue
             merge = key_node.tag == _MERGE
-            key = (merge, self._scalar(key_node))
+            key = (merge, self._key(key_node))
             if key in first:
-                line = first[key].start_mark.line + 1
-                self._tell(
-                    Code.DUPLICATE_KEY,
-                    key_node,
-                    f"the key '{short(key_node.value)}' stands here twice, first in line {line}",
-                    "Keep one of the two: a reader would silently take the last.",
-                )
+                self._tell(Code.DUPLICATE_KEY, key_node, *self._twice(node, first[key], key_node))
             first.setdefault(key, key_node)
+
+    def _twice(
+        self, node: yaml.MappingNode, first: yaml.ScalarNode, second: yaml.ScalarNode
+    ) -> tuple[str, str]:
+        """What is wrong with a key that stands there twice, and what to do."""
+        one, other = short(first.value), short(second.value)
+        lines = first.start_mark.line + 1, second.start_mark.line + 1
+        if first.value != second.value:
+            what = (
+                f"the keys '{one}' (line {lines[0]}) and '{other}' (line {lines[1]}) are the same"
+            )
+            text = f"Remove one of the two, or quote the one that is meant as text: '{other}'."
+            return f"{what} to a reader of YAML", text
+        what = f"the key '{other}' stands here twice, first in line {lines[0]}"
+        if second.tag == _MERGE:
+            return what, f"Keep both in one, the last first: {self._one_merge(node)}"
+        return what, "Keep one of the two: a reader would silently take the last."
+
+    def _one_merge(self, node: yaml.MappingNode) -> str:
+        """What stands for several ``<<`` of a mapping, with the values that they have in PyYAML."""
+        sources: list[yaml.Node] = []
+        for key, value in reversed(node.value):
+            if key.tag == _MERGE:
+                is_list = isinstance(value, yaml.SequenceNode)
+                sources += value.value if is_list else [value]
+        names = [self._loader.names.get(id(source), "") for source in sources]
+        text = f"<<: [{', '.join(f'*{name}' for name in names)}]."
+        if all(names) and len(text) <= 200:
+            return text
+        return "<<: [*second, *first], with an anchor for each of the mappings."
 
     def _merge(self, node: yaml.MappingNode) -> Pairs:
         """The pairs of a mapping with those of its merge key in front, so that its own win."""
@@ -156,10 +196,17 @@ class _Builder:
                 yield from self._merge(source)
                 self._open.pop()
 
+    def _key(self, node: yaml.ScalarNode) -> Any:
+        """A key: two timestamps that are written in two ways are one key to a server."""
+        key = self._scalar(node)
+        if not isinstance(key, Timestamp):
+            return key
+        return self._constructed(node, Composer.construct_yaml_timestamp)
+
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         text = str(node.value)
         if node.tag in _NUMBER and len(text) > self._limits.digits:
-            raise limit_error(self._where(node), "characters in one number", self._limits.digits)
+            raise limit_error(self._where(node), self._limits, "digits")
         if any("\ud800" <= character <= "\udfff" for character in text):
             self._tell(Code.YAML_INVALID, node, "half a surrogate pair is no character")
             return None
@@ -169,11 +216,16 @@ class _Builder:
         if construct is None:
             self._refuse_tag(node)
             return None
+        return self._constructed(node, construct)
+
+    def _constructed(
+        self, node: yaml.ScalarNode, construct: Callable[[Composer, yaml.ScalarNode], Any]
+    ) -> Any:
         try:
             return construct(self._loader, node)
-        except (ValueError, KeyError, IndexError, OverflowError):
+        except (ValueError, KeyError, IndexError, OverflowError, yaml.YAMLError):
             kind = node.tag.removeprefix(TAG)
-            self._tell(Code.YAML_INVALID, node, f"'{short(text)}' is no {kind}")
+            self._tell(Code.YAML_INVALID, node, f"'{short(str(node.value))}' is no {kind}")
             return None
 
     def _refuse_tag(self, node: yaml.Node) -> None:
@@ -182,7 +234,7 @@ class _Builder:
         self._tell(
             Code.YAML_INVALID,
             node,
-            f"the tag '{shown}' is refused: only plain data is read",
+            f"the tag '{shown}' is refused: no server reads it",
             "Remove the tag; text, numbers, true, false, null, lists and mappings need none.",
         )
 
@@ -201,7 +253,11 @@ class _Builder:
     def _spend(self, node: yaml.Node, count: int) -> None:
         self._count += count
         if self._count > self._limits.nodes:
-            raise limit_error(self._where(node), "values", self._limits.nodes)
+            raise limit_error(self._where(node), self._limits, "nodes")
+        if isinstance(node, yaml.ScalarNode):
+            self._text += len(node.value)
+            if self._text > self._limits.size:
+                raise limit_error(self._where(node), self._limits, "size")
 
     def _where(self, node: yaml.Node) -> Where:
         return at(self._source, node.start_mark)
@@ -220,5 +276,6 @@ _CONSTRUCT = {
     TAG + "bool": Composer.construct_yaml_bool,
     TAG + "int": Composer.construct_yaml_int,
     TAG + "float": Composer.construct_yaml_float,
+    TAG + "binary": Composer.construct_yaml_binary,
     _TIMESTAMP: _timestamp,
 }

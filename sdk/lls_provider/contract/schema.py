@@ -7,6 +7,7 @@ with ``jsonschema``), less the rules of `rules` that no schema can express.
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,14 @@ _NOUNS = {
     "object": "a mapping",
     "array": "a list",
     "integer": "a whole number",
+}
+
+_SHOWN: dict[type, str] = {
+    dict: "a mapping",
+    list: "a list",
+    set: "a set",
+    tuple: "a pair",
+    bytes: "binary data",
 }
 
 Schema = Mapping[str, Any]
@@ -158,10 +167,10 @@ def shown(value: object, text: str | None = None) -> str:
         return f"{kind}'{short}'" if short.isprintable() else f"{kind}{short!r}"
     if value is None:
         return "no value"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
+    if type(value) in _SHOWN:
+        return _SHOWN[type(value)]
+    if isinstance(value, datetime.date):  # a key: as a value it is a Timestamp
+        return f"the timestamp '{value}'"
     if isinstance(value, bool):
         return f"the truth value {text or str(value).lower()}"
     return f"the number {text or value}"
@@ -296,7 +305,7 @@ class _Walk:
         text = self.document.text(path)
         what = f"{self._in(path)} must be {_NOUNS[kind]}, not {shown(value, text)}"
         resolution = f"Write {schema.get('description', _NOUNS[kind])}."
-        if kind == "string" and value is not None and not isinstance(value, dict | list):
+        if kind == "string" and isinstance(value, Timestamp | int | float):
             resolution = f"Quote it: '{text if text is not None else value}'"
         self._tell(Code.FIELD_TYPE, what, path, resolution)
 

@@ -17,7 +17,15 @@ from lls_provider.runtime.termination import write_termination_log
 if TYPE_CHECKING:
     from lls_provider.runtime.install import InstallResult
 
-_KINDS = {str: "text", list: "a list", bool: "true or false", type(None): "nothing"}
+_KINDS: tuple[tuple[type, str], ...] = (
+    (str, "text"),
+    (list, "a list"),
+    (set, "a set"),
+    (bytes, "binary data"),
+    (bool, "true or false"),
+    (int, "a number"),
+    (float, "a number"),
+)
 _QUOTED = re.compile(r"'([^']{4,})'")
 
 
@@ -64,7 +72,8 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
 
     value: Any
     try:
-        value = jsontext.parse(text, document.DEFAULT)
+        # to the YAML reader NaN would be text
+        value = jsontext.parse(text, document.told_limits(), constants=True)
     except ValueError:
         try:
             value = document.load(text, source).value
@@ -75,7 +84,7 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
     raise SdkError(
         Code.FIELD_TYPE,
         "The provider's configuration is no mapping",
-        why=f"it is {_KINDS.get(type(value), 'a number')}",
+        why=f"it is {next((noun for kind, noun in _KINDS if isinstance(value, kind)), 'nothing')}",
         where=Where(file=source, line=1, column=1),
         resolution='Give a mapping, such as {"url": "http://localhost:8000"}.',
     )
@@ -131,7 +140,7 @@ def _config(options: argparse.Namespace) -> dict[str, Any] | None:
 
     if options.config_file is not None:
         path = Path(options.config_file)
-        return read_config(document.read_bytes(path, str(path), limits=document.DEFAULT), str(path))
+        return read_config(document.read_bytes(path, str(path)), str(path))
     if options.config is not None:
         return read_config(options.config.encode("utf-8", "surrogateescape"), "--config")
     return None

@@ -6,13 +6,20 @@ archive is, so a wheel of 3 GB has room for what such wheels hold, and a bomb of
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from lls_provider.errors import Code, SdkError
+from lls_provider.contract.limits import VARIABLE, WHEELS, told
 
-VARIABLE = "LLS_PROVIDER_LIMITS"
-"""Tells limits to every command, such as ``ratio=500,files=200000``."""
+__all__ = [
+    "REQUIREMENTS",
+    "REQUIREMENT_CHARACTERS",
+    "REQUIREMENT_DIGITS",
+    "REQUIREMENT_NESTING",
+    "TEXT_BYTES",
+    "VARIABLE",
+    "Limits",
+    "told_limits",
+]
 
 TEXT_BYTES = 16 * 1024 * 1024
 """METADATA, WHEEL, entry_points.txt and a script whose first line is rewritten: held in memory."""
@@ -62,16 +69,4 @@ def told_limits() -> Limits:
 
     Raises SdkError USAGE for what is no limit.
     """
-    names = [field.name for field in fields(Limits)]
-    found: dict[str, int] = {}
-    for item in os.environ.get(VARIABLE, "").replace(",", " ").split():
-        name, _, number = item.partition("=")
-        if name not in names or not (number.isascii() and number.isdigit() and len(number) < 19):
-            raise SdkError(
-                Code.USAGE,
-                f"{VARIABLE}: {item!r:.80} is no limit",
-                resolution="Write NAME=NUMBER, such as ratio=200; NAME is one of "
-                f"{', '.join(names)}.",
-            )
-        found[name] = int(number)
-    return Limits(**found)
+    return Limits(**{name: number for name, number in told().items() if name in WHEELS})

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lls_provider.contract.document import Document, Step, dump, load_file
+from lls_provider.contract.document import (
+    CONFIGURATION,
+    Document,
+    Step,
+    dump,
+    load_file,
+    told_limits,
+)
 from lls_provider.contract.models import (
     CrdConfig,
     ProviderPackage,
@@ -236,7 +243,7 @@ def _refuse_routing_table(base: Document) -> None:
 
 def _read_base(path: Path) -> Document:
     try:
-        return load_file(path)
+        return load_file(path, limits=told_limits(CONFIGURATION))
     except SdkError as error:
         if error.code is Code.FILE_MISSING:
             raise SdkError(

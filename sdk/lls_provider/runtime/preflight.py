@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.contract.document import Document, load_file
+from lls_provider.contract.document import Document, load_file, merged_limits
 from lls_provider.contract.models import ProviderPackage, read_provider_package
 from lls_provider.contract.paths import SPEC_FILE
 from lls_provider.contract.schema import path_text
@@ -185,7 +185,7 @@ def _shape(document: Document, path: tuple[str | int, ...], what: str) -> SdkErr
 
 def _read(run_yaml: Path) -> Document:
     try:
-        return load_file(run_yaml)
+        return load_file(run_yaml, limits=merged_limits())
     except SdkError as error:
         if error.code is Code.FILE_MISSING:
             raise SdkError(

@@ -23,6 +23,7 @@ _CHUNK = 1024 * 1024
 _RECORD_BYTES = 16 * 1024 * 1024
 DOCUMENT_BYTES = 1024 * 1024
 """What a document may have, `document.DEFAULT.size`; a test compares them."""
+_LARGEST = 256 * 1024 * 1024
 FOLDER_MTIME_NS = 315_532_800 * 10**9
 """`unpack.MTIME_NS`, repeated because importing it is slow; a test compares them."""
 
@@ -99,11 +100,17 @@ def _opened(path: str) -> BinaryIO:
 def content(path: str) -> bytes | None:
     """A document's bytes, None when it is not there. Raises OSError for what is no regular file.
 
-    One that is too large is cut: whoever reads it next refuses it.
+    Of one that is larger than usual the hash of the rest stands in its place.
     """
     try:
         with _opened(path) as stream:
-            return stream.read(DOCUMENT_BYTES + 1)
+            data = stream.read(DOCUMENT_BYTES + 1)
+            if len(data) > DOCUMENT_BYTES:
+                digest = hashlib.sha256(b"%d" % os.fstat(stream.fileno()).st_size)
+                for _ in range(_LARGEST // _CHUNK):
+                    digest.update(stream.read(_CHUNK))
+                data += digest.digest()
+            return data
     except (FileNotFoundError, NotADirectoryError):
         return None
 
