@@ -15,6 +15,7 @@ from tests.engines import containers, pythonbase
 from tests.engines import registry as registries
 from tests.recorder import Recorder
 
+from lls_provider.wheels.cache import uv_cache_root
 from lls_provider.wheels.interpreter import find_interpreter
 
 CI = os.environ.get("CI", "") not in ("", "0", "false")
@@ -81,8 +82,16 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     base = tmp_path_factory.getbasetemp()
     cache = Path(told) if told else (base.parent if _is_worker() else base) / "lls-provider-cache"
     with pytest.MonkeyPatch.context() as patch:
+        # what uv fetched for earlier runs is of use, and would lie below ours
+        patch.setenv("UV_CACHE_DIR", os.environ.get("UV_CACHE_DIR") or _uv_cache())
         patch.setenv("LLS_PROVIDER_CACHE", str(cache))
         yield cache
+
+
+def _uv_cache() -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LLS_PROVIDER_CACHE", raising=False)
+        return str(uv_cache_root())
 
 
 def _is_worker() -> bool:

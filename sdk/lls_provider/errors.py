@@ -92,6 +92,7 @@ class Code(Enum):
     SERVER_FAILED = ("server-failed", ExitStatus.WRONG)
     CALL_FAILED = ("call-failed", ExitStatus.WRONG)
     OUTPUT_UNWRITABLE = ("output-unwritable", ExitStatus.ENVIRONMENT)
+    CACHE_UNWRITABLE = ("cache-unwritable", ExitStatus.ENVIRONMENT)
     NETWORK = ("network", ExitStatus.ENVIRONMENT)
     IMAGE_MISSING = ("image-missing", ExitStatus.WRONG)
     REGISTRY_DENIED = ("registry-denied", ExitStatus.ENVIRONMENT)

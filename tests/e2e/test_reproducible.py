@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.engines.pythonbase import copied_python
 from uv import find_uv_bin
 
 from lls_provider.errors import SdkError
@@ -122,18 +123,7 @@ def place() -> Iterator[Place]:
             target = environment / "bin" / "python"
             run(uv, "pip", "install", "--quiet", "--python", target, wheel)
             commands[host] = environment / "bin" / "lls-provider"
-        yield Place(folder, commands, copied(folder / "target"))
-
-
-def copied(folder: Path) -> Path:
-    """The Python of the target with its standard library, out of whatever home it lives in."""
-    python = find_interpreter(exactly=(3, 12)).path.resolve()
-    library = Path("lib") / "python3.12"
-    ignored = shutil.ignore_patterns("site-packages", "test", "__pycache__", "config-*")
-    shutil.copytree(python.parent.parent / library, folder / library, ignore=ignored)
-    (folder / library / "site-packages").mkdir()
-    (folder / "bin").mkdir()
-    return Path(shutil.copy(python, folder / "bin" / "python3.12"))
+        yield Place(folder, commands, copied_python(folder / "target", (3, 12)))
 
 
 def run(*command: object, **options: Any) -> str:

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lls_provider.wheels.interpreter import find_interpreter
+
 _LEFT_OUT = {
     *("__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter"),
     *("turtledemo", "ensurepip", "lib2to3"),
@@ -156,3 +158,15 @@ def _document(blobs: Path, value: Any, kind: str) -> dict[str, Any]:
 def _described(digest: str, size: int, kind: str) -> dict[str, Any]:
     media_type = f"application/vnd.oci.image.{kind}"
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": size}
+
+
+def copied_python(folder: Path, version: tuple[int, int]) -> Path:
+    """A Python with its standard library, out of whatever home it lives in."""
+    name = "python{}.{}".format(*version)
+    python = find_interpreter(exactly=version).path.resolve()
+    library = Path("lib") / name
+    ignored = shutil.ignore_patterns("site-packages", "test", "__pycache__", "config-*")
+    shutil.copytree(python.parent.parent / library, folder / library, ignore=ignored)
+    (folder / library / "site-packages").mkdir()
+    (folder / "bin").mkdir()
+    return Path(shutil.copy(python, folder / "bin" / name))

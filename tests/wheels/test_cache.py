@@ -10,13 +10,22 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.wheels.cache import cache_root, locked, storage_error, writing
+from lls_provider.wheels.cache import (
+    cache_root,
+    locked,
+    making_temporary,
+    storage_error,
+    uv_cache_root,
+    uv_cache_variables,
+    writing,
+)
 
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLS_PROVIDER_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("UV_CACHE_DIR", raising=False)
 
 
 def test_the_cache_is_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +70,33 @@ def test_a_user_without_a_home_has_a_cache_under_the_root(
     assert cache_root() == Path("/.cache/lls-provider")
 
 
+@pytest.mark.parametrize(
+    ("variables", "uvs", "told"),
+    [
+        ({"HOME": "/home/acme"}, "/home/acme/.cache/uv", False),
+        ({"HOME": "/home/acme", "XDG_CACHE_HOME": "/var/acme"}, "/var/acme/uv", False),
+        ({"HOME": "/home/acme", "LLS_PROVIDER_CACHE": "/ours"}, "/ours/uv", True),
+        (
+            {"HOME": "/home/acme", "XDG_CACHE_HOME": "/var/acme", "LLS_PROVIDER_CACHE": "/ours"},
+            "/ours/uv",
+            True,
+        ),
+        ({"HOME": "/home/acme", "LLS_PROVIDER_CACHE": "/ours", "UV_CACHE_DIR": "/uv"}, "/uv", True),
+        ({"HOME": "/home/acme", "UV_CACHE_DIR": "/uv"}, "/uv", False),
+        ({"HOME": ""}, "/.cache/uv", True),
+        ({"HOME": "", "LLS_PROVIDER_CACHE": "/ours"}, "/ours/uv", True),
+    ],
+)
+def test_the_cache_of_uv_lies_below_ours_where_that_is_named(
+    variables: dict[str, str], uvs: str, *, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a home uv takes the working directory: it is always told of another place then."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert uv_cache_root() == Path(uvs)
+    assert uv_cache_variables() == ({"UV_CACHE_DIR": uvs} if told else {})
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_tells_what_is_free(tmp_path: Path, number: int) -> None:
     place = tmp_path / "not" / "yet" / "there"
@@ -71,6 +107,50 @@ def test_a_full_disk_tells_what_is_free(tmp_path: Path, number: int) -> None:
     assert error.why.endswith("bytes are free")
     assert error.where.file == str(place)
     assert "LLS_PROVIDER_CACHE" in error.resolution
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR])
+@pytest.mark.parametrize(
+    ("variables", "place", "cache", "resolution"),
+    [
+        ({}, "home/.cache/lls-provider/files/x", "home/.cache/lls-provider", "Set LLS_PROVIDER_"),
+        ({}, "home/.cache/uv/wheels", "home/.cache/uv", "Set LLS_PROVIDER_CACHE to a folder that"),
+        ({"LLS_PROVIDER_CACHE": "ours"}, "ours/files/x", "ours", "Set LLS_PROVIDER_CACHE to a"),
+        ({"LLS_PROVIDER_CACHE": "ours"}, "ours/uv/x", "ours/uv", "Set LLS_PROVIDER_CACHE to a"),
+        ({"UV_CACHE_DIR": "uvs"}, "uvs/x", "uvs", "Set UV_CACHE_DIR, which names it, to a folder"),
+    ],
+)
+def test_every_cache_that_cannot_be_written_is_one_error(
+    number: int,
+    variables: dict[str, str],
+    place: str,
+    cache: str,
+    resolution: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    error = storage_error(OSError(number, os.strerror(number)), tmp_path / place)
+    assert error.code is Code.CACHE_UNWRITABLE
+    assert error.status is ExitStatus.ENVIRONMENT
+    assert error.what == f"Cannot write the cache {tmp_path / cache}"
+    assert error.why == os.strerror(number)
+    assert error.resolution.startswith(resolution)
+    assert "LLS_PROVIDER_CACHE" in error.resolution
+    assert "UV_CACHE_DIR" in error.resolution
+
+
+def test_a_temporary_folder_that_cannot_be_made_names_its_variable() -> None:
+    """Where no folder will do, `tempfile` fails before there is a place to name."""
+    with pytest.raises(SdkError) as caught, making_temporary():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/x']")
+    assert caught.value.code is Code.OUTPUT_UNWRITABLE
+    assert caught.value.what == "Cannot make a temporary folder"
+    assert "No usable temporary directory" in caught.value.why
+    assert caught.value.resolution == "Set TMPDIR to a folder that you can write."
 
 
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -87,6 +87,76 @@ def test_an_index_that_was_not_heard_does_not_make_a_package_impossible(hint: st
     assert hint in error.why
 
 
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        (
+            (
+                "error: Failed to initialize cache at `/home/acme/.cache/uv`\n"
+                "  cause: failed to create directory `/home/acme/.cache/uv`: Permission denied "
+                "(os error 13)\n"
+            ),
+            "/home/acme/.cache/uv",
+        ),
+        (
+            (
+                "error: Failed to initialize cache at `/elsewhere`\n"
+                "  cause: failed to create directory `/elsewhere`: File exists (os error 17)\n"
+            ),
+            "/elsewhere",
+        ),
+        (
+            (
+                "error: Failed to initialize cache at `/ours/uv`\n"
+                "  cause: failed to open file `/ours/uv/sdists-v11/.git`: Read-only file system "
+                "(os error 30)\n"
+            ),
+            "/ours/uv",
+        ),
+        (
+            (
+                "error: Failed to write to the distribution cache\n"
+                "  cause: failed to write to file `/ours/uv/archive-v0/x`: Permission denied "
+                "(os error 13)\n"
+            ),
+            "/ours/uv",
+        ),
+        (
+            (
+                "error: Could not acquire lock\n"
+                "  cause: Could not create temporary file\n"
+                '  cause: Permission denied (os error 13) at path "/ours/uv/.tmpXlr4Kg"\n'
+            ),
+            "/ours/uv",
+        ),
+        (
+            (
+                "error: Failed to create virtual environment\n"
+                "  cause: failed to create directory `/ours/environments/ogx-1`: Permission denied "
+                "(os error 13)\n"
+            ),
+            "/ours",
+        ),
+    ],
+)
+def test_a_cache_that_cannot_be_written_is_told_as_ours_is(
+    said: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLS_PROVIDER_CACHE", "/ours")
+    monkeypatch.delenv("UV_CACHE_DIR", raising=False)
+    error = failure(said)
+    assert error.code is Code.CACHE_UNWRITABLE
+    assert error.status is ExitStatus.ENVIRONMENT
+    assert error.what == f"Cannot write the cache {place}"
+    assert error.resolution.startswith("Set LLS_PROVIDER_CACHE to a folder that you can write.")
+
+
+def test_a_place_that_is_no_cache_is_left_to_what_uv_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLS_PROVIDER_CACHE", "/ours")
+    said = "error: failed to open file `/project/pyproject.toml`: Permission denied (os error 13)"
+    assert failure(said).code is Code.TOOL_FAILED
+
+
 def test_a_full_disk_is_told_before_the_network_that_it_breaks() -> None:
     assert failure(FULL + REFUSED).code is Code.NO_SPACE
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lls_provider import resources
+from lls_provider.wheels.cache import writing
 
 NAME = "lls-provider.pyz"
 
@@ -57,7 +58,10 @@ def zipapp_bytes(package: Path, schemas: Path) -> bytes:
 
 @functools.cache
 def zipapp_path() -> Path:
-    """The zipapp of this SDK: shipped in an installed wheel, made on demand in a checkout."""
+    """The zipapp of this SDK: shipped in an installed wheel, made on demand in a checkout.
+
+    Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE where a checkout cannot be written.
+    """
     root = resources.checkout()
     if root is None:
         return resources.data_path(NAME)
@@ -65,12 +69,13 @@ def zipapp_path() -> Path:
     folder = root / "build" / "zipapp" / hashlib.sha256(data).hexdigest()[:16]
     path = folder / NAME
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(name).chmod(0o755)
-        Path(name).replace(path)
+        with writing(folder):  # a checkout may be somebody else's
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=folder)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            Path(name).chmod(0o755)
+            Path(name).replace(path)
     return path
 
 

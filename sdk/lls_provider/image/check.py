@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.bundle import check as bundle_rules
@@ -20,6 +18,7 @@ from lls_provider.image.registry.pull import RemoteLayer
 from lls_provider.image.unpack import base_length, unpack
 from lls_provider.progress import SILENT, counted, shown_size
 from lls_provider.runtime.target import TargetPython, machine_of, shown_platform
+from lls_provider.wheels.build import scratch
 
 if TYPE_CHECKING:
     from lls_provider.bundle.check import Collected
@@ -75,8 +74,8 @@ def check_place(
 def check_image(image: Image) -> tuple[Finding, ...]:
     """The findings about an image wherever it came from."""
     findings = Findings()
-    with tempfile.TemporaryDirectory(prefix="lls-provider-") as folder:
-        root = Path(folder) / "bundle"
+    with scratch("check") as folder:
+        root = folder / "bundle"
         try:
             unpack(image, root)
         except SdkError as error:

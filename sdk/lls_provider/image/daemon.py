@@ -86,7 +86,7 @@ class DaemonOutput:
 def find_daemon(reference: Reference) -> Found:
     """What a daemon knows as ``reference``; its layers are kept in the cache by its ID.
 
-    Raises SdkError IMAGE_MISSING, DAEMON_FAILED, NO_SPACE, OUTPUT_UNWRITABLE, IMAGE_INVALID.
+    Raises SdkError IMAGE_MISSING, DAEMON_FAILED, NO_SPACE, CACHE_UNWRITABLE, IMAGE_INVALID.
     """
     with Daemon.connect() as daemon:
         known = str(daemon.inspect(reference).get("Id"))

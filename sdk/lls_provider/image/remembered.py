@@ -34,7 +34,7 @@ def remembered(
     """What ``look`` sees in ``image``, or saw the last time; ``kind`` names the folder.
 
     ``load`` raises ValueError, KeyError or TypeError for what ``dump`` did not write. Raises what
-    ``look`` raises, and SdkError NO_SPACE or OUTPUT_UNWRITABLE.
+    ``look`` raises, and SdkError NO_SPACE or CACHE_UNWRITABLE.
     """
     if image.raw_manifest is None:  # composed just now: its digest takes reading it
         return look()

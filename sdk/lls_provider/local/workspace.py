@@ -24,6 +24,7 @@ from typing import IO
 from lls_provider.bundle.publish import writing
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.sockets import group_lives
+from lls_provider.wheels.cache import making_temporary
 
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
 _GRACE = 8.0  # seconds a process group gets to end by itself; the servers need less than one
@@ -63,7 +64,7 @@ class Workspace:
     def folder(self, name: str) -> Path:
         """A new folder inside."""
         path = self.root / name
-        with writing(path, "a temporary folder"):
+        with making_temporary():
             path.mkdir()
         return path
 
@@ -75,7 +76,7 @@ class Workspace:
             if not self.keep:
                 self._tell(f"folder {root}")
             self._root = root
-            with writing(root, "a temporary folder"):
+            with making_temporary():
                 root.mkdir(mode=0o700)
         except BaseException:
             self.__exit__(None, None, None)
@@ -192,8 +193,7 @@ class Workspace:
 
 
 def _temporary_root() -> Path:
-    place = Path("the temporary folder")
-    with writing(place, "a temporary folder"):
+    with making_temporary():
         place = Path(tempfile.gettempdir()).resolve()
     return place / f"lls-provider-up-{secrets.token_hex(6)}"
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.wheels.cache import storage_error, writing
+from lls_provider.wheels.cache import making_temporary, writing
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
@@ -232,11 +232,12 @@ def _entry(name: str, *, executable: bool = False) -> zipfile.ZipInfo:
 
 @contextmanager
 def scratch(purpose: str) -> Iterator[Path]:
-    """A temporary folder that is gone afterwards, whatever happens."""
-    try:
+    """A temporary folder that is gone afterwards, whatever happens.
+
+    Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when it cannot be made.
+    """
+    with making_temporary():
         folder = Path(tempfile.mkdtemp(prefix=f"lls-provider-{purpose}-"))
-    except OSError as error:
-        raise storage_error(error, Path(tempfile.gettempdir())) from error
     try:
         yield folder
     finally:

@@ -1,4 +1,4 @@
-"""The cache on this machine: downloads by hash, environments by content."""
+"""The caches on this machine, ours (downloads by hash, environments by content) and uv's."""
 
 from __future__ import annotations
 
@@ -13,17 +13,38 @@ from pathlib import Path
 
 from lls_provider.errors import Code, SdkError, Where
 
+_OURS, _UVS = "LLS_PROVIDER_CACHE", "UV_CACHE_DIR"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_root() -> Path:
     """``$LLS_PROVIDER_CACHE``, else ``lls-provider`` in the user's cache directory (XDG)."""
-    told = os.environ.get("LLS_PROVIDER_CACHE")
+    told = os.environ.get(_OURS)
+    return Path(told).absolute() if told else _user_caches() / "lls-provider"
+
+
+def uv_cache_root() -> Path:
+    """``$UV_CACHE_DIR``, else below our cache where that is named, else uv's own default."""
+    told = os.environ.get(_UVS)
     if told:
         return Path(told).absolute()
+    return cache_root() / "uv" if os.environ.get(_OURS) else _user_caches() / "uv"
+
+
+def uv_cache_variables() -> dict[str, str]:
+    """What uv has to be told of its cache; nothing where its own settings decide.
+
+    Without a home uv would take the working directory, which is the project.
+    """
+    if os.environ.get(_OURS) or not os.environ.get("HOME"):
+        return {_UVS: str(uv_cache_root())}
+    return {}
+
+
+def _user_caches() -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME") or "")
     # the XDG specification: a relative path is to be ignored
-    return (base if base.is_absolute() else user_home() / ".cache") / "lls-provider"
+    return base if base.is_absolute() else user_home() / ".cache"
 
 
 def user_home() -> Path:
@@ -50,7 +71,7 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turns an OSError of the block into the SdkError NO_SPACE or OUTPUT_UNWRITABLE."""
+    """Turns an OSError of the block into the SdkError that `storage_error` makes of it."""
     try:
         yield
     except OSError as error:
@@ -60,7 +81,7 @@ def writing(place: Path) -> Iterator[None]:
 def keep(place: Path, data: bytes) -> None:
     """Put a file into the cache, whole or not at all; it replaces the one that is there.
 
-    Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE.
+    Raises SdkError NO_SPACE or CACHE_UNWRITABLE.
     """
     with writing(place):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -74,8 +95,30 @@ def keep(place: Path, data: bytes) -> None:
             raise
 
 
+@contextlib.contextmanager
+def making_temporary() -> Iterator[None]:
+    """Turns an OSError of the block into the SdkError NO_SPACE or OUTPUT_UNWRITABLE."""
+    try:
+        yield
+    except OSError as error:
+        # where no folder will do, there is no place to name
+        place = Path(error.filename or tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
+        if error.errno in _NO_SPACE:
+            raise storage_error(error, place) from error
+        raise SdkError(
+            Code.OUTPUT_UNWRITABLE,
+            "Cannot make a temporary folder",
+            why=error.strerror or str(error),
+            where=Where(file=str(place)),
+            resolution="Set TMPDIR to a folder that you can write.",
+        ) from error
+
+
 def storage_error(error: OSError, place: Path) -> SdkError:
-    """What a failed write to the cache or to a temporary folder means to the user."""
+    """What a failed write to a cache or another place means to the user.
+
+    The SdkError is NO_SPACE, CACHE_UNWRITABLE or OUTPUT_UNWRITABLE.
+    """
     reason = error.strerror or str(error)
     where = Where(file=str(error.filename or place))
     if error.errno in _NO_SPACE:
@@ -91,10 +134,39 @@ def storage_error(error: OSError, place: Path) -> SdkError:
             resolution="Free space on this file system, or set LLS_PROVIDER_CACHE and TMPDIR to "
             "places on a larger one.",
         )
+    if (cache := cache_of(place)) is not None:
+        return unwritable_cache(cache, reason, where)
     return SdkError(
         Code.OUTPUT_UNWRITABLE,
         f"Cannot write {place}",
         why=reason,
         where=where,
-        resolution="Make it writable, or set LLS_PROVIDER_CACHE to a folder that is.",
+        resolution="Make it writable, or choose another place.",
+    )
+
+
+def cache_of(place: Path) -> Path | None:
+    """The cache that a place belongs to, uv's or ours; None for any other."""
+    roots = (uv_cache_root(), cache_root())
+    return next((root for root in roots if place.is_relative_to(root)), None)
+
+
+def unwritable_cache(cache: Path, reason: str, where: Where) -> SdkError:
+    """The one error of every cache that cannot be written, with the variables to set."""
+    if os.environ.get(_UVS) and cache == uv_cache_root():
+        resolution = (
+            f"Set {_UVS}, which names it, to a folder that you can write; or unset it and set "
+            f"{_OURS}, below which uv's cache goes then."
+        )
+    else:
+        resolution = (
+            f"Set {_OURS} to a folder that you can write. uv's cache goes below it, unless "
+            f"{_UVS} names another."
+        )
+    return SdkError(
+        Code.CACHE_UNWRITABLE,
+        f"Cannot write the cache {cache}",
+        why=reason,
+        where=where,
+        resolution=resolution,
     )

@@ -6,13 +6,13 @@ import contextlib
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.progress import SILENT, Progress, counted
+from lls_provider.wheels.build import scratch
 from lls_provider.wheels.cache import cache_root, locked, writing
 from lls_provider.wheels.uv import run_uv
 
@@ -85,9 +85,7 @@ def layered_environment(
     ``extra`` are requirements (``pytest``, ``name @ file:///…``); the distribution's versions
     are kept. uv starts in ``base``, whose settings hold. ``doing`` completes "Failed while …".
     """
-    with writing(Path(tempfile.gettempdir())):
-        parent = Path(tempfile.mkdtemp(prefix="lls-provider-env-"))
-    try:
+    with scratch("env") as parent:
         folder = parent / "env"
         progress.step(f"making an environment of {distribution.label} and the provider")
         _make(folder, distribution)
@@ -111,8 +109,6 @@ def layered_environment(
             environ={"UV_NO_EDITABLE": "1"},  # members of a workspace as an image carries them
         )
         yield Environment(python, distribution)
-    finally:
-        shutil.rmtree(parent, ignore_errors=True)
 
 
 def _folder(distribution: Distribution) -> Path:

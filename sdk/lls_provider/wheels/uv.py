@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.wheels.cache import cache_of, unwritable_cache, uv_cache_variables
 from lls_provider.wheels.epoch import backend_epoch
 
 _SHOWN_LINES = 40
@@ -37,6 +38,12 @@ _NETWORK = (
     "returned a 403 Forbidden",
 )
 _SPACE = ("No space left on device", "os error 28", "Disk quota exceeded")
+# of what the system refuses: no permission, read-only, a file where a folder goes
+_NUMBERS = r"\(os error (?:1|13|17|20|21|30)\)"
+_UNWRITABLE = (
+    re.compile(rf"`(?P<place>/[^`\n]+)`: (?P<reason>[^`\n]+?) {_NUMBERS}"),
+    re.compile(rf"(?P<reason>[^:\n]+?) {_NUMBERS} at path \"(?P<place>/[^\"\n]+)\""),
+)
 _PATHS = (
     "UV_CACHE_DIR",
     "UV_CONFIG_FILE",
@@ -68,11 +75,12 @@ def run_uv(
 
     ``doing`` completes the sentence "Failed while …"; ``meanwhile`` is called while uv runs. The
     user's own settings of uv (indexes, proxies, certificates) hold. Raises SdkError
-    RESOLUTION_FAILED with uv's explanation, NETWORK, NO_SPACE, TOOL_MISSING, USAGE for a wrong
-    SOURCE_DATE_EPOCH, or TOOL_FAILED with all that uv said.
+    RESOLUTION_FAILED with uv's explanation, NETWORK, NO_SPACE, CACHE_UNWRITABLE, TOOL_MISSING,
+    USAGE for a wrong SOURCE_DATE_EPOCH, or TOOL_FAILED with all that uv said.
     """
     environment = {
         **os.environ,
+        **uv_cache_variables(),
         "SOURCE_DATE_EPOCH": backend_epoch(),  # uv runs build backends in many of its commands
         **(environ or {}),
         "UV_NO_PROGRESS": "1",
@@ -137,6 +145,12 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
             resolution="Free space, or set UV_CACHE_DIR, LLS_PROVIDER_CACHE and TMPDIR to places "
             "on a larger file system.",
         )
+    if (refused := _unwritable(said)) is not None:
+        place, reason = refused
+        cache = cache_of(place)
+        if cache is not None or "initialize cache" in said:
+            # uv's own settings can name another place than we know of
+            return unwritable_cache(cache or place, reason, Where(file=str(place)))
     if any(sign in said for sign in _NETWORK):
         return SdkError(
             Code.NETWORK,
@@ -162,6 +176,12 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
         why=why,
         resolution="Mend what uv says above.",
     )
+
+
+def _unwritable(said: str) -> tuple[Path, str] | None:
+    """The place that uv could not write, and what the system said."""
+    found = next((it for pattern in _UNWRITABLE if (it := pattern.search(said))), None)
+    return (Path(found["place"]), found["reason"].strip()) if found else None
 
 
 def python_hint(why: str) -> str:
