@@ -249,7 +249,8 @@ class _Walk:
                 return False
             return "pattern" not in schema or bool(_pattern(schema["pattern"]).search(value))
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return bool(value >= schema.get("minimum", value))
+            # NaN is no less than anything, itself included
+            return "minimum" not in schema or bool(value >= schema["minimum"])
         return True
 
     def _mapping(self, value: dict[Any, Any], schema: Schema, path: tuple[Step, ...]) -> None:
