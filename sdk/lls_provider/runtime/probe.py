@@ -214,9 +214,12 @@ def _spec(spec: Any, is_list: bool) -> dict[str, Any]:
 
 def _use(spec: Any, request: dict[str, Any], answer: dict[str, Any]) -> None:
     """What the server does next: the module with the entry point, and the config class."""
+    entry = factory_name(spec)
     name = getattr(spec, "module", None)
-    if name:
-        require_factory(_import(str(name)), factory_name(spec))
+    if not name:
+        way = f"Set `module` of the spec to the name of the module that defines {entry}()."
+        raise ProbeError("invalid", "the spec names no module for the server to import", way=way)
+    require_factory(_import(str(name)), entry)
     config_class = spec.config_class
     if not isinstance(config_class, type):
         owner, _, attribute = str(config_class).rpartition(".")

@@ -78,7 +78,7 @@ def spec_function(module: ModuleType) -> Any:
         )
     try:
         taken = signature(function)
-    except (TypeError, ValueError):  # of what is written in C
+    except Exception:  # noqa: BLE001 - what is written in C has none
         return function
     try:
         taken.bind()
@@ -153,18 +153,19 @@ def require_factory(module: ModuleType, name: str) -> Any:
         fault = f"{name} in module '{module.__name__}' is not async"
     if fault is None:
         return factory
-    kind = "remote" if name == "get_adapter_impl" else "inline"
-    other = "get_provider_impl" if kind == "remote" else "get_adapter_impl"
+    (kind, other, others) = ("a remote", "get_provider_impl", "inline")
+    if name == "get_provider_impl":
+        (kind, other, others) = ("an inline", "get_adapter_impl", "remote")
     there = ""
     if factory is None and hasattr(module, other):
-        there = f" The {other} that is there is for {'inline' if kind == 'remote' else 'remote'} "
-        there += "providers: rename it, or correct the provider type."
+        there = f" The {other} that is there is for {others} providers: rename it, or correct the "
+        there += "provider type."
     raise ProbeError(
         "invalid",
         fault,
         way=f"Define `async def {name}(config, deps)` in "
-        f"{getattr(module, '__file__', None) or module.__name__}: the server awaits it to get a "
-        f"{kind} provider's implementation.{there}",
+        f"{getattr(module, '__file__', None) or module.__name__}: the server awaits it to get the "
+        f"implementation of {kind} provider.{there}",
     )
 
 
@@ -267,13 +268,17 @@ def _may_be_awaited(factory: Any) -> bool:
     function = _plain(factory)
     if not isinstance(function, FunctionType) or iscoroutinefunction(function):
         return True
+    if function.__code__.co_flags & CO_ITERABLE_COROUTINE:
+        return True
     try:
         (tree,) = ast.parse(dedent(getsource(function))).body
-        statements = list(_statements(tree.body)) if isinstance(tree, ast.FunctionDef) else None
     except Exception:  # noqa: BLE001 - there is no source, or none that can be read
         return True
-    if statements is None:
+    if isinstance(tree, ast.Assign) and isinstance(tree.value, ast.Lambda):
+        return _may_await(tree.value.body, function.__globals__)
+    if not isinstance(tree, ast.FunctionDef):
         return True
+    statements = list(_statements(tree.body))
     given: dict[str, list[ast.expr | None]] = {}
     for it in statements:
         if isinstance(it, ast.Assign) and isinstance(it.targets[0], ast.Name):
@@ -312,9 +317,13 @@ def _may_await(value: ast.expr | None, known: Mapping[str, Any]) -> bool:
 
 
 def _plain(factory: Any) -> Any:
+    """The function behind decorators that tell what they wrap."""
     while isinstance(factory, partial):
         factory = factory.func
-    return unwrap(factory)
+    try:
+        return unwrap(factory)
+    except Exception:  # noqa: BLE001 - one that wraps itself
+        return factory
 
 
 def _name(kind: Any) -> str:

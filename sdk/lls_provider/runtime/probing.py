@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.foreign import one_line
 from lls_provider.runtime.probechild import (
     VARIABLE,
     Child,
@@ -223,9 +224,17 @@ def python_minor(python: Path) -> int:
 def _result(line: bytes) -> ProbeResult:
     answer = json.loads(line)
     failure = answer["failure"]
+    if failure is not None:
+        # what stands in a sentence must not begin a line of its own
+        lines = {
+            name: one_line(value)
+            for name, value in failure.items()
+            if isinstance(value, str) and name != "traceback"
+        }
+        failure = ProbeFailure(**{**failure, **lines})
     return ProbeResult(
         specs=tuple(ProviderSpecInfo(**spec) for spec in answer["specs"]),
-        failure=ProbeFailure(**failure) if failure is not None else None,
+        failure=failure,
         config_schema=answer["config_schema"],
     )
 
