@@ -156,6 +156,103 @@ def test_what_the_server_imports_next_has_to_be_there_too(tried: Any, provider: 
     assert "kft_adapter" in caught.value.why
 
 
+@pytest.mark.parametrize(
+    ("source", "init", "reason", "way"),
+    [
+        (
+            PROVIDER.replace("def get", "async def get"),
+            MODULE,
+            "get_provider_spec() returned a coroutine, not a spec",
+            "Remove `async` from `async def get_provider_spec()`: the server does not await it.",
+        ),
+        (
+            PROVIDER.replace("Spec()", "(Spec(), Spec())"),
+            MODULE,
+            "get_provider_spec() returned a tuple, not a spec",
+            "Return a list, such as `[first, second]`: only a list holds several specs.",
+        ),
+        (
+            PROVIDER.replace("Spec()", "vars(Spec)"),
+            MODULE,
+            "get_provider_spec() returned a mappingproxy, not a spec",
+            (
+                "Return a spec in its place, made with RemoteProviderSpec(...) or "
+                "InlineProviderSpec(...)."
+            ),
+        ),
+        (
+            PROVIDER,
+            MODULE.removeprefix("async "),
+            "get_adapter_impl in module 'acme_echo' is not async",
+            (
+                "Define `async def get_adapter_impl(config, deps)` in acme_echo/__init__.py: the "
+                "server awaits it to get the implementation of a remote provider."
+            ),
+        ),
+        (
+            "import os\nprint('last words', flush=True)\nos._exit(0)\n",
+            MODULE,
+            "loading it ended the Python process with exit status 0",
+            (
+                "Raise an exception in place of ending the process: look for os._exit(), os.exec*() "
+                "and native code that calls exit() in what is imported."
+            ),
+        ),
+        (
+            "import os\nos.closerange(3, 99)\n" + PROVIDER,
+            MODULE,
+            "loading it closed file descriptors that it did not open",
+            (
+                "Close only what the provider opened: os.closerange() and os.close() of other numbers "
+                "take the server's connections and files."
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("published", [False, True])
+def test_what_a_spec_or_factory_is_not_is_told_with_what_to_change(
+    server: Distribution,
+    metadata: ProviderPackage,
+    recorder: Any,
+    provider: Any,
+    source: str,
+    init: str,
+    reason: str,
+    way: str,
+    published: bool,
+) -> None:
+    wheel = provider(source, init)
+    with pytest.raises(SdkError, match="does not load") as caught:
+        try_beside(
+            *([server], [wheel], metadata, Trial()),
+            machine=HERE,
+            published=published,
+            progress=recorder,
+        )
+    error = caught.value
+    assert error.why.startswith(reason)
+    if "_exit" in source:
+        assert 'File "acme_echo/provider.py", line 3, in <module>\nlast words' in error.why
+    stays = " To have the image all the same, say why with --nevertheless REASON."
+    if published:
+        assert error.resolution.endswith(f"after --package. For its author: {way}{stays}") or (
+            error.resolution.endswith(f"another --distribution. For its author: {way}{stays}")
+        )
+    else:
+        assert error.resolution == way + stays
+
+
+def test_a_trial_waits_as_long_as_it_is_told(
+    tried: Any, provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLS_PREFLIGHT_TIMEOUT", "1.5")
+    with pytest.raises(SdkError) as caught:
+        tried(provider("import time\ntime.sleep(600)\n"))
+    assert caught.value.why.startswith("loading it did not end within 1.5 seconds")
+    assert 'File "acme_echo/provider.py", line 2, in <module>' in caught.value.why
+    assert "LLS_PREFLIGHT_TIMEOUT=SECONDS" in caught.value.resolution
+
+
 def test_metadata_that_says_something_else_is_refused(
     tried: Any, provider: Any, metadata: ProviderPackage
 ) -> None:

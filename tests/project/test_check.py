@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from lls_provider.bundle.report import Findings
+from lls_provider.cli.check import describe
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.project.check import check_project
+from lls_provider.project.check import _refused, check_project
+from lls_provider.project.settings import read_settings
+from lls_provider.runtime.probing import ProbeFailure
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.distribution import Distribution
 
 
 def change(project: Path, old: str, new: str) -> None:
@@ -50,6 +59,27 @@ def test_every_wrong_setting_is_a_finding(project: Path) -> None:
     lines = [finding.problem.where.line for finding in report.errors if finding.problem]
     assert lines == [7, 12]
     assert {finding.rule for finding in report.findings} == {"settings"}
+
+
+def test_a_provider_that_does_not_load_is_told_with_what_to_change(project: Path) -> None:
+    """As a probe beside a server tells it."""
+    findings = Findings()
+    failure = ProbeFailure(
+        "invalid",
+        "get_provider_spec() returned a coroutine, not a spec",
+        field="provider_type",
+        output="last words \x1b[2J",
+        way="Remove `async`.",
+    )
+    server = cast("Distribution", SimpleNamespace(label="llama-stack==0.7.3"))
+    _refused(read_settings(project), server, failure, findings)
+    report = findings.report("acme", "project")
+    (error,) = report.errors
+    assert error.problem is not None
+    assert error.problem.resolution == "Remove `async`."
+    shown = describe(report)
+    assert "beside llama-stack==0.7.3: get_provider_spec() returned a coroutine" in shown
+    assert "last words" in shown
 
 
 def test_a_missing_project_is_a_finding(tmp_path: Path) -> None:

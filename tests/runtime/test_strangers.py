@@ -219,7 +219,7 @@ def test_what_repeats_is_shown_once_with_how_often() -> None:
     [
         "raise ValueError('x' * 1_000_000)",
         "raise ValueError('line\\n' * 200_000)",
-        "e = None\nfor n in 'y' * 99:\n  (it := ValueError(n * 999)).__cause__ = e\n  e = it\nraise e",
+        "e = None\nfor n in 'y' * 99:\n x = ValueError(n * 999)\n x.__cause__ = e\n e = x\nraise e",
         "exec('\\n'.join(f'def f{n}(): f{n + 1}()' for n in range(800)) + '\\nf0()')",
         "import os\nprint('z' * 1_000_000)\nos._exit(3)",
         "import os\nprint('line\\n' * 100_000)\nos._exit(3)",

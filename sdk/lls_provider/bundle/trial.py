@@ -195,7 +195,7 @@ def _judge(
         raise SdkError(
             Code.VALIDATION_FAILED,
             f"{metadata.package_name} does not load beside {server.label}",
-            why=f"{failure.reason}\n\n{failure.traceback or failure.output}".rstrip(),
+            why=f"{failure.reason}\n\n{failure.details}".rstrip(),
             where=where,
             resolution=f"{way} To have the image all the same, say why with --nevertheless REASON.",
             detail=LoadFailure(failure, tuple(wheels)),
@@ -333,13 +333,14 @@ def mend(
         )
     if published:
         lacking = f"The package does not depend on what provides '{missing}'. " if missing else ""
-        return (
+        way = (
             f"{lacking}Name another version of it or an extra after --package, or another "
             "--distribution."
             if failure.kind in ("import", "call")
             else "Correct --module, --api and --provider-type, or name another version of it after "
             "--package."
         )
+        return f"{way} For its author: {failure.way}" if failure.way else way
     if missing:
         return (
             f"Add what provides '{missing}' to the provider's dependencies, or correct the import."

@@ -134,12 +134,11 @@ def _spec(settings: Settings, server: Distribution, findings: Findings, progress
 def _refused(
     settings: Settings, server: Distribution, failure: ProbeFailure, findings: Findings
 ) -> None:
-    details = failure.traceback or failure.output
     what = f"the provider does not load beside {server.label}: {failure.reason}"
     findings.error(
         "spec",
         Code.VALIDATION_FAILED,
-        f"{what}\n{details}".rstrip(),
+        f"{what}\n{failure.details}".rstrip(),
         where=settings.where("module"),
         resolution=f"Add what provides '{failure.missing_module}' to the dependencies in "
         "[project], or correct the import."

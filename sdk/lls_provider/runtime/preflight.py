@@ -282,11 +282,8 @@ def failure_layout(failure: ProbeFailure, provider_id: str, module: str, image: 
         return messages.spec_invalid(
             provider_id, module, failure.field, returned=failure.returned, way=failure.way
         )
-    details = failure.traceback
-    if failure.output:
-        details = "\n".join(part for part in (details, failure.output) if part)
     return messages.validation_failed(
-        provider_id, module, failure.reason, details, resolution(failure, module), image
+        provider_id, module, failure.reason, failure.details, resolution(failure, module), image
     )
 
 

@@ -227,7 +227,7 @@ def _way(returned: Any) -> str:
         return "Call that function, and return the spec it makes."
     if isinstance(returned, tuple) and len(returned) == 1:
         return "Return the spec alone (a comma behind it makes a tuple), or in a list."
-    if not isinstance(returned, (dict, str, bytes)) and hasattr(returned, "__iter__"):
+    if not isinstance(returned, (Mapping, str, bytes)) and hasattr(returned, "__iter__"):
         return "Return a list, such as `[first, second]`: only a list holds several specs."
     return f"Return a spec in its place, made with {_SPECS}."
 

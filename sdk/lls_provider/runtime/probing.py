@@ -64,6 +64,11 @@ class ProbeFailure:
     returned: str = ""
     way: str = ""
 
+    @property
+    def details(self) -> str:
+        """The traceback, and below it what the provider printed."""
+        return "\n".join(part for part in (self.traceback, self.output) if part)
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
