@@ -194,8 +194,8 @@ def test_what_the_server_imports_next_has_to_be_there_too(tried: Any, provider: 
             MODULE,
             "loading it ended the Python process with exit status 0",
             (
-                "Raise an exception in place of ending the process: look for os._exit(), os.exec*() "
-                "and native code that calls exit() in what is imported."
+                "Raise an exception in place of ending the process: look for os._exit(), "
+                "os.exec*() and native code that calls exit() in what is imported."
             ),
         ),
         (
@@ -203,8 +203,8 @@ def test_what_the_server_imports_next_has_to_be_there_too(tried: Any, provider: 
             MODULE,
             "loading it closed file descriptors that it did not open",
             (
-                "Close only what the provider opened: os.closerange() and os.close() of other numbers "
-                "take the server's connections and files."
+                "Close only what the provider opened: os.closerange() and os.close() of other "
+                "numbers take the server's connections and files."
             ),
         ),
     ],
