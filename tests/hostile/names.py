@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.hostile.crafted import INFO, Case, Entry, wheel, with_member
+from tests.hostile.crafted import (
+    INFO,
+    Case,
+    Entry,
+    archive,
+    entries,
+    hashed,
+    wheel,
+    with_member,
+)
 
 from lls_provider.errors import Code
 
@@ -36,6 +45,33 @@ CASES: list[Case] = [
         Code.WHEEL_DUPLICATE_ENTRY,
         "twice",
         lambda: with_member(Entry(b"dep/__init__.py", b"evil")),
+    ),
+    (
+        "stands there twice in one size",
+        Code.WHEEL_DUPLICATE_ENTRY,
+        "twice, with different content",
+        lambda: archive([*entries({"dep/a.py": b"good"}), Entry(b"dep/a.py", b"evil")]),
+    ),
+    (
+        "stands there twice, once to be run",
+        Code.WHEEL_DUPLICATE_ENTRY,
+        "twice, with different content",
+        lambda: with_member(Entry(b"dep/__init__.py", mode=0o100755)),
+    ),
+    (
+        "stands there twice in two alphabets",
+        Code.WHEEL_DUPLICATE_ENTRY,
+        "twice, with different content",
+        lambda: archive([*entries({"dep/\u00e4.py": b""}), Entry(b"dep/\x84.py")]),
+    ),
+    (
+        "is written twice, under the hash of the other",
+        Code.WHEEL_DUPLICATE_ENTRY,
+        "in different content",
+        lambda: wheel(
+            {"dep/a.py": "good", "dep-1.0.data/purelib/dep/a.py": "evil"},
+            record=lambda it: it.replace(hashed(b"evil"), hashed(b"good")),
+        ),
     ),
     (
         "is written twice",

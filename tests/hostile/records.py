@@ -82,7 +82,12 @@ CASES: list[Case] = [
     ),
     ("that never ends a quote", RECORD, "RECORD", lambda: wheel(record=lambda it: '"' + it)),
     ("with two fields", RECORD, "2 fields", lambda: wheel(record=lambda it: it + "a,b\n")),
-    ("that tells twice", RECORD, "again", lambda: wheel(record=lambda it: it + it)),
+    (
+        "that tells twice",
+        RECORD,
+        "again, with another hash or size",
+        lambda: wheel(record=lambda it: it + f"dep/__init__.py,{hashed(b'evil')},0\n"),
+    ),
     ("in UTF-16", RECORD, "RECORD", lambda: wheel(record=lambda it: it.encode("utf-16"))),
     ("in Latin-1", RECORD, "utf-8", lambda: wheel(record=lambda it: b"\xe4,,\n" + it.encode())),
     (

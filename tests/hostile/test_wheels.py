@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.hostile import archives, metadatas, names, records
-from tests.hostile.crafted import INFO, METADATA, WHEEL, Case, Entry, first, hashed, wheel
+from tests.hostile.crafted import (
+    INFO,
+    METADATA,
+    WHEEL,
+    Case,
+    Entry,
+    archive,
+    entries,
+    first,
+    hashed,
+    wheel,
+)
 
 from lls_provider.bundle.check import check_bundle
 from lls_provider.bundle.compat import compatibility
@@ -19,6 +30,9 @@ from lls_provider.runtime.install import install
 if TYPE_CHECKING:
     Refuse = Callable[..., Any]
     World = Any
+
+ONE = {"dep/a.py": "x" * 99}
+FOLDER = Entry(b"dep/", mode=0o40755)
 
 CASES: list[Case] = [
     (f"{kind} {name}", code, why, build)
@@ -62,6 +76,42 @@ def test_a_field_that_tells_the_same_name_is_fine(world: World) -> None:
     place(world, first(extra=archives.unicode_path(name, name)))
     install(world.request(), workers=1)
     assert (world.root / "external-providers/python-packages/dep/__init__.py").is_file()
+
+
+EQUAL = {
+    "a member": lambda: archive([*entries(), *entries()[:1]]),
+    "all members": lambda: archive([*entries(), *entries()]),
+    "a member, stored and deflated": lambda: archive(
+        [*entries(ONE), *(it for it in entries(ONE, method=8) if it.name == b"dep/a.py")]
+    ),
+    "a folder": lambda: archive([*entries(), FOLDER, FOLDER]),
+    "a line of RECORD": lambda: wheel(record=lambda it: it + it),
+    "a file, by a data folder": lambda: wheel({**ONE, "dep-1.0.data/purelib/dep/a.py": "x" * 99}),
+    "a file, by two data folders": lambda: wheel(
+        {"dep-1.0.data/data/dep/a.py": "x" * 99, "dep-1.0.data/platlib/dep/a.py": "x" * 99}
+    ),
+    "a file, with two kinds of hash": lambda: wheel(
+        {**ONE, "dep-1.0.data/purelib/dep/a.py": "x" * 99},
+        record=lambda it: it.replace(hashed(b"x" * 99), hashed(b"x" * 99, "sha512"), 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("build", EQUAL.values(), ids=EQUAL)
+def test_what_stands_there_twice_in_the_same_content_is_fine(
+    world: World, build: Callable[[], bytes]
+) -> None:
+    """As in selenium 3.11.0, which has four files in its module and in its data folder."""
+    place(world, build())
+    install(world.request(), workers=1)
+    packages = world.root / "external-providers/python-packages"
+    assert (packages / "dep/__init__.py").is_file()
+    record = (packages / INFO / "RECORD").read_text().splitlines()
+    assert len(record) == len({line.partition(",")[0] for line in record})
+    files = {it.relative_to(packages).as_posix() for it in packages.rglob("*") if it.is_file()}
+    assert {line.partition(",")[0] for line in record} == {
+        it for it in files if it.startswith(("dep/", f"{INFO}/"))
+    }
 
 
 @pytest.mark.parametrize("part", range(24))

@@ -133,7 +133,11 @@ BROKEN: list[tuple[Code, dict[str, object], str]] = [
         {"record": lambda text: text.replace("sha256=", "sha256=!", 1)},
         "no sha256",
     ),
-    (Code.WHEEL_RECORD_INVALID, {"record": lambda text: text + text}, "again"),
+    (
+        Code.WHEEL_RECORD_INVALID,
+        {"record": lambda text: text + text.partition("\n")[0] + "7\n"},  # another size
+        "again",
+    ),
     (Code.WHEEL_PATH_UNSAFE, {"record": lambda text: text + "../x,,\n"}, "leaves its folder"),
     (Code.WHEEL_RECORD_INVALID, {"record": lambda text: text + "x\n"}, "1 fields"),
     (Code.WHEEL_RECORD_INVALID, {"record": lambda text: '"' + text}, "RECORD"),
@@ -168,7 +172,7 @@ BROKEN: list[tuple[Code, dict[str, object], str]] = [
     (Code.WHEEL_DATA_INVALID, {"files": {"y-1.0.data/data/a": ""}}, "another wheel"),
     (
         Code.WHEEL_DUPLICATE_ENTRY,
-        {"files": {"a": "", "x-1.0.data/purelib/a": ""}},
+        {"files": {"a": "", "x-1.0.data/purelib/a": "x"}},
         "two of its files",
     ),
     (

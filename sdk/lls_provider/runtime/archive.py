@@ -36,7 +36,20 @@ _ORDINARY = re.compile(r"(?:\w[\w+-]*+(?:\.[\w+-]++)*+/)*+\w[\w+-]*+(?:\.[\w+-]+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DRIVE = re.compile(r"[A-Za-z]:")
-_RESOLUTION = "Build the wheel again, or download it again, and build the provider image with it."
+_RESOLUTION = (
+    "Build the wheel again, or download it again; where that brings the same file, use another "
+    "version of the package. Then build the provider image with it."
+)
+_OF_RECORD = frozenset(
+    {
+        Code.WHEEL_RECORD_MISSING,
+        Code.WHEEL_RECORD_INVALID,
+        Code.WHEEL_RECORD_INCOMPLETE,
+        Code.WHEEL_FILE_MISSING,
+        Code.WHEEL_HASH_WEAK,
+    }
+)
+"""What is wrong with RECORD alone. Wheels are published like this: a download brings it again."""
 
 
 class Member(NamedTuple):
@@ -54,16 +67,40 @@ class Member(NamedTuple):
 
 
 def wheel_error(
-    code: Code, path: str | os.PathLike[str], why: str, *, resolution: str = _RESOLUTION
+    code: Code,
+    path: str | os.PathLike[str],
+    why: str,
+    *,
+    resolution: str | None = None,
+    of_record: bool = False,
 ) -> SdkError:
-    """The error of a wheel that breaks the format or its own RECORD."""
+    """The error of a wheel that breaks the format or its own RECORD.
+
+    ``of_record`` tells that RECORD alone is wrong where the code does not say so.
+    """
     file = os.fspath(path)
+    if resolution is None:
+        is_record = of_record or code in _OF_RECORD
+        resolution = _repair(os.path.basename(file)) if is_record else _RESOLUTION  # noqa: PTH119
     return SdkError(
         code,
         f"The wheel {os.path.basename(file)} is not valid",  # noqa: PTH119 - may be no path
         why=why,
         where=Where(file=file),
         resolution=resolution,
+    )
+
+
+def _repair(name: str) -> str:
+    """How the RECORD of a wheel is written anew. 'wheel unpack' would refuse it as we do."""
+    import shlex  # seldom
+
+    folder = shlex.quote("-".join(name.split("-")[:2]))
+    return (
+        "Build the wheel again where it is your own. One that was published like this comes again "
+        "with each download: use another version of the package, or write its RECORD anew with "
+        f"`python3 -m zipfile -e {shlex.quote(name)} {folder}` and `wheel pack {folder}`, and give "
+        "the result to the build with --find-links."
     )
 
 

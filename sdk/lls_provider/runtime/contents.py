@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime import limits as wheel_limits
 from lls_provider.runtime.archive import Member, open_wheel, read_member, wheel_error
-from lls_provider.runtime.directory import limit_error, read_members
+from lls_provider.runtime.directory import content_digest, limit_error, read_members
 from lls_provider.runtime.headers import Headers
 from lls_provider.runtime.scripts import Command, parse_entry_points, with_shebang
 from lls_provider.runtime.wheelrecord import UNRECORDED, Recorded, parse_record
@@ -90,7 +90,7 @@ class _Reader:
 
     def contents(self) -> Contents:
         metadata, about = self._headers("METADATA"), self._headers("WHEEL")
-        files = tuple(self._files())
+        files = self._files()
         return Contents(
             archive_size=os.fstat(self.descriptor).st_size,
             dist_info=self.dist_info,
@@ -132,7 +132,7 @@ class _Reader:
         except ValueError as error:
             raise self._error(Code.WHEEL_METADATA_INVALID, f"{name}: {error}") from error
 
-    def _files(self) -> Iterator[WheelFile]:
+    def _files(self) -> tuple[WheelFile, ...]:
         """Every file to write, in the order of the archive, then what is generated."""
         names = sum(2 * len(member.raw_name) + _RECORD_LINE for member in self.members.values())
         text = self._text("RECORD", wheel_limits.TEXT_BYTES + names)
@@ -141,15 +141,31 @@ class _Reader:
         for member in self.members.values():
             file = self._file(member, recorded)
             if file is not None:
-                places.add(file.path)
-                yield file
+                self._place(places, file)
         if recorded:
             why = f"RECORD names a file that is not there: {min(recorded)!r:.300}"
             raise self._error(Code.WHEEL_FILE_MISSING, why)
         for file in self._generated():
-            places.add(file.path)
-            yield file
+            self._place(places, file)
         places.check()
+        return tuple(places.files.values())
+
+    def _place(self, places: _Places, file: WheelFile) -> None:
+        """Give a file its place; two for one place count once when they are the same."""
+        before = places.add(file)
+        if before is None:
+            return
+        # what RECORD says of the second is not verified by unpacking the first
+        if before.size != file.size or self._digest(before) != self._digest(file):
+            why = f"two of its files would be written to {file.path!r:.300}, in different content"
+            raise self._error(Code.WHEEL_DUPLICATE_ENTRY, why)
+        if file.executable and not before.executable:
+            places.files[file.path] = before._replace(executable=True)
+
+    def _digest(self, file: WheelFile) -> bytes:
+        if file.member is None:
+            return hashlib.sha256(file.content).digest()
+        return content_digest(self.path, self.descriptor, file.member)
 
     def _file(self, member: Member, recorded: dict[str, Recorded]) -> WheelFile | None:
         in_info = member.name.removeprefix(f"{self.dist_info}/")
@@ -231,21 +247,22 @@ class _Places:
         self._wheel = wheel
         self._dist_info = dist_info
         self._spelling: dict[str, str] = {}
+        self.files: dict[str, WheelFile] = {}
 
-    def add(self, path: str) -> None:
-        """Take a place; raises SdkError when it is not free, or somebody else's."""
+    def add(self, file: WheelFile) -> WheelFile | None:
+        """Take a place; gives the file that has it already.
+
+        Raises SdkError when the place is somebody else's, or taken in another spelling.
+        """
+        path = file.path
         if ".dist-info" in path:
             self._check_info(path)
-        key = path.casefold()
-        before = self._spelling.get(key)
-        self._spelling[key] = path
-        if before is not None:
-            why = f"two of its files would be written to {path!r:.300}"
-            code = Code.WHEEL_DUPLICATE_ENTRY
-            if before != path:
-                why = f"{before!r:.300} and {path!r:.300} are one file where case does not count"
-                code = Code.WHEEL_CASE_COLLISION
-            raise wheel_error(code, self._wheel, why)
+        spelling = self._spelling.setdefault(path.casefold(), path)
+        if spelling != path:
+            why = f"{spelling!r:.300} and {path!r:.300} are one file where case does not count"
+            raise wheel_error(Code.WHEEL_CASE_COLLISION, self._wheel, why)
+        before = self.files.setdefault(path, file)
+        return None if before is file else before
 
     def _check_info(self, path: str) -> None:
         top = path.partition("/")[0]

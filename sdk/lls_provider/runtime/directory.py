@@ -7,6 +7,7 @@ own way; here each is an error, because what was scanned must be what is install
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import struct
@@ -22,6 +23,7 @@ from lls_provider.runtime.archive import (
     STORED,
     Member,
     name_problem,
+    read_member,
     renames,
     wheel_error,
 )
@@ -56,6 +58,8 @@ class _Directory:
 def read_members(path: Path, descriptor: int, limits: Limits) -> list[Member]:
     """The files of an archive in its order; what they declare together is within the limits.
 
+    A member that stands there again, the same to the last byte, counts once.
+
     Raises SdkError WHEEL_NOT_ZIP, WHEEL_TRUNCATED, WHEEL_ARCHIVE_INVALID, WHEEL_OVERLAP,
     WHEEL_LIMIT, and for a single member WHEEL_PATH_UNSAFE, WHEEL_ENTRY_TYPE, WHEEL_ENCRYPTED,
     WHEEL_COMPRESSION, WHEEL_SIZE_MISMATCH or WHEEL_DUPLICATE_ENTRY.
@@ -76,7 +80,37 @@ def read_members(path: Path, descriptor: int, limits: Limits) -> list[Member]:
     if total > allowed:
         why = f"its {size:,} bytes unpack to {total:,} bytes"
         raise limit_error(path, why, f"{allowed:,}")
-    return members
+    return _once(path, descriptor, members)
+
+
+def _once(path: Path, descriptor: int, members: list[Member]) -> list[Member]:
+    """Each member once. Of two with one name tools take the first or the last: both are equal."""
+    found: dict[str, Member] = {}
+    for member in members:
+        first = found.setdefault(member.name, member)
+        if first is not member and not _equal(path, descriptor, first, member):
+            why = "it stands there twice, with different content"
+            raise _member_error(Code.WHEEL_DUPLICATE_ENTRY, path, member.name, why)
+    return list(found.values())
+
+
+def _equal(path: Path, descriptor: int, one: Member, other: Member) -> bool:
+    if (one.raw_name, one.flags & _UTF8, one.size, one.executable) != (
+        other.raw_name,
+        other.flags & _UTF8,
+        other.size,
+        other.executable,
+    ):
+        return False
+    return content_digest(path, descriptor, one) == content_digest(path, descriptor, other)
+
+
+def content_digest(path: Path, descriptor: int, member: Member) -> bytes:
+    """The SHA-256 of a member's content. Raises what `read_member` raises."""
+    digest = hashlib.sha256()
+    for piece in read_member(path, descriptor, member):
+        digest.update(piece)
+    return digest.digest()
 
 
 def limit_error(path: str | os.PathLike[str], why: str, allowed: str) -> SdkError:
@@ -157,12 +191,8 @@ def _members(path: Path, data: bytes, directory: _Directory) -> Iterator[Member]
         raise _invalid(path, "data stand before its first member")
     # of two that begin at one place the first ends there: so neither has room
     ends = dict(reversed(list(zip(starts, [*starts[1:], directory.offset], strict=True))))
-    seen = set()
     for raw, offset, flags, method, compressed, size, mode in entries:
         name = _name(path, raw, flags)
-        if name in seen:
-            raise _member_error(Code.WHEEL_DUPLICATE_ENTRY, path, name, "it stands there twice")
-        seen.add(name)
         end = ends[offset]
         if offset + _LOCAL_SIZE + len(raw) + compressed > end:
             why = "it reaches into what follows it"

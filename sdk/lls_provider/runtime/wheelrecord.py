@@ -50,21 +50,33 @@ def parse_record(
             why = f"{place} has {len(row)} fields, not 3"
             raise wheel_error(Code.WHEEL_RECORD_INVALID, path, why)
         name, told, size = row
-        if name in found:
-            why = f"{place} tells of {name!r:.300} again"
-            raise wheel_error(Code.WHEEL_RECORD_INVALID, path, why)
         problem = name_problem(name) if name not in safe else None
         if problem is not None:
-            raise wheel_error(Code.WHEEL_PATH_UNSAFE, path, f"{place}: {name!r:.300}: {problem}")
+            why = f"{place}: {name!r:.300}: {problem}"
+            raise wheel_error(Code.WHEEL_PATH_UNSAFE, path, why, of_record=True)
         algorithm, digest = _hash(told)
         if name not in own and len(digest) != _HASHES.get(algorithm, -1):
-            why = f"{place}: {name!r:.300} has no sha256 (or better) hash"
+            why = f"{place}: {name!r:.300} has no sha256 (or better) hash{_form(told)}"
             raise wheel_error(Code.WHEEL_HASH_WEAK, path, why)
         if size and not (size.isascii() and size.isdigit() and len(size) < 19):
             why = f"{place}: {size!r:.40} is no size"
             raise wheel_error(Code.WHEEL_RECORD_INVALID, path, why)
-        found[name] = Recorded(algorithm, digest, int(size) if size else None)
+        recorded = Recorded(algorithm, digest, int(size) if size else None)
+        if found.setdefault(name, recorded) != recorded:
+            why = f"{place} tells of {name!r:.300} again, with another hash or size"
+            raise wheel_error(Code.WHEEL_RECORD_INVALID, path, why)
     return found
+
+
+def _form(told: str) -> str:
+    """In which form a hash is written that is good but for that; empty for what is none."""
+    algorithm, _, digest = told.partition("=")
+    size = _HASHES.get(algorithm.lower(), 0)
+    if size and len(digest) == 2 * size and not digest.lower().strip("0123456789abcdef"):
+        return ": it is written in hexadecimal, and belongs there in URL-safe base64"
+    if size and algorithm != algorithm.lower():
+        return f": {algorithm} belongs there in small letters"
+    return ""
 
 
 def _hash(text: str) -> tuple[str, bytes]:
