@@ -307,6 +307,20 @@ def test_what_is_no_lock_of_ours_is_told_and_not_written_over(tmp_path: Path, te
     assert path.read_text() == text
 
 
+def test_a_lock_that_is_a_link_stays_one(
+    offer: Any, make_wheel: Any, wanted: Any, tmp_path: Path
+) -> None:
+    offer(make_wheel("demo"))
+    (tmp_path / "locks").mkdir()
+    path = tmp_path / "pylock.toml"
+    path.symlink_to("locks/pylock.demo.toml")
+    bundle = wanted("demo==1.0")
+    write_lock(path, bundle, gather(bundle).closure)
+    assert path.is_symlink()
+    assert sorted(it.name for it in (tmp_path / "locks").iterdir()) == ["pylock.demo.toml"]
+    assert files(locked(bundle, path)) == ["demo-1.0-py3-none-any.whl"]
+
+
 @pytest.mark.parametrize("name", ["pylock.a.b.toml", "lock.toml", "pylock.toml.txt"])
 def test_a_lock_has_a_name_that_installers_know(tmp_path: Path, name: str) -> None:
     with pytest.raises(SdkError) as caught:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,18 @@ def listing(folder: Path) -> list[str]:
 def write(target: Path, text: str) -> None:
     with publishing(target, "the test") as staging:
         (staging / "file").write_text(text)
+
+
+@pytest.mark.parametrize("publish", [publishing, publishing_file])
+def test_a_link_to_itself_is_told(publish: Callable[..., Any], tmp_path: Path) -> None:
+    place = tmp_path / "me"
+    place.symlink_to("me")
+    with pytest.raises(SdkError) as caught, publish(place, "the image"):
+        pass
+    assert caught.value.code is Code.OUTPUT_UNWRITABLE
+    assert caught.value.what == f"Cannot write the image to {place}"
+    assert caught.value.why == "Too many levels of symbolic links"
+    assert list(tmp_path.iterdir()) == [place]
 
 
 @pytest.mark.parametrize("swaps", [True, False])

@@ -53,6 +53,28 @@ def test_a_new_project_has_valid_settings(tmp_path: Path, api: str) -> None:
     assert settings.up.call is not None
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_project_is_made_where_a_link_leads(tmp_path: Path, there: bool) -> None:
+    link, end = tmp_path / "link", tmp_path / "end"
+    link.symlink_to("end")
+    if there:
+        end.mkdir()
+    new(link, {"name": "acme-thing"})
+    assert link.is_symlink()
+    assert read_settings(link).module == read_settings(end).module == "acme_thing"
+
+
+@pytest.mark.parametrize("target", ["link", "file"])
+def test_a_link_to_what_is_no_folder_is_told(tmp_path: Path, target: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(target)
+    error = refused({"name": "acme-thing"}, tmp_path / "link")
+    assert (error.code, error.what) == {
+        "link": (Code.OUTPUT_UNWRITABLE, f"Cannot write the project to {tmp_path / 'link'}"),
+        "file": (Code.TARGET_EXISTS, f"{tmp_path / 'link'} is a file"),
+    }[target]
+
+
 def test_a_project_records_template_version_and_answers(tmp_path: Path) -> None:
     made = new(tmp_path / "made", {"name": "acme-thing", "vendor": "Acme & Söhne"})
 

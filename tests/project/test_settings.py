@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -259,6 +260,124 @@ def test_any_layout_of_the_source_will_do(project: Path, layout: str) -> None:
         package.rename(target)
 
     assert read_settings(project).module == "acme_echo"
+
+
+def link(place: Path, target: Path | str) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target)
+
+
+def linked_source(project: Path) -> None:
+    (project / "src").rename(project.parent / "code")
+    link(project / "src", "../code")
+
+
+def linked_root_of_another_name(project: Path) -> None:
+    (project / "src").rename(project.parent / "code")
+    link(project / "python", project.parent / "code")
+
+
+def linked_package(project: Path) -> None:
+    (project / "src" / "acme_echo").rename(project.parent / "echo")
+    link(project / "src" / "acme_echo", "../../echo")
+
+
+def linked_file(project: Path) -> None:
+    (project / "src" / "acme_echo" / "provider.py").rename(project.parent / "echo.py")
+    link(project / "src" / "acme_echo" / "provider.py", "../../../echo.py")
+
+
+def linked_package_of_a_provider(project: Path) -> None:
+    (project / "src" / "acme_echo" / "provider.py").unlink()
+    (project.parent / "shared").mkdir()
+    (project.parent / "shared" / "__init__.py").touch()
+    link(project / "src" / "acme_echo" / "provider", "../../../shared")
+
+
+def linked_twice(project: Path) -> None:
+    linked_source(project)
+    (project.parent / "code").rename(project.parent / "real")
+    link(project.parent / "code", "real")
+
+
+LINKED = [
+    linked_source,
+    linked_root_of_another_name,
+    linked_package,
+    linked_file,
+    linked_package_of_a_provider,
+    linked_twice,
+]
+
+
+@pytest.mark.parametrize("layout", LINKED)
+def test_links_are_followed_to_the_module(project: Path, layout: Callable[[Path], None]) -> None:
+    layout(project)
+    assert read_settings(project).module == "acme_echo"
+
+    change(project, 'module = "acme_echo"', 'module = "acme_ecco"')
+    assert refused(project).resolution == "Name a package that has one: acme_echo."
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("src/acme_echo/again", "."),
+        ("src/acme_echo/up", "../.."),
+        ("src/acme_echo/outside", "../../.."),
+        ("everything", "/"),
+        ("one", "one"),
+        ("one", "nowhere"),
+        ("src/to", "../other"),
+    ],
+)
+def test_links_without_an_end_are_not_followed(project: Path, place: str, target: str) -> None:
+    link(project / place, target)
+    link(project / "other" / "back", "../src")
+    change(project, 'module = "acme_echo"', 'module = "acme_ecco"')
+    assert refused(project).resolution == "Name a package that has one: acme_echo."
+
+
+def test_links_to_one_another_are_followed_once(project: Path) -> None:
+    """Each of sixty leads to all the others: paths without number, were they told apart."""
+    for one in range(60):
+        for other in range(60):
+            link(project / f"d{one}" / f"to{other}", f"../d{other}")
+    change(project, 'module = "acme_echo"', 'module = "acme_ecco"')
+    assert refused(project).resolution == "Name a package that has one: acme_echo."
+
+
+@pytest.mark.parametrize("key", ["base", "files"])
+@pytest.mark.parametrize("target", ["real.yaml", "../outside.yaml"])
+def test_a_link_to_a_file_is_followed_wherever_it_leads(
+    project: Path, key: str, target: str
+) -> None:
+    (project / target).write_text("x: 1\n")
+    link(project / "linked.yaml", target)
+    if key == "base":
+        change(project, "[tool.lls-provider.up]", '[tool.lls-provider.up]\nbase = "linked.yaml"')
+        assert read_settings(project).up.base == project / "linked.yaml"
+    else:
+        change(project, 'path = "/v1/models"', 'path = "/v1/f"\nfiles = { f = "linked.yaml" }')
+        call = read_settings(project).up.call
+        assert call is not None
+        assert call.files == {"f": project / "linked.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("../outside.yaml", "the file '../outside.yaml' lies outside of the project"),
+        ("a/../../outside.yaml", "the file 'a/../../outside.yaml' lies outside of the project"),
+        ("/etc/hostname", "the file '/etc/hostname' lies outside of the project"),
+        ("loop", "there is no file 'loop' in the project"),
+    ],
+)
+def test_a_file_is_named_inside_the_project(project: Path, name: str, what: str) -> None:
+    (project.parent / "outside.yaml").touch()
+    link(project / "loop", "loop")
+    change(project, "[tool.lls-provider.up]", f'[tool.lls-provider.up]\nbase = "{name}"')
+    assert refused(project).what == what
 
 
 def test_a_namespace_package_is_found(project: Path) -> None:

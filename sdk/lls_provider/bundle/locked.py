@@ -134,6 +134,7 @@ def write_lock(path: Path, wanted: Wanted, closure: Closure, backend: Sequence[s
         versions=versions,
         backend=backend,
     )
+    path = Path(os.path.realpath(path))  # a link stays a link
     with writing(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".pylock-", suffix=".tmp")
         try:

@@ -27,7 +27,7 @@ def publishing(directory: Path, what: str) -> Iterator[Path]:
     ``what`` names the thing written in error messages (``the bundle``). Raises SdkError
     NO_SPACE, OUTPUT_UNWRITABLE.
     """
-    directory = directory.resolve()  # a link to a folder stays a link
+    directory = _end_of_links(directory, what)  # a link to a folder stays a link
     staging = _beside(directory)
     with writing(directory, what):
         staging.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def publishing_file(path: Path, what: str) -> Iterator[BinaryIO]:
 
     Otherwise as `publishing`.
     """
-    path = path.resolve()
+    path = _end_of_links(path, what)
     staging = _beside(path)
     with writing(path, what):
         staging.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +58,15 @@ def publishing_file(path: Path, what: str) -> Iterator[BinaryIO]:
             staging.replace(path)
         finally:
             staging.unlink(missing_ok=True)
+
+
+def _end_of_links(place: Path, what: str) -> Path:
+    """Where links at a place lead to, which may not be there. Raises SdkError for a loop."""
+    end = Path(os.path.realpath(place))
+    if end.is_symlink():
+        error = OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(place))
+        raise _unwritable(error, place, what)
+    return end
 
 
 def _beside(place: Path) -> Path:

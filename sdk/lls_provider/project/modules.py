@@ -6,15 +6,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lls_provider.wheels.links import NO_SOURCE, leads_around
+
 _DEPTH = 5
-_NOT_SOURCE = {"build", "dist", "node_modules", "site-packages", "test", "tests", "venv"}
+_NOT_SOURCE = NO_SOURCE | {"test", "tests"}
 _ENTRY = "provider.py"
 
 
 def find_module(root: Path, module: str) -> Path | None:
     """The folder of a package in any layout of a source tree: flat, ``src`` or deeper.
 
-    Only what could hold source is searched: no hidden folder, environment or build output.
+    Only what could hold source is searched: no hidden folder, environment or build output. Links
+    are followed, as build backends do it.
     """
     parts = module.split(".")
     for folder in _folders(root):
@@ -55,22 +58,39 @@ def _import_path(root: Path, package: Path) -> list[str]:
 
 def _folders(root: Path) -> Iterator[Path]:
     """The folder and those below it that could hold source, the nearest first."""
-    level = [root]
+    level, followed = [root], set[str]()
     for _ in range(_DEPTH):
         yield from level
-        level = [child for folder in level for child in _children(folder)]
+        level = [child for folder in level for child in _children(folder, followed)]
 
 
-def _children(folder: Path) -> list[Path]:
+def _children(folder: Path, followed: set[str]) -> list[Path]:
+    """The folders in a folder; ``followed`` are the ends of links, each of which counts once."""
     try:
         with os.scandir(folder) as entries:
             return sorted(
                 Path(entry.path)
                 for entry in entries
-                if entry.is_dir(follow_symlinks=False)
+                if _is_folder(entry)
                 and not entry.name.startswith((".", "__"))
                 and entry.name not in _NOT_SOURCE
-                and not Path(entry.path, "pyvenv.cfg").exists()
+                and not os.path.exists(f"{entry.path}/pyvenv.cfg")  # noqa: PTH110 - never raises
+                and (not entry.is_symlink() or _is_new(Path(entry.path), followed))
             )
     except OSError:
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one; a link that cannot be followed is none."""
+    if entry.is_symlink():
+        return os.path.isdir(entry.path)  # noqa: PTH112 - never raises
+    return entry.is_dir(follow_symlinks=False)
+
+
+def _is_new(link: Path, followed: set[str]) -> bool:
+    end = os.path.realpath(link)
+    if end in followed or leads_around(link):
+        return False
+    followed.add(end)
+    return True

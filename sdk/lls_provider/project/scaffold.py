@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from lls_provider.bundle.publish import publishing, writing
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.answers import Ask, Question, complete, name_of_folder, parse_answers
+from lls_provider.wheels.build import scratch
 
 __all__ = ["Made", "Question", "new", "parse_answers"]
 
@@ -59,7 +58,7 @@ def new(
     target = directory if directory is not None else Path(found["name"])
     _require_empty(target)
     progress.step(f"making {found['name']} in {target}")
-    with _temporary() as folder:
+    with scratch("new") as folder:
         _place(_render(context, found, folder), target)
     return Made(target, found)
 
@@ -122,15 +121,6 @@ def _require_empty(directory: Path) -> None:
         where=Where(file=str(directory)),
         resolution="Name a folder that does not exist or is empty.",
     )
-
-
-@contextlib.contextmanager
-def _temporary() -> Iterator[Path]:
-    with (
-        writing(Path(tempfile.gettempdir()), _WHAT),
-        tempfile.TemporaryDirectory(prefix="lls-provider-new-") as folder,
-    ):
-        yield Path(folder)
 
 
 def _place(rendered: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -345,9 +346,10 @@ def _call(root: Path, up: Section) -> SampleCall | None:
 
 
 def _file(root: Path, section: Section, name: str, *steps: str) -> Path | None:
-    """A file below the project, named relative to it."""
+    """A file below the project, named relative to it; links are followed wherever they lead."""
     file = root / name
-    inside = file.resolve().is_relative_to(root.resolve())
+    top = root.absolute()
+    inside = Path(os.path.normpath(top / name)).is_relative_to(os.path.normpath(top))
     if inside and file.is_file():
         return file
     section.tell(

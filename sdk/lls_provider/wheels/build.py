@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.cache import making_temporary, writing
+from lls_provider.wheels.links import dead_links, endless_links
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ def build_wheel(
     NETWORK or NO_SPACE.
     """
     source = source.absolute()
+    for link in endless_links(source):
+        progress.warn(
+            f"{link.relative_to(source)} is a link to a folder around it: a build backend that "
+            "follows it packs everything many times over, or finds no end"
+        )
     progress.step(f"building the wheel of {source.name}")
     with scratch("wheel") as folder, _left_as_it_was(source):
         args = [
@@ -92,7 +98,8 @@ def build_wheel(
                 f"The wheel of {source.name} cannot be built",
                 why=error.why,
                 where=Where(file=str(source)),
-                resolution="Mend what the build backend says above; "
+                resolution=_dead_link_named(source, error.why)
+                or "Mend what the build backend says above; "
                 f"'uv build --wheel {source}' runs the same build.",
             ) from error
         built = sorted(folder.glob("*.whl"))
@@ -104,6 +111,17 @@ def build_wheel(
                 resolution="Check [build-system] in its pyproject.toml.",
             )
         return repack(built[0], out)
+
+
+def _dead_link_named(source: Path, said: str) -> str:
+    """What to do where a backend fails at a link that leads nowhere; empty for other causes."""
+    for link in dead_links(source):
+        if str(link) in said or f"'{link.relative_to(source)}'" in said:
+            return (
+                f"Remove {link.relative_to(source)}, or make the link lead to a file: it leads to "
+                f"{link.readlink()}, which is not there."
+            )
+    return ""
 
 
 def backend_pins(
