@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lls_provider.contract.apis import APIS, cr_name, from_cr_name
+from lls_provider.contract.apis import APIS, cr_name, from_cr_name, unloadable
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -20,3 +20,13 @@ def test_datasetio_is_one_word_outside_of_a_cr() -> None:
 
 def test_the_order_is_that_of_the_contract() -> None:
     assert APIS[:4] == ("inference", "safety", "agents", "vector_io")
+
+
+def test_only_an_api_that_no_server_loads_says_so() -> None:
+    assert {api for api in APIS if unloadable(api)} == {"container_runtime"}
+    assert "no supported server can load a provider" in (unloadable("container_runtime") or "")
+
+
+@pytest.mark.parametrize("api", ["messages", "interactions", "skills", "container_runtime"])
+def test_apis_of_newer_servers_are_known(api: str) -> None:
+    assert api in APIS

@@ -33,6 +33,14 @@ def test_an_underscore_in_the_provider_type_is_warned_of() -> None:
     assert "inline::sqlite-vec" in advice.resolution
 
 
+def test_an_api_that_no_server_loads_is_warned_of() -> None:
+    document = Document("f.yaml", {"spec": {"api": "container_runtime"}})
+    (advice,) = rules.advice(document)
+    assert advice.path == "spec.api"
+    assert "no supported server can load a provider of it" in advice.what
+    assert rules.advice(Document("f.yaml", {"spec": {"api": "skills"}})) == []
+
+
 @pytest.mark.parametrize("value", [None, [], {}, {"metadata": []}, {"metadata": {"version": 1}}])
 def test_there_is_no_advice_about_what_is_not_there(value: object) -> None:
     assert rules.advice(Document("f.yaml", value)) == []

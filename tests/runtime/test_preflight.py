@@ -303,6 +303,19 @@ def test_of_two_entries_with_one_id_the_one_that_is_not_used_is_told(
     assert all(used in it for it in heard.warnings)
 
 
+def test_an_api_that_no_server_loads_is_warned_of(pod: Pod, make_bundle: MakeBundle) -> None:
+    pod.install(make_bundle(api="container_runtime"), api="container_runtime")
+    pod.install(make_bundle("acme-skill", api="skills"), "acme-skill", api="skills")
+    heard = Heard()
+    preflight(_merge(pod), root=pod.root, progress=heard)
+    assert heard.warnings == [
+        (
+            "Provider 'acme-echo': ogx 1.5.0 names the API 'container_runtime', but no supported "
+            "server can load a provider of it"
+        )
+    ]
+
+
 def test_two_of_the_servers_own_with_one_id_are_its_own_business(pod: Pod) -> None:
     heard = Heard()
     base = HIDDEN.replace("${env.OTHER}", "acme-echo")

@@ -258,7 +258,10 @@ INLINE = "async def get_provider_impl(config, deps)"
         ),
         ("def {name}(config, deps):\n    from .impl import make\n    return make(config)\n", None),
         ("def {name}(config, deps):\n    return config.build()\n", None),
-        ("class {name}:\n    def __await__(self): ...\n", None),
+        (
+            "class {name}:\n    def __init__(self, *_): ...\n    def __await__(self): ...\n",
+            None,
+        ),
         (
             (
                 "import functools\nasync def make(a, config, deps): ...\n"
@@ -355,6 +358,76 @@ def test_a_server_that_reads_no_list_is_told(tmp_path: Path, version: str, reads
     if failure is not None:
         assert failure.returned == f"a list, which llama-stack {version} does not read"
         assert "Return one spec, or use llama-stack 0.3.0 or later." in failure.way
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "why"),
+    [
+        ("remote", "config, deps, registry", "missing a required argument: 'registry'"),
+        ("inline", "config, deps, registry", "missing a required argument: 'registry'"),
+        ("remote", "config, deps, policy, registry", "missing a required argument: 'registry'"),
+        ("remote", "config, deps, route_policy", "missing a required argument: 'route_policy'"),
+        ("inline", "config, deps, *, policy", "too many positional arguments"),
+        ("remote", "config, deps, *, name", "missing a required"),
+        ("remote", "config", "too many positional arguments"),
+        ("inline", "", "too many positional arguments"),
+        ("remote", "config, deps, policy", None),
+        ("remote", "config, deps, policy=None, registry=None", None),
+        ("inline", "config, deps, policy", None),
+        ("inline", "config, deps, route_policy", None),
+        ("inline", "config, deps, policy, route_policy", None),
+        ("inline", "config, deps, registry=None", None),
+        ("inline", "settings, apis", None),
+        ("remote", "*args, **kwargs", None),
+    ],
+)
+def test_a_factory_takes_what_servers_pass_and_nothing_else(
+    tmp_path: Path, kind: str, arguments: str, why: str | None
+) -> None:
+    name = {"remote": "get_adapter_impl", "inline": "get_provider_impl"}[kind]
+    adapter = f"class Config: ...\nasync def {name}({arguments}): ...\n"
+    failure = asked(tmp_path, returning(f"Spec('{kind}::x')"), adapter).failure
+    if why is None:
+        assert failure is None
+        return
+    assert failure is not None
+    assert f"{name} in module 'acme.adapter' cannot be called as the server does" in failure.reason
+    assert why in failure.reason
+    passed = "`policy`" if kind == "remote" else "`policy` and `route_policy`"
+    assert failure_layout(failure, "p", "acme", None).endswith(
+        f"Resolution: Define `async def {name}(config, deps)` in {tmp_path}/acme/adapter.py, and "
+        f"give other arguments a default: besides the two the server passes only {passed}, by "
+        "position."
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "arguments", "loads"),
+    [
+        ("0.2.22", "remote", "config, deps, policy", False),
+        ("0.2.22", "inline", "config, deps, policy", True),
+        ("0.6.1", "remote", "config, deps, policy", True),
+        ("0.7.3", "inline", "config, deps, policy, route_policy", False),
+        ("0.7.3", "inline", "config, deps, policy, route_policy=None", True),
+    ],
+)
+def test_what_a_server_line_does_not_pass_is_missed(
+    tmp_path: Path, version: str, kind: str, arguments: str, loads: bool
+) -> None:
+    folder = tmp_path / f"llama_stack-{version}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Name: llama-stack\nVersion: {version}\n")
+    name = {"remote": "get_adapter_impl", "inline": "get_provider_impl"}[kind]
+    adapter = f"class Config: ...\nasync def {name}({arguments}): ...\n"
+    failure = asked(tmp_path, returning(f"Spec('{kind}::x')"), adapter).failure
+    assert (failure is None) == loads
+
+
+@pytest.mark.parametrize("mode", ["inline", "worker"])
+def test_a_spec_may_say_where_its_provider_runs(tmp_path: Path, mode: str) -> None:
+    adapter = "class Config: ...\nasync def get_provider_impl(config, deps): ...\n"
+    source = returning(f"Spec('inline::x', execution_mode={mode!r})")
+    assert asked(tmp_path, source, adapter).failure is None
 
 
 def test_preflight_shows_it(pod: Any, make_bundle: Callable[..., Path]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # In the order of contract section 1: it is also the order of the sections of a CR, and so of
-# the init containers. The second row joined as servers moved on.
+# the init containers. Those from ``responses`` on joined as servers moved on.
 APIS: tuple[str, ...] = (
     "inference",
     "safety",
@@ -18,7 +18,16 @@ APIS: tuple[str, ...] = (
     "batches",
     "files",
     "file_processors",
+    "messages",
+    "interactions",
+    "skills",
+    "container_runtime",
 )
+
+_UNLOADABLE = {
+    "container_runtime": "ogx 1.5.0 names the API 'container_runtime', but no supported server can "
+    "load a provider of it",
+}
 
 _CR_NAMES = {
     "vector_io": "vectorIo",
@@ -26,6 +35,7 @@ _CR_NAMES = {
     "tool_runtime": "toolRuntime",
     "post_training": "postTraining",
     "file_processors": "fileProcessors",
+    "container_runtime": "containerRuntime",
 }
 _FROM_CR = {cr: api for api, cr in _CR_NAMES.items()}
 
@@ -38,3 +48,8 @@ def cr_name(api: str) -> str:
 def from_cr_name(name: str) -> str:
     """The API behind a CR's section name: ``datasetIo`` becomes ``datasetio``."""
     return _FROM_CR.get(name, name)
+
+
+def unloadable(api: str) -> str | None:
+    """Why no supported server loads a provider of an API that one of them names; else None."""
+    return _UNLOADABLE.get(api)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from lls_provider.contract.apis import unloadable
 from lls_provider.contract.schema import path_text, shown
 from lls_provider.errors import Code, Problem
 
@@ -42,7 +43,8 @@ def advice(document: Document) -> list[Problem]:
     """What is allowed in a ProviderPackage and still worth a warning (contract section 1).
 
     A version that is not semantic too, and an underscore in the provider type, which an
-    operator that enforces the specification's pattern would refuse (decision 5).
+    operator that enforces the specification's pattern would refuse (decision 5), and an API that
+    no supported server loads.
     """
     found = []
     version = _text(document, ("metadata", "version"))
@@ -65,6 +67,16 @@ def advice(document: Document) -> list[Problem]:
                 f"spec.providerType {shown(provider_type)} has an underscore: an operator that "
                 "enforces the specification's pattern refuses it",
                 f"Consider {meant}.",
+            )
+        )
+    reason = unloadable(_text(document, ("spec", "api")) or "")
+    if reason is not None:
+        found.append(
+            _problem(
+                document,
+                ("spec", "api"),
+                f"spec.api: {reason}",
+                "Deploy it only where the server's notes say that it loads providers of this API.",
             )
         )
     return found

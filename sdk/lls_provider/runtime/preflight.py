@@ -31,7 +31,7 @@ from lls_provider.runtime.probing import (
     probe_all,
     python_minor,
 )
-from lls_provider.runtime.served import hidden_entries, unserved_apis
+from lls_provider.runtime.served import hidden_entries, unloadable_entries, unserved_apis
 from lls_provider.runtime.surroundings import server_packages, unmet
 from lls_provider.runtime.volume import Volume
 
@@ -96,6 +96,8 @@ def preflight(
     minor = sys.version_info.minor if python is None else python_minor(python)
     _tell_assumptions(known, progress)
     for warning in hidden_entries(document, os.environ if env is None else env):
+        progress.warn(warning)
+    for warning in unloadable_entries(document):
         progress.warn(warning)
     for provider, about in zip(providers, known, strict=True):
         _check_native(provider, about, packages, minor)

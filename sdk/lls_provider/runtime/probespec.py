@@ -30,6 +30,7 @@ FIELDS = ("provider_type", "api", "config_class")
 
 _SPECS = "RemoteProviderSpec(...) or InlineProviderSpec(...)"
 _LISTS_SINCE = (0, 3)  # llama-stack before reads a list as one spec
+_REMOTE_POLICY_SINCE = (0, 3)  # llama-stack before passes a remote factory two arguments
 
 
 class ProbeError(Exception):
@@ -152,6 +153,7 @@ def require_factory(module: ModuleType, name: str) -> Any:
     elif not _may_be_awaited(factory):
         fault = f"{name} in module '{module.__name__}' is not async"
     if fault is None:
+        _require_call(module, name, factory)
         return factory
     (kind, other, others) = ("a remote", "get_provider_impl", "inline")
     if name == "get_provider_impl":
@@ -167,6 +169,34 @@ def require_factory(module: ModuleType, name: str) -> Any:
         f"{getattr(module, '__file__', None) or module.__name__}: the server awaits it to get the "
         f"implementation of {kind} provider.{there}",
     )
+
+
+def _require_call(module: ModuleType, name: str, factory: Any) -> None:
+    """A server passes config and deps, and behind them what the signature names of a few more."""
+    optional = ["policy"]
+    if name == "get_provider_impl":
+        optional += [] if _llama_stack() else ["route_policy"]  # ogx only
+    elif _llama_stack() and _llama_stack()[:2] < _REMOTE_POLICY_SINCE:
+        optional = []
+    try:
+        named = signature(factory).parameters
+        called = signature(factory, follow_wrapped=False)
+    except Exception:  # noqa: BLE001 - what is written in C has none
+        return
+    passed = ["config", "deps", *(it for it in optional if it in named)]
+    try:
+        called.bind(*passed)
+    except TypeError as error:
+        more = " and ".join(f"`{it}`" for it in optional)
+        raise ProbeError(
+            "invalid",
+            f"{name} in module '{module.__name__}' cannot be called as the server does, with "
+            f"{name}({', '.join(passed)}): {error}",
+            way=f"Define `async def {name}(config, deps)` in "
+            f"{getattr(module, '__file__', None) or module.__name__}, and give other arguments a "
+            "default"
+            + (f": besides the two the server passes only {more}, by position." if more else "."),
+        ) from None
 
 
 def described(value: Any) -> str:

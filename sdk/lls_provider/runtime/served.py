@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lls_provider.contract.apis import unloadable
 from lls_provider.runtime.references import resolved
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ def hidden_entries(document: Document, env: Mapping[str, str]) -> Iterator[str]:
                     f"last\n  Used: {_told(entry)}\n  Not used: {_told(hidden)}"
                 )
             shown[identifier] = entry
+
+
+def unloadable_entries(document: Document) -> Iterator[str]:
+    """A warning for each external provider of an API that no supported server loads."""
+    for api, entries in _sections(document).items():
+        reason = unloadable(str(api))
+        for entry in entries if reason and isinstance(entries, list) else []:
+            if isinstance(entry, dict) and entry.get("module"):
+                yield f"Provider '{entry.get('provider_id')}': {reason}"
 
 
 def unserved_apis(
