@@ -200,7 +200,7 @@ class SdkError(Exception):
         """
         if self.layout is not None:
             return escaped(self.layout)
-        paragraphs = [f"ERROR: {self.what}"]
+        paragraphs = [f"ERROR: {one_line(self.what)}"]
         place = [
             f"{label}: {one_line(value)}"
             for label, value in (
@@ -242,7 +242,7 @@ class SdkError(Exception):
 
 def _problem_lines(problems: Iterable[Problem]) -> Iterable[str]:
     for problem in problems:
-        yield f"- {problem.line()}"
+        yield f"- {one_line(problem.line())}"
         if problem.resolution:
             yield f"  {problem.resolution}"
 

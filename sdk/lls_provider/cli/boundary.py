@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from textwrap import dedent
 
 import click
 
@@ -98,10 +99,12 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _usage(what: str, path: str) -> SdkError:
+def _usage(message: str, path: str) -> SdkError:
+    what, _, why = message.rstrip(".").partition("\n")
     return SdkError(
         Code.USAGE,
         what.rstrip("."),
+        why=dedent(why),
         resolution=f"Run '{path or 'lls-provider'} --help' for the options and an example.",
     )
 

@@ -16,6 +16,7 @@ from lls_provider.cli.options import (
     platform_option,
     python_option,
 )
+from lls_provider.foreign import one_line
 from lls_provider.progress import counted
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def describe(report: Report) -> str:
 
 def _lines(finding: Finding) -> list[str]:
     place = finding.problem.where.position if finding.problem else ""
-    text = f"{place}: {finding.what}" if place else finding.what
-    first, *rest = text.splitlines()
+    text = f"{one_line(place)}: {finding.what}" if place else finding.what
+    first, *rest = text.split("\n")
     about = f"{finding.rule} [{finding.platform}]" if finding.platform else finding.rule
     lines = [f"  {_MARKS[finding.level]:7} {about}: {first}"]
     lines += [f"          {line}" for line in rest]

@@ -14,6 +14,7 @@ import yaml
 
 from lls_provider.contract.limits import raising
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.foreign import one_line
 
 if TYPE_CHECKING:
     from lls_provider.contract.document import Limits, Step
@@ -187,8 +188,8 @@ def _syntax_error(source: str, error: yaml.MarkedYAMLError) -> SdkError:
 
 
 def short(text: str, length: int = 60) -> str:
-    """A text of the document as far as a message shows it."""
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+    """A text of the document as far as a message shows it, on one line."""
+    return one_line(text if len(text) <= length else f"{text[: length - 3]}...")
 
 
 def at(source: str, mark: Any) -> Where:

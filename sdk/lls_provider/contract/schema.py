@@ -17,6 +17,7 @@ from typing import Any
 from lls_provider import resources
 from lls_provider.contract.document import Document, Step, Timestamp
 from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.foreign import one_line
 
 SCHEMAS = (
     "provider-package",
@@ -154,7 +155,7 @@ def path_text(path: Sequence[Step]) -> str:
         if isinstance(step, int) and not isinstance(step, bool):
             text += f"[{step}]"
         else:
-            key = str(step) if len(str(step)) <= 100 else f"{str(step)[:97]}..."
+            key = one_line(str(step) if len(str(step)) <= 100 else f"{str(step)[:97]}...")
             text += f".{key}" if text else key
     return text
 

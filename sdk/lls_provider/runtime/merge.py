@@ -29,6 +29,7 @@ from lls_provider.contract.models import (
 from lls_provider.contract.paths import CRD_CONFIG_FILE, SPEC_FILE, VolumeTree
 from lls_provider.contract.schema import path_text
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.foreign import escaped
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.errnos import volume_error
@@ -93,7 +94,7 @@ def merge(
     merged = merge_documents(document, providers)
     for warning in merged.warnings:
         progress.warn(warning)
-    log = "".join(f"{line}\n" for line in merged.log)
+    log = "".join(f"{escaped(line)}\n" for line in merged.log)
     path = tree.config / output_name
     try:
         _write_all(
