@@ -26,6 +26,7 @@ from lls_provider.contract.models import (
 )
 from lls_provider.contract.paths import IMAGE_ROOT, BundleTree
 from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.foreign import one_line
 from lls_provider.progress import counted
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def problems_of(error: SdkError) -> list[Problem]:
     """The complaints that an error holds, or the error itself as one."""
     if error.problems:
         return list(error.problems)
-    what = f"{error.what}: {error.why}" if error.why else error.what
+    what = one_line(error.what)
+    what = f"{what}: {error.why}" if error.why else what
     return [Problem(error.code, what, error.where, error.resolution)]
 
 

@@ -83,7 +83,7 @@ def command(
 
 def describe(report: Report) -> str:
     """A report for people: what is kept in one line a rule, what is not with its resolution."""
-    lines = [f"{report.target} ({report.kind})"]
+    lines = [f"{one_line(report.target)} ({report.kind})"]
     for finding in report.findings:
         lines.extend(_lines(finding))
     errors, warnings = len(report.errors), len(report.warnings)

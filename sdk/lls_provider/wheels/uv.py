@@ -40,10 +40,11 @@ _NETWORK = (
 _SPACE = ("No space left on device", "os error 28", "Disk quota exceeded")
 # of what the system refuses: no permission, read-only, a file where a folder goes
 _NUMBERS = r"\(os error (?:1|13|17|20|21|30)\)"
-_UNWRITABLE = (
-    re.compile(rf"`(?P<place>/[^`\n]+)`: (?P<reason>[^`\n]+?) {_NUMBERS}"),
-    re.compile(rf"(?P<reason>[^:\n]+?) {_NUMBERS} at path \"(?P<place>/[^\"\n]+)\""),
+# neither begins with what may stand anywhere: a build backend writes lines of any length
+_PLACE_FIRST = re.compile(
+    rf"`(?P<place>/[^`\n]{{1,4096}})`: (?P<reason>[^`\n]{{1,200}}?) {_NUMBERS}"
 )
+_PLACE_LAST = re.compile(rf" {_NUMBERS} at path \"(?P<place>/[^\"\n]+)\"")
 _PATHS = (
     "UV_CACHE_DIR",
     "UV_CONFIG_FILE",
@@ -180,8 +181,12 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
 
 def _unwritable(said: str) -> tuple[Path, str] | None:
     """The place that uv could not write, and what the system said."""
-    found = next((it for pattern in _UNWRITABLE if (it := pattern.search(said))), None)
-    return (Path(found["place"]), found["reason"].strip()) if found else None
+    if (found := _PLACE_FIRST.search(said)) is not None:
+        return Path(found["place"]), found["reason"].strip()
+    if (found := _PLACE_LAST.search(said)) is not None:
+        line = said[: found.start()].rpartition("\n")[2]
+        return Path(found["place"]), line.rpartition(":")[2].strip()
+    return None
 
 
 def python_hint(why: str) -> str:
