@@ -62,7 +62,7 @@ def test_a_linked_folder_of_a_package_is_never_written_through(
 ) -> None:
     (external(world) / "python-packages" / "shared").symlink_to(world.top / "victim")
     bring(world, {"shared/inner/dep.py": b""})
-    refuse(Code.DEPENDENCY_CONFLICT, "shared is a link on the volume", names="dep 1.0")
+    refuse(Code.VOLUME_UNSAFE, "shared is a link that no installation", names="dep 1.0")
 
 
 @pytest.mark.parametrize("name", ["dep.py", "dep_data/__init__.py"])

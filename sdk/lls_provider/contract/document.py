@@ -99,6 +99,12 @@ class Document:
         return self.tree.text(path) if self.tree is not None else None
 
 
+_A_FOLDER = (
+    "Put the file itself there, and mount it by a name that exists: what mounts a file that is not "
+    "there makes a folder of its name."
+)
+
+
 def load(data: bytes, source: str, *, limits: Limits | None = None) -> Document:
     """Read one YAML document; ``source`` is the name that complaints give it.
 
@@ -146,7 +152,9 @@ def read_bytes(path: Path, source: str, *, limits: Limits | None = None) -> byte
             f"Cannot read {source}",
             why=error.strerror or str(error),
             where=Where(file=source),
-            resolution="Make it a regular file that the current user may read.",
+            resolution=_A_FOLDER
+            if error.errno == errno.EISDIR
+            else f"Make it a regular file that the current user (uid {os.getuid()}) may read.",
         ) from error
     if len(data) > limits.size:
         raise _too_large(source, limits)
@@ -157,7 +165,10 @@ def _read_regular(path: Path, size: int) -> bytes:
     # without O_NONBLOCK, opening a pipe waits for a writer that never comes
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, "it is a folder")
+        if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is no regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             return stream.read(size)

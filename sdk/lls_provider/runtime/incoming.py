@@ -90,7 +90,7 @@ def read_incoming(
     BUNDLE_INVALID, and whatever reading documents and wheels raises.
     """
     metadata = _metadata(tree, provider_id, api, image, container)
-    manifest = read_manifest(tree.manifest) if tree.manifest.is_file() else None
+    manifest = read_manifest(tree.manifest) if tree.manifest.exists() else None
     if manifest is not None:
         _check_files(tree, manifest)
     own_path = _own_path(tree, metadata)
@@ -130,7 +130,7 @@ def read_incoming(
 def _metadata(
     tree: BundleTree, provider_id: str, api: str, image: str, container: str
 ) -> ProviderPackage:
-    if not tree.spec.is_file():
+    if not tree.spec.exists():
         layout = messages.metadata_missing(provider_id, image, container)
         raise SdkError(
             Code.METADATA_MISSING,

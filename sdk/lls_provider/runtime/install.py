@@ -16,7 +16,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress, counted, shown_size
 from lls_provider.runtime.apply import check_space, stage, swap
 from lls_provider.runtime.carry import prepare_zipapp, running_zipapp
-from lls_provider.runtime.errnos import volume_error
+from lls_provider.runtime.errnos import image_error, volume_error
 from lls_provider.runtime.incoming import Incoming, read_incoming
 from lls_provider.runtime.outlook import Outlook, look_ahead
 from lls_provider.runtime.plan import Plan, make_plan
@@ -111,16 +111,20 @@ def _install(
 ) -> InstallResult:
     progress.step(f"reading the provider image of '{request.provider_id}'")
     tree = BundleTree(request.source)
-    incoming = read_incoming(
-        tree,
-        provider_id=request.provider_id,
-        api=request.api,
-        image=request.image,
-        container=request.container,
-        python_tag=request.python_tag,
-        ahead=ahead,
-    )
-    bundle = bundle_fingerprint(str(request.source), request.python_tag)
+    try:
+        incoming = read_incoming(
+            tree,
+            provider_id=request.provider_id,
+            api=request.api,
+            image=request.image,
+            container=request.container,
+            python_tag=request.python_tag,
+            ahead=ahead,
+        )
+        bundle = bundle_fingerprint(str(request.source), request.python_tag)
+        spec = tree.spec.read_bytes()
+    except OSError as error:
+        raise image_error(error) from error
     volume = Volume(request.root)
     with volume.locked(progress):
         records = volume.records()
@@ -148,7 +152,7 @@ def _install(
                 volume,
                 record,
                 [other for other in staying if other is not slot.same],
-                spec=tree.spec.read_bytes(),
+                spec=spec,
                 crd_config=crd_config,
             )
             if _must_drop_first(volume, plan, outlook):
@@ -180,7 +184,10 @@ def _plan(
     progress: Progress,
 ) -> Plan:
     if slot.same is not None:
-        progress.note("the packages are installed already; only the arguments differ")
+        what = "only the arguments differ"
+        if slot.same.arguments == request.arguments:
+            what = "so is the provider, with the same arguments"
+        progress.note(f"the packages are installed already; {what}")
         return Plan(packages=slot.same.packages, replaced=slot.same.replaced)
     plan = make_plan(incoming, outlook.distributions(), outlook, request.container)
     for note in plan.notes:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lls_provider.runtime.archive import read_member
 from lls_provider.runtime.contents import WheelFile, record_file
+from lls_provider.runtime.errnos import kind_of
 from lls_provider.runtime.regular import open_regular, read_regular
 from lls_provider.runtime.unpack import Unpacking
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _MODULES = (".py", ".so")
 _INIT_BYTES = 64 * 1024  # what is larger does more than declare a namespace, and is not judged
+_NOBODY = "somebody else"
+_NONE = "none"
 _ELSEWHERE = ("bin/", "include/", "share/")  # of .data: nothing that is imported
 
 
@@ -67,6 +70,8 @@ class Layout:
         self.unpackings: list[Unpacking] = []
         self.warnings: list[str] = []
         self.conflicts: list[str] = []
+        self.strays: dict[str, str] = {}
+        """What stands where a file is to go, and is of no installation, by path."""
         self._standing = standing
         self._staying = [item for item in installed if item.dist_info not in replaced]
         self._own = own
@@ -107,12 +112,24 @@ class Layout:
             if found is not None:
                 self._behind(own, file, found)
             elif _is_module(file.path):
-                self._miss(own, file, self._owner(f"{own.dist_info}/METADATA"), "none")
+                self._miss(own, file, self._owner(f"{own.dist_info}/METADATA"), _NONE)
 
     def _miss(self, wheel: Wheel, file: WheelFile, owner: str, what: str) -> None:
+        if owner == _NOBODY and what != _NONE:
+            self._stray(wheel, file, file.path)
+            return
         self.conflicts.append(
             f"{file.path}: {_named(wheel)} is the provider itself and brings this module, "
             f"{owner} has installed {what}"
+        )
+
+    def _stray(self, wheel: Wheel, file: WheelFile, path: str) -> None:
+        there = self._find(path)
+        kind = kind_of(there) if there is not None else "something"
+        self.strays.setdefault(
+            path,
+            f"{path} is {kind} that no installation has put there; {_named(wheel)} brings "
+            f"{file.path}",
         )
 
     def _find(self, path: str) -> Path | None:
@@ -160,10 +177,16 @@ class Layout:
         clash = ""
         if file.path in self._folders:
             clash = f"{file.path} is a folder of {_named(self._folders[file.path])}"
-        elif found is not None and found.is_dir():
+        elif found is not None and found.is_dir() and not found.is_symlink():
+            if not self._holds(file.path):
+                self._stray(wheel, file, file.path)
+                return False
             clash = f"{file.path} is a folder on the volume"
         folder = file.path.rpartition("/")[0]
         while folder and folder not in self._folders and not clash:
+            if self._is_stray(folder):
+                self._stray(wheel, file, folder)
+                return False
             clash = self._file_at(folder)
             self._folders[folder] = wheel
             folder = folder.rpartition("/")[0]
@@ -171,12 +194,21 @@ class Layout:
             self.conflicts.append(f"{file.path} of {_named(wheel)}: {clash}")
         return not clash
 
+    def _is_stray(self, folder: str) -> bool:
+        """Whether a link, or what no distribution has put there, stands where a folder goes."""
+        found = None if folder in self._written else self._find(folder)
+        if found is None:
+            return False
+        return found.is_symlink() or not (found.is_dir() or folder in self._files_of_staying)
+
+    def _holds(self, folder: str) -> bool:
+        """Whether a distribution has files in a folder of the volume."""
+        return any(path.startswith(f"{folder}/") for path in self._files_of_staying)
+
     def _file_at(self, path: str) -> str:
         if path in self._written:
             return f"{path} is a file of {_named(self._written[path][0])}"
         found = self._find(path)
-        if found is not None and found.is_symlink():
-            return f"{path} is a link on the volume, to where nothing may be written"
         if found is not None and not found.is_dir():
             return f"{path} is a file that {self._owner(path)} has installed"
         return ""
@@ -185,7 +217,7 @@ class Layout:
         """Who put a file on the volume, as a message names it."""
         item = self._files_of_staying.get(path)
         if item is None:
-            return "somebody else"
+            return _NOBODY
         candidate = item.candidate
         by = f" of {candidate.source}" if candidate.source is not None else " of no provider"
         return f"{candidate.name} {candidate.version}{by}"

@@ -36,7 +36,9 @@ from lls_provider.runtime.errnos import volume_error
 from lls_provider.runtime.references import meeting
 
 _TEMPORARY = ".merge-"
-_REINSTALL = "Install the provider again; its folder is written by 'install'."
+_REINSTALL = (
+    "Install the provider again, which writes its folder; remove the folder if it is no provider's."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ def merge(
     tree = VolumeTree(root)
     document = _read_base(base if base is not None else tree.base_config)
     providers = read_providers(tree)
+    if not providers:
+        progress.note(f"no provider is installed in {tree.external}: the base stays as it is")
     merged = merge_documents(document, providers)
     for warning in merged.warnings:
         progress.warn(warning)
@@ -117,6 +121,8 @@ def read_providers(tree: VolumeTree) -> list[ExternalProvider]:
         names = sorted(entry.name for entry in os.scandir(tree.metadata) if entry.is_dir())
     except FileNotFoundError:
         names = []
+    except OSError as error:
+        raise volume_error(error, "reading which providers are installed") from error
     providers = [_read_provider(tree.metadata / name) for name in names if name[0] != "."]
     providers.sort(key=lambda found: (found.crd.order, found.crd.init_container_name))
     seen: dict[str, ExternalProvider] = {}
@@ -259,10 +265,10 @@ def _read_base(path: Path) -> Document:
 
 def _read_provider(folder: Path) -> ExternalProvider:
     crd_path, spec_path = folder / CRD_CONFIG_FILE, folder / SPEC_FILE
-    if not crd_path.is_file():
+    if not crd_path.exists():
         raise _incomplete(folder, CRD_CONFIG_FILE, "")
     crd = read_crd_config(crd_path)
-    if not spec_path.is_file():
+    if not spec_path.exists():
         raise _incomplete(folder, SPEC_FILE, crd.image)
     try:
         metadata = read_provider_package(spec_path)

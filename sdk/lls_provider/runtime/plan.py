@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lls_provider.runtime.wheel import Wheel
 
 
+_STRAYS = 10  # told one by one
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The files to write, the distributions to set aside, and what a reader should know."""
@@ -52,7 +55,8 @@ def make_plan(
 ) -> Plan:
     """Decide (contract decision 1) and lay out.
 
-    Raises SdkError DEPENDENCY_CONFLICT with the layout of contract section 6.
+    Raises SdkError DEPENDENCY_CONFLICT with the layout of contract section 6, VOLUME_UNSAFE when
+    something that is of no installation stands in the way.
     """
     decision = decision_on(incoming, installed)
     if decision.conflicts:
@@ -67,6 +71,8 @@ def make_plan(
         layout.add(wheel)
     if incoming.own.name not in chosen:
         layout.keep_own()
+    if layout.strays:
+        raise _strays_error(incoming, tuple(layout.strays.values()))
     if layout.conflicts:
         raise conflict_error(incoming, container, "\n".join(layout.conflicts))
     return Plan(
@@ -101,6 +107,18 @@ def conflict_error(incoming: Incoming, container: str, details: str) -> SdkError
         where=Where(provider=incoming.provider_id, image=incoming.image),
         resolution=layout.rpartition("Resolution: ")[2],
         layout=layout,
+    )
+
+
+def _strays_error(incoming: Incoming, strays: Sequence[str]) -> SdkError:
+    more = f"\nand {len(strays) - _STRAYS:,} more" if len(strays) > _STRAYS else ""
+    return SdkError(
+        Code.VOLUME_UNSAFE,
+        f"What stands on the volume is in the way of provider '{incoming.provider_id}'",
+        why="\n".join(strays[:_STRAYS]) + more,
+        where=Where(provider=incoming.provider_id, image=incoming.image),
+        resolution="Find out which container put it into python-packages. Remove it there, or give "
+        "the Pod a new volume.",
     )
 
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from lls_provider.contract.document import Document, load_file, merged_limits
 from lls_provider.contract.models import ProviderPackage, read_provider_package
-from lls_provider.contract.paths import SPEC_FILE
+from lls_provider.contract.paths import SPEC_FILE, VolumeTree
 from lls_provider.contract.schema import path_text
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.assumptions import all_differences
+from lls_provider.runtime.lost import lost
 from lls_provider.runtime.outlook import look_ahead, source_of
 from lls_provider.runtime.platform import NativeProblem, native_problems
 from lls_provider.runtime.probing import (
@@ -100,6 +101,7 @@ def preflight(
     for warning in unloadable_entries(document):
         progress.warn(warning)
     for provider, about in zip(providers, known, strict=True):
+        _check_there(provider, about, volume.tree)
         _check_native(provider, about, packages, minor)
     path = [packages] if packages.is_dir() else []
     if any(about.record is not None for about in known):
@@ -215,6 +217,14 @@ def _known(volume: Volume, providers: Sequence[ConfiguredProvider]) -> list[Know
     return found
 
 
+def _check_there(provider: ConfiguredProvider, known: Known, tree: VolumeTree) -> None:
+    gone = lost(tree, known.record, provider.package) if known.record is not None else None
+    if gone is not None:
+        told = (gone.reason, gone.details, gone.resolution, known.image)
+        layout = messages.validation_failed(provider.provider_id, provider.module, *told)
+        raise _error(provider, known, Code.VALIDATION_FAILED, layout)
+
+
 def _check_native(provider: ConfiguredProvider, known: Known, packages: Path, minor: int) -> None:
     if known.record is None:
         return
@@ -262,7 +272,13 @@ def _judge(
             provider,
             known,
             Code.VALIDATION_FAILED,
-            failure_layout(result.failure, provider.provider_id, provider.module, known.image),
+            failure_layout(
+                result.failure,
+                provider.provider_id,
+                provider.module,
+                known.image,
+                installed=known.record is not None,
+            ),
         )
     spec = result.spec(provider.provider_type)
     assert spec is not None  # noqa: S101 - the probe fails without one
@@ -278,23 +294,44 @@ def _judge(
     progress.note(f"provider '{provider.provider_id}' ({provider.module}) loads")
 
 
-def failure_layout(failure: ProbeFailure, provider_id: str, module: str, image: str | None) -> str:
-    """The message of contract section 6 for a provider that does not load."""
+def failure_layout(
+    failure: ProbeFailure,
+    provider_id: str,
+    module: str,
+    image: str | None,
+    *,
+    installed: bool = True,
+) -> str:
+    """The message of contract section 6 for a provider that does not load.
+
+    ``installed`` tells whether the volume knows the provider.
+    """
     if failure.field is not None:
         return messages.spec_invalid(
             provider_id, module, failure.field, returned=failure.returned, way=failure.way
         )
     return messages.validation_failed(
-        provider_id, module, failure.reason, failure.details, resolution(failure, module), image
+        provider_id,
+        module,
+        failure.reason,
+        failure.details,
+        resolution(failure, module, installed=installed),
+        image,
     )
 
 
-def resolution(failure: ProbeFailure, module: str) -> str:
-    """A step the reader can take."""
+def resolution(failure: ProbeFailure, module: str, *, installed: bool = True) -> str:
+    """A step the reader can take; ``installed`` as for `failure_layout`."""
     package = module.partition("==")[0]
     missing = failure.missing_module
     if missing is not None:
         if missing in (package, f"{package}.provider") or package.startswith(f"{missing}."):
+            if not installed:
+                return (
+                    "No provider of this ID and module is installed below --root: mount the volume "
+                    "that the init containers wrote, or put the package into the distribution's "
+                    "image if it is the distribution's own."
+                )
             return (
                 f"Set spec.packageName in {SPEC_FILE} to the package that holds provider.py, and "
                 "see that its wheel is in the image."

@@ -56,7 +56,10 @@ def settle(volume: Volume, outlook: Outlook) -> None:
     if outlook.leaving or outlook.stashes:
         restore_zipapp(volume, outlook.records)
     for stash in outlook.stashes:
-        shutil.rmtree(stash)
+        if stash.is_dir() and not stash.is_symlink():
+            shutil.rmtree(stash)
+        else:
+            stash.unlink()
     if volume.replaced.is_dir() and not names(volume.replaced):
         volume.replaced.rmdir()
     if (outlook.leaving or outlook.stashes) and outlook.packages.is_dir():
