@@ -318,7 +318,7 @@ def test_a_lock_that_is_a_link_stays_one(
     write_lock(path, bundle, gather(bundle).closure)
     assert path.is_symlink()
     assert sorted(it.name for it in (tmp_path / "locks").iterdir()) == ["pylock.demo.toml"]
-    assert files(locked(bundle, path)) == ["demo-1.0-py3-none-any.whl"]
+    assert files(locked(bundle, path)) == ["demo-1.0.0-py3-none-any.whl"]
 
 
 @pytest.mark.parametrize("name", ["pylock.a.b.toml", "lock.toml", "pylock.toml.txt"])
