@@ -232,7 +232,10 @@ def test_what_a_spec_or_factory_is_not_is_told_with_what_to_change(
     error = caught.value
     assert error.why.startswith(reason)
     if "_exit" in source:
-        assert 'File "acme_echo/provider.py", line 3, in <module>\nlast words' in error.why
+        assert (
+            'File "acme_echo/provider.py", line 3, in <module>\nIt printed:\nlast words'
+            in error.why
+        )
     stays = " To have the image all the same, say why with --nevertheless REASON."
     if published:
         assert error.resolution.endswith(f"after --package. For its author: {way}{stays}") or (

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lls_provider import foreign
 from lls_provider.contract.document import CONFIGURATION, DEFAULT
 from lls_provider.contract.limits import DOCUMENTS, MOST
-from lls_provider.runtime import limits
+from lls_provider.runtime import limits, probe, probechild, probetext, probing
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text("utf-8")
 MIB = 1024 * 1024
@@ -37,6 +38,13 @@ def test_every_limit_that_can_be_told_is_explained(field: str) -> None:
         f"aliases expanded | {DEFAULT.nodes:,} |",
         f"| uses of an anchor | {DEFAULT.aliases:,} |",
         f"| characters of one number | {DEFAULT.digits} |",
+        f"| {probing.TIMEOUT:g} | `LLS_PREFLIGHT_TIMEOUT` ({probing.TIMEOUT_LIMIT:,.0f} at most)",
+        f"| {probechild.ANSWER_LIMIT // MIB} MiB, of which",
+        f"of which the schema has {probe.SCHEMA_LIMIT // MIB} MiB",
+        f"{foreign.LINES_LIMIT} lines, {foreign.CHARACTERS_LIMIT:,} characters",
+        f"{probetext.LINES} lines, {probetext.CHARACTERS:,} characters",
+        f"the last {probechild.OUTPUT_LINES} lines, {probechild.OUTPUT_CHARACTERS:,} characters",
+        f"inside a sentence | {foreign.ONE_LINE_LIMIT:,} characters",
     ],
 )
 def test_the_numbers_are_those_of_the_code(shown: str) -> None:

@@ -22,7 +22,7 @@ with open(sys.argv[1], encoding="ascii") as stream:
 if sys.path and sys.path[0] == "":
     del sys.path[0]
 specs = importlib.import_module(told["module"] + ".provider").get_provider_spec()
-specs = list(specs) if isinstance(specs, (list, tuple)) else [specs]
+specs = specs if isinstance(specs, list) else [specs]
 spec = next((it for it in specs if it.provider_type == told["provider_type"]), specs[0])
 taken = spec.config_class
 if not isinstance(taken, type):

@@ -10,15 +10,14 @@ import re
 from collections.abc import Sequence
 
 from lls_provider.foreign import bounded
-from lls_provider.runtime.probetext import SCRIPT, folded
+from lls_provider.runtime.probetext import CHARACTERS, LINES, SCRIPT, folded
 
 _FATAL = re.compile(r"Fatal Python error: (?P<what>.*)")
-_THREAD = re.compile(r"(Current thread|Thread|Stack) .*\(most recent call first\):")
+_HEADING = "(most recent call first):"
+_THREAD = re.compile(r"(Current thread|Thread|Stack) ")
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<name>.*)')
 _OUR_NAMES = ("<frozen importlib", "<frozen runpy", SCRIPT)
 _IMPORTLIB = "/importlib/__init__.py"
-_LINES = 100
-_CHARACTERS = 10_000
 
 
 def traceback(text: str, *, headline: bool = True) -> str:
@@ -28,15 +27,19 @@ def traceback(text: str, *, headline: bool = True) -> str:
     """
     fatal = ""
     threads: list[list[str]] = []
+    calls: list[str] = []
     for line in text.splitlines():
         if found := _FATAL.match(line):
             fatal = found[0]
-        elif _THREAD.match(line):
-            threads.append([])
-        elif threads and line.startswith("  "):
-            threads[-1].append(line)
+        elif line.endswith(_HEADING):
+            # of what newer Pythons add, the stack in C says nothing that a reader could change
+            calls = []
+            if _THREAD.match(line):
+                threads.append(calls)
+        elif line.startswith("  "):
+            calls.append(line)
     # the main thread is the one that runs our script; it stands last
-    shown = [calls for lines in threads[::-1] if (calls := folded(_calls(lines)))]
+    shown = [part for lines in threads[::-1] if (part := folded(_calls(lines)))]
     if not shown:
         return ""
     parts = [fatal] if fatal and headline else []
@@ -44,7 +47,7 @@ def traceback(text: str, *, headline: bool = True) -> str:
         if len(shown) > 1:
             parts.append(f"thread {number}:" if number > 1 else "main thread:")
         parts += calls
-    return bounded("\n".join(parts), lines=_LINES, characters=_CHARACTERS)
+    return bounded("\n".join(parts), lines=LINES, characters=CHARACTERS)
 
 
 def _calls(lines: Sequence[str]) -> list[str]:
@@ -52,8 +55,9 @@ def _calls(lines: Sequence[str]) -> list[str]:
     ours = False
     for line in lines:
         found = _FRAME.match(line)
-        if found is None:  # "  ..." where a thread has more than it shows
-            calls.append(line)
+        if found is None:
+            if line.strip() == "...":  # where a thread has more than it shows
+                calls.append(line)
             continue
         # the script is started by a line of its own, and imports through `importlib`
         ours = (

@@ -52,7 +52,7 @@ CLOSED = 213
 
 _CLOSED_REASON = "loading it closed file descriptors that it did not open"
 _HIGHEST = 65_536
-_SCHEMA_LIMIT = 4 * 1024 * 1024
+SCHEMA_LIMIT = 4 * 1024 * 1024
 _EMPTY: dict[str, Any] = {"specs": [], "failure": None, "config_schema": None}
 _UNREADABLE = ProbeError("call", "what it says of itself changes while it is read").document
 
@@ -136,7 +136,10 @@ def _moved(descriptor: int) -> int:
     """A copy with a number that no file gets which is opened after others were closed."""
     most = getrlimit(RLIMIT_NOFILE)[0]
     highest = min(most, _HIGHEST) if most > 0 else _HIGHEST
-    return fcntl(descriptor, F_DUPFD_CLOEXEC, max(highest - 16, descriptor))
+    try:
+        return fcntl(descriptor, F_DUPFD_CLOEXEC, highest - 16)
+    except OSError:  # the system has a limit of its own
+        return fcntl(descriptor, F_DUPFD_CLOEXEC, descriptor)
 
 
 def _waited_for(told: dict[str, Any]) -> Any:
@@ -230,7 +233,7 @@ def _use(spec: Any, request: dict[str, Any], answer: dict[str, Any]) -> None:
     if request["schema"]:
         try:
             schema = _schema(config_class)
-            if len(_json(schema)) <= _SCHEMA_LIMIT:
+            if len(_json(schema)) <= SCHEMA_LIMIT:
                 answer["config_schema"] = schema
         except Exception:  # noqa: BLE001 - a class without a JSON Schema is no fault
             answer["config_schema"] = None

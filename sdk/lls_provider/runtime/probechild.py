@@ -29,13 +29,13 @@ _PARTS = (
     "lls_provider.runtime.probespec",
     "lls_provider.runtime.probe",
 )
-_ANSWER_LIMIT = 16 * 1024 * 1024
+ANSWER_LIMIT = 16 * 1024 * 1024
 _NOISE_LIMIT = 64 * 1024
 _FAULTS_LIMIT = 256 * 1024
 _READ = 64 * 1024
 _DYING = 5.0  # seconds for writing the stacks of a process that hangs
-_OUTPUT_LINES = 20
-_OUTPUT_CHARACTERS = 4_000
+OUTPUT_LINES = 20
+OUTPUT_CHARACTERS = 4_000
 
 
 class Ending(NamedTuple):
@@ -117,7 +117,7 @@ class Child:
         ended = False
         while not done():
             left = deadline - time.monotonic()
-            if left <= 0 or ended or len(self._buffer) > _ANSWER_LIMIT:
+            if left <= 0 or ended or len(self._buffer) > ANSWER_LIMIT:
                 return
             # a provider may leave processes behind that hold the pipes open: ask whether ours
             # still lives instead of waiting for the end of a file
@@ -136,7 +136,7 @@ class Child:
                 return
             if source == self._answers:
                 self._buffer += data
-                if len(self._buffer) > _ANSWER_LIMIT:
+                if len(self._buffer) > ANSWER_LIMIT:
                     return
             elif source == self._faults:
                 self._stacks = (self._stacks + data)[:_FAULTS_LIMIT]
@@ -147,7 +147,7 @@ class Child:
 
     def death(self, timeout: float) -> Ending:
         """What to say when no answer came."""
-        if len(self._buffer) > _ANSWER_LIMIT:
+        if len(self._buffer) > ANSWER_LIMIT:
             return self.forged()
         status = self._process.poll()
         if status is None:
@@ -196,8 +196,8 @@ class Child:
         """With the stacks of the process, and what it printed."""
         stacks = faults.traceback(self._stacks.decode("utf-8", "replace"), headline=headline)
         output = self._noise.decode("utf-8", "replace").strip()
-        last = "\n".join(output.splitlines()[-_OUTPUT_LINES:])
-        shown = bounded(last, characters=_OUTPUT_CHARACTERS)
+        last = "\n".join(output.splitlines()[-OUTPUT_LINES:])
+        shown = bounded(last, characters=OUTPUT_CHARACTERS)
         return Ending(reason, stacks, shown, way)
 
 

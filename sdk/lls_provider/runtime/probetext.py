@@ -19,8 +19,8 @@ SCRIPT = "<lls-provider>"
 """The file that frames of the script itself name."""
 
 _OURS = ("<frozen importlib", SCRIPT, importlib.__file__)
-_LINES = 100
-_CHARACTERS = 10_000
+LINES = 100
+CHARACTERS = 10_000
 _REASON = 500
 _CHAIN = 8  # exceptions of one chain
 _FRAMES = 20_000  # of one traceback
@@ -70,7 +70,7 @@ def render(error: BaseException, cause: BaseException) -> str:
     if len(parts) > _CHAIN:
         left = len(parts) - _CHAIN
         parts[_CHAIN - 1 : -1] = [f"[… {left} exceptions between left out …]"]
-    return bounded("\n".join(parts), lines=_LINES, characters=_CHARACTERS)
+    return bounded("\n".join(parts), lines=LINES, characters=CHARACTERS)
 
 
 def folded(calls: Sequence[str]) -> list[str]:

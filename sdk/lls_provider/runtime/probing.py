@@ -67,7 +67,8 @@ class ProbeFailure:
     @property
     def details(self) -> str:
         """The traceback, and below it what the provider printed."""
-        return "\n".join(part for part in (self.traceback, self.output) if part)
+        heading = "It printed:" if self.traceback and self.output else ""
+        return "\n".join(part for part in (self.traceback, heading, self.output) if part)
 
 
 @dataclass(frozen=True, slots=True)
