@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.freeze import freeze_pins, read_freeze, requirements_in
@@ -188,6 +191,24 @@ def test_a_login_in_a_line_is_not_shown() -> None:
 )
 def test_a_requirements_file_is_left_to_the_resolver(text: str) -> None:
     assert freeze_pins(text, FILE) is None
+
+
+_PARTS = [
+    *("helper", "==1.0", "==", " @ ", "file:///", "http://[", "/x-1.0.whl", "x-1.0.tar.gz", "%"),
+    *("-e ", "--hash", "#", "\\", "\n", "\r\n", ";", "[", "]", "(", "git+", "\x00", "\u2028", "="),
+]
+
+
+@given(st.lists(st.sampled_from(_PARTS) | st.text(max_size=4), max_size=12).map("".join))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(SdkError):
+        freeze_pins(text, FILE)
+    requirements_in(text)
+
+
+def test_an_address_that_is_none_is_told() -> None:
+    (problem,) = refused("helper==1.0\nother @ http://[::1/other-1.0.tar.gz\n").problems
+    assert problem.what == "other @ http://[::1/other-1.0.tar.gz tells no version"
 
 
 def test_the_requirements_of_a_file_are_named() -> None:

@@ -11,8 +11,6 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
     canonicalize_name,
     parse_sdist_filename,
     parse_wheel_filename,
@@ -204,14 +202,14 @@ def _of_file(place: str) -> tuple[str, str] | None:
     """Name and version as the name of a wheel or source archive tells them, at a path or URL."""
     if " @ " in place:
         return None
-    path = urlsplit(place).path if "://" in place else place.partition("#")[0]
-    filename = unquote(path.rpartition("/")[2])
     try:
+        path = urlsplit(place).path if "://" in place else place.partition("#")[0]
+        filename = unquote(path.rpartition("/")[2])
         if filename.endswith(".whl"):
             name, version, _, _ = parse_wheel_filename(filename)
         else:
             name, version = parse_sdist_filename(filename)
-    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+    except ValueError:  # an address that is none, or a file of another name
         return None
     return name, str(version)
 
