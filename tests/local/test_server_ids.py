@@ -62,22 +62,25 @@ print("answer:" + json.dumps([used(entries) for entries in json.load(sys.stdin)]
 """
 
 
-def _used(server: str, variables: Mapping[str, str], configurations: list[Any]) -> list[Any]:
+def _used(server: str, variables: Mapping[str, str], configurations: list[Any]) -> Any:
     """Which entries a server uses of each configuration: their types by ID."""
+    return _answer(server, ASK, variables, configurations)
+
+
+def _answer(server: str, script: str, variables: Mapping[str, str], told: Any) -> Any:
     environment = ensure_environment(load_distribution(server))
     module = environment.distribution.line
     assert module is not None
     done = subprocess.run(
-        [str(environment.python), "-c", ASK, module.module],
-        input=json.dumps(configurations),
+        [str(environment.python), "-c", script, module.module],
+        input=json.dumps(told),
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    answer: list[Any] = json.loads(done.stdout.rpartition("answer:")[2])
-    return answer
+    return json.loads(done.stdout.rpartition("answer:")[2])
 
 
 def _entry(written: str | None, kind: str) -> dict[str, str | None]:
@@ -117,6 +120,46 @@ def test_an_id_is_read_as_the_server_reads_it(server: str) -> None:
         text: ({} if name is None else {name: "remote::x"})
         for text, name in zip(written, expected, strict=True)
     }
+
+
+TYPES = """\
+import importlib, json, sys, types
+module = sys.argv[1]
+distribution = importlib.import_module(f"{module}.core.distribution")
+Provider = importlib.import_module(f"{module}.core.datatypes").Provider
+Spec = importlib.import_module(f"{module}.core.resolver").ProviderSpec
+for name in ("one", "two"):
+    found = types.ModuleType(f"{name}.provider")
+    found.get_provider_spec = lambda name=name: Spec(
+        api="inference", provider_type="remote::x", config_class=name
+    )
+    sys.modules[name], sys.modules[f"{name}.provider"] = types.ModuleType(name), found
+
+
+class Configuration:
+    providers = {
+        "inference": [
+            Provider(provider_id=it, provider_type="remote::x", module=it if it != "own" else None)
+            for it in json.load(sys.stdin)
+        ]
+    }
+
+
+api = distribution.Api.inference
+registry = {api: {"remote::x": Spec(api=api, provider_type="remote::x", config_class="own")}}
+found = distribution.get_external_providers_from_module(registry, Configuration, False)
+print("answer:" + json.dumps(found[api]["remote::x"].config_class))
+"""
+
+
+@pytest.mark.server
+@ON_EACH
+@pytest.mark.parametrize(
+    ("entries", "used"),
+    [(["own", "one"], "one"), (["one", "own"], "one"), (["one", "two"], "two")],
+)
+def test_a_server_loads_one_module_for_a_type(server: str, entries: list[str], used: str) -> None:
+    assert _answer(server, TYPES, {}, entries) == used
 
 
 BASE = """\

@@ -210,7 +210,7 @@ providers:
 OVERRIDE = """\
 External provider 'ollama' overrides base provider in API 'inference'
   Base type: remote::ollama
-  External type: remote::ollama"""
+  External type: remote::acme"""
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_a_conditional_id_of_the_base_is_overridden_with_a_warning(
     pod: Pod, make_bundle: MakeBundle, written: str, ids: list[str], told: list[str]
 ) -> None:
     _base(pod, CONDITIONAL.format(written=written))
-    pod.install(make_bundle("ollama"), "ollama")
+    pod.install(make_bundle("ollama", provider_type="remote::acme"), "ollama")
     result = merge(pod.root)
     assert [entry["provider_id"] for entry in _merged(pod)["providers"]["inference"]] == ids
     (warning,) = result.warnings
@@ -262,9 +262,44 @@ def test_an_id_that_cannot_be_the_same_by_what_is_written_stays(
     pod: Pod, make_bundle: MakeBundle, written: str
 ) -> None:
     _base(pod, CONDITIONAL.format(written=written))
-    pod.install(make_bundle("ollama"), "ollama")
+    pod.install(make_bundle("ollama", provider_type="remote::acme"), "ollama")
     assert merge(pod.root).warnings == ()
     assert len(_merged(pod)["providers"]["inference"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("kinds", "told"),
+    [
+        (["remote::other"], ("'p0'", "'other'")),
+        (["remote::acme", "remote::acme"], ("'p1'", "'p0'")),
+        (["remote::other", "remote::other"], ("'p1'", "'other', 'p0'")),
+        (["remote::acme", "remote::echo"], None),
+    ],
+)
+def test_a_type_that_two_modules_are_meant_to_serve_is_told(
+    pod: Pod, make_bundle: MakeBundle, kinds: list[str], told: tuple[str, str] | None
+) -> None:
+    _base(pod, CONDITIONAL.format(written="ollama"))
+    for number, kind in enumerate(kinds):
+        pod.install(make_bundle(f"p{number}", provider_type=kind), f"p{number}", order=number)
+    warnings = merge(pod.root).warnings
+    assert len(warnings) == (told is not None)
+    if told is not None:
+        used, others = told
+        start = f"Providers of API 'inference' have the same type '{kinds[0]}'; a server loads one"
+        assert warnings[0].startswith(start)
+        assert f"\n  Module: {used[1:-1]}, of {used}\n" in warnings[0]
+        assert warnings[0].endswith(f"\n  Served by it too: {others}")
+        assert warnings[0] in _log(pod)
+
+
+def test_one_module_may_serve_a_type_as_often_as_it_likes(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    text = "{provider_id: first, provider_type: 'remote::acme-echo', module: acme_echo}"
+    _base(pod, f"providers: {{inference: [{text}]}}\n")
+    pod.install(make_bundle())
+    assert merge(pod.root).warnings == ()
 
 
 def test_a_conditional_id_in_another_section_is_kept_with_a_warning(

@@ -29,7 +29,7 @@ from lls_provider.contract.models import (
 from lls_provider.contract.paths import CRD_CONFIG_FILE, SPEC_FILE, VolumeTree
 from lls_provider.contract.schema import path_text
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.foreign import escaped
+from lls_provider.foreign import escaped, one_line
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.errnos import volume_error
@@ -167,6 +167,7 @@ def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Me
         )
     if extra:
         run["providers"] = sections
+    warnings += [line for api in extra for line in _shared_types(api, sections[api], extra[api])]
     log += _add_apis(base, run, list(extra))
     log += [f"WARNING: {warning}" for warning in warnings]
     return Merged(run, external_providers_document(extra), tuple(log), tuple(warnings))
@@ -195,15 +196,37 @@ def _overrides(
             provider.metadata.provider_type,
         )
         if same.condition and same.alone:
-            warning += f"\n  The base provider is there only {same.condition}: {written}"
+            warning += (
+                f"\n  The base provider is there only {same.condition}: {one_line(str(written))}"
+            )
         elif same.condition:
             warning += (
-                f"\n  Only {same.condition}: {written}"
+                f"\n  Only {same.condition}: {one_line(str(written))}"
                 "\n  Both entries are kept; where they have the same ID, the server uses the "
                 "external one, which is the last"
             )
         warnings.append(warning)
     return overridden, warnings
+
+
+def _shared_types(
+    api: str, entries: Sequence[dict[str, Any]], external: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    """A warning for each type of an external provider that another module is meant to serve too.
+
+    A server keeps one spec a type, that of the last entry with a module; it serves them all.
+    """
+    for kind in dict.fromkeys(entry["provider_type"] for entry in external):
+        same = [entry for entry in entries if entry.get("provider_type") == kind]
+        last = next(entry for entry in reversed(same) if entry.get("module"))
+        others = [entry for entry in same if entry.get("module") != last["module"]]
+        if others:
+            served = ", ".join(f"'{one_line(str(it.get('provider_id')))}'" for it in others)
+            yield (
+                f"Providers of API '{api}' have the same type '{kind}'; a server loads one module "
+                f"for it, the last\n  Module: {one_line(str(last['module']))}, of "
+                f"'{last['provider_id']}'\n  Served by it too: {served}"
+            )
 
 
 def _is_one_of(entry: object, entries: Sequence[object]) -> bool:

@@ -9,6 +9,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lls_provider.contract.apis import unloadable
+from lls_provider.foreign import one_line
 from lls_provider.runtime.references import resolved
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def hidden_entries(document: Document, env: Mapping[str, str]) -> Iterator[str]:
             hidden = shown.get(identifier)
             if hidden is not None and (hidden.get("module") or entry.get("module")):
                 yield (
-                    f"Two providers of API '{api}' have the ID '{identifier}'; the server uses the "
+                    f"Two providers of API '{one_line(str(api))}' have the ID "
+                    f"'{one_line(identifier)}'; the server uses the "
                     f"last\n  Used: {_told(entry)}\n  Not used: {_told(hidden)}"
                 )
             shown[identifier] = entry
@@ -74,4 +76,4 @@ def _sections(document: Document) -> dict[str, Any]:
 
 def _told(entry: Mapping[str, Any]) -> str:
     text = f"{entry.get('provider_type')} (provider_id: {entry.get('provider_id')})"
-    return f"{text}, module {entry['module']}" if entry.get("module") else text
+    return one_line(f"{text}, module {entry['module']}" if entry.get("module") else text)
