@@ -158,9 +158,11 @@ def gathered(interpreter: Interpreter, recorder: Recorder) -> Gather:
     """Gather for servers, each its pins."""
 
     def make(requirement: str, *servers: dict[str, str], **options: Any) -> Gathered:
-        requires = options.pop("requires", {})
+        requires, indexed = options.pop("requires", {}), options.pop("indexed", True)
         named = tuple(
-            Distribution(f"server-{number}", pins, interpreter, None, requires=requires)
+            Distribution(
+                f"server-{number}", pins, interpreter, None, requires=requires, indexed=indexed
+            )
             for number, pins in enumerate(servers)
         )
         own = options.pop("own", None)

@@ -30,7 +30,7 @@ ONE = PROVIDER + "def get_provider_spec(): return RemoteProviderSpec('safety', '
 TWO = PROVIDER + (
     "def get_provider_spec(): return [RemoteProviderSpec('safety', f'remote::{it}') for it in 'ab']"
 )
-INIT = "def get_adapter_impl(config, deps): ...\n"
+INIT = "async def get_adapter_impl(config, deps): ...\n"
 
 Failing = Callable[..., list[list[str]]]
 

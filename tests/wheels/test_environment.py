@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.distribution import Distribution
+from lls_provider.wheels.distribution import Distribution, load_distribution
 from lls_provider.wheels.environment import ensure_environment, layered_environment
 from lls_provider.wheels.servers import line_named
+from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
@@ -137,3 +138,35 @@ def test_a_layer_is_gone_after_an_error(distribution: Distribution) -> None:
     ):
         raise ZeroDivisionError
     assert not environment.bin.exists()
+
+
+def test_a_layer_sees_an_environment_whose_packages_no_index_has(
+    distribution: Distribution, tmp_path: Path, make_wheel: Any
+) -> None:
+    """It is neither installed again nor changed; what the layer brings stands in front."""
+    folder = tmp_path / "server"
+    run_uv(
+        ["venv", "-q", "--python", str(distribution.interpreter.path), str(folder)], doing="testing"
+    )
+    python = folder / "bin" / "python"
+    wheel = make_wheel("corp_sdk", "1.4+vendor.1")
+    run_uv(
+        ["pip", "install", "-q", "--no-deps", "--python", str(python), str(wheel)], doing="testing"
+    )
+    server = load_distribution(f"python:{folder}")
+    with layered_environment(server, ["extra", "corp-sdk>=1"], doing="testing") as environment:
+        assert run(environment.python, "import corp_sdk; print(corp_sdk.version)") == "1.4+vendor.1"
+        assert run(environment.python, "import extra; print('seen')") == "seen"
+    assert load_distribution(f"python:{folder}").pins == server.pins
+
+
+def test_a_server_that_no_index_has_says_what_to_name(
+    distribution: Distribution, own_cache: Path
+) -> None:
+    local = replace(distribution, label="freeze.txt", pins={"corp-sdk": "1.4"})
+    with pytest.raises(SdkError) as caught:
+        ensure_environment(local)
+    assert caught.value.what == "The packages of freeze.txt cannot all be installed here"
+    assert "corp-sdk" in caught.value.why
+    assert "python:PATH in place of freeze.txt" in caught.value.resolution
+    assert made(own_cache) == []

@@ -299,7 +299,7 @@ def test_relative_paths_start_from_the_base(
 def lock(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let uv have written another lock."""
     text = 'lock-version = "1.0"\ncreated-by = "uv"\n' + body
-    monkeypatch.setattr(module, "_compile", lambda *_: Lock(text, Path("/nowhere")))
+    monkeypatch.setattr(module, "_compile", lambda *_args, **_named: Lock(text, Path("/nowhere")))
 
 
 def test_what_comes_from_version_control_is_refused(

@@ -49,10 +49,11 @@ class Wanted:
 
     ``own`` is the provider's wheel when it was built here; else the closure brings it.
     ``bundle`` names packages that go into the bundle although a distribution provides them.
-    ``machine`` is the one that the bundle is for. uv starts in ``base``, so that the settings
-    and relative paths of a project hold. ``sources`` is the digest of the project's
-    ``[tool.uv.sources]``, ``build`` what its backend is. With ``locked`` nothing is resolved.
-    ``locks`` are what was resolved already: bundles for several machines are of one resolution.
+    ``machine`` is the one that the bundle is for, ``machines`` are all that the build is for. uv
+    starts in ``base``, so that the settings and relative paths of a project hold. ``sources`` is
+    the digest of the project's ``[tool.uv.sources]``, ``build`` what its backend is. With
+    ``locked`` nothing is resolved. ``locks`` are what was resolved already: bundles for several
+    machines are of one resolution.
     ``ahead`` is what is known of the lock's wheels already.
     """
 
@@ -63,6 +64,7 @@ class Wanted:
     overrides: tuple[str, ...] = ()
     bundle: frozenset[str] = frozenset()
     machine: str = field(default_factory=lambda: os.uname().machine)
+    machines: tuple[str, ...] = ()
     base: Path | None = None
     sources: str | None = None
     build: tuple[str, ...] = ()
@@ -256,6 +258,7 @@ def _resolve(
             interpreter=wanted.interpreter,
             overrides=wanted.overrides,
             base=wanted.base,
+            machines=wanted.machines or (wanted.machine,),
             progress=progress,
         )
     return select(

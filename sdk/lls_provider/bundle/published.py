@@ -65,6 +65,7 @@ def bundle_published(
             servers,
             options.overrides,
             normalized(options.bundle),
+            machines=tuple(outs),
             locked=locking.file,
         ),
         asked,

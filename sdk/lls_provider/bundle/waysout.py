@@ -147,6 +147,13 @@ def _bundle(
         return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
     goes_in = {it.name: it.version for it in closures[0].packages if it.version is not None}
     brought = {name: version for name, version in goes_in.items() if name in names}
+    if not brought:  # nothing of the platform at hand needs them
+        theirs = _and([f"{name} {_and(versions[name])}" for name in sorted(names)])
+        return _Way(
+            option,
+            f"another platform's image gets its own in front of the server's {theirs}, for the "
+            "server itself and for other providers too.",
+        )
     told = _and([f"{name} {version}" for name, version in sorted(brought.items())])
     idle = [name for name in names if versions[name] == (brought.get(name),)]
     if idle and len(idle) < len(names):  # the same version as the server's: perhaps not needed
@@ -207,7 +214,7 @@ def _closures(attempt: Attempt, change: Change) -> Sequence[Closure] | SdkError:
 
 
 def _and(names: Sequence[str]) -> str:
-    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
 
 
 def _labels(servers: Sequence[Distribution]) -> str:

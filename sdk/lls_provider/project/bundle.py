@@ -79,6 +79,7 @@ def bundle_project(
             servers,
             options.overrides,
             normalized(options.bundle),
+            machines=tuple(outs),
             base=settings.root,
             sources=sources,
             build=build,

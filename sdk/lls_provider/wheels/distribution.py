@@ -34,7 +34,8 @@ class Distribution:
 
     ``environment`` is the Python of an environment that is there already (``python:PATH``).
     ``portable`` is the name without a path of this machine, where the label has one. ``requires``
-    is what each package asks for; None where versions are all that is known.
+    is what each package asks for; None where versions are all that is known. Where it is
+    ``indexed`` its versions were resolved from the package index, which therefore has them.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Distribution:
     environment: Path | None = None
     portable: str = ""
     requires: Mapping[str, tuple[str, ...]] | None = field(default=None, repr=False, compare=False)
+    indexed: bool = False
 
     @property
     def recorded(self) -> str:
@@ -88,10 +90,10 @@ def load_distribution(
     line = servers.line_named(requirement.name)
     interpreter = _interpreter(line, python, at_least)
     if known is not None:
-        return Distribution(spec, known, interpreter, line)
+        return Distribution(spec, known, interpreter, line, indexed=True)
     progress.step(f"resolving the distribution {spec}")
     pins = _pins(line, spec, lambda more: _resolve([spec, *more], interpreter, f"resolving {spec}"))
-    return Distribution(spec, pins, interpreter, line)
+    return Distribution(spec, pins, interpreter, line, indexed=True)
 
 
 def is_portable(recorded: str) -> bool:
@@ -151,6 +153,7 @@ def _from_file(
             "'llama-stack==0.7.3', or python:PATH.",
         ) from error
     pins = freeze_pins(text, spec)
+    indexed = pins is None
     names = pins if pins is not None else requirements_in(text)
     line = servers.line_in(names)
     interpreter = _interpreter(line, python, at_least)
@@ -165,7 +168,12 @@ def _from_file(
         )
         line = servers.line_in(pins)
     return Distribution(
-        spec, pins, interpreter, line, portable=server_among(pins, line) or path.name
+        spec,
+        pins,
+        interpreter,
+        line,
+        portable=server_among(pins, line) or path.name,
+        indexed=indexed,
     )
 
 
@@ -244,7 +252,9 @@ def _from_profile(
             f"--distribution '{profile.requirement}'.",
         )
     progress.note(f"{spec}: {len(profile.pins)} packages, taken on {profile.taken.isoformat()}")
-    return Distribution(spec, profile.pins, interpreter, servers.line_in(profile.pins))
+    return Distribution(
+        spec, profile.pins, interpreter, servers.line_in(profile.pins), indexed=True
+    )
 
 
 def _from_environment(spec: str) -> Distribution:

@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress, counted
 from lls_provider.wheels.build import scratch
 from lls_provider.wheels.cache import cache_root, locked, writing
@@ -83,30 +85,34 @@ def layered_environment(
     """A temporary environment: the distribution and, on top, what ``extra`` requires.
 
     ``extra`` are requirements (``pytest``, ``name @ file:///…``); the distribution's versions
-    are kept. uv starts in ``base``, whose settings hold. ``doing`` completes "Failed while …".
+    are kept, and resolved against as for an image. uv starts in ``base``, whose settings hold.
+    ``doing`` completes "Failed while …". Raises what `resolve`, `fetch` and `run_uv` raise.
     """
+    from lls_provider.wheels.fetch import fetch
+    from lls_provider.wheels.resolve import resolve
+
+    closure = resolve(
+        extra,
+        distribution=distribution,
+        interpreter=distribution.interpreter,
+        base=base,
+        doing=doing,
+        progress=progress,
+    )
+    wheels = fetch(
+        closure.packages, interpreter=distribution.interpreter, base=base, progress=progress
+    )
     with scratch("env") as parent:
         folder = parent / "env"
         progress.step(f"making an environment of {distribution.label} and the provider")
         _make(folder, distribution)
         python = _python(folder)
-        constraints = parent / "constraints.txt"
-        with writing(parent):
-            constraints.write_text("\n".join(distribution.requirements()) + "\n")
         run_uv(
             [
-                "pip",
-                "install",
-                "--quiet",
-                "--python",
-                str(python),
-                "--constraint",
-                str(constraints),
-                *extra,
+                *("pip", "install", "--quiet", "--no-deps", "--offline", "--no-index"),
+                *("--python", str(python), *map(str, wheels)),
             ],
             doing=doing,
-            cwd=base,
-            environ={"UV_NO_EDITABLE": "1"},  # members of a workspace as an image carries them
         )
         yield Environment(python, distribution)
 
@@ -129,22 +135,61 @@ def _key(distribution: Distribution) -> str:
 
 
 def _make(folder: Path, distribution: Distribution) -> None:
-    python = str(distribution.interpreter.path)
+    python = distribution.environment or distribution.interpreter.path
     run_uv(
-        ["venv", "--quiet", "--clear", "--python", python, str(folder)],
+        ["venv", "--quiet", "--clear", "--python", str(python), str(folder)],
         doing=f"making an environment for {distribution.label}",
     )
-    run_uv(
-        [
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--python",
-            str(_python(folder)),
-            "--requirements",
-            "-",
-        ],
-        stdin="\n".join(distribution.requirements()) + "\n",
-        doing=f"installing the distribution {distribution.label}",
-    )
+    if distribution.environment is not None:
+        _see_through(folder, distribution.environment)
+        return
+    try:
+        run_uv(
+            [
+                *("pip", "install", "--quiet", "--no-deps", "--python", str(_python(folder))),
+                *("--requirements", "-"),
+            ],
+            stdin="\n".join(distribution.requirements()) + "\n",
+            doing=f"installing the distribution {distribution.label}",
+        )
+    except SdkError as error:
+        if error.code is Code.RESOLUTION_FAILED:
+            error.what = f"The packages of {distribution.label} cannot all be installed here"
+            error.resolution = (
+                "Name the index or folder that has them with --index or --find-links, or an "
+                "environment on this machine that has them installed: python:PATH in place of "
+                f"{distribution.label}."
+            )
+        raise
+
+
+_SITE = (
+    "import json, site, sysconfig; "
+    "print(json.dumps([*site.getsitepackages(), *map(sysconfig.get_path, ('platlib', 'purelib'))]))"
+)
+
+
+def _see_through(folder: Path, python: Path) -> None:
+    """Let the packages of an environment be seen from a new one, behind its own.
+
+    They may be on no index, so they are not installed again.
+    """
+    try:
+        theirs, ours = (
+            json.loads(
+                subprocess.run(
+                    [str(it), "-I", "-c", _SITE], capture_output=True, check=True, timeout=60
+                ).stdout
+            )
+            for it in (python, _python(folder))
+        )
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise SdkError(
+            Code.DISTRIBUTION_INVALID,
+            f"Cannot see the packages of {python}",
+            why=str(error),
+            resolution="Name an environment whose Python runs.",
+        ) from error
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in dict.fromkeys(theirs)]
+    with writing(folder):
+        (Path(ours[-1]) / "_distribution.pth").write_text("".join(lines))

@@ -114,7 +114,7 @@ def _of_variables(environ: Mapping[str, str]) -> Iterator[Source]:
 
 
 def _of_settings(environ: Mapping[str, str], base: Path) -> Iterator[Source]:
-    for path in _settings_files(environ, base.absolute()):
+    for path in settings_files(environ, base.absolute()):
         try:
             document = tomllib.loads(path.read_text("utf-8"))
         except (OSError, ValueError):
@@ -127,7 +127,8 @@ def _of_settings(environ: Mapping[str, str], base: Path) -> Iterator[Source]:
             yield from _of_table(table, path.parent)
 
 
-def _settings_files(environ: Mapping[str, str], base: Path) -> Iterator[Path]:
+def settings_files(environ: Mapping[str, str], base: Path) -> Iterator[Path]:
+    """Where uv looks for settings, the nearest first, whether there is such a file or not."""
     if told := environ.get("UV_CONFIG_FILE"):
         yield Path(told)
         return

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.build import scratch
 from lls_provider.wheels.cache import writing
 from lls_provider.wheels.lock import Lock
+from lls_provider.wheels.provided import constraints
 from lls_provider.wheels.selection import select
-from lls_provider.wheels.uv import run_uv
+from lls_provider.wheels.targets import target_marker, write_project
+from lls_provider.wheels.uv import is_about_markers, lacking_extra, run_uv
 
 if TYPE_CHECKING:
     from lls_provider.wheels.closure import Closure
@@ -39,6 +42,7 @@ def resolve(
     held: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
     base: Path | None = None,
+    doing: str = "",
     progress: Progress = SILENT,
 ) -> Closure:
     """Find the packages that ``requirements`` need for ``interpreter`` on ``machine``.
@@ -55,6 +59,8 @@ def resolve(
         held=held,
         overrides=overrides,
         base=base,
+        machines=[machine or os.uname().machine],
+        doing=doing,
         progress=progress,
     )
     return select(
@@ -75,30 +81,100 @@ def make_lock(
     held: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
     base: Path | None = None,
+    machines: Collection[str] = (),
+    doing: str = "",
     progress: Progress = SILENT,
 ) -> Lock:
     """Resolve ``requirements`` for every platform and for ``interpreter`` and later Pythons.
 
+    Where they hold not everywhere, but for that Python on Linux, or there on ``machines``, the lock
+    is for these alone.
+
     What ``distribution`` provides constrains the versions, except those of the packages that
     ``own`` names. ``held`` are versions that other packages must have, if they are needed.
     ``overrides`` replace bounds anywhere in the closure. Relative paths in requirements start
-    from ``base``. Raises SdkError RESOLUTION_FAILED with uv's explanation, or NETWORK.
+    from ``base``. Raises SdkError RESOLUTION_FAILED with uv's explanation, DISTRIBUTION_INVALID for
+    an extra of which nobody tells what it needs, and what else `run_uv` raises.
     """
     pins = distribution.pins if distribution else {}
     left_out = _normalized(own)
     against = f" against {distribution.label}" if distribution else ""
     subject = requirements[0].split(" @ ")[0] if requirements else "nothing"
     progress.step(f"resolving {subject}{against}")
-    held = {**(held or {}), **pins}
-    constraints = {name: held[name] for name in sorted(held) if name not in left_out}
+    versions = {name: it for name, it in {**(held or {}), **pins}.items() if name not in left_out}
+    question = _Question(
+        requirements,
+        versions,
+        distribution,
+        interpreter,
+        overrides,
+        base,
+        doing or f"resolving {subject}{against}",
+    )
     try:
-        return _compile(
-            requirements, constraints, interpreter, overrides, base, f"resolving {subject}{against}"
-        )
+        return _for_targets(question, machines)
     except SdkError as error:
         if distribution is not None and error.code is Code.RESOLUTION_FAILED:
-            error.why = explained(error.why, constraints, distribution.label)
+            error.why = explained(error.why, versions, distribution.label)
         raise
+
+
+def _for_targets(question: _Question, machines: Collection[str]) -> Lock:
+    """A lock for every platform, else for Linux, else for ``machines`` (contract decision 13)."""
+    try:
+        return _with_extras(question)
+    except SdkError as error:
+        if error.code is not Code.RESOLUTION_FAILED or not is_about_markers(error.why):
+            raise
+    try:
+        return _with_extras(replace(question, marker=target_marker(question.interpreter)))
+    except SdkError as error:
+        if not machines or error.code is not Code.RESOLUTION_FAILED:
+            raise
+    marker = target_marker(question.interpreter, machines)
+    return _with_extras(replace(question, marker=marker))
+
+
+def _with_extras(question: _Question) -> Lock:
+    """The lock of a question, whose provided packages have every extra that is asked for.
+
+    What an extra needs stands in metadata. Of versions alone it is not known, so an index that has
+    the same version is asked for these packages.
+    """
+    server = question.distribution
+    lacking: dict[str, str] = {}
+
+    def warned(line: str) -> None:
+        if server is not None and server.requires is None and (found := lacking_extra(line)):
+            name, extra = found
+            if name in server.pins and not server.indexed:
+                lacking[name] = extra
+
+    lock = _compile(question, warned=warned)
+    if server is None or not lacking:
+        return lock
+    try:
+        return _compile(replace(question, on_index=frozenset(lacking)))
+    except SdkError as error:
+        if error.code is not Code.RESOLUTION_FAILED:
+            raise
+        nowhere = [
+            it
+            for it in lacking
+            if newest_version(f"{it}=={server.pins[it]}", interpreter=question.interpreter) is None
+        ]
+        if not nowhere:
+            raise
+        name = nowhere[0]
+        raise SdkError(
+            Code.DISTRIBUTION_INVALID,
+            f"{server.label} does not say what {name}[{lacking[name]}] needs",
+            why=f"It has {name} {server.pins[name]} by name and version alone, and no index has "
+            f"that version. What its extra {lacking[name]} asks for stands in its metadata.",
+            resolution="Name the server's environment (--distribution python:PATH) or image "
+            f"(--distribution docker://REF), which have it; or depend on {name} without the extra, "
+            "and on what the extra brings by name.",
+        ) from error
 
 
 def newest_version(
@@ -117,9 +193,8 @@ def lock_alone(requirement: str, *, interpreter: Interpreter, base: Path | None 
 
     Raises what `make_lock` raises.
     """
-    return _compile(
-        [requirement], {}, interpreter, (), base, f"looking for {requirement}", alone=True
-    )
+    doing = f"looking for {requirement}"
+    return _compile(_Question([requirement], {}, None, interpreter, (), base, doing, alone=True))
 
 
 def _normalized(names: Collection[str]) -> frozenset[str]:
@@ -127,10 +202,16 @@ def _normalized(names: Collection[str]) -> frozenset[str]:
 
 
 _NOT_REPLACED = "what it provides is not replaced."
+# what uv says of a package of which it knows one wheel by its URL
+_ONLY = re.compile(
+    r"only ([\w.-]+)(?:\{[^}]*\})?\S* is available|no version of ([\w.-]+)(?:\{[^}]*\})?=="
+)
+_STAND_IN = re.compile(r"([\w.-]+) @ file://\S+/provided/\S+\.whl")
 
 
 def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
     """uv's explanation, and which of the versions in it are there because the server has them."""
+    why = _STAND_IN.sub(lambda found: f"{found[1]}=={constraints.get(found[1], '')}", why)
     named = [
         f"{name}=={constraints[name]}"
         for name in provided_in(why, {name: (it,) for name, it in constraints.items()})
@@ -144,40 +225,66 @@ def provided_in(why: str, versions: Mapping[str, Sequence[str]]) -> list[str]:
     """The packages of which one of these versions stands in uv's explanation."""
     # in our own words below it stands what the server is called, which may be a version too
     text = "\n".join(line for line in why.splitlines() if not line.endswith(_NOT_REPLACED))
+    only = {canonicalize_name("".join(names)) for names in _ONLY.findall(text)}
     return [
         name
         for name, found in versions.items()
-        if any(
-            re.search(rf"(?<![\w.-]){re.escape(name)}=={re.escape(it)}(?![\w+-]|\.\w)", text)
+        if name in only
+        or any(
+            re.search(
+                rf"(?<![\w.-]){re.escape(name)}(?:\{{[^}}]*\}})?=={re.escape(it)}(?![\w+-]|\.\w)",
+                text,
+            )
             for it in found
         )
     ]
 
 
-def _compile(
-    requirements: Sequence[str],
-    constraints: dict[str, str],
-    interpreter: Interpreter,
-    overrides: Sequence[str],
-    base: Path | None,
-    doing: str,
-    *,
-    alone: bool = False,
-) -> Lock:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What uv is asked: requirements under versions that must hold, by normalised name.
+
+    Those of ``distribution`` are provided, except for ``on_index``, of which an index has the same
+    version. With a ``marker`` the answer holds in such environments alone.
+    """
+
+    requirements: Sequence[str]
+    versions: Mapping[str, str]
+    distribution: Distribution | None
+    interpreter: Interpreter
+    overrides: Sequence[str]
+    base: Path | None
+    doing: str
+    on_index: frozenset[str] = frozenset()
+    marker: str | None = None
+    alone: bool = False
+
+
+def _compile(asked: _Question, *, warned: Callable[[str], object] | None = None) -> Lock:
     with scratch("resolve") as folder:
-        args = ["pip", "compile", "-", "--quiet", "--universal", "--no-header", "--no-annotate"]
-        args += [f"--python={interpreter.path}", "--format=pylock.toml"]
+        args = ["pip", "compile", "-", "--universal", "--no-header", "--no-annotate"]
+        args += [f"--python={asked.interpreter.path}", "--format=pylock.toml"]
         args += [f"--output-file={folder / _LOCK}"]
-        if alone:
+        if asked.alone:
             args.append("--no-deps")
+        if asked.marker is not None:
+            write_project(folder, asked.marker, asked.base)
+            args += ["--project", str(folder)]
         with writing(folder):
-            if constraints:
+            if asked.versions:
+                lines = constraints(asked.distribution, asked.versions, asked.on_index)
                 path = folder / "provided.txt"
-                path.write_text("".join(f"{name}=={it}\n" for name, it in constraints.items()))
+                path.write_text("".join(f"{line}\n" for line in lines))
                 args += ["--constraint", str(path)]
-            if overrides:
+            if asked.overrides:
                 path = folder / "overrides.txt"
-                path.write_text("".join(f"{it}\n" for it in overrides))
+                path.write_text("".join(f"{it}\n" for it in asked.overrides))
                 args += ["--override", str(path)]
-        run_uv(args, stdin="".join(f"{it}\n" for it in requirements), cwd=base, doing=doing)
+        run_uv(
+            args,
+            stdin="".join(f"{it}\n" for it in asked.requirements),
+            cwd=asked.base,
+            doing=asked.doing,
+            warned=warned,
+        )
         return Lock((folder / _LOCK).read_text("utf-8"), folder)

@@ -71,10 +71,12 @@ def run_uv(
     cwd: Path | None = None,
     environ: Mapping[str, str] | None = None,
     meanwhile: Callable[[], object] | None = None,
+    warned: Callable[[str], object] | None = None,
 ) -> str:
     """Run ``uv`` and return what it printed on stdout.
 
-    ``doing`` completes the sentence "Failed while …"; ``meanwhile`` is called while uv runs. The
+    ``doing`` completes the sentence "Failed while …"; ``meanwhile`` is called while uv runs,
+    ``warned`` with each line of what it said although it succeeded. The
     user's own settings of uv (indexes, proxies, certificates) hold. Raises SdkError
     RESOLUTION_FAILED with uv's explanation, NETWORK, NO_SPACE, CACHE_UNWRITABLE, TOOL_MISSING,
     USAGE for a wrong SOURCE_DATE_EPOCH, or TOOL_FAILED with all that uv said.
@@ -114,6 +116,9 @@ def run_uv(
             raise
     if process.returncode:
         raise uv_error(said.decode(errors="replace"), process.returncode, doing)
+    if warned is not None:
+        for line in without_logins(_ANSI.sub("", said.decode(errors="replace"))).splitlines():
+            warned(line)
     return out.decode(errors="replace")
 
 
@@ -204,6 +209,17 @@ def python_hint(why: str) -> str:
 def without_logins(text: str) -> str:
     """A text without the logins that URLs in it have."""
     return _CREDENTIALS.sub("", text)
+
+
+def is_about_markers(why: str) -> bool:
+    """Whether an explanation names packages that are asked for in some environments alone."""
+    return "{" in why or "split (markers" in why
+
+
+def lacking_extra(line: str) -> tuple[str, str] | None:
+    """The package and the extra that uv warns it does not have; None for another warning."""
+    found = re.search(r"package `([\w.-]+)[^`]*` does not have an extra named `([^`]+)`", line)
+    return (canonicalize_name(found[1]), found[2]) if found is not None else None
 
 
 def lacking_version(why: str) -> tuple[str, Version] | None:
