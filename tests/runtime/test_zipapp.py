@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -404,21 +405,83 @@ def test_a_reader_that_is_gone_does_not_change_the_status(
     assert result.returncode == 0
 
 
-def test_the_newest_zipapp_stays_on_the_volume(
-    zipapp: Path, pod: Pod, make_bundle: MakeBundle, tmp_path: Path
-) -> None:
-    newer = tmp_path / "newer.pyz"
-    with zipfile.ZipFile(zipapp) as old, zipfile.ZipFile(newer, "w") as new:
+def _of_version(zipapp: Path, version: str, path: Path) -> Path:
+    """The same zipapp that says that it is of another version."""
+    with zipfile.ZipFile(zipapp) as old, zipfile.ZipFile(path, "w") as new:
         for info in old.infolist():
             data = old.read(info)
             if info.filename == "lls_provider/__init__.py":
-                data = data.replace(f'"{__version__}"'.encode(), b'"99.0"')
+                data = data.replace(f'"{__version__}"'.encode(), f'"{version}"'.encode())
             new.writestr(info, data)
+    return path
+
+
+def test_the_newest_zipapp_stays_on_the_volume(
+    zipapp: Path, pod: Pod, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    newer = _of_version(zipapp, "99.0", tmp_path / "newer.pyz")
     copy = pod.external / "bin" / "lls-provider.pyz"
     for app, provider in ((zipapp, "a"), (newer, "b"), (zipapp, "c")):
         arguments = _arguments(pod, make_bundle(provider), "--provider-id", provider)
         assert _run(app, arguments).returncode == 0
         assert copy.read_bytes() == (zipapp if provider == "a" else newer).read_bytes()
+
+
+OLDEST_FIRST = (
+    "no version",
+    "1.0.0.dev3",
+    "1.0.0a1",
+    "1.0.0rc1",
+    "1.0.0",
+    "1.0.0+acme.2",
+    "1.0.0+acme.10",
+    "1.0.0.post1",
+    "1.2",
+    "1.10",
+    "1!0.1",
+)
+
+
+@pytest.mark.parametrize(("older", "newer"), list(itertools.pairwise(OLDEST_FIRST)))
+@pytest.mark.parametrize("newer_first", [True, False])
+def test_the_newest_is_found_by_pep_440(
+    zipapp: Path,
+    pod: Pod,
+    make_bundle: MakeBundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    older: str,
+    newer: str,
+    newer_first: bool,
+) -> None:
+    apps = [_of_version(zipapp, it, tmp_path / f"{it}.pyz") for it in (older, newer)]
+    for provider, app in zip("ab", apps[:: -1 if newer_first else 1], strict=True):
+        monkeypatch.setattr("lls_provider.runtime.install.running_zipapp", lambda app=app: app)
+        pod.install(make_bundle(provider), provider, order="ab".index(provider))
+    copy = pod.external / "bin" / "lls-provider.pyz"
+    assert copy.read_bytes() == apps[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b'__version__ = "\xff\xfe"\n', b'__version__ = "1.' + b"9" * 5000 + b'"\n'],
+    ids=["none", "no UTF-8", "too many digits"],
+)
+def test_a_zipapp_without_a_version_gives_way(
+    zipapp: Path,
+    pod: Pod,
+    make_bundle: MakeBundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: bytes,
+) -> None:
+    other = tmp_path / "other.pyz"
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("lls_provider/__init__.py", text)
+    for provider, app in (("a", other), ("b", zipapp)):
+        monkeypatch.setattr("lls_provider.runtime.install.running_zipapp", lambda app=app: app)
+        pod.install(make_bundle(provider), provider, order="ab".index(provider))
+    assert (pod.external / "bin" / "lls-provider.pyz").read_bytes() == zipapp.read_bytes()
 
 
 def test_the_sdk_runs_the_same_code(pod: Pod, make_bundle: MakeBundle) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,13 @@ from lls_provider.runtime.unpack import set_folder_times
 from lls_provider.runtime.volume import Volume, make_folder, names, write_file
 
 if TYPE_CHECKING:
+    from packaging.version import Version
+
     from lls_provider.runtime.record import ProviderRecord
 
 _MODE = 0o755
 _OLD = ".old"
-_VERSION = re.compile(rb'^__version__ = "([^"]+)"', re.MULTILINE)
+_VERSION = re.compile(rb"""^__version__ = ["']([^"']+)["']""", re.MULTILINE)
 
 
 def running_zipapp() -> Path | None:
@@ -97,14 +100,28 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _rank(path: Path, data: bytes) -> tuple[tuple[int, ...], bytes]:
-    """Newer versions rank higher; of equal ones the order of bytes decides, so it is settled."""
+def _rank(path: Path, data: bytes) -> tuple[bool, Version, bytes]:
+    """Newer versions rank higher, by PEP 440, and what has none below all.
+
+    Of equal ones the order of bytes decides, so it is settled.
+    """
+    from packaging.version import InvalidVersion, Version
+
+    from lls_provider.runtime.requirements import parse_version
+
+    try:
+        return True, parse_version(_version(path)), data
+    except InvalidVersion:
+        return False, Version("0"), data
+
+
+def _version(path: Path) -> str:
+    """What a zipapp says that its version is; empty where it does not."""
     import zipfile  # seldom: most volumes have no zipapp yet, or the same
 
     try:
         with zipfile.ZipFile(path) as archive:
             match = _VERSION.search(archive.read("lls_provider/__init__.py"))
-            version = match[1].decode() if match else "0"
-    except (zipfile.BadZipFile, KeyError, OSError):
-        version = "0"
-    return tuple(int(part) for part in re.findall(r"[0-9]+", version)), data
+    except (zipfile.BadZipFile, KeyError, OSError, ValueError, RuntimeError, EOFError, zlib.error):
+        return ""  # no zipapp of ours, whatever it is
+    return match[1].decode("utf-8", "replace") if match else ""
