@@ -102,6 +102,7 @@ class Code(Enum):
     PYTHON_MISSING = ("python-missing", ExitStatus.ENVIRONMENT)
     TOOL_MISSING = ("tool-missing", ExitStatus.ENVIRONMENT)
     TOOL_FAILED = ("tool-failed", ExitStatus.WRONG)
+    PROCESS_ENDED = ("process-ended", ExitStatus.ENVIRONMENT)
     PORT_TAKEN = ("port-taken", ExitStatus.ENVIRONMENT)
     USAGE = ("usage", ExitStatus.USAGE)
     INTERNAL = ("internal", ExitStatus.WRONG)

@@ -112,6 +112,50 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_reader_that_goes_while_the_work_is_done_does_not_end_it(tmp_path: Path) -> None:
+    script = (
+        "import click, pathlib, sys\n"
+        "from lls_provider.cli.boundary import run\n"
+        "from lls_provider.cli.console import show\n"
+        "@click.command()\n"
+        "def works():\n"
+        "    show('begun'); show('more'); pathlib.Path(sys.argv[1]).touch()\n"
+        "raise SystemExit(run(works, []))\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-c", script, str(tmp_path / "done")]
+    try:
+        done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "done").exists()
+
+
+def test_a_connection_that_breaks_is_no_success() -> None:
+    script = (
+        "import click\n"
+        "from lls_provider.cli.boundary import run\n"
+        "@click.command()\n"
+        "def sends(): raise BrokenPipeError(32, 'Broken pipe')\n"
+        "raise SystemExit(run(sends, []))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "BrokenPipeError: [Errno 32] Broken pipe" in done.stderr
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), SystemExit(), SystemExit("text")])
+def test_who_ends_the_process_in_a_command_is_told(
+    capfd: pytest.CaptureFixture[str], error: SystemExit
+) -> None:
+    assert run(raising(error), []) == 3
+    told = capfd.readouterr().err
+    assert told.startswith("ERROR: A module that is not ours ended the process\n\nFile: ")
+    assert "was raised there. The work was not done." in told
+
+
 def test_an_output_that_cannot_hold_the_result_is_told() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*COMMAND, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)

@@ -4,7 +4,7 @@ import pytest
 
 from lls_provider.contract import models, paths
 from lls_provider.errors import ExitStatus
-from lls_provider.runtime import arguments
+from lls_provider.runtime import arguments, ending
 from lls_provider.runtime.arguments import main, make_parser
 
 REQUIRED = ["--provider-id", "a", "--api", "safety", "--image", "i"]
@@ -27,7 +27,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_repeated_here_equals_its_source() -> None:
     assert arguments.IMAGE_ROOT == paths.IMAGE_ROOT
     assert arguments.VOLUME_ROOT == paths.VOLUME_ROOT
-    assert arguments.TERMINATION_LOG == paths.TERMINATION_LOG
+    assert ending.TERMINATION_LOG == paths.TERMINATION_LOG
     assert arguments.CONTAINER_PREFIX == models.INIT_CONTAINER_PREFIX
     assert ExitStatus.OK == arguments.OK
     assert ExitStatus.USAGE == arguments.USAGE

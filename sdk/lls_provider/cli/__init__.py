@@ -1,16 +1,17 @@
-"""The command line: one file a command, imported only when that command is run."""
+"""The command line: one file a command, imported only when that command is run.
+
+Nothing is imported here that somebody's module could stand in front of (`runtime.ending`).
+"""
 
 from __future__ import annotations
 
 import gc
-import importlib
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
 
-import click
-
-from lls_provider import __version__
+TYPE_CHECKING = False  # importing typing would be one of a stranger's first chances
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 EXIT_STATUSES = (
     "Exit status: 0 fine, 1 the thing checked is wrong, 2 bad usage, "
@@ -33,54 +34,17 @@ COMMANDS: dict[str, str] = {
 }
 
 
-class CommandTable(click.Group):
-    """The commands by name, each loaded from its module when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """In the order of a provider's life, not of the alphabet."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the command's module; its attribute ``command`` is the command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"lls_provider.cli.{cmd_name}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The listing, from the table above."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command when there is none of that name."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.command(
-    cls=CommandTable,
-    epilog=f"Example: lls-provider new acme-echo && lls-provider up acme-echo --check\n\n"
-    f"{EXIT_STATUSES}",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.version_option(__version__, "--version", message="lls-provider %(version)s")
-def group() -> None:
-    """Package Llama Stack (OGX) providers as images and install them into a running Pod."""
-
-
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The entry point of the command ``lls-provider``."""
-    from lls_provider.cli.boundary import run
+    from lls_provider.runtime.ending import guarded
 
-    status = run(group, list(sys.argv[1:] if argv is None else argv))
+    status = guarded(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
     gc.freeze()  # an exit would look for cycles in all that a large closure has left behind
     sys.exit(status)
+
+
+def _run(argv: list[str]) -> int:
+    from lls_provider.cli.boundary import run
+    from lls_provider.cli.group import group
+
+    return run(group, argv)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from textwrap import dedent
 
 import click
@@ -14,6 +16,7 @@ import click
 from lls_provider import __version__
 from lls_provider.cli.console import show
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
+from lls_provider.runtime.ending import ended
 
 DEBUG = "LLS_PROVIDER_DEBUG"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -43,9 +46,11 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
         return ExitStatus.INTERRUPTED
     except SdkError as error:
         return _show(error)
-    except (BrokenPipeError, SystemExit):
-        # the reader of our output has gone, as `| head` does: nobody is left to tell. Where
-        # click notices it first, it asks to exit, and nothing else does
+    except SystemExit as error:
+        if not _is_clicks(error):
+            return ended(error)
+        if not _reader_has_gone():
+            return _show(internal_error(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))))
         _drop_output()
         return ExitStatus.OK
     except OSError as error:
@@ -53,6 +58,23 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
         return _show(told, cause=error)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not reach users as a traceback
         return _show(internal_error(error), cause=error)
+
+
+def _is_clicks(error: SystemExit) -> bool:
+    """Whether click asks to exit, which it does for a broken pipe and for nothing else."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).parent == Path(click.__file__).parent
+
+
+def _reader_has_gone() -> bool:
+    """Whether nobody reads what click itself shows, as with `--help | head`.
+
+    What else breaks is a connection: `show` notices on its own that its reader has gone.
+    """
+    poll = select.poll()
+    for descriptor in (1, 2):
+        poll.register(descriptor, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def usage_error(error: click.UsageError) -> SdkError:

@@ -99,7 +99,11 @@ def _write(text: str, *, err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     # a character that the stream's encoding lacks must not end the work
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
+    try:
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
+    except BrokenPipeError:
+        # the reader has gone, as `| head` does: the work goes on, so that the status stays true
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _warning(text: str) -> str:

@@ -46,4 +46,6 @@ def _settle(stream: TextIO | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from lls_provider.runtime.ending import guarded, told_log
+
+    sys.exit(guarded(main, told_log(sys.argv)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import sys
 from collections.abc import Sequence
 
 from lls_provider import __version__
 from lls_provider.runtime import rerun
+from lls_provider.runtime.ending import TERMINATION_LOG, told_log
 
 TYPE_CHECKING = False  # importing typing for it would cost the fast path time
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # imports neither; a test compares them.
 IMAGE_ROOT = "/lls-provider"
 VOLUME_ROOT = "/opt/llama-stack"
-TERMINATION_LOG = "/dev/termination-log"
 CONTAINER_PREFIX = "install-provider-"
 OK = 0
 USAGE = 2
@@ -49,8 +48,8 @@ def main(argv: Sequence[str], *, prog: str = "lls-provider.pyz") -> int:
     except BadUsageError as error:
         from lls_provider.runtime import commands
 
-        return commands.bad_usage(error.parser, str(error), _told_log(argv))
-    except SystemExit:  # argparse has shown the help or the version
+        return commands.bad_usage(error.parser, str(error), told_log(argv))
+    except _AnsweredError:
         return OK
     if options.command == "install":
         _complete(options)
@@ -70,19 +69,19 @@ class BadUsageError(Exception):
         self.parser = parser
 
 
+class _AnsweredError(Exception):
+    """The help or the version was asked for, and shown."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Raises what argparse would show and exit with: a Pod's status is to tell it as well."""
 
     def error(self, message: str) -> NoReturn:
         raise BadUsageError(self, message)
 
-
-def _told_log(argv: Sequence[str]) -> str:
-    """The termination log, as far as arguments that cannot be parsed tell it."""
-    flag = "--termination-log"
-    told = [after for word, after in itertools.pairwise([*argv, ""]) if word == flag]
-    told += [word.removeprefix(f"{flag}=") for word in argv if word.startswith(f"{flag}=")]
-    return told[-1] if told else TERMINATION_LOG
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002
+        # not SystemExit, which modules of others raise as well
+        raise _AnsweredError
 
 
 def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:

@@ -11,14 +11,13 @@ import contextlib
 import marshal
 import os
 import struct
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.contract.paths import BundleTree
 from lls_provider.errors import SdkError
-from lls_provider.runtime.workers import Turns, end, fork, worker_count
+from lls_provider.runtime.workers import Turns, end, fork, may_fork, worker_count
 
 if TYPE_CHECKING:
     from lls_provider.runtime.contents import Contents
@@ -40,7 +39,7 @@ def reading_ahead(source: Path) -> Iterator[Ahead]:
 
     Who asks for them reads those that are left, in turns with the other process.
     """
-    alone = worker_count() == 1 or threading.active_count() > 1
+    alone = worker_count() == 1 or not may_fork()
     # a Python that was built for a C library before glibc 2.27 has not got the call
     alone = alone or not hasattr(os, "memfd_create")
     with contextlib.ExitStack() as stack:

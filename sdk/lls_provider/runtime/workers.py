@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -29,6 +28,18 @@ def worker_count() -> int:
     return min(len(os.sched_getaffinity(0)), _STARTED_WORKERS_LIMIT)
 
 
+def may_fork() -> bool:
+    """Whether this process has one thread, by the system's account: libraries start their own.
+
+    A fork copies the thread that asks for it alone, and locks that the others hold for ever.
+    Where the system does not tell it, nobody may.
+    """
+    try:
+        return len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208 - names alone
+    except OSError:
+        return False
+
+
 def run_jobs(count: int, work: Callable[[int], None], *, workers: int, doing: str) -> None:
     """Call ``work(0)`` … ``work(count - 1)``, each once, in any order and process.
 
@@ -36,7 +47,7 @@ def run_jobs(count: int, work: Callable[[int], None], *, workers: int, doing: st
     `volume_error` makes of it. No process is left when this returns or raises.
     """
     workers = min(workers, count)
-    if workers > 1 and count <= Turns.MOST and threading.active_count() == 1:
+    if workers > 1 and count <= Turns.MOST and may_fork():
         pool = _Pool(count, work, doing)
         try:
             if pool.start(workers):

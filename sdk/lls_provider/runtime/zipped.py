@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 
 def start() -> NoReturn:
     """Run the command line and end the process with its status."""
+    from lls_provider.runtime.ending import guarded, told_log
+
+    leave = os._exit  # before a module of somebody else may replace it
+    # all is written by then; freeing what 90 wheels left behind takes as long as reading them
+    leave(guarded(_main, told_log(sys.argv)))
+
+
+def _main() -> int:
     _compile_once()
     from lls_provider.runtime.__main__ import main
 
-    # all is written by then; freeing what 90 wheels left behind takes as long as reading them
-    os._exit(main())
+    return main()
 
 
 def _compile_once() -> None:
