@@ -200,6 +200,19 @@ def test_a_recursion_is_told_in_a_few_lines(tmp_path: Path, kind: str) -> None:
     assert 'provider.py", line' in text
 
 
+def test_of_exceptions_that_come_together_the_first_is_the_cause(tmp_path: Path) -> None:
+    source = (
+        "import asyncio\nasync def needs():\n    import gone_missing\n"
+        "async def main():\n    async with asyncio.TaskGroup() as group:\n"
+        "        group.create_task(needs())\nasyncio.run(main())\n"
+    )
+    failure = asked(tmp_path, source).failure
+    assert failure is not None
+    assert failure.missing_module == "gone_missing"
+    assert failure.traceback.startswith("ModuleNotFoundError: No module named 'gone_missing'\n")
+    assert "which led to ExceptionGroup: unhandled errors in a TaskGroup" in failure.traceback
+
+
 def test_what_repeats_is_shown_once_with_how_often() -> None:
     assert folded(["a"] * 1000) == ["a", "    [the call above repeated 999 more times]"]
     assert folded(["x", *["a", "b"] * 500, "y"]) == [

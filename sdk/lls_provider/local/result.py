@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lls_provider.foreign import bounded
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -83,4 +85,4 @@ class UpResult:
 
 def shown(body: object) -> str:
     """A reply's body on one line where it is JSON, else as it is."""
-    return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    return bounded(body if isinstance(body, str) else json.dumps(body, ensure_ascii=False))

@@ -45,10 +45,7 @@ from lls_provider.runtime.probespec import (
     spec_function,
     specs_of,
 )
-from lls_provider.runtime.probetext import reason, render, true_cause
-
-CLOSED = 213
-"""The exit status that says: the descriptor for the answers is not ours any more."""
+from lls_provider.runtime.probetext import CLOSED, reason, render, true_cause
 
 _CLOSED_REASON = "loading it closed file descriptors that it did not open"
 _HIGHEST = 65_536

@@ -17,8 +17,7 @@ from typing import NamedTuple
 from lls_provider.errors import Code, SdkError
 from lls_provider.foreign import bounded
 from lls_provider.runtime import faults
-from lls_provider.runtime.probe import CLOSED
-from lls_provider.runtime.probetext import SCRIPT
+from lls_provider.runtime.probetext import CLOSED, SCRIPT
 
 VARIABLE = "LLS_PREFLIGHT_TIMEOUT"
 

@@ -7,6 +7,7 @@ ProbeError that says what was found and what to change.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from inspect import (
@@ -21,6 +22,8 @@ from inspect import (
     signature,
     unwrap,
 )
+from os import listdir
+from re import match
 from textwrap import dedent
 from types import FunctionType, ModuleType
 from typing import Any
@@ -175,8 +178,8 @@ def _require_call(module: ModuleType, name: str, factory: Any) -> None:
     """A server passes config and deps, and behind them what the signature names of a few more."""
     optional = ["policy"]
     if name == "get_provider_impl":
-        optional += [] if _llama_stack() else ["route_policy"]  # ogx only
-    elif _llama_stack() and _llama_stack()[:2] < _REMOTE_POLICY_SINCE:
+        optional += [] if _LLAMA_STACK else ["route_policy"]  # ogx only
+    elif _LLAMA_STACK and _LLAMA_STACK < _REMOTE_POLICY_SINCE:
         optional = []
     try:
         named = signature(factory).parameters
@@ -263,9 +266,8 @@ def _way(returned: Any) -> str:
 
 
 def _require_lists_read() -> None:
-    version = _llama_stack()
-    if version and version[:2] < _LISTS_SINCE:
-        shown = ".".join(map(str, version))
+    if _LLAMA_STACK and _LLAMA_STACK < _LISTS_SINCE:
+        shown = ".".join(map(str, _LLAMA_STACK))
         raise _invalid(
             f"a list, which llama-stack {shown} does not read",
             "Return one spec, or use llama-stack 0.3.0 or later.",
@@ -274,12 +276,18 @@ def _require_lists_read() -> None:
 
 def _llama_stack() -> tuple[int, ...]:
     """The version of llama-stack beside us; empty when there is none or nothing tells it."""
-    from importlib.metadata import version
+    for folder in filter(None, sys.path):
+        try:
+            names = listdir(folder)  # noqa: PTH208 - as light as it can be
+        except OSError:  # an archive, or not there
+            continue
+        for name in names:
+            if found := match(r"llama_stack-(\d+)\.(\d+)(?:\.(\d+))?.*\.dist-info$", name):
+                return tuple(int(it) for it in found.groups() if it)
+    return ()
 
-    try:
-        return tuple(int(it) for it in version("llama-stack").split(".")[:3])
-    except Exception:  # noqa: BLE001 - not there, or of a version that says more than numbers
-        return ()
+
+_LLAMA_STACK = _llama_stack()  # before a provider changes anything
 
 
 def _yields(factory: Any) -> bool:

@@ -17,6 +17,8 @@ from lls_provider.foreign import bounded
 
 SCRIPT = "<lls-provider>"
 """The file that frames of the script itself name."""
+CLOSED = 213
+"""The script's exit status where the descriptor for its answers is not its own any more."""
 
 _OURS = ("<frozen importlib", SCRIPT, importlib.__file__)
 LINES = 100
@@ -33,7 +35,7 @@ def true_cause(error: BaseException) -> BaseException:
 
     ``raise ... from cause`` says so itself. An error raised while an ImportError was handled is
     a translation of that one, unless the import system raised it: then a second import failed
-    after a first, and the second is what has to be mended.
+    after a first, and the second is what has to be mended. Of a group it is the first.
     """
     seen: set[int] = set()
     while id(error) not in seen:
@@ -41,6 +43,8 @@ def true_cause(error: BaseException) -> BaseException:
         context = None if error.__suppress_context__ else error.__context__
         if error.__cause__ is not None:
             error = error.__cause__
+        elif isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]  # as of tasks that failed together
         elif (
             isinstance(context, ImportError)
             and context.name is not None
