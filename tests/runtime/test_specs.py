@@ -316,6 +316,53 @@ def test_a_factory_is_one_that_a_server_can_await(
     )
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "way"),
+    [
+        (
+            "module",
+            "kft_adapter",
+            (
+                "Correct `module` of the spec: it names the module 'kft_adapter', and neither "
+                "the provider's packages nor the server's have 'kft_adapter'."
+            ),
+        ),
+        (
+            "module",
+            "acme.gone.deep",
+            (
+                "Correct `module` of the spec: it names the module 'acme.gone.deep', and neither "
+                "the provider's packages nor the server's have 'acme.gone'."
+            ),
+        ),
+        (
+            "config_class",
+            "acme.config.Config",
+            (
+                "Correct `config_class` of the spec: it names the module 'acme.config', and "
+                "neither the provider's packages nor the server's have 'acme.config'."
+            ),
+        ),
+        (
+            "config_class",
+            "acme.adapter.Gone",
+            "Correct `config_class` of the spec: module 'acme.adapter' has no 'Gone'.",
+        ),
+    ],
+)
+def test_a_name_in_the_spec_that_leads_nowhere_is_told_with_its_field(
+    tmp_path: Path, field: str, value: str, way: str
+) -> None:
+    _, text, resolution = refused(tmp_path, returning(f"Spec({field}={value!r})"))
+    assert text.startswith("ERROR: Provider validation failed\n")
+    assert resolution == way
+
+
+def test_what_the_module_of_a_spec_lacks_is_a_dependency(tmp_path: Path) -> None:
+    _, _, resolution = refused(tmp_path, returning("Spec()"), "import gone_missing\n" + ADAPTER)
+    assert resolution.startswith("Add 'gone_missing' to the dependencies of the provider")
+
+
 @pytest.mark.parametrize("module", ["None", "''"])
 def test_a_spec_that_names_no_module_is_refused_as_by_every_server(
     tmp_path: Path, module: str

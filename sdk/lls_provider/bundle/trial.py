@@ -301,6 +301,8 @@ def mend(
 ) -> str:
     """What to do about the ``module`` of ``wheels`` that does not load; see `try_beside`."""
     missing = failure.missing_module or ""
+    if missing and failure.way and not published:
+        return failure.way
     owner = missing.partition(".")[0]
     name = canonicalize_name(owner)
     if "." in missing and owner != module.partition(".")[0]:

@@ -142,7 +142,7 @@ def _refused(
         where=settings.where("module"),
         resolution=f"Add what provides '{failure.missing_module}' to the dependencies in "
         "[project], or correct the import."
-        if failure.missing_module
+        if failure.missing_module and not failure.way
         else failure.way or "Mend the provider; the cause comes first above.",
     )
 

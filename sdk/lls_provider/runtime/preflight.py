@@ -324,7 +324,7 @@ def resolution(failure: ProbeFailure, module: str, *, installed: bool = True) ->
     """A step the reader can take; ``installed`` as for `failure_layout`."""
     package = module.partition("==")[0]
     missing = failure.missing_module
-    if missing is not None:
+    if missing is not None and not failure.way:
         if missing in (package, f"{package}.provider") or package.startswith(f"{missing}."):
             if not installed:
                 return (
@@ -344,7 +344,9 @@ def resolution(failure: ProbeFailure, module: str, *, installed: bool = True) ->
         top = missing.partition(".")[0]
         return f"Add '{top}' to the dependencies of the provider and build its image again."
     if failure.way:
-        shown = "The traceback shows where that happens. " if failure.traceback else ""
+        shown = (
+            "The traceback shows where that happens. " if '  File "' in failure.traceback else ""
+        )
         return shown + failure.way
     if failure.kind == "no-get-provider-spec":
         return f"Define get_provider_spec() in {package}/provider.py."

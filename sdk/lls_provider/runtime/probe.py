@@ -219,14 +219,18 @@ def _use(spec: Any, request: dict[str, Any], answer: dict[str, Any]) -> None:
     if not name:
         way = f"Set `module` of the spec to the name of the module that defines {entry}()."
         raise ProbeError("invalid", "the spec names no module for the server to import", way=way)
-    require_factory(_import(str(name)), entry)
+    require_factory(_named(str(name), "module"), entry)
     config_class = spec.config_class
     if not isinstance(config_class, type):
         owner, _, attribute = str(config_class).rpartition(".")
-        module = _import(owner or str(config_class))
+        module = _named(owner or str(config_class), "config_class")
         config_class = getattr(module, attribute, None)
         if config_class is None:
-            raise ProbeError("invalid", f"the config class '{spec.config_class}' does not exist")
+            raise ProbeError(
+                "invalid",
+                f"the config class '{spec.config_class}' does not exist",
+                way=f"Correct `config_class` of the spec: module '{owner}' has no '{attribute}'.",
+            )
     if request["schema"]:
         try:
             schema = _schema(config_class)
@@ -250,6 +254,20 @@ def _import(name: str) -> ModuleType:
         return import_module(name)
     except BaseException as error:
         raise _failure("import", error) from error
+
+
+def _named(name: str, field: str) -> ModuleType:
+    """The module that a field of the spec names."""
+    try:
+        return _import(name)
+    except ProbeError as error:
+        missing = error.document["missing_module"]
+        if missing is not None and f"{name}.".startswith(f"{missing}."):
+            error.document["way"] = (
+                f"Correct `{field}` of the spec: it names the module '{name}', and neither the "
+                f"provider's packages nor the server's have '{missing}'."
+            )
+        raise
 
 
 def _failure(kind: str, error: BaseException) -> ProbeError:
