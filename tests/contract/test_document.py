@@ -584,6 +584,29 @@ def test_the_highest_limits_are_read_and_cannot_be_passed(monkeypatch: pytest.Mo
     assert "200 at most" in _refusal(b"a").what
 
 
+@pytest.mark.parametrize(
+    ("text", "disputed"),
+    [
+        ("{<<: [*x, *y]}", ["two"]),
+        ("{<<: [*y, *x]}", ["two"]),
+        ("{<<: [*x, *y, *z]}", ["two", "list"]),
+        ("{<<: [*x, *y], two: 3}", []),  # what stands beside it wins in every version
+        ("{<<: [*x, *x]}", []),
+        ("{<<: [*x, {one: 1, list: *list}]}", []),
+        ("{<<: *x, two: 1}", []),
+        ("[*x, *y]", []),
+        ("{a: {b: {<<: [{k: 1}, {k: '1'}]}}}", ["k"]),
+        ("!!set {<<: [*x, *y]}", ["two"]),
+    ],
+)
+def test_a_key_of_several_merged_mappings_is_noted(text: str, disputed: list[str]) -> None:
+    head = "- &list [1]\n- &x {one: 1, two: 1, list: *list}\n- &y {two: 2, three: 2}\n"
+    head += "- &z {one: 1, list: [1]}\n"
+    found = load(f"{head}- {text}\n".encode(), "f.yaml").disputed
+    assert [key for key, _ in found] == disputed
+    assert {where.line for _, where in found} <= {5}
+
+
 _TOKENS = st.lists(
     st.sampled_from(
         [

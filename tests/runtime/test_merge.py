@@ -478,6 +478,19 @@ def test_what_a_merge_wrote_at_its_limits_passes_preflight(
     assert preflight(merge(pod.root).path, root=pod.root)
 
 
+def test_a_value_that_depends_on_the_version_of_the_reader_is_told(pod: Pod) -> None:
+    text = "x: &x {url: a}\ny: &y {url: b}\nz:\n  <<: [*x, *y]\n"
+    base = _base(pod, text)
+    (warning,) = merge(pod.root).warnings
+    assert "The key 'url' stands in several mappings of '<<'" in warning
+    assert f"({base}:4:3)" in warning
+    assert _merged(pod)["z"] == {"url": "a"}
+    # the advice, followed
+    _base(pod, text + "  url: a\n")
+    assert merge(pod.root).warnings == ()
+    assert _merged(pod)["z"] == yaml.safe_load(text + "  url: a\n")["z"]
+
+
 def test_a_missing_base_tells_the_ways_out(pod: Pod) -> None:
     error = _refused(pod)
     assert error.code is Code.FILE_MISSING

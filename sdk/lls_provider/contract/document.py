@@ -94,6 +94,14 @@ class Document:
         line, column = self.tree.position(path, key=key)
         return Where(file=self.source, line=line, column=column)
 
+    @property
+    def disputed(self) -> Sequence[tuple[str, Where]]:
+        """Keys that several mappings of one ``<<`` give different values, with its place.
+
+        The first counts here, as YAML has it and PyYAML did; PyYAML 6.0.4 takes the last.
+        """
+        return self.tree.disputed if self.tree is not None else ()
+
     def text(self, path: Sequence[Step]) -> str | None:
         """A single value as it was written, without its quotes; None where that is unknown."""
         return self.tree.text(path) if self.tree is not None else None

@@ -32,6 +32,7 @@ class Tree:
     value: Any = None
     merged: dict[int, Pairs] = field(default_factory=dict)  # by id(): mappings with a "<<"
     keys: dict[int, Any] = field(default_factory=dict)  # by id(): keys that are no text
+    disputed: list[tuple[str, Where]] = field(default_factory=list)  # see `Document.disputed`
 
     def position(self, path: Sequence[Step], *, key: bool) -> tuple[int, int]:
         """Line and column, from 1, of the deepest node on ``path`` (or of its key)."""

@@ -57,6 +57,15 @@ def _refusal(problems: Sequence[Problem], source: str) -> SdkError:
     )
 
 
+_Mark = tuple[str, str]
+
+
+def _mark(node: yaml.Node) -> _Mark:
+    """What is equal for nodes that stand for the same; lists and mappings are only their own."""
+    is_scalar = isinstance(node, yaml.ScalarNode)
+    return node.tag, str(node.value) if is_scalar else str(id(node))
+
+
 class _Builder:
     """Makes plain data of nodes, counting what aliases expand to and collecting problems."""
 
@@ -181,7 +190,21 @@ class _Builder:
                     own.append((key, value))
             self._spend(node, len(brought))
             self.tree.merged[id(node)] = brought + own
+            for key, value in pairs:
+                if key.tag == _MERGE and isinstance(value, yaml.SequenceNode):
+                    self._dispute(key, value, {_mark(it) for it, _ in own})
         return self.tree.merged[id(node)]
+
+    def _dispute(self, merge: yaml.Node, sources: yaml.SequenceNode, own: set[_Mark]) -> None:
+        """Note the keys that mappings of one ``<<`` give different values."""
+        first: dict[_Mark, yaml.Node] = {}
+        for source in sources.value:
+            if isinstance(source, yaml.MappingNode):
+                for mark, value in {_mark(key): it for key, it in self._merge(source)}.items():
+                    other = first.setdefault(mark, value)
+                    if mark not in own and _mark(other) != _mark(value):
+                        own.add(mark)  # once is enough
+                        self.tree.disputed.append((short(mark[1]), self._where(merge)))
 
     def _brought(self, value: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
         # from a list of mappings the first wins, so it comes last

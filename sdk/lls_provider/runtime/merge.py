@@ -143,7 +143,12 @@ def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Me
     sections: dict[str, Any] = dict(_shaped(base, ("providers",), dict, "a mapping"))
     of_base = {api: _entries(base, api) for api in sections}
     log = [f"Base configuration: {base.source}"]
-    warnings: list[str] = []
+    warnings = [
+        f"The key '{key}' stands in several mappings of '<<' with different values "
+        f"({place.position}); the first is taken, which PyYAML 6.0.4 would not do: write the key "
+        "beside '<<'"
+        for key, place in base.disputed
+    ]
     extra: dict[str, list[dict[str, Any]]] = {}
     if providers:
         _refuse_routing_table(base)
