@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,7 +187,14 @@ def test_a_server_runs_with_a_conditional_entry_that_is_overridden(
     with Up([resolve_target(str(make_provider().root))], options, recorder) as up:
         up.run()
         result = up.result
+        try:
+            with urllib.request.urlopen(f"{up.url}/v1/models", timeout=10) as response:
+                status = response.status
+        except urllib.error.HTTPError as error:
+            status = error.code
     assert ServedProvider("acme-echo", "inference", "remote::acme-echo") in result.providers
     assert any("overrides base provider in API 'inference'" in it for it in recorder.warnings)
     empty = [it for it in recorder.warnings if "The list 'apis' is empty" in it]
     assert len(empty) == (server == "ogx==1.5.0")
+    # that is what the warning says: ogx serves no API of a provider, llama-stack all of them
+    assert status == (404 if empty else 200)
