@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.foreign import escaped, one_line
+from lls_provider.foreign import CHARACTERS_LIMIT, escaped, one_line
 
 if TYPE_CHECKING:
     from lls_provider.progress import Advance, Progress
@@ -42,10 +42,10 @@ class _Plain:
     """One line a step, the same text as on a terminal."""
 
     def step(self, text: str, /) -> None:
-        _say(text)
+        _say(one_line(text, CHARACTERS_LIMIT))
 
     def note(self, text: str, /) -> None:
-        _say(f"  {text}")
+        _say(f"  {one_line(text, CHARACTERS_LIMIT)}")
 
     def warn(self, text: str, /) -> None:
         _say(_warning(text))
@@ -58,10 +58,10 @@ class _Terminal(_Plain):
     """Steps dimmed, warnings yellow, one bar for a running task."""
 
     def step(self, text: str, /) -> None:
-        _say(text, dim=True)
+        _say(one_line(text, CHARACTERS_LIMIT), dim=True)
 
     def note(self, text: str, /) -> None:
-        _say(f"  {text}", dim=True)
+        _say(f"  {one_line(text, CHARACTERS_LIMIT)}", dim=True)
 
     def warn(self, text: str, /) -> None:
         _say(_warning(text), fg="yellow")

@@ -6,20 +6,23 @@ import contextlib
 import sys
 from typing import TextIO
 
-from lls_provider.foreign import escaped
+from lls_provider.foreign import CHARACTERS_LIMIT, escaped, one_line
 from lls_provider.progress import Silent
 
 
 class Console(Silent):
-    """The progress of the runtime's own command line: plain lines for a container's log."""
+    """The progress of the runtime's own command line: plain lines for a container's log.
+
+    A step or a note is one line, whatever it quotes.
+    """
 
     def step(self, text: str, /) -> None:
         """A phase of the work starts."""
-        self.error(f"lls-provider: {text}")
+        self.error(f"lls-provider: {one_line(text, CHARACTERS_LIMIT)}")
 
     def note(self, text: str, /) -> None:
         """A detail."""
-        self.error(f"lls-provider: note: {text}")
+        self.error(f"lls-provider: note: {one_line(text, CHARACTERS_LIMIT)}")
 
     def warn(self, text: str, /) -> None:
         """Something to read; layouts that begin with WARNING are shown as they are."""
