@@ -255,3 +255,36 @@ def test_an_extra_that_there_is_not_is_refused(packaged: Make) -> None:
         packaged(package="acme[cpu,gpu]==1.0.0", fields=["Provides-Extra: gpu"])
     assert caught.value.code is Code.USAGE
     assert "has: gpu" in caught.value.why
+
+
+@pytest.mark.parametrize("resolves", [True, False])
+def test_a_package_for_another_way_of_loading_is_told_as_that(
+    packaged: Make, resolves: bool
+) -> None:
+    """Before its closure is looked into, since nothing would help."""
+    folder = "resources/external_providers"
+    files = {
+        "acme/__init__.py": "",
+        **{f"{folder}/inline/safety/{it}.yaml": "module: acme\n" for it in ("a", "b", "c")},
+        f"{folder}/remote/vector_io/d.yml": "module: acme\n",
+        f"{folder}/remote/nothing/e.yaml": "",
+        "acme/remote/safety/code.py": "",
+    }
+    with pytest.raises(SdkError) as caught:
+        packaged(files=files, fields=[] if resolves else ["Requires-Dist: nowhere"])
+    error = caught.value
+    assert error.code is Code.MODULE_MISSING
+    assert error.what == (
+        "acme-1.0.0-py3-none-any.whl has no get_provider_spec(), only YAML files for a server's "
+        "external_providers_dir"
+    )
+    assert "inline/safety/a.yaml, " in error.why
+    assert " and 1 more. " in error.why
+    assert "add a module provider.py" in error.resolution
+
+
+def test_a_package_that_is_no_provider_is_told_before_what_does_not_resolve(
+    packaged: Make,
+) -> None:
+    with pytest.raises(SdkError, match=r"has no package with provider\.py"):
+        packaged(files={"acme/__init__.py": ""}, fields=["Requires-Dist: nowhere"])

@@ -151,9 +151,7 @@ def find_spec(
     """
     from lls_provider.bundle.trial import LoadFailure, mend
 
-    held = declared.provider_modules(own)
-    if not held or (asked.module and asked.module not in held):
-        raise _no_module(own, asked.module, held)
+    held = require_provider(own, asked.module)
     told: dict[str, ProbeResult] = {}
     specs: list[DeclaredSpec] = []
     unread: list[str] = []
@@ -196,18 +194,44 @@ def find_spec(
     return chosen, known if first == chosen.provider_type else None
 
 
-def _no_module(own: Path, module: str | None, held: Sequence[str]) -> SdkError:
-    it = f"module {module}.provider" if module else "package with provider.py"
+def require_provider(own: Path, module: str | None) -> tuple[str, ...]:
+    """The modules of a wheel that hold a provider, the outermost first.
+
+    Raises SdkError MODULE_MISSING when it holds none, or not the ``module`` asked for.
+    """
+    held = declared.provider_modules(own)
+    if held and (module is None or module in held):
+        return held
+    if held or module:
+        why = f"It has: {', '.join(f'{it}.provider' for it in held)}." if held else _WHAT
+        resolution = "Name the package that holds provider.py with --module."
+        raise _no_module(own, f"module {module}.provider", why, resolution)
+    files = declared.directory_specs(own)
+    if not files:
+        resolution = "Name the package of a provider after --package."
+        raise _no_module(own, "package with provider.py", _WHAT, resolution)
+    raise _no_module(
+        own,
+        "get_provider_spec(), only YAML files for a server's external_providers_dir",
+        f"It has {', '.join(files[:3])}{f' and {len(files) - 3} more' if files[3:] else ''}. "
+        "A server reads these from a folder of its own image; what an image of a provider brings "
+        "is imported: " + _WHAT,
+        "Name another version after --package, or another package. For an image its authors would "
+        "add a module provider.py beside each implementation, whose get_provider_spec() returns "
+        "what the YAML file says: api, provider_type, module and config_class.",
+    )
+
+
+_WHAT = "servers import <package>.provider and call its get_provider_spec() (contract section 1)."
+
+
+def _no_module(own: Path, lacks: str, why: str, resolution: str) -> SdkError:
     return SdkError(
         Code.MODULE_MISSING,
-        f"{own.name} has no {it}",
-        why=f"It has: {', '.join(f'{it}.provider' for it in held)}."
-        if held
-        else "A package with provider.py is what servers import (contract section 1).",
+        f"{own.name} has no {lacks}",
+        why=why[0].upper() + why[1:],
         where=Where(file=own.name),
-        resolution="Name the package that holds provider.py with --module."
-        if held
-        else "Name the package of a provider after --package.",
+        resolution=resolution,
     )
 
 

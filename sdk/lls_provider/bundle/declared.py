@@ -15,6 +15,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from lls_provider.contract.apis import APIS
 from lls_provider.errors import Code
 from lls_provider.runtime.archive import wheel_error
 from lls_provider.runtime.headers import Headers
@@ -46,6 +47,24 @@ def provider_modules(wheel: Path) -> tuple[str, ...]:
     """
     with _opened(wheel) as archive:
         return tuple(_sources(archive))
+
+
+def directory_specs(wheel: Path) -> tuple[str, ...]:
+    """Its YAML files for a server's ``external_providers_dir``.
+
+    Such a folder has ``remote/API/NAME.yaml`` and ``inline/API/NAME.yaml`` in it. Raises SdkError
+    WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    with _opened(wheel) as archive:
+        return tuple(
+            sorted(
+                name
+                for name in archive.namelist()
+                if (parts := name.split("/"))[-3:-2] in (["remote"], ["inline"])
+                and parts[-2] in APIS
+                and name.endswith((".yaml", ".yml"))
+            )
+        )
 
 
 def _sources(archive: zipfile.ZipFile) -> dict[str, str]:

@@ -20,14 +20,12 @@ from packaging.version import Version
 from lls_provider.bundle import declared
 from lls_provider.bundle.choosing import SpecChoice
 from lls_provider.bundle.closure import unsatisfied
-from lls_provider.bundle.gather import gather
+from lls_provider.bundle.gather import fetch_alone, gather
 from lls_provider.bundle.trial import LoadFailure
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.wheel import Wheel, read_wheel
-from lls_provider.wheels.fetch import fetch
-from lls_provider.wheels.resolve import lock_alone, newest_version
-from lls_provider.wheels.selection import select
+from lls_provider.wheels.resolve import newest_version
 from lls_provider.wheels.several import shared_versions
 from lls_provider.wheels.uv import clashing, lacking_version
 
@@ -329,21 +327,8 @@ class Proposer:
             bound = floor if floor < version and not version.is_prerelease else version
 
     def _release_below(self, name: str, bound: Version) -> tuple[Version, set[str]] | None:
-        wanted = self.wanted
         try:
-            closure = select(
-                lock_alone(f"{name}<{bound}", interpreter=wanted.interpreter),
-                interpreter=wanted.interpreter,
-                machine=wanted.machine,
-                pins={},
-            )
-            (path,) = fetch(
-                closure.packages,
-                interpreter=wanted.interpreter,
-                machine=wanted.machine,
-                progress=self.progress,
-            )
-            wheel = read_wheel(path)
+            wheel = read_wheel(fetch_alone(f"{name}<{bound}", self.wanted, self.progress))
         except SdkError:  # there is none, or none that can be read
             return None
         return wheel.version, {file.path for file in wheel.files}

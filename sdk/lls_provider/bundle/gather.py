@@ -27,7 +27,7 @@ from lls_provider.runtime.target import TargetPython, target_python
 from lls_provider.runtime.wheel import Wheel, read_wheel
 from lls_provider.wheels.distribution import load_distribution
 from lls_provider.wheels.fetch import fetch, telling_damage
-from lls_provider.wheels.resolve import make_lock, newest_version
+from lls_provider.wheels.resolve import lock_alone, make_lock, newest_version
 from lls_provider.wheels.selection import select
 from lls_provider.wheels.several import agreed_versions, joined, shared_versions
 from lls_provider.wheels.uv import python_hint
@@ -194,6 +194,22 @@ def _fetch(wanted: Wanted, closure: Closure, progress: Progress) -> list[Path]:
         base=wanted.base,
         progress=progress,
     )
+
+
+def fetch_alone(requirement: str, wanted: Wanted, progress: Progress) -> Path:
+    """The wheel of the newest release that satisfies a requirement, without what it needs.
+
+    It is for the Python and machine of ``wanted``. Raises what `lock_alone`, `select` and `fetch`
+    raise.
+    """
+    closure = select(
+        lock_alone(requirement, interpreter=wanted.interpreter, base=wanted.base),
+        interpreter=wanted.interpreter,
+        machine=wanted.machine,
+        pins={},
+    )
+    (wheel,) = _fetch(wanted, closure, progress)
+    return wheel
 
 
 def _only(

@@ -14,7 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from lls_provider.bundle import declared
-from lls_provider.bundle.choosing import Asked, find_spec
+from lls_provider.bundle.choosing import Asked, find_spec, require_provider
 from lls_provider.bundle.locking import Locking
 from lls_provider.bundle.machines import assemble_each, own_wheel
 from lls_provider.bundle.options import BundleOptions
@@ -147,9 +147,14 @@ class _Build:
             return made, foremost
 
     def explain(self, error: SdkError, machines: Iterable[str], words: Sequence[str]) -> None:
-        """Name in the error the whole command that succeeds, or else what may help."""
+        """Name in the error the whole command that succeeds, or else what may help.
+
+        Raises SdkError MODULE_MISSING in its place when the package is no provider.
+        """
         if error.code is not Code.RESOLUTION_FAILED and error.detail is None:
             return
+        if error.code is Code.RESOLUTION_FAILED:
+            self._require_provider()
         from lls_provider.bundle.fix import Fix, Proposer, find_fixes, shown
         from lls_provider.bundle.gather import add_hints
         from lls_provider.wheels.build import scratch
@@ -167,6 +172,18 @@ class _Build:
             error.resolution = shown(fixes, words, self.wanted.requirement)
         elif error.code is Code.RESOLUTION_FAILED:
             add_hints(error, self.wanted, self.progress)
+
+    def _require_provider(self) -> None:
+        """Refuse a package that is no provider before its closure is looked into."""
+        from lls_provider.bundle.gather import fetch_alone
+
+        requirement = Requirement(self.wanted.requirement)
+        alone = f"{requirement.name}{requirement.specifier}"
+        try:
+            own = fetch_alone(alone, self.wanted, self.progress)
+        except SdkError:
+            return  # that it cannot be had is what the error says
+        require_provider(own, self.asked.module)
 
 
 def exact_requirement(text: str) -> Requirement:
