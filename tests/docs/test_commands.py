@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from lls_provider.cli import COMMANDS
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "reference" / "commands.md"
 INTRODUCTION = """\
 # Commands
 
@@ -55,6 +58,19 @@ def test_the_page_shows_each_commands_help() -> None:
     assert unwrapped(PAGE.read_text("utf-8")) == unwrapped(made()), (
         "write it anew: python tests/docs/test_commands.py"
     )
+
+
+def test_the_readme_lists_the_commands_as_help_does() -> None:
+    rows = re.findall(
+        r"^\| `lls-provider ([a-z]+)` \| (.*) \|$", README.read_text("utf-8"), re.MULTILINE
+    )
+    listed = re.findall(
+        r"^  ([a-z]+) {2,}(\S.*(?:\n {12,}\S.*)*)",
+        told().partition("\nCommands:\n")[2],
+        re.MULTILINE,
+    )
+    assert rows == [(name, " ".join(text.split())) for name, text in listed]
+    assert rows == list(COMMANDS.items())
 
 
 if __name__ == "__main__":

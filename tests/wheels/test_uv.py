@@ -4,13 +4,16 @@ import os
 import stat
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uv
 
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.wheels.uv import run_uv, uv_error
+from lls_provider.wheels.uv import names_dependency, run_uv, uv_error, yanked
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.interpreter import Interpreter
 
 UNSATISFIABLE = """\
 error: No solution found when resolving dependencies
@@ -305,3 +308,34 @@ def test_a_narrow_terminal_does_not_break_uvs_sentences(
             doing="resolving",
         )
     assert "we can conclude that your requirements are unsatisfiable" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("why", "expected"),
+    [
+        ("acme==1 depends on open<2 and", True),
+        ("acme==1 depends on openai<2 and", False),
+        ("acme==1 depends on open-telemetry and", False),
+        ("acme==1 depends on open.telemetry and", False),
+        ("all versions of acme depend on open[x]>1, we", True),
+        ("acme==1 depends on open{sys_platform == 'linux'}>1, we", True),
+        ("acme==1 depends on open.", True),
+        ("open depends on acme", False),
+    ],
+)
+def test_a_dependency_is_named_by_its_whole_name(why: str, expected: bool) -> None:
+    assert names_dependency(why, "open") is expected
+
+
+@pytest.mark.network
+def test_a_yanked_version_is_read_from_what_uv_says(interpreter: Interpreter) -> None:
+    """Of a project's own pin, and of a distribution's."""
+    said: list[str] = []
+    run_uv(
+        ["pip", "compile", "-", f"--python={interpreter.path}"],
+        stdin="attrs==21.1.0\n",
+        doing="testing",
+        warned=said.append,
+    )
+    told = [found for line in said if (found := yanked(line))]
+    assert told == ["attrs==21.1.0 is yanked: Installable but not importable on Python 3.4."]

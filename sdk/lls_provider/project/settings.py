@@ -20,6 +20,7 @@ from lls_provider.project.pyproject import FILE, PyProject, load_pyproject
 from lls_provider.project.rooted import rooted_base, rooted_distribution
 from lls_provider.project.section import Rule, Section, metadata_rule
 from lls_provider.runtime.requirements import parse_requirement
+from lls_provider.wheels.uv import names_dependency
 
 _TABLE = ("tool", "lls-provider")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -82,6 +83,7 @@ class Settings:
     platforms: tuple[str, ...] = ()
     base: str | None = None
     test_requirements: tuple[str, ...] = ()
+    other_requirements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     up: UpSettings = UpSettings()
 
     @property
@@ -100,7 +102,7 @@ class Settings:
         dependencies = self.pyproject.data.get("project", {}).get("dependencies", [])
         for index, text in enumerate(dependencies):
             name = re.match(r"[A-Za-z0-9._-]+", str(text))
-            if name and f"depends on {canonicalize_name(name[0])}" in explanation:
+            if name and names_dependency(explanation, canonicalize_name(name[0])):
                 return self.pyproject.where(("project", "dependencies", index))
         return self.pyproject.where(("project", "dependencies"))
 
@@ -170,6 +172,7 @@ def _settings(root: Path, top: Section, own: Section) -> Settings:
         platforms=own.texts("platforms"),
         base=rooted_base(root, base) if base is not None else None,
         test_requirements=_test_requirements(top, project),
+        other_requirements=_other_requirements(top, project),
         up=_up(root, own),
     )
     own.asked.append("template")  # written by `lls-provider new`
@@ -275,6 +278,19 @@ def _test_requirements(top: Section, project: Section) -> tuple[str, ...]:
     extras = project.table.get("optional-dependencies")
     found = extras.get("test") if isinstance(extras, dict) else None
     return tuple(it for it in found if isinstance(it, str)) if isinstance(found, list) else ()
+
+
+def _other_requirements(top: Section, project: Section) -> dict[str, tuple[str, ...]]:
+    """What the project names for anything else, by ``group NAME`` or ``extra NAME``."""
+    found: dict[str, tuple[str, ...]] = {}
+    for kind, table in (
+        ("group", top.table.get("dependency-groups")),
+        ("extra", project.table.get("optional-dependencies")),
+    ):
+        for name, items in table.items() if isinstance(table, dict) else ():
+            if name != "test" and isinstance(items, list):
+                found[f"{kind} {name}"] = tuple(it for it in items if isinstance(it, str))
+    return found
 
 
 def _up(root: Path, own: Section) -> UpSettings:

@@ -61,8 +61,8 @@ def run_tests(
     with provider_environment(settings, server, extra=wanted, progress=progress) as environment:
         progress.step(f"testing {settings.name} beside {server.label}")
         status = _pytest(environment.python, settings.root, arguments)
-    if status != 0:
-        raise _failed(settings, status)
+        if status != 0:
+            raise _failed(settings, status, environment.python)
     return 0
 
 
@@ -76,11 +76,16 @@ def _pytest(python: Path, root: Path, arguments: Sequence[str]) -> int:
     ).returncode
 
 
-def _failed(settings: Settings, status: int) -> SdkError:
+def _failed(settings: Settings, status: int, python: Path) -> SdkError:
+    from lls_provider.project.test_needs import advice, missing_imports
+
     what, resolution = {
         _NO_TESTS: ("has no tests", "Write tests in files tests/test_*.py."),
-        _INTERRUPTED: ("cannot be tested", "Mend what pytest says above."),
-    }.get(status, ("has failing tests", "Mend what pytest shows above."))
+        _INTERRUPTED: ("cannot be tested", "Correct what pytest says above."),
+    }.get(status, ("has failing tests", "Correct what pytest shows above."))
+    if status != _NO_TESTS:
+        missing = missing_imports(python, settings.root)
+        resolution = advice(missing, settings.other_requirements) or resolution
     return SdkError(
         Code.TESTS_FAILED,
         f"{settings.name} {what}",

@@ -20,7 +20,7 @@ from lls_provider.wheels import profiles, servers
 from lls_provider.wheels.freeze import freeze_pins, read_freeze, requirements_in
 from lls_provider.wheels.installed import read_installed
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter
-from lls_provider.wheels.uv import python_hint, run_uv
+from lls_provider.wheels.uv import python_hint, run_uv, yanked
 
 if TYPE_CHECKING:
     from lls_provider.wheels.servers import ServerLine
@@ -92,7 +92,9 @@ def load_distribution(
     if known is not None:
         return Distribution(spec, known, interpreter, line, indexed=True)
     progress.step(f"resolving the distribution {spec}")
-    pins = _pins(line, spec, lambda more: _resolve([spec, *more], interpreter, f"resolving {spec}"))
+    pins = _pins(
+        line, spec, lambda more: _resolve([spec, *more], interpreter, f"resolving {spec}", progress)
+    )
     return Distribution(spec, pins, interpreter, line, indexed=True)
 
 
@@ -164,7 +166,9 @@ def _from_file(
         pins = _pins(
             line,
             names[line.name] if line else "",
-            lambda more: _resolve(more, interpreter, f"resolving {spec}", file=path.absolute()),
+            lambda more: _resolve(
+                more, interpreter, f"resolving {spec}", progress, file=path.absolute()
+            ),
         )
         line = servers.line_in(pins)
     return Distribution(
@@ -189,27 +193,30 @@ def _answers(pins: Mapping[str, str], named: Mapping[str, str]) -> bool:
 
 
 def _resolve(
-    wanted: Sequence[str], interpreter: Interpreter, doing: str, *, file: Path | None = None
+    wanted: Sequence[str],
+    interpreter: Interpreter,
+    doing: str,
+    progress: Progress,
+    *,
+    file: Path | None = None,
 ) -> dict[str, str]:
+    withdrawn: list[str] = []
     try:
         out = run_uv(
             [
-                "pip",
-                "compile",
-                "-",
-                *([str(file)] if file else []),
-                "--quiet",
-                "--no-header",
-                "--no-annotate",
-                f"--python={interpreter.path}",
+                *("pip", "compile", "-", *([str(file)] if file else ())),
+                *("--no-header", "--no-annotate", f"--python={interpreter.path}"),
             ],
             stdin="\n".join(wanted) + "\n",
             doing=doing,
+            warned=lambda line: withdrawn.extend(filter(None, [yanked(line)])),
         )
     except SdkError as error:
         if error.code is Code.RESOLUTION_FAILED:
             error.resolution = _corrected(wanted, interpreter, file) + python_hint(error.why)
         raise
+    for told in withdrawn:
+        progress.warn(told)
     return _resolved(out, doing.removeprefix("resolving "))
 
 

@@ -22,7 +22,7 @@ from lls_provider.wheels.lock import Lock
 from lls_provider.wheels.provided import constraints
 from lls_provider.wheels.selection import select
 from lls_provider.wheels.targets import target_marker, write_project
-from lls_provider.wheels.uv import is_about_markers, lacking_extra, run_uv
+from lls_provider.wheels.uv import is_about_markers, lacking_extra, run_uv, yanked
 
 if TYPE_CHECKING:
     from lls_provider.wheels.closure import Closure
@@ -112,30 +112,30 @@ def make_lock(
         doing or f"resolving {subject}{against}",
     )
     try:
-        return _for_targets(question, machines)
+        return _for_targets(question, machines, progress)
     except SdkError as error:
         if distribution is not None and error.code is Code.RESOLUTION_FAILED:
             error.why = explained(error.why, versions, distribution.label)
         raise
 
 
-def _for_targets(question: _Question, machines: Collection[str]) -> Lock:
+def _for_targets(question: _Question, machines: Collection[str], progress: Progress) -> Lock:
     """A lock for every platform, else for Linux, else for ``machines`` (contract decision 13)."""
     try:
-        return _with_extras(question)
+        return _with_extras(question, progress)
     except SdkError as error:
         if error.code is not Code.RESOLUTION_FAILED or not is_about_markers(error.why):
             raise
     try:
-        return _with_extras(replace(question, marker=target_marker(question.interpreter)))
+        return _with_extras(replace(question, marker=target_marker(question.interpreter)), progress)
     except SdkError as error:
         if not machines or error.code is not Code.RESOLUTION_FAILED:
             raise
     marker = target_marker(question.interpreter, machines)
-    return _with_extras(replace(question, marker=marker))
+    return _with_extras(replace(question, marker=marker), progress)
 
 
-def _with_extras(question: _Question) -> Lock:
+def _with_extras(question: _Question, progress: Progress) -> Lock:
     """The lock of a question, whose provided packages have every extra that is asked for.
 
     What an extra needs stands in metadata. Of versions alone it is not known, so an index that has
@@ -145,6 +145,8 @@ def _with_extras(question: _Question) -> Lock:
     lacking: dict[str, str] = {}
 
     def warned(line: str) -> None:
+        if told := yanked(line):
+            progress.warn(told)
         if server is not None and server.requires is None and (found := lacking_extra(line)):
             name, extra = found
             if name in server.pins and not server.indexed:

@@ -216,6 +216,19 @@ def is_about_markers(why: str) -> bool:
     return "{" in why or "split (markers" in why
 
 
+def names_dependency(why: str, name: str) -> bool:
+    """Whether an explanation says of some package that it depends on the one of this name."""
+    return bool(re.search(rf"depends? on {re.escape(name)}(?![\w-]|\.\w)", why))
+
+
+def yanked(line: str) -> str | None:
+    """What uv warns of a version that its index withdrew; None for another warning."""
+    found = re.search(r"`([^`]+)` is yanked(?: \(reason: \"(.*)\"\))?", line)
+    if found is None:
+        return None
+    return f"{found[1]} is yanked" + (f": {found[2]}" if found[2] else "")
+
+
 def lacking_extra(line: str) -> tuple[str, str] | None:
     """The package and the extra that uv warns it does not have; None for another warning."""
     found = re.search(r"package `([\w.-]+)[^`]*` does not have an extra named `([^`]+)`", line)
