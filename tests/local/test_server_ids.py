@@ -22,7 +22,7 @@ from lls_provider.local.plan import Options
 from lls_provider.local.result import ServedProvider
 from lls_provider.local.target import resolve_target
 from lls_provider.local.up import Up
-from lls_provider.runtime.references import resolved
+from lls_provider.runtime.references import is_disabled, resolved
 from lls_provider.wheels.distribution import load_distribution
 from lls_provider.wheels.environment import ensure_environment
 
@@ -152,6 +152,21 @@ registry = {api: {"remote::x": Spec(api=api, provider_type="remote::x", config_c
 found = distribution.get_external_providers_from_module(registry, Configuration, False)
 print("answer:" + json.dumps(found[api]["remote::x"].config_class))
 """
+
+
+@pytest.mark.server
+@ON_EACH
+def test_a_server_drops_what_is_disabled_before_it_loads_modules(server: str) -> None:
+    written = ["__disabled__", "${env.X:=__disabled__}", "${env.X:+x}", "", "x", None]
+    ask = (
+        "import importlib, json, sys\n"
+        "replace = importlib.import_module(sys.argv[1] + '.core.stack').replace_env_vars\n"
+        "print('answer:' + json.dumps([len(replace([it])) for it in json.load(sys.stdin)]))\n"
+    )
+    entries = [_entry(text, "x") for text in written]
+    expected = [int(not is_disabled(text, {})) for text in written]
+    assert _answer(server, ask, {}, entries) == expected
+    assert expected == [0, 0, 1, 1, 1, 1]
 
 
 @pytest.mark.server

@@ -316,6 +316,31 @@ def test_an_api_that_no_server_loads_is_warned_of(pod: Pod, make_bundle: MakeBun
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "variables", "loaded"),
+    [
+        ("__disabled__", {}, False),
+        ("${env.GONE_ID:=__disabled__}", {}, False),
+        ("${env.GONE_ID:=__disabled__}", {"GONE_ID": "x"}, True),
+        ("${env.GONE_ID:+__disabled__}", {"GONE_ID": "x"}, False),
+        ("${env.GONE_ID:+x}", {}, True),  # left out later, when its module is loaded already
+        ("gone", {}, True),
+    ],
+)
+def test_an_entry_that_the_server_drops_is_not_loaded(
+    pod: Pod, written: str, variables: dict[str, str], loaded: bool
+) -> None:
+    entry = f'{{provider_id: "{written}", provider_type: "remote::x", module: no_such_module}}'
+    path = _merge(pod, f"providers: {{inference: [{entry}]}}\n")
+    env = {**os.environ, **variables}
+    if not loaded:
+        assert preflight(path, root=pod.root, env=env) == []
+        return
+    with pytest.raises(SdkError) as caught:
+        preflight(path, root=pod.root, env=env)
+    assert "No module named 'no_such_module'" in caught.value.render()
+
+
 def test_two_of_the_servers_own_with_one_id_are_its_own_business(pod: Pod) -> None:
     heard = Heard()
     base = HIDDEN.replace("${env.OTHER}", "acme-echo")

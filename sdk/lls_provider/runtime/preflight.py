@@ -32,6 +32,7 @@ from lls_provider.runtime.probing import (
     probe_all,
     python_minor,
 )
+from lls_provider.runtime.references import is_disabled
 from lls_provider.runtime.served import hidden_entries, unloadable_entries, unserved_apis
 from lls_provider.runtime.surroundings import server_packages, unmet
 from lls_provider.runtime.volume import Volume
@@ -80,7 +81,7 @@ def preflight(
     progress: Progress = SILENT,
     timeout: float | None = None,
 ) -> list[ConfiguredProvider]:
-    """Check every provider with a ``module``; returns them.
+    """Check every provider with a ``module`` that the server would load; returns them.
 
     ``python`` is the server's interpreter, by default the running one; ``timeout`` the seconds
     that each provider may take, by default `probing.time_limit`. Raises SdkError
@@ -89,14 +90,19 @@ def preflight(
     raises.
     """
     document = _read(run_yaml)
-    providers = configured_providers(document)
+    environment = os.environ if env is None else env
+    providers = [
+        found
+        for found in configured_providers(document)
+        if not is_disabled(found.provider_id, environment)
+    ]
     volume = Volume(root)
     known = _known(volume, providers)
     packages = volume.tree.python_packages
     interpreter = python if python is not None else Path(sys.executable)
     minor = sys.version_info.minor if python is None else python_minor(python)
     _tell_assumptions(known, progress)
-    for warning in hidden_entries(document, os.environ if env is None else env):
+    for warning in hidden_entries(document, environment):
         progress.warn(warning)
     for warning in unloadable_entries(document):
         progress.warn(warning)

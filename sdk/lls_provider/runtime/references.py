@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 _REFERENCE = re.compile(r"\$\{env\.([A-Z0-9_]+)(?::([=+])([^}]*))?\}")
-_LEFT_OUT = frozenset({"", "__disabled__"})
+_DISABLED = "__disabled__"
+_LEFT_OUT = frozenset({"", _DISABLED})
 _VARIABLES = 8  # in one ID; what more would mean is not worked out
 
 
@@ -55,11 +56,23 @@ def resolved(written: object, env: Mapping[str, str]) -> str | None:
     An ID that is no text, and one that names a variable without a value, counts as left out: no
     server starts with it.
     """
+    text = _in_environment(written, env)
+    return text if text not in _LEFT_OUT else None
+
+
+def is_disabled(written: object, env: Mapping[str, str]) -> bool:
+    """Whether a server in ``env`` drops the entry before it loads the entry's module.
+
+    It does not where the ID becomes empty: then the module is loaded and not used.
+    """
+    return _in_environment(written, env) == _DISABLED
+
+
+def _in_environment(written: object, env: Mapping[str, str]) -> str | None:
     if not isinstance(written, str):
         return None
     states = {match[1]: bool(env.get(match[1])) for match in _REFERENCE.finditer(written)}
-    text = _text(written, states, env)
-    return text if text not in _LEFT_OUT else None
+    return _text(written, states, env)
 
 
 def _text(
