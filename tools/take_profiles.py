@@ -14,7 +14,10 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from lls_provider.wheels.distribution import load_distribution
+from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.freeze import freeze_pins
+from lls_provider.wheels.installed import read_installed
 from lls_provider.wheels.interpreter import find_interpreter
 from lls_provider.wheels.profiles import FOLDER, profiles
 from lls_provider.wheels.servers import line_named
@@ -47,10 +50,18 @@ def take(text: str) -> None:
         "python": PYTHONS,
         "machines": MACHINES,
         "pins": pins,
+        "modules": modules(text),
     }
     path = Path(__file__).parents[1] / FOLDER / f"{profile['name']}.json"
     path.write_text(json.dumps(profile, indent=1) + "\n")
     print(f"{path.name}: {len(pins)} packages")
+
+
+def modules(text: str) -> dict[str, list[str]]:
+    """The outermost modules of each package, from an environment that is made of it."""
+    environment = ensure_environment(load_distribution(text, python=PYTHONS[0]))
+    found = read_installed(environment.python).modules
+    return {name: sorted(names) for name, names in sorted(found.items()) if names}
 
 
 def resolved(wanted: list[str], python: str, machine: str) -> dict[str, str]:

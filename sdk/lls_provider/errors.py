@@ -70,6 +70,7 @@ class Code(Enum):
     WHEEL_ENTRY_POINT_INVALID = ("wheel-entry-point-invalid", ExitStatus.WRONG)
     WHEEL_DATA_INVALID = ("wheel-data-invalid", ExitStatus.WRONG)
     WHEEL_INCOMPATIBLE = ("wheel-incompatible", ExitStatus.WRONG)
+    MODULE_HIDDEN = ("module-hidden", ExitStatus.WRONG)
     VALIDATION_FAILED = ("validation-failed", ExitStatus.WRONG)
     VOLUME_UNSAFE = ("volume-unsafe", ExitStatus.WRONG)
     VOLUME_UNWRITABLE = ("volume-unwritable", ExitStatus.ENVIRONMENT)

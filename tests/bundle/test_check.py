@@ -328,13 +328,31 @@ def test_a_wheel_for_another_python_is_an_error(
     assert not check(make_bundle(dependencies=[patch])).errors
 
 
-def test_shadowing_the_standard_library_is_a_warning(
-    make_bundle: MakeBundle, make_wheel: MakeWheel
+@pytest.mark.parametrize(
+    ("name", "module", "whose"),
+    [
+        ("dep", "json/__init__.py", "the standard library's"),
+        ("uuid", "uuid.py", "the standard library's"),
+        ("dep", "yaml.py", "that of the server's pyyaml 6.0.3"),
+        ("dep", "yaml/__init__.py", "that of the server's pyyaml 6.0.3"),
+        ("fork", "google/protobuf/__init__.py", "that of the server's protobuf 6.1"),
+        ("dep", "google/__init__.py", "that of the server's protobuf 6.1"),
+    ],
+)
+def test_a_module_that_hides_the_servers_is_an_error(
+    make_bundle: MakeBundle, make_wheel: MakeWheel, name: str, module: str, whose: str
 ) -> None:
-    wheel = make_wheel("dep", files={"dep/__init__.py": "", "json/__init__.py": ""})
-    finding = one(check(make_bundle(dependencies=[wheel])), "warning")
-    assert finding.rule == "shadowing"
-    assert "json" in finding.what
+    wheel = make_wheel(name, files={module: "x = 1"})
+    provided = {"llama-stack-api": "0.7.3", "pyyaml": "6.0.3", "protobuf": "6.1"}
+    needed = [] if name == "dep" else [make_wheel("dep")]
+    bundle = make_bundle(dependencies=[wheel, *needed], provided=provided)
+    finding = next(it for it in check(bundle).errors if it.rule == "shadowing")
+    dotted = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    assert finding.what == f"{name} 1.0.0 puts '{dotted}' in front of {whose}"
+    assert finding.problem is not None
+    assert finding.problem.code is Code.MODULE_HIDDEN
+    assert finding.problem.resolution.startswith("Rename the module, or leave the package out")
+    assert not [it for it in check(bundle).warnings if it.rule == "shadowing"]
 
 
 def test_a_top_level_test_package_is_a_warning(
@@ -344,9 +362,9 @@ def test_a_top_level_test_package_is_a_warning(
     assert one(check(make_bundle(dependencies=[wheel])), "warning").rule == "shadowing"
 
 
-def test_shadowing_the_server_is_a_warning(make_bundle: MakeBundle, make_wheel: MakeWheel) -> None:
+def test_shadowing_the_server_is_an_error(make_bundle: MakeBundle, make_wheel: MakeWheel) -> None:
     wheel = make_wheel("dep", files={"dep/__init__.py": "", "llama_stack_api/__init__.py": ""})
-    finding = one(check(make_bundle(dependencies=[wheel])), "warning")
+    finding = one(check(make_bundle(dependencies=[wheel])), "error")
     assert finding.rule == "shadowing"
     assert "in front of that of the server's llama-stack-api 0.7.3" in finding.what
 

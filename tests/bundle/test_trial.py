@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,14 @@ import pytest
 
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.check import check_bundle
+from lls_provider.bundle.compat import compatibility, server_of
 from lls_provider.bundle.options import Trial
 from lls_provider.bundle.trial import Outcome, mend, try_beside
 from lls_provider.bundle.waiting import started
 from lls_provider.contract.models import ProviderPackage, Target
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.probing import ProbeFailure
-from lls_provider.wheels.distribution import Distribution
+from lls_provider.wheels.distribution import Distribution, load_distribution
 from lls_provider.wheels.servers import LINES, line_named
 
 if TYPE_CHECKING:
@@ -396,3 +398,55 @@ def test_the_schema_is_stored_with_equal_bytes_and_checked(
     wrong = check_bundle(made("wrong", {"type": "objekt"}).root, label="x")
     (finding,) = [it for it in wrong.errors if it.rule == "config-schema"]
     assert "$.type" in finding.what
+
+
+@pytest.fixture
+def with_yaml(server: Distribution, tmp_path: Path) -> Distribution:
+    """An environment with PyYAML, by its files alone."""
+    assert server.environment is not None
+    folder = tmp_path / "venv"
+    subprocess.run([server.interpreter.path, "-m", "venv", "--without-pip", folder], check=True)
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    info = packages / "PyYAML-6.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: PyYAML\nVersion: 6.0\n")
+    (info / "RECORD").write_text("yaml/__init__.py,,\nPyYAML-6.0.dist-info/RECORD,,\n")
+    (packages / "yaml").mkdir()
+    (packages / "yaml" / "__init__.py").touch()
+    return load_distribution(f"python:{folder}")
+
+
+HIDES = "acme-echo 1.0.0 puts 'yaml' in front of that of the server's pyyaml 6.0"
+
+
+def test_a_provider_that_hides_a_module_of_the_environment_is_no_image(
+    tried: Any, make_wheel: Any, with_yaml: Distribution
+) -> None:
+    files = {"yaml/__init__.py": MODULE, "yaml/provider.py": PROVIDER.replace("acme_echo", "yaml")}
+    wheel = make_wheel("acme-echo", files=files)
+    with pytest.raises(SdkError) as caught:
+        tried(wheel, beside=with_yaml)
+    error = caught.value
+    assert error.code is Code.MODULE_HIDDEN
+    assert error.what == f"A module of the provider would hide one of {with_yaml.label}"
+    assert error.why == HIDES
+    assert error.resolution.startswith("Rename the module, or leave the package out")
+    assert tried(wheel, beside=with_yaml, trial=Trial(nevertheless="a test")).not_loaded == "a test"
+
+
+def test_who_renames_the_module_has_an_image(
+    tried: Any, provider: Any, with_yaml: Distribution
+) -> None:
+    assert tried(provider(), beside=with_yaml).not_loaded is None
+
+
+def test_compat_tells_it_by_the_same_sentence(
+    with_yaml: Distribution, make_bundle: Any, make_wheel: Any
+) -> None:
+    own = make_wheel("acme-echo", files={"yaml/__init__.py": "", "yaml/provider.py": ""})
+    bundle = make_bundle(own=own, dependencies=[], provided={})
+    (verdict,) = compatibility([("image", bundle.root)], server_of([with_yaml])).verdicts
+    assert verdict.error is not None
+    assert verdict.error.code is Code.MODULE_HIDDEN
+    assert verdict.error.why == HIDES
+    assert compatibility([("image", bundle.root)]).verdicts[0].error is None

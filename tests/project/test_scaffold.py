@@ -202,6 +202,13 @@ def test_settings_of_cookiecutter_change_nothing(
         ({"name": "7up"}, "begins with a digit", "such as up."),
         ({"name": "email"}, "Python knows another 'email'", "such as email-provider."),
         ({"name": "class"}, "is taken", "such as class-provider."),
+        (
+            {"name": "yaml"},
+            "'yaml' would stand in front of that of the server's pyyaml",
+            "such as yaml-provider.",
+        ),
+        ({"name": "google"}, "in front of that of the server's", "such as google-provider."),
+        ({"name": "typing-extensions"}, "server's typing-extensions", "such as typing-ext"),
         ({"name": "a" * 99}, "has 99 characters", "such as aaa"),
         ({"name": ""}, "must consist of lower-case letters", "such as acme-echo."),
         ({"vendor": " "}, "vendor may not be empty", "the organisation"),

@@ -17,13 +17,16 @@ from packaging.version import Version
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.conflict import Candidate, Source, demands_among, parse_overrides
+from lls_provider.runtime.hiding import server_modules
 from lls_provider.runtime.requirements import parse_requirement
 from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.installed import read_installed
+from lls_provider.wheels.profiles import known_modules
 
 if TYPE_CHECKING:
     from lls_provider.progress import Progress
     from lls_provider.runtime.conflict import Demand
+    from lls_provider.runtime.hiding import ServerModules
     from lls_provider.runtime.target import TargetPython
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.environment import Environment
@@ -59,13 +62,38 @@ def with_requirements(server: Distribution, progress: Progress) -> Distribution:
         return server
     try:
         environment = ensure_environment(server, progress=progress)
-        return replace(server, requires=read_installed(environment.python).requires)
+        found = read_installed(environment.python)
+        return replace(server, requires=found.requires, modules=found.modules)
     except SdkError as error:
         if error.code not in _UNINSTALLABLE:
             raise
     except (OSError, subprocess.SubprocessError, ValueError):
         pass  # somebody has damaged the environment: the trial tells of that
     return server
+
+
+def modules_of(server: Distribution, environment: Environment | None = None) -> ServerModules:
+    """The server's modules as far as they are known: by its files, else as a profile tells.
+
+    ``environment`` is one that was made of its versions.
+    """
+    modules, profiled = server.modules, server.pins.keys() <= known_modules().keys()
+    if modules is None and environment is not None and not profiled:
+        try:
+            modules = read_installed(environment.python).modules
+        except (OSError, subprocess.SubprocessError, ValueError):
+            modules = None  # somebody has damaged it: loading the provider tells of that
+    if modules is None:
+        return profiled_modules(server.pins)
+    return server_modules(
+        (name, version, modules.get(name, ())) for name, version in server.pins.items()
+    )
+
+
+def profiled_modules(pins: Mapping[str, str]) -> ServerModules:
+    """The modules of packages of which only name and version are known."""
+    known = known_modules()
+    return server_modules((name, version, known.get(name, ())) for name, version in pins.items())
 
 
 def replaced(server: Distribution, brought: Mapping[str, str]) -> dict[str, str]:

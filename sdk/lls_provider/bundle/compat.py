@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lls_provider.bundle.behind import modules_of
 from lls_provider.bundle.imagined import ImaginedVolume
 from lls_provider.bundle.read import read_bundle
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
 from lls_provider.contract.paths import BundleTree
-from lls_provider.errors import ExitStatus, SdkError
+from lls_provider.errors import Code, ExitStatus, SdkError, Where
 from lls_provider.runtime.assumptions import difference
 from lls_provider.runtime.conflict import (
     Candidate,
@@ -25,6 +26,7 @@ from lls_provider.runtime.conflict import (
     parse_provided,
     shown_versions,
 )
+from lls_provider.runtime.hiding import RESOLUTION, front_of, hidden
 from lls_provider.runtime.incoming import Incoming, read_incoming
 from lls_provider.runtime.plan import decision_on, make_plan
 from lls_provider.runtime.record import ProviderRecord
@@ -35,6 +37,7 @@ from lls_provider.wheels.several import joined, shared_versions
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
+    from lls_provider.runtime.hiding import ServerModules
     from lls_provider.wheels.distribution import Distribution
 
 _SERVER = "the server"
@@ -47,6 +50,7 @@ class Server:
     label: str
     python_tag: str
     packages: Mapping[str, str]  # versions by name, as a manifest writes them
+    modules: tuple[ServerModules, ...] = ()  # of each distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,7 @@ def server_of(distributions: Sequence[Distribution]) -> Server | None:
         ", ".join(it.label for it in distributions),
         distributions[0].interpreter.tag,
         joined(shared_versions(distributions)),
+        tuple(modules_of(it) for it in distributions),
     )
 
 
@@ -189,6 +194,9 @@ class _Judge:
         except SdkError as error:
             return replace(verdict, error=error)
         incoming, warnings = self._beside_server(incoming)
+        hiding = self._hiding(incoming)
+        if hiding is not None:
+            return replace(verdict, error=hiding)
         installed = self._volume.distributions()
         decision = decision_on(incoming, installed)
         try:
@@ -203,6 +211,22 @@ class _Judge:
             rows=tuple(_rows(incoming, decision, old)),
             notes=plan.notes,
             warnings=(*warnings, *self._other_python(label, incoming), *plan.warnings),
+        )
+
+    def _hiding(self, incoming: Incoming) -> SdkError | None:
+        """A module in front of one of the server's (contract decision 14)."""
+        fronts = [front_of(wheel) for wheel in incoming.wheels]
+        servers = self._server.modules if self._server is not None else ()
+        found = [it for modules in servers for it in hidden(fronts, modules, incoming.target.minor)]
+        if not found:
+            return None
+        assert self._server is not None  # noqa: S101 - else nothing was found
+        return SdkError(
+            Code.MODULE_HIDDEN,
+            f"A module of the provider would hide one of {self._server.label}",
+            why="\n".join(dict.fromkeys(map(str, found))),
+            where=Where(provider=incoming.provider_id, image=incoming.image),
+            resolution=RESOLUTION,
         )
 
     def _other_python(self, label: str, incoming: Incoming) -> Iterator[str]:

@@ -15,11 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from lls_provider.bundle.behind import environment_of, refusals, replaced, with_requirements
+from lls_provider.bundle.behind import (
+    environment_of,
+    modules_of,
+    refusals,
+    replaced,
+    with_requirements,
+)
 from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.bundle.waiting import variables
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
+from lls_provider.runtime.hiding import RESOLUTION as HIDING
+from lls_provider.runtime.hiding import front_of, hidden
 from lls_provider.runtime.probing import ProbeFailure, ProbeRequest, ProbeResult, probe_all
 from lls_provider.runtime.target import target_python
 from lls_provider.runtime.wheel import read_wheel
@@ -91,13 +99,16 @@ def try_beside(
         found = [before.get(wheel) or read_wheel(wheel) for wheel in wheels]
         for server in servers:
             _require_closed(server, found, metadata, machine, overrides, where)
+            environment = environment_of(server, progress)
+            _require_unhidden(server, environment, found, where)
             told = known if server is servers[0] else None
-            told = told or _asked(server, wheels, metadata, trial, progress)
+            if told is None and environment is not None:
+                told = _asked(environment, server, wheels, metadata, trial, progress)
             if told is not None:
                 _judge(told, server, wheels, metadata, where, published=published)
                 schemas += [told.config_schema] if told.config_schema is not None else []
     except SdkError as error:
-        passed = (Code.VALIDATION_FAILED, Code.DEPENDENCY_CONFLICT)
+        passed = (Code.VALIDATION_FAILED, Code.DEPENDENCY_CONFLICT, Code.MODULE_HIDDEN)
         if trial.nevertheless is None or error.code not in passed:
             raise
         first = error.why.splitlines()[0] if error.why else ""
@@ -166,15 +177,13 @@ def _portable(result: ProbeResult, packages: Path, homes: Iterable[Path]) -> Pro
 
 
 def _asked(
+    environment: Environment,
     server: Distribution,
     wheels: Sequence[Path],
     metadata: ProviderPackage,
     trial: Trial,
     progress: Progress,
-) -> ProbeResult | None:
-    environment = environment_of(server, progress)
-    if environment is None:
-        return None
+) -> ProbeResult:
     module = metadata.package_name
     progress.step(f"loading {module} beside {server.label}")
     return load(environment, wheels, [module], trial, provider_type=metadata.provider_type)[module]
@@ -288,6 +297,24 @@ def _require_closed(
             where=where,
             resolution="Correct the requirement, or put another bound in its place with "
             "--override when it is wrong upstream.",
+        )
+
+
+def _require_unhidden(
+    server: Distribution, environment: Environment | None, wheels: Sequence[Wheel], where: Where
+) -> None:
+    """No module in front of the server's may be another's (contract decision 14)."""
+    modules = modules_of(server, environment)
+    minor = server.interpreter.minor[1]
+    found = [str(it) for it in hidden([front_of(wheel) for wheel in wheels], modules, minor)]
+    if found:
+        raise SdkError(
+            Code.MODULE_HIDDEN,
+            f"A module of the provider would hide one of {server.label}",
+            why="\n".join(found),
+            where=where,
+            resolution=f"{HIDING} To have the image all the same, say why with "
+            "--nevertheless REASON.",
         )
 
 

@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lls_provider.bundle.behind import profiled_modules
 from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.bundle.declared import declared_specs
 from lls_provider.bundle.native import check_native
@@ -27,6 +28,7 @@ from lls_provider.foreign import one_line
 from lls_provider.progress import counted
 from lls_provider.runtime import shadowing
 from lls_provider.runtime.conflict import Source, parse_provided
+from lls_provider.runtime.hiding import RESOLUTION, front_of, hidden
 from lls_provider.runtime.packages import wheel_paths
 from lls_provider.runtime.target import TargetPython, parse_python_tag
 from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
@@ -313,8 +315,22 @@ def _shadowing(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Fin
     provided = parse_provided(manifest.provided) if manifest is not None else None
     server = shadowing.assumed_modules([Source("this bundle", provided=provided)])
     minor = _target_python(manifest).minor
+    fronts = [front_of(wheel) for wheel in wheels]
+    files = {str(wheel.name): str(wheel.path) for wheel in wheels}
+    found = list(hidden(fronts, profiled_modules(_versions(manifest)), minor))
+    for it in found:
+        findings.error(
+            rule,
+            Code.MODULE_HIDDEN,
+            str(it),
+            where=Where(file=files[it.front.name]),
+            resolution=RESOLUTION,
+        )
+    told = {(it.front.name, it.module) for it in found}
     for wheel in wheels:
         for what in shadowing.warnings([wheel], minor, server):
+            if any(wheel.name == name and f"'{module}'" in what for name, module in told):
+                continue
             findings.warning(
                 rule,
                 Code.WHEEL_INVALID,
@@ -325,6 +341,12 @@ def _shadowing(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Fin
             )
     if not any(finding.rule == rule for finding in findings.found):
         findings.ok(rule, "nothing shadows the standard library or the server")
+
+
+def _versions(manifest: Manifest | None) -> dict[str, str]:
+    """What the image assumes of the server, one version of each."""
+    provided = manifest.provided if manifest is not None else {}
+    return {name: versions.partition("|")[0].strip() for name, versions in provided.items()}
 
 
 def _target_python(manifest: Manifest | None) -> TargetPython:

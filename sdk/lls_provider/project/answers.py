@@ -14,6 +14,7 @@ from lls_provider.contract.models import provider_id_from_name, provider_id_prob
 from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, Problem, SdkError
 from lls_provider.project.section import metadata_rule
+from lls_provider.wheels.profiles import server_names
 
 KINDS = {"inference": "remote", "safety": "inline", "file_processors": "inline"}
 """The APIs that the template knows, each with its kind."""
@@ -170,6 +171,11 @@ def _name_problem(name: str) -> str | None:
         return f"the name {shown(name)} begins with a digit, which no Python package can"
     if keyword.iskeyword(package) or package in sys.stdlib_module_names or package in _TAKEN:
         return f"the name {shown(name)} is taken: Python knows another '{package}'"
+    if package in (taken := server_names()):
+        return (
+            f"the name {shown(name)} is taken: '{package}' would stand in front of that of the "
+            f"server's {taken[package]}"
+        )
     return None
 
 

@@ -39,6 +39,12 @@ def does_nothing(source: bytes) -> bool:
     return statements is not None and _is_declaration(statements)
 
 
+def declares_namespace(source: bytes) -> bool:
+    """Whether an ``__init__.py`` declares a namespace and does nothing else."""
+    declared = b"extend_path(" in source or b"declare_namespace(" in source
+    return declared and does_nothing(source)
+
+
 def _statements(source: bytes) -> list[ast.stmt] | None:
     """The statements less the docstring; None when this Python cannot read them."""
     if len(source) > _LIMIT:

@@ -22,6 +22,8 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.assumptions import all_differences
+from lls_provider.runtime.brought import hidden_by
+from lls_provider.runtime.hiding import RESOLUTION as HIDING_RESOLUTION
 from lls_provider.runtime.lost import lost
 from lls_provider.runtime.outlook import look_ahead, source_of
 from lls_provider.runtime.platform import NativeProblem, native_problems
@@ -41,7 +43,11 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
+    from lls_provider.runtime.hiding import ServerModules
     from lls_provider.runtime.record import ProviderRecord
+
+
+HIDDEN = "A module of the provider would hide one of the server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +117,13 @@ def preflight(
         _check_native(provider, about, packages, minor)
     path = [packages] if packages.is_dir() else []
     if any(about.record is not None for about in known):
+        _check_hiding(volume, providers, {}, minor)  # of the standard library, which we need to ask
         there = server_packages(interpreter, path=path, env=env)
-        for warning in unserved_apis(document, there):
+        _check_hiding(volume, providers, there.modules if there else {}, minor)
+        versions = there.versions if there else None
+        for warning in unserved_apis(document, versions):
             progress.warn(warning)
-        _tell_needs(volume, there, minor, progress)
+        _tell_needs(volume, versions, minor, progress)
     requests = [ProbeRequest(found.module, found.provider_type) for found in providers]
     results = probe_all(interpreter, requests, path=path, env=env, timeout=timeout)
     # the answers end with the first that kills the process, and so does this loop
@@ -122,6 +131,26 @@ def preflight(
         for provider, about, result in zip(providers, known, results, strict=False):
             _judge(provider, result, about, progress)
     return providers
+
+
+def _check_hiding(
+    volume: Volume, providers: Sequence[ConfiguredProvider], server: ServerModules, minor: int
+) -> None:
+    """No installed module may be found in place of one of the server's (contract decision 14)."""
+    modules = {provider.provider_id: provider.module for provider in providers}
+    for record, found in hidden_by(volume.records(), volume.tree.python_packages, server, minor):
+        known = Known(record)
+        module = modules.get(record.provider_id, "")
+        layout = messages.validation_failed(
+            record.provider_id,
+            module or found[0].module,
+            HIDDEN,
+            "\n".join(map(str, found)),
+            HIDING_RESOLUTION,
+            known.image,
+        )
+        provider = ConfiguredProvider(record.provider_id, "", "", module)
+        raise _error(provider, known, Code.MODULE_HIDDEN, layout)
 
 
 def _tell_assumptions(known: Sequence[Known], progress: Progress) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from lls_provider.runtime.conflict import demands_among
+from lls_provider.runtime.hiding import recorded_modules, server_modules
 from lls_provider.runtime.probechild import child_environment
 from lls_provider.runtime.requirements import parse_version
 from lls_provider.runtime.target import TargetPython
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from lls_provider.runtime.conflict import Candidate, Demand
+    from lls_provider.runtime.hiding import ServerModules
 
 _MARK = "lls-provider packages: "
 _LIST = f"""\
@@ -33,7 +36,8 @@ import importlib.metadata, json
 found = []
 for it in importlib.metadata.distributions():
     try:
-        found.append((it.metadata["Name"], it.version))
+        told = [it.read_text(name) or "" for name in ("RECORD", "top_level.txt")]
+        found.append((it.metadata["Name"], it.version, str(it.locate_file("")), *told))
     except Exception:
         pass
 print("\\n" + {_MARK!r} + json.dumps(found))
@@ -41,10 +45,18 @@ print("\\n" + {_MARK!r} + json.dumps(found))
 _SECONDS = 60
 
 
+@dataclass(frozen=True, slots=True)
+class ServerPackages:
+    """What the server's Python finds: versions by name, and whose modules are behind ``path``."""
+
+    versions: Mapping[NormalizedName, Version]
+    modules: ServerModules
+
+
 def server_packages(
     python: Path, *, path: Sequence[Path] = (), env: Mapping[str, str] | None = None
-) -> dict[NormalizedName, Version] | None:
-    """What the server's Python finds, by name, with ``path`` in front; None where it cannot tell.
+) -> ServerPackages | None:
+    """What the server's Python finds, with ``path`` in front; None where it cannot tell.
 
     Nothing is imported for it but what that Python imports at its start.
     """
@@ -65,12 +77,17 @@ def server_packages(
     if not mark:
         return None
     found: dict[NormalizedName, Version] = {}
-    for name, version in json.loads(told):
+    behind = []
+    front = {os.path.realpath(entry) for entry in path}
+    for name, version, place, record, top in json.loads(told):
         try:
             found.setdefault(canonicalize_name(name), parse_version(version))
         except (TypeError, InvalidVersion):
             continue
-    return found
+        if os.path.realpath(place) not in front:
+            modules = recorded_modules(record) if record else frozenset(top.split())
+            behind.append((canonicalize_name(name), str(version), modules))
+    return ServerPackages(found, server_modules(behind))
 
 
 def unmet(

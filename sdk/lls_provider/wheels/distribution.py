@@ -45,6 +45,7 @@ class Distribution:
     environment: Path | None = None
     portable: str = ""
     requires: Mapping[str, tuple[str, ...]] | None = field(default=None, repr=False, compare=False)
+    modules: Mapping[str, frozenset[str]] | None = field(default=None, repr=False, compare=False)
     indexed: bool = False
 
     @property
@@ -289,6 +290,7 @@ def _from_environment(spec: str) -> Distribution:
         environment=path,
         portable=server_among(found.pins, line) or ENVIRONMENT_PREFIX.rstrip(":"),
         requires=found.requires,
+        modules=found.modules,
     )
 
 

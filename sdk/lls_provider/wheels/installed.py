@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lls_provider.runtime.hiding import recorded_modules
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,17 +21,19 @@ _LIST = (
     "found = ((d.metadata, d) for d in m.distributions()); "
     # what a broken uninstallation left has no name
     "print(json.dumps("
-    "[[t['Name'], d.version, d.requires or []] for t, d in found if t and t['Name']]))"
+    "[[t['Name'], d.version, d.requires or [], d.read_text('RECORD') or '', "
+    "d.read_text('top_level.txt') or ''] for t, d in found if t and t['Name']]))"
 )
 _SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """Versions and requirements by normalised name."""
+    """Versions, requirements and modules by normalised name."""
 
     pins: Mapping[str, str]
     requires: Mapping[str, tuple[str, ...]]
+    modules: Mapping[str, frozenset[str]]  # the outermost
 
 
 def read_installed(python: Path) -> Installed:
@@ -43,8 +47,10 @@ def read_installed(python: Path) -> Installed:
     )
     pins: dict[str, str] = {}
     requires: dict[str, tuple[str, ...]] = {}
-    for named, version, asked in json.loads(done.stdout):
+    modules: dict[str, frozenset[str]] = {}
+    for named, version, asked, record, top in json.loads(done.stdout):
         name = canonicalize_name(named)
         pins.setdefault(name, str(Version(version)))  # Python's first
         requires.setdefault(name, tuple(asked))
-    return Installed(pins, requires)
+        modules.setdefault(name, recorded_modules(record) if record else frozenset(top.split()))
+    return Installed(pins, requires, modules)

@@ -6,6 +6,7 @@ were taken. ``tools/take_profiles.py`` takes them anew.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Profile:
     taken: date
     pythons: tuple[tuple[int, int], ...]
     pins: Mapping[str, str]
+    modules: Mapping[str, tuple[str, ...]]  # of each package, the outermost
 
     def __str__(self) -> str:
         pythons = ", ".join(f"{major}.{minor}" for major, minor in self.pythons)
@@ -36,6 +38,26 @@ class Profile:
 def profiles() -> tuple[Profile, ...]:
     """Every profile that ships with this SDK, by name."""
     return tuple(_parsed(path.read_bytes()) for path in sorted(data_path(FOLDER).glob("*.json")))
+
+
+@functools.cache
+def known_modules() -> Mapping[str, frozenset[str]]:
+    """The outermost modules of each package of a supported server."""
+    found: dict[str, frozenset[str]] = {}
+    for profile in profiles():
+        for name, modules in profile.modules.items():
+            found[name] = found.get(name, frozenset()) | set(modules)
+    return found
+
+
+@functools.cache
+def server_names() -> Mapping[str, str]:
+    """The top-level names of the supported servers' modules, each with a package that has it."""
+    return {
+        module.partition(".")[0]: package
+        for package, modules in sorted(known_modules().items())
+        for module in modules
+    }
 
 
 def profile_named(name: str) -> Profile:
@@ -60,6 +82,7 @@ def _parsed(data: bytes) -> Profile:
         date.fromisoformat(value["taken"]),
         tuple(_minor(text) for text in value["python"]),
         value["pins"],
+        {name: tuple(modules) for name, modules in value["modules"].items()},
     )
 
 
