@@ -250,10 +250,10 @@ def test_what_a_spec_or_factory_is_not_is_told_with_what_to_change(
 def test_a_trial_waits_as_long_as_it_is_told(
     tried: Any, provider: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LLS_PREFLIGHT_TIMEOUT", "1.5")
+    monkeypatch.setenv("LLS_PREFLIGHT_TIMEOUT", "3")
     with pytest.raises(SdkError) as caught:
         tried(provider("import time\ntime.sleep(600)\n"))
-    assert caught.value.why.startswith("loading it did not end within 1.5 seconds")
+    assert caught.value.why.startswith("loading it did not end within 3 seconds")
     assert 'File "acme_echo/provider.py", line 2, in <module>' in caught.value.why
     assert "LLS_PREFLIGHT_TIMEOUT=SECONDS" in caught.value.resolution
 
