@@ -88,6 +88,31 @@ def test_the_folder_that_holds_a_server_counts_and_is_named(read: Any) -> None:
     assert "1 other environment" in recorder.notes[0]
 
 
+def test_the_modules_of_its_packages_are_those_of_their_records(read: Any) -> None:
+    record = b"corp/__init__.py,,\ncorp/a.py,,\nns/one.py,,\ncorp_sdk-1.4.dist-info/RECORD,,\n"
+    found = read(
+        [
+            *package(ROOT, "ogx", "1.5.0"),
+            *package(ROOT, "pyyaml", "6.0"),  # whose RECORD is empty: a profile tells it
+            *package(ROOT, "corp-sdk", "1.4")[:1],
+            (f"{ROOT}/corp_sdk-1.4.dist-info/RECORD", record),
+        ]
+    )
+    assert found.modules["corp-sdk"] == {"corp", "ns.one"}
+    assert found.modules["pyyaml"] == {"yaml", "_yaml"}
+    assert found.modules["ogx"] == {"ogx"}
+
+
+def test_a_record_that_is_a_hard_link_to_nothing_is_an_empty_one(read: Any) -> None:
+    found = read(
+        [
+            *package(ROOT, "ogx", "1.5.0")[:1],
+            *linked(f"{ROOT}/ogx-1.5.0.dist-info/RECORD", "etc/shadow", tarfile.LNKTYPE),
+        ]
+    )
+    assert found.modules["ogx"] == {"ogx"}
+
+
 def test_whiteouts_and_replaced_files_between_layers_count(read: Any) -> None:
     found = read(
         [
@@ -344,6 +369,7 @@ def test_it_equals_what_the_environment_itself_says(venv: Path, make_layout: Mak
     (found,) = load_distributions([f"oci:{layout}"])
     told = load_distribution(f"python:{venv}")
     assert found.pins == told.pins
+    assert found.modules == told.modules
     assert found.interpreter.minor == told.interpreter.minor
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 
 from lls_provider.bundle.report import Findings
 from lls_provider.cli.check import describe
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.project.check import _refused, check_project
+from lls_provider.project.check import _hiding, _refused, check_project
 from lls_provider.project.settings import read_settings
 from lls_provider.runtime.probing import ProbeFailure
-
-if TYPE_CHECKING:
-    from lls_provider.wheels.distribution import Distribution
+from lls_provider.wheels.distribution import Distribution
+from lls_provider.wheels.interpreter import find_interpreter
 
 
 def change(project: Path, old: str, new: str) -> None:
@@ -100,6 +100,49 @@ def test_advice_is_told_at_the_setting_that_it_is_about(unbound: Path) -> None:
     assert [(place.line, place.column) for place in places] == [(7, 11), (13, 17)]
     assert {place.file for place in places} == {str(unbound / "pyproject.toml")}
     assert report.status is ExitStatus.OK
+
+
+def test_an_api_that_no_server_loads_is_told_at_its_setting(unbound: Path) -> None:
+    change(unbound, '"inference"', '"container_runtime"')
+
+    (warning,) = [it for it in check_project(unbound).warnings if it.rule == "metadata"]
+    assert warning.problem is not None
+    assert warning.problem.where.line == 12
+    assert "no supported server can load a provider of it" in warning.what
+
+
+@pytest.mark.parametrize(
+    ("package", "modules", "told"),
+    [
+        ("acme-echo", "yaml/__init__.py", "acme-echo 1.2.0 puts 'yaml' in front of that of the"),
+        ("helper", "json.py", "helper 1.2.0 puts 'json' in front of the standard library's"),
+        ("helper", "helper/__init__.py", None),
+    ],
+)
+def test_a_module_that_hides_the_servers_is_a_finding(
+    project: Path, tmp_path: Path, package: str, modules: str, told: str | None
+) -> None:
+    """The environment of the check: the server's packages, and what the provider brings."""
+    folder, interpreter = tmp_path / "venv", find_interpreter()
+    subprocess.run([interpreter.path, "-m", "venv", "--without-pip", folder], check=True)
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    for name, version, path in (("PyYAML", "6.0", "yaml/__init__.py"), (package, "1.2.0", modules)):
+        info = packages / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "RECORD").write_text(f"{path},,\n")
+    server = Distribution("a server", {"pyyaml": "6.0"}, interpreter, None)
+    findings = Findings()
+    _hiding(read_settings(project), server, folder / "bin" / "python", findings)
+    report = findings.report("acme", "project")
+    if told is None:
+        assert [it.what for it in report.findings] == ["nothing hides a module of a server"]
+        return
+    (error,) = report.errors
+    assert error.what.startswith(told)
+    assert error.problem is not None
+    assert error.problem.code is Code.MODULE_HIDDEN
+    assert error.problem.where.file == str(project / "pyproject.toml")
 
 
 def test_a_project_without_a_sample_call_is_warned(unbound: Path) -> None:

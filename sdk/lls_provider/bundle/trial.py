@@ -81,22 +81,25 @@ def try_beside(
 
     What cannot be tried (wheels for another machine, packages of a server that no index has) is
     a warning. Raises SdkError VALIDATION_FAILED when it does not load or says something else
-    than ``metadata``, DEPENDENCY_CONFLICT when a server lacks something or does not accept itself
-    what goes in front of its packages, unless ``trial.nevertheless`` says why that is passed over;
-    and what `run_uv` raises.
+    than ``metadata``, MODULE_HIDDEN when a module of it would hide the server's,
+    DEPENDENCY_CONFLICT when a server lacks something or does not accept itself what goes in front
+    of its packages, unless ``trial.nevertheless`` says why that is passed over; and what `run_uv`
+    raises.
     """
     schemas = []
     before = {wheel.path: wheel for wheel in read}
     try:
         for server in servers:
             _require_accepted(server, wheels, machine, overrides, where, progress)
+        found = [before.get(wheel) or read_wheel(wheel) for wheel in wheels]
         if machine != os.uname().machine:
+            for server in servers:
+                _require_unhidden(server, None, found, where)
             progress.warn(
                 f"not tried: an image for {machine} cannot be loaded on this {os.uname().machine}; "
                 "build on that machine, or for both, to see it load and to store its config schema"
             )
             return Outcome()
-        found = [before.get(wheel) or read_wheel(wheel) for wheel in wheels]
         for server in servers:
             _require_closed(server, found, metadata, machine, overrides, where)
             environment = environment_of(server, progress)

@@ -13,6 +13,7 @@ from lls_provider.progress import SILENT, Progress, counted
 from lls_provider.wheels import several
 from lls_provider.wheels.distribution import Distribution, server_among
 from lls_provider.wheels.interpreter import OLDEST, find_interpreter
+from lls_provider.wheels.profiles import known_modules
 from lls_provider.wheels.servers import line_in
 
 if TYPE_CHECKING:
@@ -118,8 +119,23 @@ def image_distribution(
     file = file_of(label) if is_place(label) else None
     portable = (server_among(chosen.pins, line) or file.name) if file is not None else ""
     return Distribution(
-        label, chosen.pins, interpreter, line, portable=portable, requires=chosen.requires
+        label,
+        chosen.pins,
+        interpreter,
+        line,
+        portable=portable,
+        requires=chosen.requires,
+        modules=_modules(chosen),
     )
+
+
+def _modules(chosen: ImagePython) -> dict[str, frozenset[str]]:
+    """The modules of each package; where no RECORD tells them, as a profile does."""
+    known = known_modules()
+    return {
+        name: frozenset(chosen.modules.get(name, ())) or known.get(name, frozenset())
+        for name in chosen.pins
+    }
 
 
 def _look(image: Image, label: str) -> tuple[ImagePython, int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lls_provider.bundle.elves import defined_glibc
 from lls_provider.image.entries import Entry, LayerEntries, Limits, Parts
+from lls_provider.runtime.hiding import recorded_modules
 
 if TYPE_CHECKING:
     from lls_provider.image.model import Image
@@ -22,6 +23,7 @@ _HEAD = 64 << 10  # of a METADATA: name and version stand in its first lines
 _NODES = 1_000_000
 _DEPTH = 100
 _HOPS = 40  # links that lead to links, as Linux has it
+_RECORD = 32 << 20  # of a RECORD, of which the modules are kept
 _LIBC = re.compile(r"libc\.so\.6|libc-2\.[0-9]+\.so|ld-musl-[a-z0-9_]+\.so\.1")
 _LIBC_IN_MEMORY = 8 << 20
 _PYTHON = re.compile(r"python(3(\.\d{1,2})?)?")
@@ -179,10 +181,13 @@ def _take(entry: Entry, path: Parts, files: Filesystem, walk: LayerEntries) -> N
     elif member.islnk() and not is_libc(path):
         # packages in a cache and in an environment are often one file
         node.content = files.content(entry.link)
+        if node.content is None and is_record(path):
+            node.content = b""  # it tells modules alone, and a profile may tell them too
         if node.content is None:
             walk.refuse(f"{entry.shown} is a hard link to a file that no Python package has")
     elif member.isreg():
-        node.content = _libc(entry) if is_libc(path) else _head(entry)
+        derived = _libc if is_libc(path) else _modules if is_record(path) else _head
+        node.content = derived(entry)
     else:
         return
     if not files.put(path, node):
@@ -194,6 +199,7 @@ def _wanted(path: Parts) -> bool:
     folder = path[-2] if len(path) > 1 else ""
     return (
         is_metadata(path)
+        or is_record(path)
         or is_libc(path)
         or name == "pyvenv.cfg"
         or (folder == "bin" and _PYTHON.fullmatch(name) is not None)
@@ -211,6 +217,11 @@ def is_metadata(path: Parts) -> bool:
     )
 
 
+def is_record(path: Parts) -> bool:
+    """Whether a path is where an installed package lists its files."""
+    return len(path) > 1 and path[-1] == "RECORD" and path[-2].endswith(".dist-info")
+
+
 def is_libc(path: Parts) -> bool:
     """Whether a path is that of a C library, glibc or musl."""
     return _LIBC.fullmatch(path[-1]) is not None
@@ -225,6 +236,16 @@ def _libc(entry: Entry) -> bytes:
             stream.write(chunk)
         version = defined_glibc(stream)
     return f"{version[0]}.{version[1]}".encode() if version else b""
+
+
+def _modules(entry: Entry) -> bytes:
+    """What is kept of a RECORD: the modules that it leads to, a line each."""
+    data = b""
+    for chunk in entry.chunks():
+        data += chunk
+        if len(data) > _RECORD:
+            return b""
+    return "\n".join(sorted(recorded_modules(data.decode("utf-8", "replace")))).encode()
 
 
 def _head(entry: Entry) -> bytes:

@@ -44,6 +44,7 @@ class ImagePython:
     pins: Mapping[str, str]
     requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the outermost
 
     @classmethod
     def of(cls, seen: Mapping[str, Any]) -> ImagePython:
@@ -56,6 +57,7 @@ class ImagePython:
             dict(seen["pins"]),
             {name: tuple(found) for name, found in seen["requires"].items()},
             tuple(seen["unreadable"]),
+            {name: tuple(found) for name, found in seen["modules"].items()},
         )
 
     def __str__(self) -> str:
@@ -68,6 +70,7 @@ class _Folder:
     pins: dict[str, str] = field(default_factory=dict)
     requires: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
+    modules: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def shown(path: Parts) -> str:
@@ -90,11 +93,15 @@ def find_pythons(files: Filesystem, environment: Mapping[str, str]) -> list[Imag
         seen = list(dict.fromkeys(seen))
         pins: dict[str, str] = {}
         requires: dict[str, tuple[str, ...]] = {}
+        modules: dict[str, tuple[str, ...]] = {}
         for path in seen:  # Python takes the first that it finds
             pins = {**folders[path].pins, **pins}
             requires = {**folders[path].requires, **requires}
+            modules = {**folders[path].modules, **modules}
         unreadable = [line for path in seen for line in folders[path].unreadable]
-        pythons.append(ImagePython(prefix, minor, tuple(seen), pins, requires, tuple(unreadable)))
+        pythons.append(
+            ImagePython(prefix, minor, tuple(seen), pins, requires, tuple(unreadable), modules)
+        )
     return pythons
 
 
@@ -148,6 +155,8 @@ def _packages(files: Filesystem) -> dict[Parts, _Folder]:
             if Version(other) > Version(version):
                 continue
         folder.pins[name], folder.requires[name] = version, requires
+        record = files.content((*path[:-1], "RECORD")) or b""
+        folder.modules[name] = tuple(record.decode("utf-8", "replace").split())
     return folders
 
 

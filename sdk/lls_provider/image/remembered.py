@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lls_provider.image.model import Image, JsonObject
 
 # another version may look at the same layers in another way
-_MADE_BY = f"{__version__} (2)"
+_MADE_BY = f"{__version__} (3)"
 _Seen = TypeVar("_Seen")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _SOURCES = {
     "metadata.version": ("project", "version"),
     "spec.providerType": ("tool", "lls-provider", "provider-type"),
+    "spec.api": ("tool", "lls-provider", "api"),
 }
 
 
@@ -120,6 +122,7 @@ def _spec(settings: Settings, server: Distribution, findings: Findings, progress
             result = probe(
                 environment.python, settings.module, provider_type=settings.provider_type
             )
+            _hiding(settings, server, environment.python, findings)
     except SdkError as error:
         _add(findings, "spec", error)
         return
@@ -129,6 +132,39 @@ def _spec(settings: Settings, server: Distribution, findings: Findings, progress
     spec = result.spec(settings.provider_type)
     if spec is not None:
         _compare(settings, server, spec, findings)
+
+
+def _hiding(settings: Settings, server: Distribution, python: Path, findings: Findings) -> None:
+    """What the provider and its dependencies bring may hide no module of the server's."""
+    from lls_provider.bundle.behind import modules_of
+    from lls_provider.runtime.hiding import RESOLUTION, Front, hidden
+    from lls_provider.wheels.installed import read_installed
+
+    try:
+        there = read_installed(python)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return  # the probe has told what is wrong with that Python
+    fronts = [
+        Front(
+            name,
+            version,
+            [f"{module.replace('.', '/')}.py" for module in there.modules.get(name, ())],
+            lambda _path: b"",
+        )
+        for name, version in there.pins.items()
+        if name not in server.pins
+    ]
+    found = list(hidden(fronts, modules_of(server), server.interpreter.minor[1]))
+    for it in found:
+        findings.error(
+            "shadowing",
+            Code.MODULE_HIDDEN,
+            f"{it} ({server.label})",
+            where=settings.where("module"),
+            resolution=RESOLUTION,
+        )
+    if not found:
+        findings.ok("shadowing", f"nothing hides a module of {server.label}")
 
 
 def _refused(
