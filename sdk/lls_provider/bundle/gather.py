@@ -31,6 +31,7 @@ from lls_provider.wheels.resolve import lock_alone, make_lock, newest_version
 from lls_provider.wheels.selection import select
 from lls_provider.wheels.several import agreed_versions, joined, shared_versions
 from lls_provider.wheels.uv import python_hint
+from lls_provider.wheels.uv_causes import cause_of
 
 if TYPE_CHECKING:
     from lls_provider.runtime.conflict import Conflict
@@ -117,6 +118,9 @@ def gather(wanted: Wanted, progress: Progress = SILENT, *, hints: bool = True) -
 def add_hints(error: SdkError, wanted: Wanted, progress: Progress) -> None:
     """Write into a RESOLUTION_FAILED what its reader can do, be it a project's author or not."""
 
+    if cause_of(error.why) is not None:
+        return  # of what is around the build, which no option changes
+
     def newest(requirement: str) -> str | None:
         return newest_version(requirement, interpreter=wanted.interpreter, base=wanted.base)
 
@@ -187,13 +191,23 @@ def _from_lock(wanted: Wanted, locked: LockFile, progress: Progress) -> Gathered
 
 
 def _fetch(wanted: Wanted, closure: Closure, progress: Progress) -> list[Path]:
-    return fetch(
-        closure.packages,
-        interpreter=wanted.interpreter,
-        machine=wanted.machine,
-        base=wanted.base,
-        progress=progress,
-    )
+    try:
+        return fetch(
+            closure.packages,
+            interpreter=wanted.interpreter,
+            machine=wanted.machine,
+            base=wanted.base,
+            progress=progress,
+        )
+    except SdkError as error:
+        if error.code is Code.HASH_MISMATCH and wanted.locked is None:
+            error.what = f"{error.where.file} is not the file that its index lists"
+            error.resolution = (
+                "Run the command again. When this comes again, the index, or a proxy or mirror in "
+                "front of it, serves another file than the one whose hash it lists: ask its owner. "
+                "Nothing of the file was kept."
+            )
+        raise
 
 
 def fetch_alone(requirement: str, wanted: Wanted, progress: Progress) -> Path:

@@ -22,6 +22,7 @@ from lls_provider.bundle.writable import writable_target
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
+from lls_provider.wheels.uv_causes import cause_of
 
 if TYPE_CHECKING:
     from lls_provider.bundle.gather import Gathered, Wanted
@@ -153,6 +154,8 @@ class _Build:
         """
         if error.code is not Code.RESOLUTION_FAILED and error.detail is None:
             return
+        if cause_of(error.why) is not None:
+            return  # of what is around the build, which no option changes
         if error.code is Code.RESOLUTION_FAILED:
             self._require_provider()
         from lls_provider.bundle.fix import Fix, Proposer, find_fixes, shown

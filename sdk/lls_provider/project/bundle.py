@@ -161,10 +161,34 @@ def build_own_wheel(
             why="The project has it, but the build backend leaves it out. The wheel holds:\n"
             + "\n".join(f"  {name}" for name in sorted(wheel.top_levels)),
             where=settings.where("module"),
-            resolution="Name the package for the build backend, for hatchling: "
+            resolution=_ignored(settings, package)
+            or "Name the package for the build backend, for hatchling: "
             f'[tool.hatch.build.targets.wheel] packages = ["src/{package.partition("/")[0]}"].',
         )
     return wheel
+
+
+def _ignored(settings: Settings, package: str) -> str:
+    """What to do where a line of .gitignore hides the provider from the build backend."""
+    from lls_provider.project.ignored import hidden_by
+
+    found = next(
+        (
+            (path, line)
+            for folder in ("src/", "")
+            if (settings.root / (path := f"{folder}{package}")).exists()
+            and (line := hidden_by(settings.root, f"{path}/provider.py")) is not None
+        ),
+        None,
+    )
+    if found is None:
+        return ""
+    path, line = found
+    return (
+        f"Remove the line that hides it from git, {line}: build backends such as hatchling leave "
+        "out what git ignores. Or, for hatchling, name it all the same: "
+        f'[tool.hatch.build.targets.wheel] artifacts = ["{path}"].'
+    )
 
 
 def requirement(wheel: Wheel, source: Path | None = None) -> str:

@@ -13,6 +13,7 @@ import io
 import lzma
 import shutil
 import tempfile
+import tomllib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.cache import making_temporary, writing
 from lls_provider.wheels.links import dead_links, endless_links
 from lls_provider.wheels.uv import run_uv
+from lls_provider.wheels.uv_causes import backend_cause, cause_of
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
@@ -91,15 +93,17 @@ def build_wheel(
                 meanwhile=meanwhile,
             )
         except SdkError as error:
-            if error.code is not Code.TOOL_FAILED:
+            if error.code not in (Code.TOOL_FAILED, Code.RESOLUTION_FAILED):
                 raise
             raise SdkError(
                 Code.WHEEL_BUILD_FAILED,
                 f"The wheel of {source.name} cannot be built",
                 why=error.why,
                 where=Where(file=str(source)),
-                resolution=_dead_link_named(source, error.why)
-                or "Mend what the build backend says above; "
+                resolution=cause_of(error.why)
+                or backend_cause(error.why, _backend(source))
+                or _dead_link_named(source, error.why)
+                or "Correct what the build backend reports above; "
                 f"'uv build --wheel {source}' runs the same build.",
             ) from error
         built = sorted(folder.glob("*.whl"))
@@ -111,6 +115,15 @@ def build_wheel(
                 resolution="Check [build-system] in its pyproject.toml.",
             )
         return repack(built[0], out)
+
+
+def _backend(source: Path) -> str:
+    """What a project's ``[build-system] build-backend`` names; empty when it names none."""
+    try:
+        system = tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["build-system"]
+        return str(system["build-backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _dead_link_named(source: Path, said: str) -> str:

@@ -21,6 +21,7 @@ from lls_provider.wheels.freeze import freeze_pins, read_freeze, requirements_in
 from lls_provider.wheels.installed import read_installed
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter
 from lls_provider.wheels.uv import python_hint, run_uv, yanked
+from lls_provider.wheels.uv_causes import cause_of
 
 if TYPE_CHECKING:
     from lls_provider.wheels.servers import ServerLine
@@ -213,7 +214,7 @@ def _resolve(
             warned=lambda line: withdrawn.extend(filter(None, [yanked(line)])),
         )
     except SdkError as error:
-        if error.code is Code.RESOLUTION_FAILED:
+        if error.code is Code.RESOLUTION_FAILED and cause_of(error.why) is None:
             error.resolution = _corrected(wanted, interpreter, file) + python_hint(error.why)
         raise
     for told in withdrawn:

@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.wheels.cache import cache_of, unwritable_cache, uv_cache_variables
 from lls_provider.wheels.epoch import backend_epoch
+from lls_provider.wheels.uv_causes import cause_of
 
 _SHOWN_LINES = 40
 _UNSATISFIABLE = "No solution found"
@@ -162,7 +163,8 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
             Code.NETWORK,
             f"The package index could not be reached while {doing}",
             why=why,
-            resolution="Check the network, the proxy (HTTPS_PROXY) and the certificates "
+            resolution=cause_of(said)
+            or "Check the network, the proxy (HTTPS_PROXY) and the certificates "
             "(SSL_CERT_FILE); a private index is named with --default-index, its login in "
             "UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD or in ~/.netrc. Without a "
             "network, --offline builds from what is in uv's cache, and --locked from a lock.",
@@ -172,15 +174,17 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
             Code.RESOLUTION_FAILED,
             f"No set of packages satisfies everything, found while {doing}",
             why=why,
-            resolution="Change the requirement that the explanation names in the project's "
+            resolution=cause_of(said)
+            or "Change the requirement that the explanation names in the project's "
             "dependencies; or build for another --distribution; or, when a bound is wrong "
-            "upstream, replace it with --override 'NAME==VERSION'." + python_hint(why),
+            "upstream, replace it with --override 'NAME==VERSION'."
+            + python_hint(why),
         )
     return SdkError(
         Code.TOOL_FAILED,
         f"uv failed while {doing} (exit {status})",
         why=why,
-        resolution="Mend what uv says above.",
+        resolution=cause_of(said) or "Correct what uv reports above.",
     )
 
 

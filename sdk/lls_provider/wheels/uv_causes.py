@@ -1,0 +1,83 @@
+"""The causes of a failure that uv's words tell apart, and what to do about each.
+
+The phrases are those of uv and of what it runs; each has a test with the real uv.
+"""
+
+from __future__ import annotations
+
+import re
+
+_RELEASED = (
+    "An image takes nothing from version control, since its content has no hash: depend on a "
+    "released version, or on an archive of it with a fixed URL."
+)
+
+
+def cause_of(said: str) -> str | None:
+    """What to do about the cause that uv names; None when its words tell none apart."""
+    for phrase, resolution in _CAUSES:
+        if (found := re.search(phrase, said)) is not None:
+            return found.expand(resolution)
+    return None
+
+
+_HIDDEN = (
+    r"Unset UV_EXCLUDE_NEWER, or `exclude-newer` in uv's settings, or set it to a later date: "
+    r"it hides every release of \1 that is newer than \2."
+)
+_CERTIFICATE = (
+    "Name the certificate authority that signed the index's certificate: "
+    "SSL_CERT_FILE=/path/of/ca.pem. UV_SYSTEM_CERTS=1 takes those of this machine."
+)
+_PROXY = "Write the proxy's login into HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT."
+_LOGIN = (
+    "Give the index's login: UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD for the index "
+    "that --index <NAME>=URL or uv's settings name, or an entry in ~/.netrc."
+)
+_OFFLINE = (
+    "Leave --offline (UV_OFFLINE) out, once at least, so that the cache gets what is missing; or "
+    "name a folder of wheels with --find-links."
+)
+
+# in the order in which they are looked for: the first that is found decides
+_CAUSES = (
+    (r"`([^`]+)` was filtered by `exclude-newer` .*? uploaded before (\S+?)T", _HIDDEN),
+    (r"Git executable not found", f"git is not on PATH. {_RELEASED}"),
+    (
+        r"failed to fetch (?:branch or tag|commit|branch, tag, or commit|branch|tag) `([^`]+)`",
+        rf"The repository has no \1. {_RELEASED}",
+    ),
+    (r"Git operation failed", f"The repository cannot be cloned from here. {_RELEASED}"),
+    (r"invalid peer certificate", _CERTIFICATE),
+    (r"Proxy Authentication Required", _PROXY),
+    (r"lack of valid authentication|returned a 40[13] |401 Unauthorized|403 Forbidden", _LOGIN),
+    (r"network was disabled|Network connectivity is disabled", _OFFLINE),
+    (r"Too Many Requests", "Run the command again later: the index limits how often it is asked."),
+)
+
+
+def backend_cause(said: str, backend: str) -> str | None:
+    """What to do about a build that failed for its backend; None when it is about something else.
+
+    ``backend`` is what ``[build-system] build-backend`` names.
+    """
+    if "Failed to resolve requirements from `build-system.requires`" in said:
+        name = re.search(r"you require ([\w.-]*\w)", said)
+        what = f" {name[1]}" if name is not None else ""
+        return (
+            f"Correct{what} in [build-system] requires of pyproject.toml, or name the index or "
+            "folder that has it with --index or --find-links."
+        )
+    missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", said)
+    if missing is None:
+        return None
+    module = missing[1]
+    if backend and (backend == module or backend.partition(":")[0].startswith(f"{module}.")):
+        return (
+            "Correct build-backend in [build-system] of pyproject.toml, or its requires: they "
+            f"bring no module {module}."
+        )
+    return (
+        f"Add what provides {module} to [build-system] requires of pyproject.toml: the build is "
+        "isolated and has what stands there alone."
+    )
