@@ -336,7 +336,7 @@ def test_a_wheel_for_another_python_is_an_error(
         ("dep", "yaml.py", "that of the server's pyyaml 6.0.3"),
         ("dep", "yaml/__init__.py", "that of the server's pyyaml 6.0.3"),
         ("fork", "google/protobuf/__init__.py", "that of the server's protobuf 6.1"),
-        ("dep", "google/__init__.py", "that of the server's protobuf 6.1"),
+        ("dep", "google/__init__.py", "that of the server's googleapis-common-protos "),
     ],
 )
 def test_a_module_that_hides_the_servers_is_an_error(
@@ -348,11 +348,20 @@ def test_a_module_that_hides_the_servers_is_an_error(
     bundle = make_bundle(dependencies=[wheel, *needed], provided=provided)
     finding = next(it for it in check(bundle).errors if it.rule == "shadowing")
     dotted = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    assert finding.what == f"{name} 1.0.0 puts '{dotted}' in front of {whose}"
+    assert finding.what.startswith(f"{name} 1.0.0 puts '{dotted}' in front of {whose}")
     assert finding.problem is not None
     assert finding.problem.code is Code.MODULE_HIDDEN
     assert finding.problem.resolution.startswith("Rename the module, or leave the package out")
     assert not [it for it in check(bundle).warnings if it.rule == "shadowing"]
+
+
+def test_all_modules_of_a_known_server_are_known(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    """An image records of its server's packages only those that it relies on."""
+    wheel = make_wheel("dep", files={"fastapi/__init__.py": "x = 1"})
+    finding = one(check(make_bundle(dependencies=[wheel])), "error")
+    assert finding.what.startswith("dep 1.0.0 puts 'fastapi' in front of that of the server's fast")
 
 
 def test_a_top_level_test_package_is_a_warning(

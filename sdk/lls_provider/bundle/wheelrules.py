@@ -32,6 +32,7 @@ from lls_provider.runtime.hiding import RESOLUTION, front_of, hidden
 from lls_provider.runtime.packages import wheel_paths
 from lls_provider.runtime.target import TargetPython, parse_python_tag
 from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
+from lls_provider.wheels.profiles import PREFIX, profiles
 
 if TYPE_CHECKING:
     from lls_provider.bundle.elves import NativeFile
@@ -344,9 +345,14 @@ def _shadowing(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Fin
 
 
 def _versions(manifest: Manifest | None) -> dict[str, str]:
-    """What the image assumes of the server, one version of each."""
+    """What the image assumes of the server, one version of each, and all of a known server's."""
     provided = manifest.provided if manifest is not None else {}
-    return {name: versions.partition("|")[0].strip() for name, versions in provided.items()}
+    versions = {name: text.partition("|")[0].strip() for name, text in provided.items()}
+    built_for = manifest.distributions if manifest is not None else ()
+    for profile in profiles():
+        if {profile.requirement, f"{PREFIX}{profile.name}"} & {*built_for}:
+            versions = {**profile.pins, **versions}
+    return versions
 
 
 def _target_python(manifest: Manifest | None) -> TargetPython:

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
 _NO_TESTS = 5  # pytest's exit status when it collected none
 _INTERRUPTED = 2
+_NOT_ENDED = -1  # ours: the process ended with 0 before pytest did
+# pytest ends with 0 as well where a test or a conftest.py ends the process: this tells that it did
+_RUN = """\
+import os, sys
+import pytest
+ended, arguments = int(sys.argv[1]), sys.argv[2:]
+sys.argv[:] = ["pytest", *arguments]
+status = int(pytest.main(arguments))
+os.write(ended, b"ended")
+sys.exit(status)
+"""
 # what would let the surrounding environment into the one of the tests
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_ADDOPTS")
 
@@ -68,17 +79,35 @@ def run_tests(
 
 def _pytest(python: Path, root: Path, arguments: Sequence[str]) -> int:
     environment = {name: text for name, text in os.environ.items() if name not in _FOREIGN}
-    return subprocess.run(
-        [str(python), "-m", "pytest", *arguments],
-        cwd=root,
-        env=environment,
-        check=False,
-    ).returncode
+    out, told = os.pipe()
+    with os.fdopen(out, "rb") as stream:
+        try:
+            status = subprocess.run(
+                [str(python), "-c", _RUN, str(told), *arguments],
+                cwd=root,
+                env=environment,
+                pass_fds=(told,),
+                check=False,
+            ).returncode
+        finally:
+            os.close(told)
+        os.set_blocking(out, False)  # a test may have left a process behind that holds it open
+        ended = stream.read(1)
+    return status if ended or status else _NOT_ENDED
 
 
 def _failed(settings: Settings, status: int, python: Path) -> SdkError:
     from lls_provider.project.test_needs import advice, missing_imports
 
+    if status == _NOT_ENDED:
+        return SdkError(
+            Code.TESTS_FAILED,
+            f"{settings.name} ends Python in its tests",
+            why="The process ended with exit status 0 before pytest did, so no test counts.",
+            where=Where(file=str(settings.root)),
+            resolution="Look for sys.exit(), exit() and os._exit() in the tests, in conftest.py "
+            "and in what they import, and remove them.",
+        )
     what, resolution = {
         _NO_TESTS: ("has no tests", "Write tests in files tests/test_*.py."),
         _INTERRUPTED: ("cannot be tested", "Correct what pytest says above."),

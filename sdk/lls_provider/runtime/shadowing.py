@@ -1,7 +1,8 @@
 """What stands in front of the standard library or of the server once it is installed.
 
 python-packages comes first on the server's path, so a module there is found by everybody who
-imports that name. It is no error: it may be what is wanted.
+imports that name. These are warnings, for where the server is known by the names of its packages
+only; where its modules are known, `hiding` decides.
 """
 
 from __future__ import annotations
