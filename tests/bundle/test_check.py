@@ -100,6 +100,25 @@ def test_missing_metadata_has_the_contracts_words(make_bundle: MakeBundle) -> No
     assert finding.what == "Missing /lls-provider/lls-provider-spec.yaml"
 
 
+@pytest.mark.parametrize(
+    ("version", "overrides", "told"),
+    [("2.3.0", (), True), ("1.30.0", (), False), ("2.3.0", ("mcp==2.3.0",), False)],
+)
+def test_a_package_that_its_server_does_not_run_with_is_named(
+    make_bundle: MakeBundle,
+    make_wheel: Callable[..., Path],
+    version: str,
+    overrides: tuple[str, ...],
+    told: bool,
+) -> None:
+    """No released llama-stack says in its metadata that it needs mcp 1."""
+    dependencies = [make_wheel("dep"), make_wheel("mcp", version)]
+    report = check(make_bundle(dependencies=dependencies, overrides=overrides))
+    expected = f"mcp {version} goes in front of that of llama-stack==0.7.3, which needs mcp<2"
+    assert (expected in json.dumps(report.to_document())) is told
+    assert (report.status is ExitStatus.WRONG) is told
+
+
 def test_advice_is_a_warning(make_bundle: MakeBundle) -> None:
     bundle = by_hand(make_bundle())
     bundle.tree.fragment.unlink()

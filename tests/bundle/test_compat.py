@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from lls_provider.bundle.compat import Server, compatibility
+from lls_provider.bundle.compat import Server, compatibility, server_of
 from lls_provider.cli.compat import describe
 from lls_provider.errors import Code, ExitStatus
+from lls_provider.wheels.distribution import Distribution
+from lls_provider.wheels.servers import line_named
 
 if TYPE_CHECKING:
     from lls_provider.bundle.read import Bundle
+    from lls_provider.wheels.interpreter import Interpreter
 
 MakeWheel = Callable[..., Path]
 MakeImage = Callable[..., tuple[str, Path]]
@@ -243,3 +246,34 @@ def test_images_for_different_pythons_are_told(make_bundle: Callable[..., Bundle
     warning = "it was built for cp313, example.com/one:1 for cp312; a server has one Python"
     assert compatibility(bundles).verdicts[1].warnings == (warning,)
     assert compatibility(bundles, python_tag="cp313").verdicts[1].warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("server", "has", "brings", "needs"),
+    [
+        ("llama-stack==0.7.3", "1.30.0", "2.3.0", "llama-stack 0.7.3 needs mcp<2"),
+        ("ogx==1.4.1", "1.30.0", "2.0.0", "ogx 1.4.1 needs mcp<2"),
+        ("ogx==1.5.0", "2.3.0", "1.30.0", "ogx 1.5.0 needs mcp>=2"),
+    ],
+)
+def test_a_package_that_the_server_does_not_run_with_is_named(
+    make_image: MakeImage,
+    make_wheel: MakeWheel,
+    interpreter: Interpreter,
+    server: str,
+    has: str,
+    brings: str,
+    needs: str,
+) -> None:
+    """Whatever the server's metadata says: none of llama-stack says that it needs mcp 1."""
+    name, _, version = server.partition("==")
+    pins = {name: version, "mcp": has}
+    distribution = Distribution(server, pins, interpreter, line_named(name), requires={})
+    image = make_image("acme-echo", dependencies=[make_wheel("mcp", brings)])
+    result = compatibility([image], server_of([distribution]))
+    assert result.status is ExitStatus.WRONG
+    text = describe(result)
+    assert f"ERROR: {server} itself cannot run with what goes into the image" in text
+    assert f"mcp {brings} would hide its {has}, but {needs}" in text
+    fitting = make_image("acme-guard", dependencies=[make_wheel("mcp", f"{has}.post1")])
+    assert compatibility([fitting], server_of([distribution])).status is ExitStatus.OK

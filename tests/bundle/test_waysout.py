@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lls_provider.bundle.gather import Wanted, gather
 from lls_provider.errors import Code, SdkError
@@ -214,3 +216,53 @@ def test_a_project_is_told_to_change_its_requirement(
     offer(make_wheel("shared", "1.0"))
     told = resolution(f"demo @ {own.as_uri()}", {"shared": "1.0"}, own=read_wheel(own))
     assert told.startswith("Change the requirement that the explanation names in the provider's")
+
+
+_NAMES = st.sampled_from(["shared", "other", "third"])
+_VERSIONS = st.sampled_from(["1.0", "2.0", "3.0"])
+_BOUNDS = st.sampled_from(["", "<2", ">=2", "==9", "!=1.0"])
+_MARKERS = st.sampled_from(
+    ["", "; sys_platform == 'win32'", "; platform_machine == 's390x'", "; python_version < '3'"]
+)
+_REQUIREMENTS = st.builds("{}{}{}".format, _NAMES, _BOUNDS, _MARKERS)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    needs=st.lists(_REQUIREMENTS, min_size=1, max_size=3),
+    of_others=st.dictionaries(_NAMES, st.lists(_REQUIREMENTS, max_size=2), max_size=2),
+    pins=st.dictionaries(_NAMES, _VERSIONS, max_size=3),
+    machines=st.sampled_from([(), ("x86_64", "aarch64"), ("s390x",)]),
+)
+def test_no_advice_crashes(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_wheel: Any,
+    gathered: Any,
+    needs: list[str],
+    of_others: dict[str, list[str]],
+    pins: dict[str, str],
+    machines: tuple[str, ...],
+) -> None:
+    """Whatever conflicts, there is a result or an error with a resolution."""
+    house = tmp_path_factory.mktemp("house")
+    wheels = [make_wheel("demo", requires=needs)]
+    for name in ("shared", "other", "third"):
+        wheels += [
+            make_wheel(name, version, requires=of_others.get(name, []))
+            for version in ("1.0", "2.0", "3.0")
+        ]
+    for wheel in wheels:
+        (house / wheel.name).write_bytes(wheel.read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV_NO_INDEX", "1")
+        patch.setenv("UV_FIND_LINKS", str(house))
+        patch.setenv("LLS_PROVIDER_CACHE", str(house / "cache"))
+        try:
+            gathered("demo", *([pins] if pins else []), machines=machines)
+        except SdkError as error:
+            assert error.code in (Code.RESOLUTION_FAILED, Code.WHEEL_INCOMPATIBLE)
+            assert error.resolution

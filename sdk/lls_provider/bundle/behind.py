@@ -15,11 +15,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lls_provider.errors import Code, SdkError
+from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime.conflict import Candidate, Source, demands_among, parse_overrides
 from lls_provider.runtime.hiding import server_modules
 from lls_provider.runtime.requirements import parse_requirement
-from lls_provider.wheels.environment import ensure_environment
+from lls_provider.wheels.environment import ensure_environment, existing_environment
 from lls_provider.wheels.installed import read_installed
 from lls_provider.wheels.profiles import known_modules
 
@@ -113,8 +113,8 @@ def refusals(
 ) -> list[Demand]:
     """What the server's packages ask for that holds with its own versions and not with these.
 
-    Of a server whose requirements are not known it is nothing. An override counts for the
-    server's packages too. Raises InvalidRequirement for one that is none.
+    Of a server whose requirements are not known it is what is known of its line. An override
+    counts for the server's packages too. Raises InvalidRequirement for one that is none.
     """
     source = Source(server.label, overrides=parse_overrides(overrides))
     candidates = [
@@ -132,9 +132,48 @@ def refusals(
     ]
 
 
+def refusal(
+    server: Distribution, brought: Mapping[str, str], refused: Sequence[Demand], where: Where
+) -> SdkError:
+    """The error of what the server's own packages could not run with (contract decision 1)."""
+    names = sorted({demand.name for demand in refused})
+    why = []
+    for name in names:
+        asking = "; ".join(
+            f"{it.requirer.name} {it.requirer.version} needs {it.wanted}"
+            for it in refused
+            if it.name == name
+        )
+        why.append(f"{name} {brought[name]} would hide its {server.pins[name]}, but {asking}")
+    return SdkError(
+        Code.DEPENDENCY_CONFLICT,
+        f"{server.label} itself cannot run with what goes into the image",
+        why="\n".join(why)
+        + "\nThe server would run with it, and so would every other provider in the Pod.",
+        where=where,
+        resolution=f"Ask for a version of {' and '.join(names)} that both accept; or, when a bound "
+        "is wrong upstream, replace it with --override. To have the image all the same, build it "
+        "with --nevertheless REASON.",
+    )
+
+
+def at_hand(server: Distribution) -> Distribution:
+    """The server with what its packages ask for, where this machine has them already."""
+    environment = existing_environment(server) if server.requires is None else None
+    if environment is None:
+        return server
+    try:
+        found = read_installed(environment.python)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return server  # somebody has damaged the environment: using it tells of that
+    return replace(server, requires=found.requires, modules=found.modules)
+
+
 def _requirements(server: Distribution, name: str) -> tuple[Requirement, ...]:
     found = []
-    for text in (server.requires or {}).get(name, ()):
+    line = server.line
+    known = line.needs(server.pins[name]) if line is not None and line.name == name else ()
+    for text in (*(server.requires or {}).get(name, ()), *known):
         try:
             found.append(parse_requirement(text))
         except InvalidRequirement:

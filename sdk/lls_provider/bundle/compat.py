@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.behind import modules_of
+from lls_provider.bundle.behind import at_hand, modules_of, refusal, refusals
 from lls_provider.bundle.imagined import ImaginedVolume
 from lls_provider.bundle.read import read_bundle
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
@@ -51,6 +51,7 @@ class Server:
     python_tag: str
     packages: Mapping[str, str]  # versions by name, as a manifest writes them
     modules: tuple[ServerModules, ...] = ()  # of each distribution
+    distributions: tuple[Distribution, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def server_of(distributions: Sequence[Distribution]) -> Server | None:
         distributions[0].interpreter.tag,
         joined(shared_versions(distributions)),
         tuple(modules_of(it) for it in distributions),
+        tuple(at_hand(it) for it in distributions),
     )
 
 
@@ -194,9 +196,9 @@ class _Judge:
         except SdkError as error:
             return replace(verdict, error=error)
         incoming, warnings = self._beside_server(incoming)
-        hiding = self._hiding(incoming)
-        if hiding is not None:
-            return replace(verdict, error=hiding)
+        refused = self._hiding(incoming) or self._refusal(incoming)
+        if refused is not None:
+            return replace(verdict, error=refused)
         installed = self._volume.distributions()
         decision = decision_on(incoming, installed)
         try:
@@ -228,6 +230,17 @@ class _Judge:
             where=Where(provider=incoming.provider_id, image=incoming.image),
             resolution=RESOLUTION,
         )
+
+    def _refusal(self, incoming: Incoming) -> SdkError | None:
+        """A package in front of one of the server's in a version that its others do not accept."""
+        brought = {str(wheel.name): str(wheel.version) for wheel in incoming.wheels}
+        overrides = [str(it) for found in incoming.source.overrides.values() for it in found]
+        for server in self._server.distributions if self._server is not None else ():
+            refused = refusals(server, brought, incoming.target, overrides)
+            if refused:
+                where = Where(provider=incoming.provider_id, image=incoming.image)
+                return refusal(server, brought, refused, where)
+        return None
 
     def _other_python(self, label: str, incoming: Incoming) -> Iterator[str]:
         """Images for different Pythons: each may install, but a server has only one."""

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from lls_provider.bundle.behind import (
     environment_of,
     modules_of,
+    refusal,
     refusals,
     replaced,
     with_requirements,
@@ -244,36 +245,15 @@ def _require_accepted(
     if not front:
         return
     server = with_requirements(server, progress)
+    target = target_python(server.interpreter.tag, manifest_machine=machine)
+    if refused := refusals(server, front, target, overrides):
+        raise refusal(server, front, refused, where)
     shown = [f"{name} {it} in front of its {server.pins[name]}" for name, it in front.items()]
     if server.requires is None:
         progress.warn(
             f"not known: whether the packages of {server.label} accept what goes into the image, "
             f"{', '.join(shown)}: nothing tells here what they ask for"
         )
-        return
-    target = target_python(server.interpreter.tag, manifest_machine=machine)
-    refused = refusals(server, front, target, overrides)
-    if not refused:
-        return
-    names = sorted({demand.name for demand in refused})
-    why = []
-    for name in names:
-        asking = "; ".join(
-            f"{it.requirer.name} {it.requirer.version} needs {it.wanted}"
-            for it in refused
-            if it.name == name
-        )
-        why.append(f"{name} {front[name]} would hide its {server.pins[name]}, but {asking}")
-    raise SdkError(
-        Code.DEPENDENCY_CONFLICT,
-        f"{server.label} itself cannot run with what goes into the image",
-        why="\n".join(why)
-        + "\nThe server would run with it, and so would every other provider in the Pod.",
-        where=where,
-        resolution=f"Ask for a version of {' and '.join(names)} that both accept; or, when a bound "
-        "is wrong upstream, replace it with --override. To have the image all the same, say why "
-        "with --nevertheless REASON.",
-    )
 
 
 def _require_closed(

@@ -27,12 +27,14 @@ from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.foreign import one_line
 from lls_provider.progress import counted
 from lls_provider.runtime import shadowing
-from lls_provider.runtime.conflict import Source, parse_provided
+from lls_provider.runtime.conflict import Source, parse_overrides, parse_provided
 from lls_provider.runtime.hiding import RESOLUTION, front_of, hidden
 from lls_provider.runtime.packages import wheel_paths
+from lls_provider.runtime.requirements import parse_requirement
 from lls_provider.runtime.target import TargetPython, parse_python_tag
 from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
 from lls_provider.wheels.profiles import PREFIX, profiles
+from lls_provider.wheels.servers import server_recorded
 
 if TYPE_CHECKING:
     from lls_provider.bundle.elves import NativeFile
@@ -110,6 +112,7 @@ def check(
         _closure(wheels, own_wheel, manifest, findings)
     native = _target(wheels, manifest, findings)
     _shadowing(wheels, manifest, findings)
+    _servers(wheels, manifest, findings)
     return native
 
 
@@ -342,6 +345,32 @@ def _shadowing(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Fin
             )
     if not any(finding.rule == rule for finding in findings.found):
         findings.ok(rule, "nothing shadows the standard library or the server")
+
+
+def _servers(wheels: Sequence[Wheel], manifest: Manifest | None, findings: Findings) -> None:
+    """What a server that the image was built for is known not to run with."""
+    rule = "servers"
+    if manifest is None:
+        return
+    overridden = parse_overrides(manifest.overrides)
+    for label in manifest.distributions:
+        found = server_recorded(label)
+        needs = found[0].needs(found[1]) if found is not None else ()
+        for needed in map(parse_requirement, needs):
+            name = canonicalize_name(needed.name)
+            wheel = next((it for it in wheels if it.name == name), None)
+            if wheel is None or name in overridden:
+                continue
+            if not needed.specifier.contains(wheel.version, prereleases=True):
+                findings.error(
+                    rule,
+                    Code.DEPENDENCY_CONFLICT,
+                    f"{name} {wheel.version} goes in front of that of {label}, which needs "
+                    f"{needed}: the server itself would not run",
+                    where=Where(file=str(wheel.path)),
+                    resolution=f"Build it with a dependency on '{needed}', or for another "
+                    "--distribution.",
+                )
 
 
 def _versions(manifest: Manifest | None) -> dict[str, str]:

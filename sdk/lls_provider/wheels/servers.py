@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 if TYPE_CHECKING:
-    from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
 
@@ -23,6 +24,12 @@ class ServerLine:
     settings: Mapping[str, Any]  # what the section ``server`` of its smallest configuration needs
     pins: Callable[[Requirement], tuple[str, ...]]
     python: tuple[int, int] = (3, 12)
+    bounds: Callable[[Version], tuple[str, ...]] = lambda _version: ()
+
+    def needs(self, version: str) -> tuple[str, ...]:
+        """What a version of the server is known to need of packages that providers may bring."""
+        told = self.pins(Requirement(f"{self.name}=={version}"))
+        return (*told, *self.bounds(Version(version)))
 
     @property
     def module(self) -> str:
@@ -49,6 +56,13 @@ def _llama_stack_pins(requirement: Requirement) -> tuple[str, ...]:
     return tuple(pins)
 
 
+def _ogx_bounds(version: Version) -> tuple[str, ...]:
+    # as its metadata says: an image serves one side of this line only
+    if version >= Version("1.5.dev0"):
+        return ("mcp>=2",)
+    return ("mcp<2",) if version >= Version("1.3.dev0") else ()
+
+
 LINES: tuple[ServerLine, ...] = (
     ServerLine(
         name="llama-stack",
@@ -63,6 +77,7 @@ LINES: tuple[ServerLine, ...] = (
         command=("ogx", "run"),
         settings={"insecure": True},  # it refuses to start without TLS otherwise
         pins=lambda _requirement: (),
+        bounds=_ogx_bounds,
     ),
 )
 
@@ -81,6 +96,19 @@ def line_of_module(name: str) -> ServerLine | None:
 def line_in(pins: Mapping[str, str]) -> ServerLine | None:
     """The line among pinned packages: what server an environment holds."""
     return next((line for line in LINES if line.name in pins), None)
+
+
+def server_recorded(text: str) -> tuple[ServerLine, str] | None:
+    """The line and version that an image says it was built for, such as ``ogx==1.5.0``.
+
+    None where it does not say so.
+    """
+    name, separator, version = text.rpartition("==")
+    line = line_named(name) if separator else None
+    try:
+        return (line, str(Version(version))) if line is not None else None
+    except InvalidVersion:
+        return None
 
 
 def _exact_version(specifier: SpecifierSet) -> str | None:
