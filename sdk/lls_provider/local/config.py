@@ -71,6 +71,21 @@ def with_resources(base: Mapping[str, Any], resources: Resources) -> dict[str, A
     return config
 
 
+def with_providers(
+    base: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """``base`` with a provider of each API in ``entries`` that has none but disabled ones."""
+    config = copy.deepcopy(dict(base))
+    if entries:
+        sections = dict(config.get("providers") or {})
+        for api, entry in entries.items():
+            there = list(sections.get(api) or [])
+            if all(it.get("provider_id") == "__disabled__" for it in there):
+                sections[api] = [*there, dict(entry)]
+        config["providers"] = sections
+    return config
+
+
 def of_provider(resources: Resources, provider_id: str) -> dict[str, list[dict[str, Any]]]:
     """The resources, with ``provider_id`` in every one that does not name its provider."""
     return {

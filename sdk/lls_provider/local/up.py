@@ -6,10 +6,10 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lls_provider.bundle.publish import writing
 from lls_provider.bundle.read import read_bundle
@@ -33,6 +33,7 @@ from lls_provider.local.target import Kind, Target
 from lls_provider.local.workspace import Workspace
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.settings import SampleCall, Settings, read_settings
+from lls_provider.runtime import dependencies
 from lls_provider.runtime.signals import stopping
 from lls_provider.wheels.environment import Environment, ensure_environment
 
@@ -242,10 +243,43 @@ class Up:
                     variables=variables,
                     progress=self._progress,
                 )
-            runtime.preflight(environment.python)  # last it says that all is well
+            # last it says that all is well
+            self._validated(runtime, providers, volume, environment)
+
+    def _validated(
+        self,
+        runtime: Runtime,
+        providers: Sequence[Provider],
+        volume: VolumeTree,
+        environment: Environment,
+    ) -> None:
+        """Preflight; what a provider needs of other APIs is supplied where the server has it."""
+        supplied: dict[str, dict[str, Any]] = {}
+        while True:
+            try:
+                runtime.preflight(environment.python)
+            except SdkError as error:
+                missing = dependencies.missing_in(error.layout or "")
+                found = dependencies.smallest_providers(missing, environment.distribution.pins)
+                if not missing or not set(missing) <= found.keys() - supplied.keys():
+                    raise
+                supplied |= found
+                for api, entry in found.items():
+                    self._progress.note(
+                        f"supplying the server's own {entry['provider_type']}: a provider needs "
+                        f"the API '{api}'"
+                    )
+                self._extract(providers, volume, environment, supplied)
+                runtime.merge(environment.python)
+            else:
+                return
 
     def _extract(
-        self, providers: Sequence[Provider], volume: VolumeTree, environment: Environment
+        self,
+        providers: Sequence[Provider],
+        volume: VolumeTree,
+        environment: Environment,
+        supplied: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         line = environment.distribution.line
         assert line is not None  # noqa: S101 - refused before
@@ -264,7 +298,7 @@ class Up:
                 config.of_provider(group, providers[0].provider_id) if alone else group
             )
         made = config.with_resources(config.localized(base, minimal), config.joined(resources))
-        config.write_base(made, volume.base_config)
+        config.write_base(config.with_providers(made, supplied or {}), volume.base_config)
 
     def _variables(self, volume: VolumeTree) -> dict[str, str]:
         home, temporary = (self._workspace.root / name for name in ("home", "tmp"))

@@ -12,17 +12,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lls_provider.contract.document import Document, load_file, merged_limits
 from lls_provider.contract.models import ProviderPackage, read_provider_package
 from lls_provider.contract.paths import SPEC_FILE, VolumeTree
-from lls_provider.contract.schema import path_text
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.assumptions import all_differences
 from lls_provider.runtime.brought import hidden_by
+from lls_provider.runtime.configured import ConfiguredProvider, configured_providers
+from lls_provider.runtime.dependencies import REASON, advice, details, missing_apis
 from lls_provider.runtime.hiding import RESOLUTION as HIDING_RESOLUTION
 from lls_provider.runtime.lost import lost
 from lls_provider.runtime.outlook import look_ahead, source_of
@@ -31,6 +32,7 @@ from lls_provider.runtime.probing import (
     ProbeFailure,
     ProbeRequest,
     ProbeResult,
+    ProviderSpecInfo,
     probe_all,
     python_minor,
 )
@@ -48,21 +50,6 @@ if TYPE_CHECKING:
 
 
 HIDDEN = "A module of the provider would hide one of the server"
-
-
-@dataclass(frozen=True, slots=True)
-class ConfiguredProvider:
-    """An entry of the configuration that names a module."""
-
-    provider_id: str
-    provider_type: str
-    api: str
-    module: str
-
-    @property
-    def package(self) -> str:
-        """The module without the version that a server splits off."""
-        return self.module.partition("==")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +103,7 @@ def preflight(
         _check_there(provider, about, volume.tree)
         _check_native(provider, about, packages, minor)
     path = [packages] if packages.is_dir() else []
+    versions = None
     if any(about.record is not None for about in known):
         _check_hiding(volume, providers, {}, minor)  # of the standard library, which we need to ask
         there = server_packages(interpreter, path=path, env=env)
@@ -129,8 +117,21 @@ def preflight(
     # the answers end with the first that kills the process, and so does this loop
     with contextlib.closing(results):
         for provider, about, result in zip(providers, known, results, strict=False):
-            _judge(provider, result, about, progress)
+            spec = _judge(provider, result, about, progress)
+            missing = missing_apis(document, spec.api_dependencies, environment)
+            if missing:
+                raise _lacking(provider, about, missing, advice(missing, versions))
+            progress.note(f"provider '{provider.provider_id}' ({provider.module}) loads")
     return providers
+
+
+def _lacking(
+    provider: ConfiguredProvider, known: Known, missing: Sequence[str], way: str
+) -> SdkError:
+    """The server would end with it: a dependency has no provider in the configuration."""
+    told = (REASON, details(missing), way, known.image)
+    layout = messages.validation_failed(provider.provider_id, provider.module, *told)
+    return _error(provider, known, Code.VALIDATION_FAILED, layout)
 
 
 def _check_hiding(
@@ -174,52 +175,6 @@ def _tell_needs(
     for demand, version in unmet(installed, there, minor):
         found = "none" if version is None else str(version)
         progress.warn(f"{demand}, this distribution has {found}")
-
-
-def configured_providers(document: Document) -> list[ConfiguredProvider]:
-    """The entries with a ``module``, in the order of the file; others are the server's own.
-
-    Raises SdkError FIELD_TYPE or FIELD_MISSING with the place of an entry that no server reads.
-    """
-    value = document.value
-    sections = value.get("providers") if isinstance(value, dict) else None
-    if sections is None:
-        return []
-    found = []
-    for api, entries in _pairs(document, sections):
-        for index, entry in enumerate(entries or []):
-            if not isinstance(entry, dict):
-                path = ("providers", api, index)
-                raise _shape(document, path, f"{path_text(path)} must be a mapping")
-            if entry.get("module"):
-                found.append(_entry(document, api, index, entry))
-    return found
-
-
-def _pairs(document: Document, sections: Any) -> list[tuple[str, list[Any]]]:
-    if not isinstance(sections, dict):
-        raise _shape(document, ("providers",), "providers must be a mapping")
-    for api, entries in sections.items():
-        if entries is not None and not isinstance(entries, list):
-            raise _shape(document, ("providers", str(api)), f"providers.{api} must be a list")
-    return [(str(api), entries) for api, entries in sections.items()]
-
-
-def _entry(document: Document, api: str, index: int, entry: dict[str, Any]) -> ConfiguredProvider:
-    for field in ("provider_id", "provider_type", "module"):
-        if not isinstance(entry.get(field), str) or not entry[field]:
-            path = ("providers", api, index)
-            raise _shape(document, path, f"providers.{api}[{index}].{field} must be text")
-    return ConfiguredProvider(entry["provider_id"], entry["provider_type"], api, entry["module"])
-
-
-def _shape(document: Document, path: tuple[str | int, ...], what: str) -> SdkError:
-    return SdkError(
-        Code.FIELD_TYPE,
-        what,
-        where=document.where(path),
-        resolution="Correct the configuration, or the base that it was merged from.",
-    )
 
 
 def _read(run_yaml: Path) -> Document:
@@ -301,7 +256,7 @@ def _native_error(
 
 def _judge(
     provider: ConfiguredProvider, result: ProbeResult, known: Known, progress: Progress
-) -> None:
+) -> ProviderSpecInfo:
     if result.failure is not None:
         raise _error(
             provider,
@@ -326,7 +281,7 @@ def _judge(
         ]
         if not all(field.matches for field in fields):
             progress.warn(messages.metadata_mismatch(provider.provider_id, fields))
-    progress.note(f"provider '{provider.provider_id}' ({provider.module}) loads")
+    return spec
 
 
 def failure_layout(

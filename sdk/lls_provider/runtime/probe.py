@@ -209,7 +209,14 @@ def _spec(spec: Any, is_list: bool) -> dict[str, Any]:
         "module": str(getattr(spec, "module", None) or ""),
         "config_class": str(config_class),
         "is_list": is_list,
+        "api_dependencies": _names(getattr(spec, "api_dependencies", None)),
     }
+
+
+def _names(apis: Any) -> list[str]:
+    if not isinstance(apis, (list, tuple, set, frozenset)):
+        return []
+    return [str(getattr(api, "value", api)) for api in apis]
 
 
 def _use(spec: Any, request: dict[str, Any], answer: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ class ProviderSpecInfo:
     module: str
     config_class: str
     is_list: bool
+    api_dependencies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,10 @@ def _result(line: bytes) -> ProbeResult:
         }
         failure = ProbeFailure(**{**failure, **lines})
     return ProbeResult(
-        specs=tuple(ProviderSpecInfo(**spec) for spec in answer["specs"]),
+        specs=tuple(
+            ProviderSpecInfo(**{**spec, "api_dependencies": tuple(spec["api_dependencies"])})
+            for spec in answer["specs"]
+        ),
         failure=failure,
         config_schema=answer["config_schema"],
     )
