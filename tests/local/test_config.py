@@ -11,7 +11,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.local import config
 from lls_provider.wheels.servers import LINES
 
-OGX = {line.name: line for line in LINES}["ogx"].minimal_config()
+OGX = {line.name: line for line in LINES}["ogx"].minimal_config("1.5.0")
 
 
 def test_a_base_listens_on_this_machine_without_tls() -> None:

@@ -129,7 +129,7 @@ def test_a_strangers_health_is_not_taken_for_the_servers(name: str) -> None:
             port = stranger.server_address[1]
             home = workspace.folder("home")
             config = workspace.root / "run.yaml"
-            config.write_text(dump(line.minimal_config()))
+            config.write_text(dump(line.minimal_config(real.distribution.pins[line.name])))
             log = workspace.root / "server.log"
             server = Server(workspace, label=name, port=port, log=log, suspects=Suspects(home, {}))
             server.start(

@@ -47,16 +47,19 @@ def test_an_environment_tells_its_line() -> None:
     assert line_in({"ogx-api": "1.5.0"}) is None
 
 
+VERSIONS = {"llama-stack": "0.7.3", "ogx": "1.5.0"}
+
+
 @pytest.mark.parametrize("line", LINES, ids=lambda it: it.name)
 def test_the_smallest_configuration_listens_on_this_machine_only(line: ServerLine) -> None:
-    config = line.minimal_config()
+    config = line.minimal_config(VERSIONS[line.name])
     assert config["server"]["host"] == "127.0.0.1"
     assert config["providers"] == {}
     assert config["version"] == 2
     config["server"]["host"] = "0.0.0.0"  # noqa: S104 - a caller that changes its copy
-    assert line.minimal_config()["server"]["host"] == "127.0.0.1"
+    assert line.minimal_config(VERSIONS[line.name])["server"]["host"] == "127.0.0.1"
 
 
 def test_only_ogx_must_be_told_to_start_without_tls() -> None:
-    assert line("ogx").minimal_config()["server"]["insecure"] is True
-    assert "insecure" not in line("llama-stack").minimal_config()["server"]
+    assert line("ogx").minimal_config("1.5.0")["server"]["insecure"] is True
+    assert "insecure" not in line("llama-stack").minimal_config("0.7.3")["server"]

@@ -22,11 +22,13 @@ _LOG_HEADING = "The end of the server's log:"
 class Suspects:
     """The providers that were installed, so that a traceback can be laid at one's door.
 
-    ``modules`` gives the providerId by module path; ``overlay`` is ``python-packages``.
+    ``modules`` gives the providerId by module path; ``overlay`` is ``python-packages``. With
+    ``own_base`` the base configuration is our smallest one.
     """
 
     overlay: Path
     modules: Mapping[str, str]
+    own_base: bool = False
 
     def provider_of(self, cause: Cause) -> str | None:
         """The provider whose code the cause arose in, as far as the frames tell."""
@@ -66,8 +68,27 @@ class Suspects:
             what,
             why="\n\n".join(paragraph for paragraph in paragraphs if paragraph),
             where=Where(provider=provider),
-            resolution=_resolution(cause, provider, code, kept=kept),
+            resolution=_BASE
+            if self.own_base and _is_of_base(cause)
+            else _resolution(cause, provider, code, kept=kept),
         )
+
+
+_BASE = (
+    "Start from a configuration that this server starts with: --base-config FILE. The smallest "
+    "one, which lls-provider makes itself, does not fit this version of the server: please report "
+    "it with what the cause names."
+)
+_OTHERS = ("providers", "registered_resources", "models", "shields", "tool_groups", "vector_dbs")
+
+
+def _is_of_base(cause: Cause) -> bool:
+    """Whether a server refuses a part of its configuration that nobody gave."""
+    first, *lines = cause.reason.splitlines()
+    if "ValidationError" not in first or " for Stack" not in first:
+        return False
+    places = [line for line in lines if line and not line.startswith((" ", "For further"))]
+    return bool(places) and not places[0].startswith(_OTHERS)
 
 
 def log_end(log: str) -> str:

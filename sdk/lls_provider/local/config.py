@@ -57,18 +57,22 @@ def localized(base: Mapping[str, Any], minimal: Mapping[str, Any]) -> dict[str, 
     return config
 
 
-def with_resources(base: Mapping[str, Any], resources: Resources) -> dict[str, Any]:
-    """``base`` with resources to register added; one that is there already is not doubled."""
+def with_resources(
+    base: Mapping[str, Any], resources: Resources, key: str | None = _REGISTERED
+) -> dict[str, Any]:
+    """``base`` with resources to register added; one that is there already is not doubled.
+
+    They stand under ``key``, at the top where that is None.
+    """
     config = copy.deepcopy(dict(base))
     if not any(resources.values()):
         return config
-    registered = dict(config.get(_REGISTERED) or {})
+    registered = config if key is None else dict(config.get(key) or {})
     for kind, entries in resources.items():
         there = list(registered.get(kind) or [])
         there += [dict(entry) for entry in entries if dict(entry) not in there]
         registered[kind] = there
-    config[_REGISTERED] = registered
-    return config
+    return config if key is None else {**config, key: registered}
 
 
 def with_providers(

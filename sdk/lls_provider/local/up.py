@@ -283,7 +283,8 @@ class Up:
     ) -> None:
         line = environment.distribution.line
         assert line is not None  # noqa: S101 - refused before
-        minimal = line.minimal_config()
+        version = environment.distribution.pins[line.name]
+        minimal = line.minimal_config(version)
         path = plan.choose_base(self.options.base_config, self._settings)
         base = minimal if path is None else config.read_base(path).value
         resources = [
@@ -297,7 +298,9 @@ class Up:
             resources.append(
                 config.of_provider(group, providers[0].provider_id) if alone else group
             )
-        made = config.with_resources(config.localized(base, minimal), config.joined(resources))
+        made = config.with_resources(
+            config.localized(base, minimal), config.joined(resources), line.resources_key(version)
+        )
         config.write_base(config.with_providers(made, supplied or {}), volume.base_config)
 
     def _variables(self, volume: VolumeTree) -> dict[str, str]:
@@ -318,7 +321,9 @@ class Up:
     ) -> Server:
         """Phase 5, on a free port when none was asked for."""
         suspects = Suspects(
-            volume.python_packages, {item.module: item.provider_id for item in providers}
+            volume.python_packages,
+            {item.module: item.provider_id for item in providers},
+            own_base=plan.choose_base(self.options.base_config, self._settings) is None,
         )
         attempts = _PORT_ATTEMPTS if self.options.port is None else 1
         with self._phase("server", f"starting {self.result.server}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ class ServerLine:
     pins: Callable[[Requirement], tuple[str, ...]]
     python: tuple[int, int] = (3, 12)
     bounds: Callable[[Version], tuple[str, ...]] = lambda _version: ()
+    named: Callable[[Version], Mapping[str, Any]] = lambda _version: {"distro_name": "local"}
+    resources: Callable[[Version], str | None] = lambda _version: "registered_resources"
 
     def needs(self, version: str) -> tuple[str, ...]:
         """What a version of the server is known to need of packages that providers may bring."""
@@ -36,14 +39,40 @@ class ServerLine:
         """The server's own package of modules."""
         return self.name.replace("-", "_")
 
-    def minimal_config(self) -> dict[str, Any]:
-        """The smallest configuration that this server starts with."""
+    def minimal_config(self, version: str) -> dict[str, Any]:
+        """The smallest configuration that a version of this server starts with."""
         return {
             "version": 2,
-            "distro_name": "local",
+            **copy.deepcopy(dict(self.named(Version(version)))),
             "providers": {},
             "server": {"host": "127.0.0.1", **self.settings},
         }
+
+    def resources_key(self, version: str) -> str | None:
+        """The key under which resources to register stand, by kind; None for the top itself."""
+        return self.resources(Version(version))
+
+
+def _llama_stack_base(version: Version) -> Mapping[str, Any]:
+    """What a configuration needs besides providers and server, as `StackRunConfig` had it."""
+    if version >= Version("0.5.0.dev0"):
+        return {"distro_name": "local"}
+    if not Version("0.3.0.dev0") <= version < Version("0.4.0.dev0"):
+        return {"image_name": "local"}
+    backends = {
+        "kv_default": {"type": "kv_sqlite", "db_path": "${env.HOME}/.llama/kvstore.db"},
+        "sql_default": {"type": "sql_sqlite", "db_path": "${env.HOME}/.llama/sql_store.db"},
+    }
+    stores = {
+        "metadata": {"namespace": "registry", "backend": "kv_default"},
+        "inference": {"table_name": "inference_store", "backend": "sql_default"},
+        "conversations": {"table_name": "openai_conversations", "backend": "sql_default"},
+    }
+    return {"image_name": "local", "storage": {"backends": backends, "stores": stores}}
+
+
+def _llama_stack_resources(version: Version) -> str | None:
+    return "registered_resources" if version >= Version("0.3.0.dev0") else None
 
 
 def _llama_stack_pins(requirement: Requirement) -> tuple[str, ...]:
@@ -53,6 +82,9 @@ def _llama_stack_pins(requirement: Requirement) -> tuple[str, ...]:
     if exact and exact.startswith("0.6."):
         # 0.6 asks for any later API package and works with its own only
         pins.append(f"llama-stack-api=={exact}")
+    if exact and Version(exact) < Version("0.3.0.dev0"):
+        # its store of inferences needs them, and its distributions brought them
+        pins += ["aiosqlite", "sqlalchemy[asyncio]"]
     return tuple(pins)
 
 
@@ -70,6 +102,8 @@ LINES: tuple[ServerLine, ...] = (
         command=("llama", "stack", "run"),
         settings={},
         pins=_llama_stack_pins,
+        named=_llama_stack_base,
+        resources=_llama_stack_resources,
     ),
     ServerLine(
         name="ogx",

@@ -1,0 +1,145 @@
+"""Each server line starts with the smallest configuration that the table has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lls_provider.bundle.read import Bundle
+from lls_provider.errors import SdkError
+from lls_provider.local.plan import Options
+from lls_provider.local.target import resolve_target
+from lls_provider.local.up import Up
+from lls_provider.project.settings import SampleCall
+from lls_provider.wheels import servers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.recorder import Recorder
+
+MakeProvider = Callable[..., Bundle]
+
+# the line 0.2 has its API inside the server's own package
+OLD_SPEC = """\
+from llama_stack.providers.datatypes import AdapterSpec, Api, remote_provider_spec
+
+
+def get_provider_spec():
+    return remote_provider_spec(
+        api=Api.inference,
+        adapter=AdapterSpec(
+            adapter_type="$type", module="$module", config_class="$module.config.Config"
+        ),
+    )
+"""
+OLD_ADAPTER = """\
+import inspect
+
+from llama_stack.apis.inference import Inference, OpenAIChatCompletion
+
+
+class Adapter(Inference):
+    def __init__(self, config):
+        self.config = config
+
+    async def register_model(self, model):
+        return model
+
+    async def unregister_model(self, model_id):
+        pass
+
+    async def shutdown(self):
+        pass
+
+    async def should_refresh_models(self):
+        return False
+
+    async def list_models(self):
+        return []
+
+    async def chat_completion(self, *args, **kwargs): ...
+    async def embeddings(self, *args, **kwargs): ...
+    async def completion(self, *args, **kwargs): ...
+    async def openai_embeddings(self, *args, **kwargs): ...
+    async def openai_completion(self, *args, **kwargs): ...
+
+    async def openai_chat_completion(self, model, messages, **kwargs):
+        said = self.config.prefix + str(messages[-1].content)
+        return OpenAIChatCompletion.model_validate({
+            "id": "1", "object": "chat.completion", "created": 0, "model": model,
+            "choices": [{
+                "index": 0, "finish_reason": "stop",
+                "message": {"role": "assistant", "content": said},
+            }],
+        })
+
+
+for name in ("chat_completion", "embeddings", "completion"):  # the server compares signatures
+    for method in (name, f"openai_{name}"):
+        theirs = inspect.signature(getattr(Inference, method))
+        getattr(Adapter, method).__signature__ = theirs
+"""
+OLD = {"provider.py": OLD_SPEC, "adapter.py": OLD_ADAPTER}
+
+pytestmark = [pytest.mark.network, pytest.mark.server]
+
+
+@pytest.mark.parametrize(
+    ("server", "files", "path"),
+    [
+        ("llama-stack==0.2.22", OLD, "/v1/openai/v1/chat/completions"),
+        ("llama-stack==0.6.1", {}, "/v1/chat/completions"),
+        ("llama-stack==0.7.3", {}, "/v1/chat/completions"),
+        ("ogx==1.5.0", {}, "/v1/chat/completions"),
+    ],
+)
+def test_a_provider_is_served_with_its_model(
+    make_provider: MakeProvider,
+    recorder: Recorder,
+    server: str,
+    files: Mapping[str, str],
+    path: str,
+) -> None:
+    bundle = make_provider(files=files)
+    model = "acme-echo/echo" if files != OLD else "echo"
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+    options = Options(
+        server=server,
+        resources=(("models", {"model_id": "echo", "model_type": "llm"}),),
+        call=SampleCall("POST", path, body=body),
+    )
+    with Up([resolve_target(str(bundle.root))], options, recorder) as up:
+        result = up.run()
+    assert [it.provider_type for it in result.providers] == ["remote::acme-echo"]
+    assert result.call is not None
+    assert "echo: Hello" in str(result.call.body)
+
+
+def test_a_fault_of_our_own_base_is_not_the_users(
+    make_provider: MakeProvider,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """And the way out that is named is one."""
+    (line,) = (it for it in servers.LINES if it.name == "llama-stack")
+    monkeypatch.setattr(
+        type(line), "minimal_config", lambda *_: {"version": 2, "providers": {}, "server": {}}
+    )
+    bundle = make_provider(files=OLD)
+    target = resolve_target(str(bundle.root))
+    with (
+        Up([target], Options(server="llama-stack==0.2.22"), recorder) as up,
+        pytest.raises(SdkError) as caught,
+    ):
+        up.run()
+    assert "image_name" in caught.value.why
+    assert "--base-config FILE" in caught.value.resolution
+    assert "report it" in caught.value.resolution
+    base = tmp_path / "base.yaml"
+    base.write_text("version: 2\nimage_name: mine\nproviders: {}\n")
+    with Up([target], Options(server="llama-stack==0.2.22", base_config=base), recorder) as again:
+        assert [it.provider_id for it in again.run().providers] == ["acme-echo"]
