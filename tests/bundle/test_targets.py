@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,61 @@ def test_what_cannot_be_had_for_another_system_is_not_missed(
         make_wheel("old", "1.0"),
     )
     assert [it.name for it in gathered("demo").packages] == ["demo"]
+
+
+@pytest.mark.parametrize("marker", ELSEWHERE)
+def test_an_extra_for_another_system_need_not_be_known(
+    offer: Any, make_wheel: Any, gathered: Any, marker: str
+) -> None:
+    """Neither the server's metadata nor an index tells what it brings."""
+    offer(make_wheel("demo", requires=["corp", f"corp[fast]; {marker}"]))
+    found = gathered("demo", {"corp": "1.4"}, indexed=False, requires=None)
+    assert [it.name for it in found.packages] == ["demo"]
+    assert found.provided == {"corp": "1.4"}
+
+
+BACKEND = '[build-system]\nrequires = []\nbuild-backend = "fails"\nbackend-path = ["."]\n'
+LACKING = '[build-system]\nrequires = ["nowhere"]\nbuild-backend = "nowhere"\n'
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a source archive of `only` that cannot be built on this machine."""
+
+    def make(backend: str) -> Path:
+        path = tmp_path / "only-1.0.tar.gz"
+        with tarfile.open(path, "w:gz") as archive:
+            for name, text in {
+                "PKG-INFO": "Metadata-Version: 2.1\nName: only\nVersion: 1.0\n",
+                "pyproject.toml": backend,
+                "fails.py": "raise SystemExit('not on this system')\n",
+            }.items():
+                member = tarfile.TarInfo(f"only-1.0/{name}")
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text.encode()))
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("marker", ELSEWHERE)
+@pytest.mark.parametrize("backend", [BACKEND, LACKING], ids=["fails", "lacking"])
+def test_what_cannot_be_built_here_is_not_built_for_another_system(
+    offer: Any, make_wheel: Any, gathered: Any, source: Any, marker: str, backend: str
+) -> None:
+    offer(make_wheel("demo", requires=[f"only; {marker}"]), source(backend))
+    assert [it.name for it in gathered("demo").packages] == ["demo"]
+
+
+@pytest.mark.parametrize("marker", HERE)
+def test_what_cannot_be_built_for_the_target_is_told(
+    offer: Any, make_wheel: Any, gathered: Any, source: Any, marker: str
+) -> None:
+    offer(make_wheel("demo", requires=[f"only; {marker}"]), source(BACKEND))
+    with pytest.raises(SdkError) as caught:
+        gathered("demo")
+    assert "Failed to build `only==1.0`" in caught.value.why
+    assert "not on this system" in caught.value.why
 
 
 @pytest.mark.parametrize("marker", HERE)

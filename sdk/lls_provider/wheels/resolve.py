@@ -22,7 +22,14 @@ from lls_provider.wheels.lock import Lock
 from lls_provider.wheels.provided import constraints
 from lls_provider.wheels.selection import select
 from lls_provider.wheels.targets import target_marker, write_project
-from lls_provider.wheels.uv import is_about_markers, lacking_extra, run_uv, yanked
+from lls_provider.wheels.uv import (
+    conflicting_url,
+    is_about_build,
+    is_about_markers,
+    lacking_extra,
+    run_uv,
+    yanked,
+)
 
 if TYPE_CHECKING:
     from lls_provider.wheels.closure import Closure
@@ -124,15 +131,30 @@ def _for_targets(question: _Question, machines: Collection[str], progress: Progr
     try:
         return _with_extras(question, progress)
     except SdkError as error:
-        if error.code is not Code.RESOLUTION_FAILED or not is_about_markers(error.why):
+        if not _may_be_elsewhere(error):
             raise
     try:
         return _with_extras(replace(question, marker=target_marker(question.interpreter)), progress)
     except SdkError as error:
-        if not machines or error.code is not Code.RESOLUTION_FAILED:
+        if not machines or error.code not in _OF_REQUIREMENTS:
             raise
     marker = target_marker(question.interpreter, machines)
     return _with_extras(replace(question, marker=marker), progress)
+
+
+# a requirement that cannot be met; an extra that nobody knows; a URL, or a build that fails
+_OF_REQUIREMENTS = (Code.RESOLUTION_FAILED, Code.DISTRIBUTION_INVALID, Code.TOOL_FAILED)
+
+
+def _may_be_elsewhere(error: SdkError) -> bool:
+    """Whether a failure can be about a package that other systems alone need.
+
+    Only conflicts are explained with their markers: of what cannot be fetched or built uv does not
+    say where it is needed.
+    """
+    if error.code is Code.RESOLUTION_FAILED:
+        return is_about_markers(error.why) or is_about_build(error.why)
+    return error.code in _OF_REQUIREMENTS
 
 
 def _with_extras(question: _Question, progress: Progress) -> Lock:
@@ -152,11 +174,11 @@ def _with_extras(question: _Question, progress: Progress) -> Lock:
             if name in server.pins and not server.indexed:
                 lacking[name] = extra
 
-    lock = _compile(question, warned=warned)
+    question, lock = _with_urls(question, warned)
     if server is None or not lacking:
         return lock
     try:
-        return _compile(replace(question, on_index=frozenset(lacking)))
+        return _compile(replace(question, on_index=question.on_index | lacking.keys()))
     except SdkError as error:
         if error.code is not Code.RESOLUTION_FAILED:
             raise
@@ -177,6 +199,22 @@ def _with_extras(question: _Question, progress: Progress) -> Lock:
             f"(--distribution docker://REF), which have it; or depend on {name} without the extra, "
             "and on what the extra brings by name.",
         ) from error
+
+
+def _with_urls(question: _Question, warned: Callable[[str], object]) -> tuple[_Question, Lock]:
+    """The lock of a question, and the question with what is asked for by its URL told apart.
+
+    A provided package that somebody names by a URL has that place: what is there must be of the
+    provided version.
+    """
+    while True:
+        try:
+            return question, _compile(question, warned=warned)
+        except SdkError as error:
+            name = conflicting_url(error.why)
+            if name is None or name in question.on_index or name not in question.versions:
+                raise
+            question = replace(question, on_index=question.on_index | {name})
 
 
 def newest_version(
@@ -246,8 +284,8 @@ def provided_in(why: str, versions: Mapping[str, Sequence[str]]) -> list[str]:
 class _Question:
     """What uv is asked: requirements under versions that must hold, by normalised name.
 
-    Those of ``distribution`` are provided, except for ``on_index``, of which an index has the same
-    version. With a ``marker`` the answer holds in such environments alone.
+    Those of ``distribution`` are provided, except for ``on_index``, of which an index or a URL has
+    the same version. With a ``marker`` the answer holds in such environments alone.
     """
 
     requirements: Sequence[str]

@@ -220,6 +220,17 @@ def is_about_markers(why: str) -> bool:
     return "{" in why or "split (markers" in why
 
 
+def is_about_build(why: str) -> bool:
+    """Whether an explanation is of a package that has to be built to be known."""
+    return bool(re.search(r"Failed to (?:download and )?build `", why))
+
+
+def conflicting_url(why: str) -> str | None:
+    """The package that is asked for at two URLs; None when uv says something else."""
+    found = re.search(r"contain conflicting URLs for package `([\w.-]+)`", why)
+    return canonicalize_name(found[1]) if found is not None else None
+
+
 def names_dependency(why: str, name: str) -> bool:
     """Whether an explanation says of some package that it depends on the one of this name."""
     return bool(re.search(rf"depends? on {re.escape(name)}(?![\w-]|\.\w)", why))
