@@ -109,6 +109,57 @@ def test_an_extra_brings_what_the_metadata_says(offer: Any, make_wheel: Any, gat
     assert found.provided == pins
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "https://nowhere.invalid/there-2.0-py3-none-any.whl",
+        "git+ssh://git@nowhere.invalid/there.git",
+    ],
+)
+@pytest.mark.parametrize("marker", ["", "; extra == 'fast'"])
+def test_where_the_servers_packages_came_from_does_not_count(
+    offer: Any, make_wheel: Any, gathered: Any, place: str, marker: str
+) -> None:
+    """What was installed from a URL is there, and nothing is fetched for it."""
+    offer(make_wheel("demo", requires=["corp[fast]"]))
+    requires = {"corp": (f"there @ {place} {marker}", "other; extra == 'fast'")}
+    pins = {"corp": "1.4", "other": "2.0", "there": "1.0"}
+    found = gathered("demo", pins, indexed=False, requires=requires)
+    assert [it.name for it in found.packages] == ["demo"]
+    assert found.provided == pins
+
+
+BY_URL = pytest.mark.parametrize(
+    "known", [OF_VERSIONS, WITH_METADATA, {}], ids=["versions", "metadata", "indexed"]
+)
+
+
+@BY_URL
+def test_what_is_asked_for_by_its_url_is_provided_in_that_version(
+    offer: Any, make_wheel: Any, gathered: Any, known: dict[str, Any]
+) -> None:
+    offer()
+    corp = make_wheel("corp", "1.4")
+    own = make_wheel("demo", requires=[f"corp @ {corp.as_uri()}"])
+    found = gathered(f"demo @ {own.as_uri()}", {"corp": "1.4"}, **known)
+    assert [it.name for it in found.packages] == ["demo"]
+    assert found.provided == {"corp": "1.4"}
+
+
+@BY_URL
+@pytest.mark.parametrize("version", ["1.5", "1.4+vendor.2"])
+def test_what_is_asked_for_by_its_url_in_another_version_is_a_conflict(
+    offer: Any, make_wheel: Any, gathered: Any, known: dict[str, Any], version: str
+) -> None:
+    offer()
+    corp = make_wheel("corp", version)
+    own = make_wheel("demo", requires=[f"corp @ {corp.as_uri()}"])
+    with pytest.raises(SdkError) as caught:
+        gathered(f"demo @ {own.as_uri()}", {"corp": "1.4+vendor.1"}, **known)
+    assert caught.value.code is Code.RESOLUTION_FAILED
+    assert "server-0 provides corp==1.4+vendor.1" in caught.value.why
+
+
 def test_an_extra_of_a_version_alone_is_looked_up_where_an_index_has_that_version(
     offer: Any, make_wheel: Any, gathered: Any
 ) -> None:

@@ -85,7 +85,8 @@ def _metadata(name: str, version: str, requires: Sequence[str]) -> str:
 def _asked_of(distribution: Distribution, name: str) -> list[str]:
     """What a package of the distribution asks for, as far as that can decide something.
 
-    What the server itself does not have, or not in such a version, it runs without.
+    What the server itself does not have, or not in such a version, it runs without; what it has
+    counts by name and version, wherever it was to come from.
     """
     found = []
     for text in (distribution.requires or {}).get(name, ()):
@@ -93,11 +94,13 @@ def _asked_of(distribution: Distribution, name: str) -> list[str]:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue  # of long ago; no installer could follow it either
-        if requirement.marker is None or not _names_extra(requirement):
-            version = distribution.pins.get(canonicalize_name(requirement.name))
-            if version is None or not requirement.specifier.contains(version, prereleases=True):
-                continue
-        found.append(text)
+        version = distribution.pins.get(canonicalize_name(requirement.name))
+        if requirement.url and version is not None:
+            requirement.url = None
+            text = str(requirement)
+        runs = version is not None and requirement.specifier.contains(version, prereleases=True)
+        if runs or (requirement.marker is not None and _names_extra(requirement)):
+            found.append(text)
     return found
 
 
