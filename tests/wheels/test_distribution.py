@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.distribution import load_distribution
 
 if TYPE_CHECKING:
+    from tests.recorder import Recorder
+
     from lls_provider.wheels.interpreter import Interpreter
 
 Write = Callable[..., str]
@@ -222,6 +225,36 @@ def test_a_requirements_file_may_name_another(write: Write) -> None:
     assert load_distribution(write("-r other.txt\n")).pins == {"helper": "1.0"}
 
 
+@pytest.mark.parametrize(
+    ("text", "indexed"),
+    [
+        ("helper<2\n", True),
+        ("-r other.txt\n", True),
+        ("--find-links {house}\ncorp\n", False),
+        ("--extra-index-url {house}\nhelper<2\n", False),
+        ("-r places.txt\n", False),
+        ("-r sub/more.txt\n", False),
+        ("-c places.txt\nhelper<2\n", False),
+        ("corp @ {wheel}\nhelper<2\n", False),
+        ("{wheel}\nhelper<2\n", False),
+    ],
+)
+@pytest.mark.usefixtures("servers")
+def test_what_a_requirements_file_takes_from_its_own_places_is_on_no_index(
+    write: Write, make_wheel: Any, tmp_path: Path, text: str, indexed: bool
+) -> None:
+    house = tmp_path / "house"
+    house.mkdir()
+    wheel = Path(shutil.copy(make_wheel("corp", "1.4+vendor.1"), house))
+    places = f"--find-links {house}\ncorp\n"
+    write("helper<2\n", "other.txt")
+    write(places, "places.txt")
+    write("-r ../places.txt\n-r more.txt\n", "sub/more.txt")
+    found = load_distribution(write(text.format(house=house.as_uri(), wheel=wheel.as_uri())))
+    assert found.indexed is indexed
+    assert found.pins.get("corp", "1.4+vendor.1") == "1.4+vendor.1"
+
+
 def test_a_package_without_a_version_cannot_be_provided(
     write: Write, make_wheel: Any, offer: Any, tmp_path: Path
 ) -> None:
@@ -321,13 +354,25 @@ def test_the_package_that_python_finds_first_counts(
     assert load_distribution(f"python:{environment}").pins["helper"] == "7.0"
 
 
-def test_a_package_with_an_impossible_version_is_told(environment: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ("Version: banana", "'banana'"),
+        ("Version: 1.0-internal-x", "'1.0-internal-x'"),
+        ("", "None"),
+    ],
+)
+def test_a_package_with_an_impossible_version_is_told_and_passed_over(
+    environment: Path, recorder: Recorder, line: str, version: str
+) -> None:
+    """As in an image: the other packages are provided."""
     (site,) = environment.glob("lib/python3*/site-packages")
     (site / "odd-1.dist-info").mkdir()
-    (site / "odd-1.dist-info" / "METADATA").write_text("Name: odd\nVersion: banana\n")
-    error = refused(f"python:{environment}")
-    assert error.code is Code.DISTRIBUTION_INVALID
-    assert "banana" in error.why
+    (site / "odd-1.dist-info" / "METADATA").write_text(f"Name: odd\n{line}\n")
+    spec = f"python:{environment}"
+    found = load_distribution(spec, progress=recorder)
+    assert sorted(found.pins) == ["helper", "llama-stack"]
+    assert recorder.warnings == [f"passed over in {spec}: odd: its version is {version}"]
 
 
 def test_an_environment_that_cannot_be_asked_is_told(environment: Path) -> None:

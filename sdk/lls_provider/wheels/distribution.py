@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.foreign import one_line
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels import profiles, servers
-from lls_provider.wheels.freeze import freeze_pins, read_freeze, requirements_in
+from lls_provider.wheels.freeze import freeze_pins, names_places, read_freeze, requirements_in
 from lls_provider.wheels.installed import read_installed
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter
 from lls_provider.wheels.uv import python_hint, run_uv, yanked
@@ -76,7 +77,7 @@ def load_distribution(
     DISTRIBUTION_INVALID, PYTHON_MISSING, or what `run_uv` raises.
     """
     if spec.startswith(ENVIRONMENT_PREFIX):
-        return _from_environment(spec)
+        return _from_environment(spec, progress)
     if spec.startswith(profiles.PREFIX):
         return _from_profile(spec, python, at_least, progress)
     if looks_like_path(spec):
@@ -157,7 +158,7 @@ def _from_file(
             "'llama-stack==0.7.3', or python:PATH.",
         ) from error
     pins = freeze_pins(text, spec)
-    indexed = pins is None
+    indexed = pins is None and not names_places(path, text)
     names = pins if pins is not None else requirements_in(text)
     line = servers.line_in(names)
     interpreter = _interpreter(line, python, at_least)
@@ -266,7 +267,7 @@ def _from_profile(
     )
 
 
-def _from_environment(spec: str) -> Distribution:
+def _from_environment(spec: str, progress: Progress) -> Distribution:
     named = spec.removeprefix(ENVIRONMENT_PREFIX)
     try:
         path = Path(named).expanduser().absolute()
@@ -281,6 +282,8 @@ def _from_environment(spec: str) -> Distribution:
         found = read_installed(path)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise _unusable(spec, f"its packages cannot be listed: {error}") from error
+    for text in found.unreadable:
+        progress.warn(f"passed over in {spec}: {one_line(text)}")
     line = servers.line_in(found.pins)
     # the path as named: resolving it would lead out of a virtual environment
     return Distribution(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _PLACES = re.compile(
     r"(-i|--index-url|--extra-index-url|--no-index|-f|--find-links|--trusted-host|--require-hashes)"
     r"(?![a-z-])"
 )
+_INCLUDED = re.compile(r"(?:-r|-c|--requirement|--constraint)(?![a-z-])[\s=]*(?P<file>.+)")
 _OPTIONS = re.compile(r"(?:^|\s)--(?:hash|config-settings?|global-option)\b")  # of one line
 _EDITABLE = re.compile(r"(-e|--editable)(?![a-z-])[\s=]*(?P<place>.*)", re.DOTALL)
 # pip writes the version of what was installed from a folder into a comment above it
@@ -95,6 +97,30 @@ def requirements_in(text: str) -> dict[str, str]:
     return found
 
 
+def names_places(path: Path, text: str) -> bool:
+    """Whether a requirements file says where packages come from, itself or in one it includes.
+
+    What it was resolved to may then be on no index that a build asks.
+    """
+    waiting, seen = [(path, text)], {path}
+    while waiting:
+        path, text = waiting.pop()
+        for line in logical_lines(text):
+            content = line.content
+            if _PLACES.match(content) or _EDITABLE.match(content) or _is_place(content):
+                return True
+            if " @ " in content:
+                return True
+            if (included := _INCLUDED.match(content)) is None:
+                continue
+            other = path.parent / included["file"]
+            if other not in seen:
+                seen.add(other)
+                with contextlib.suppress(OSError, ValueError):  # uv says what is wrong with it
+                    waiting.append((other, read_freeze(other)))
+    return False
+
+
 def logical_lines(text: str) -> Iterator[Line]:
     """The lines that say something, as pip joins and strips them."""
     parts: list[str] = []
@@ -108,9 +134,7 @@ def logical_lines(text: str) -> Iterator[Line]:
         whole = " ".join(parts)
         parts = []
         content = re.sub(r"(^|\s)#.*$", "", whole, flags=re.DOTALL).strip()
-        content = re.split(r"(?:^|\s)--(?:hash|config-settings?|global-option)\b", content)[
-            0
-        ].strip()
+        content = _OPTIONS.split(content)[0].strip()
         if content:
             yield Line(first, content, above)
         above = whole.strip() if whole.lstrip().startswith("#") else ""

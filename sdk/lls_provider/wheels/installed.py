@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from lls_provider.runtime.hiding import recorded_modules
 
@@ -29,11 +29,15 @@ _SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """Versions, requirements and modules by normalised name."""
+    """Versions, requirements and modules by normalised name.
+
+    ``unreadable`` says what was passed over and why.
+    """
 
     pins: Mapping[str, str]
     requires: Mapping[str, tuple[str, ...]]
     modules: Mapping[str, frozenset[str]]  # the outermost
+    unreadable: tuple[str, ...] = ()
 
 
 def read_installed(python: Path) -> Installed:
@@ -48,9 +52,15 @@ def read_installed(python: Path) -> Installed:
     pins: dict[str, str] = {}
     requires: dict[str, tuple[str, ...]] = {}
     modules: dict[str, frozenset[str]] = {}
+    unreadable: list[str] = []
     for named, version, asked, record, top in json.loads(done.stdout):
         name = canonicalize_name(named)
-        pins.setdefault(name, str(Version(version)))  # Python's first
+        try:
+            read = str(Version(version or ""))
+        except InvalidVersion:
+            unreadable.append(f"{name}: its version is {version!r}")
+            continue
+        pins.setdefault(name, read)  # Python's first
         requires.setdefault(name, tuple(asked))
         modules.setdefault(name, recorded_modules(record) if record else frozenset(top.split()))
-    return Installed(pins, requires, modules)
+    return Installed(pins, requires, modules, tuple(unreadable))
