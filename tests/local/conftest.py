@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -129,10 +129,16 @@ _SOURCES = {"inference": ("remote", INFERENCE), "file_processors": ("inline", FI
 
 @pytest.fixture
 def make_provider(tmp_path: Path) -> MakeProvider:
-    """Makes the bundle of a provider; ``files`` replaces or adds sources of its module."""
+    """Makes the bundle of a provider; ``files`` replaces or adds sources of its module.
+
+    ``fields`` are lines of its wheel's METADATA.
+    """
 
     def make(
-        name: str = "acme-echo", api: str = "inference", files: Mapping[str, str] | None = None
+        name: str = "acme-echo",
+        api: str = "inference",
+        files: Mapping[str, str] | None = None,
+        fields: Sequence[str] = (),
     ) -> Bundle:
         module = name.replace("-", "_")
         kind, sources = _SOURCES[api]
@@ -154,7 +160,7 @@ def make_provider(tmp_path: Path) -> MakeProvider:
         return assemble(
             tmp_path / f"bundle-{name}",
             metadata=metadata,
-            own_wheel=_wheel(tmp_path, name, module, members),
+            own_wheel=_wheel(tmp_path, name, module, members, fields),
             dependencies=[],
             target=Target("cp312", (f"manylinux_2_28_{os.uname().machine}",), os.uname().machine),
             provided={},
@@ -164,9 +170,12 @@ def make_provider(tmp_path: Path) -> MakeProvider:
     return make
 
 
-def _wheel(folder: Path, name: str, module: str, members: dict[str, bytes]) -> Path:
+def _wheel(
+    folder: Path, name: str, module: str, members: dict[str, bytes], fields: Sequence[str]
+) -> Path:
     info = f"{module}-1.0.0.dist-info"
-    members[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0.0\n".encode()
+    metadata = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0.0", *fields, ""]
+    members[f"{info}/METADATA"] = "\n".join(metadata).encode()
     members[f"{info}/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )

@@ -354,21 +354,45 @@ def _owner(wheels: Sequence[Wheel], module: str) -> Wheel | None:
     return None
 
 
+def extras_that_bring(own: Wheel, module: str) -> list[tuple[str, str]]:
+    """The extras of a wheel that ask for a package of a module's name, each with what it asks.
+
+    An extra that names another of the same package brings what that one does.
+    """
+    name = canonicalize_name(module.partition(".")[0])
+
+    def brings(extra: str, seen: frozenset[str]) -> str | None:
+        for it in own.requires:
+            if it.marker is None or not _is_of_extra(it, extra):
+                continue
+            if canonicalize_name(it.name) == own.name:
+                inner = (brings(other, seen | {other}) for other in it.extras - seen)
+                if (found := next(filter(None, inner), None)) is not None:
+                    return found
+            elif name in canonicalize_name(it.name):
+                asked = Requirement(str(it))
+                asked.marker = None
+                return str(asked)
+        return None
+
+    extras = declared.declared_extras(own.path)
+    return [(it, found) for it in extras if (found := brings(it, frozenset([it]))) is not None]
+
+
+def _is_of_extra(requirement: Requirement, extra: str) -> bool:
+    marker = requirement.marker
+    return (
+        marker is not None
+        and marker.evaluate({"extra": extra})
+        and not marker.evaluate({"extra": ""})
+    )
+
+
 def _extras(own: Wheel, missing: str, asked: Collection[str]) -> list[str]:
     """Its extras that may bring a module, those that ask for a package of that name first."""
-    name = canonicalize_name(missing.partition(".")[0])
+    naming = [extra for extra, _ in extras_that_bring(own, missing)]
     left = [it for it in declared.declared_extras(own.path) if it not in asked]
-
-    def names_it(extra: str) -> bool:
-        return any(
-            name in canonicalize_name(it.name)
-            for it in own.requires
-            if it.marker is not None
-            and it.marker.evaluate({"extra": extra})
-            and not it.marker.evaluate({"extra": ""})
-        )
-
-    return sorted(left, key=lambda extra: not names_it(extra))[:_EXTRAS]
+    return sorted(left, key=lambda extra: extra not in naming)[:_EXTRAS]
 
 
 def _as_provided(name: str, versions: Sequence[str]) -> str:

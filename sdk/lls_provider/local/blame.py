@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.local.causes import Cause, last_lines, true_cause
+from lls_provider.runtime.wheel import read_wheel
 
 _NO_SPACE = ("[Errno 28]", "[Errno 122]", "No space left on device", "disk is full")
 _SILENT = (
@@ -23,12 +24,15 @@ class Suspects:
     """The providers that were installed, so that a traceback can be laid at one's door.
 
     ``modules`` gives the providerId by module path; ``overlay`` is ``python-packages``. With
-    ``own_base`` the base configuration is our smallest one.
+    ``own_base`` the base configuration is our smallest one. ``wheels`` are the providers' own, by
+    providerId; ``projects`` are those whose source is at hand.
     """
 
     overlay: Path
     modules: Mapping[str, str]
     own_base: bool = False
+    wheels: Mapping[str, Path] = field(default_factory=dict)
+    projects: frozenset[str] = frozenset()
 
     def provider_of(self, cause: Cause) -> str | None:
         """The provider whose code the cause arose in, as far as the frames tell."""
@@ -70,7 +74,33 @@ class Suspects:
             where=Where(provider=provider),
             resolution=_BASE
             if self.own_base and _is_of_base(cause)
-            else _resolution(cause, provider, code, kept=kept),
+            else self._extra(cause, provider) or _resolution(cause, provider, code, kept=kept),
+        )
+
+    def _extra(self, cause: Cause, provider: str | None) -> str:
+        """What to do where an extra of the provider brings what is missing; else empty."""
+        wheel = self.wheels.get(provider or "")
+        module = cause.missing_module
+        if wheel is None or module is None:
+            return ""
+        from lls_provider.bundle.fix import extras_that_bring
+
+        try:
+            own = read_wheel(wheel)
+        except SdkError:
+            return ""  # installing it told what is wrong with it
+        found = extras_that_bring(own, module)
+        if not found:
+            return ""
+        extra, requirement = found[0]
+        if provider in self.projects:
+            return (
+                f"Its extra {extra} brings '{module}', and an image is built without extras: add "
+                f"'{requirement}' to the provider's dependencies and run it again."
+            )
+        return (
+            f"Build the image with the extra that brings '{module}': lls-provider build --package "
+            f"'{own.name}[{extra}]=={own.version}'."
         )
 
 

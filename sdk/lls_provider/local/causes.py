@@ -22,6 +22,10 @@ _FRAME = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(, in ?(?P<name>
 _EXCEPTION = re.compile(r"(\w+\.)*[A-Z]\w*(: |:?$)|(\w+\.)+\w+: ")
 _IN_USE = re.compile(r"address already in use|\[Errno (98|48)\]", re.IGNORECASE)
 _EMPTY = re.compile(r"task cancelled|^Application startup failed|^$")
+_NOT_FOUND = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
+_NOT_INSTALLED = re.compile(
+    r"[`'\"]?([A-Za-z_][\w.-]*)[`'\"]? (?:(?:package|module|library) )?is not installed"
+)
 _IMPORT_ERRORS = ("ModuleNotFoundError", "ImportError")
 # what a server that ends anyway also prints
 _ENDING = ("KeyboardInterrupt", "SystemExit", "CancelledError", "asyncio.exceptions.CancelledError")
@@ -43,17 +47,22 @@ class Cause:
     """Why a server failed.
 
     ``reason`` is the exception with its message, or the lines that come nearest to a reason;
-    ``frames`` are outermost first and empty where the log has no traceback.
+    ``frames`` are outermost first and empty where the log has no traceback. ``chain`` are the
+    reasons of all exceptions that led to one another, the first one first.
     """
 
     reason: str
     frames: tuple[Frame, ...] = ()
+    chain: tuple[str, ...] = ()
 
     @property
     def missing_module(self) -> str | None:
-        """The module that an import did not find."""
-        found = re.match(r"ModuleNotFoundError: No module named '([^']+)'", self.reason)
-        return found[1] if found else None
+        """The module that an import did not find, or a message says is not installed."""
+        for reason in (self.reason, *self.chain):
+            if (found := _NOT_FOUND.match(reason)) is not None:
+                return found[1]
+        found = _NOT_INSTALLED.search(self.reason)
+        return found[1] if found is not None else None
 
     @property
     def place(self) -> Frame | None:
@@ -89,12 +98,12 @@ def true_cause(log: str) -> Cause | None:
     it. Without a traceback it is the last error record, else the last lines that are no records.
     """
     lines = [line.rstrip() for line in log.splitlines()]
-    roots = [_root(chain) for chain in _chains(lines)]
-    for link in (link for link in reversed(roots) if not link.is_ending):
-        return Cause(link.reason, link.frames)
+    roots = [(_root(chain), chain) for chain in _chains(lines)]
+    for link, chain in (it for it in reversed(roots) if not it[0].is_ending):
+        return Cause(link.reason, link.frames, tuple(it.reason for it in chain))
     # "Application startup failed. Exiting." says less than a SystemExit with a message
-    for link in (link for link in reversed(roots) if ": " in link.reason):
-        return Cause(link.reason, link.frames)
+    for link, chain in (it for it in reversed(roots) if ": " in it[0].reason):
+        return Cause(link.reason, link.frames, tuple(it.reason for it in chain))
     complaints = [text for text in _complaints(lines) if not _EMPTY.search(text)]
     if complaints:
         return Cause(complaints[-1])

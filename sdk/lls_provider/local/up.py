@@ -324,6 +324,8 @@ class Up:
             volume.python_packages,
             {item.module: item.provider_id for item in providers},
             own_base=plan.choose_base(self.options.base_config, self._settings) is None,
+            wheels={item.provider_id: read_bundle(item.bundle).own_wheel for item in providers},
+            projects=frozenset(item.provider_id for item in providers if item.settings is not None),
         )
         attempts = _PORT_ATTEMPTS if self.options.port is None else 1
         with self._phase("server", f"starting {self.result.server}"):
