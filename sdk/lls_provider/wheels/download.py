@@ -22,8 +22,8 @@ from lls_provider.wheels.http import (
     Interrupted,
     cause,
     reason,
+    retry_after,
     shown,
-    wait_before,
 )
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def download(
             except Interrupted as error:
                 if attempt == ATTEMPTS:
                     raise _network(url, f"{error} ({ATTEMPTS} attempts)") from error
-                sleep(wait_before(attempt))
+                sleep(error.wait(attempt))
             except OSError as error:
                 raise storage_error(error, partial) from error
         if found != sha256:
@@ -127,7 +127,10 @@ def _attempt(
     try:
         with session.get(url, headers=headers, stream=True, timeout=timeout) as answer:
             if answer.status_code in RETRIED:
-                raise Interrupted(f"the server answered {answer.status_code} {answer.reason}")
+                raise Interrupted(
+                    f"the server answered {answer.status_code} {answer.reason}",
+                    retry_after(answer.headers),
+                )
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 partial.unlink(missing_ok=True)
                 raise Interrupted("the server has less of the file than had arrived")

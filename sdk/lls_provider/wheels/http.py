@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,8 +20,23 @@ TIMEOUT = (10.0, 60.0)  # seconds to connect, seconds between two pieces
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
+WAIT_LIMIT = 30.0
+"""Seconds that a server's ``Retry-After`` is waited for at the most, before each attempt."""
+
+
 class Interrupted(Exception):  # noqa: N818 - a signal between functions, never seen by users
-    """The transfer broke in a way that another attempt may mend."""
+    """The transfer broke in a way that another attempt may mend.
+
+    ``asked`` are the seconds that the server wants to be waited for; None where it does not say.
+    """
+
+    def __init__(self, why: str, asked: float | None = None) -> None:
+        super().__init__(why if asked is None else f"{why} and asked to wait {asked:.0f} s")
+        self.asked = asked
+
+    def wait(self, attempt: int) -> float:
+        """Seconds to wait after attempt number ``attempt`` (from 1), at most WAIT_LIMIT."""
+        return wait_before(attempt) if self.asked is None else min(self.asked, WAIT_LIMIT)
 
 
 class Counted:
@@ -67,6 +85,23 @@ def patience(environ: Mapping[str, str]) -> tuple[float, float]:
 def wait_before(attempt: int) -> float:
     """Seconds to wait after attempt number ``attempt`` (from 1): 0.5, 1, 2."""
     return 2.0 ** (attempt - 1) / 2
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """The seconds that ``Retry-After`` asks for, told as a number or a date (RFC 9110, 10.2.3).
+
+    None where it is not there or cannot be read. ``now`` is the time in seconds since 1970.
+    """
+    told = headers.get("Retry-After", "").strip()
+    if told.isascii() and told.isdigit():
+        return float(told[:9])
+    try:
+        moment = parsedate_to_datetime(told)
+    except (ValueError, TypeError, IndexError):
+        return None
+    if moment.tzinfo is None:  # an old form of dates, always in UTC
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, moment.timestamp() - (time.time() if now is None else now))
 
 
 def cause(error: BaseException) -> str:

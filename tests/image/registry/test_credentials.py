@@ -225,3 +225,51 @@ def test_a_helper_that_fails_is_named_without_what_it_said(
     write(home / ".docker/config.json", {"credsStore": "test"})
     helper(home, monkeypatch, script)
     refused("docker-credential-test")
+
+
+def test_a_complete_entry_is_used_although_its_helper_is_missing(home: Path) -> None:
+    """A file that was copied into CI names the helper of the machine that it came from."""
+    for helpers in ({"credsStore": "desktop-x"}, {"credHelpers": {"quay.io": "desktop-x"}}):
+        write(home / ".docker/config.json", {"auths": {"quay.io": auth()}, **helpers})
+        found = find(QUAY)
+        assert found == Credential("me", HIDDEN)
+
+
+def test_a_missing_helper_of_an_empty_entry_is_told(home: Path) -> None:
+    document = {"auths": {"quay.io": {}}, "credsStore": "desktop-x"}
+    write(home / ".docker/config.json", document)
+    refused("docker-credential-desktop-x", "not on PATH")
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"auth": "bWU6\r\nczNjcmV0\n"}, Credential("me", HIDDEN)),
+        ({"auth": base64.b64encode(b"me:s3cret\0\0").decode()}, Credential("me", HIDDEN)),
+        ({"auth": base64.b64encode(b"me:a:b").decode()}, Credential("me", "a:b")),
+        ({"username": "me", "password": HIDDEN}, Credential("me", HIDDEN)),
+        ({"auth": base64.b64encode(b"me:\xff").decode()}, Credential("me", "\udcff")),
+        (
+            {**auth(), "identitytoken": "abc"},
+            Credential("me", HIDDEN, identity_token="abc"),  # noqa: S106 - a word
+        ),
+    ],
+)
+def test_entries_are_read_as_other_clients_read_them(
+    home: Path, entry: dict[str, str], expected: Credential
+) -> None:
+    write(home / ".docker/config.json", {"auths": {"quay.io": entry}})
+    found = find(QUAY)
+    assert found == expected
+    assert base64.b64decode(expected.basic.split()[1])
+
+
+def test_the_old_form_and_a_variable_are_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home / ".dockercfg", {"https://quay.io/v1/": auth("old:1")})
+    assert find(QUAY) == Credential("old", "1")
+    write(home / ".docker/config.json", {"auths": {"quay.io": auth("file:2")}})
+    assert find(QUAY) == Credential("file", "2")
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps({"auths": {"quay.io": auth("told:3")}}))
+    assert find(QUAY) == Credential("told", "3")
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", f"{{{HIDDEN}")
+    refused("DOCKER_AUTH_CONFIG", "no JSON")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.image.registry.fake import FakeRegistry, Request, cut, status
+from tests.image.registry.fake import TOKEN, FakeRegistry, Request, cut, status
 
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, SdkError
@@ -23,7 +23,9 @@ from lls_provider.image.platforms import Platform
 from lls_provider.image.reference import parse
 from lls_provider.image.registry.pull import pull
 from lls_provider.image.registry.push import push
+from lls_provider.image.registry.repository import Repository
 from lls_provider.image.registry.transport import Limits
+from lls_provider.wheels.download import download
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
@@ -427,3 +429,53 @@ def test_nothing_of_a_signed_address_is_shown(
             content(pull(parse(pushed), limits=limits))
         assert "s3cret" not in caught.value.render()
         fake.faults.clear()
+
+
+@pytest.mark.parametrize("kind", ["a folder", "broken"])
+@pytest.mark.parametrize("bearer", [True, False])
+def test_a_login_that_cannot_be_read_matters_when_one_is_needed(
+    fake: FakeRegistry, limits: Limits, nobody: Path, kind: str, bearer: bool
+) -> None:
+    """A home of somebody else's is no failed login where nobody has to log in."""
+    file = nobody / ".docker" / "config.json"
+    file.parent.mkdir()
+    if kind == "a folder":
+        file.mkdir()
+    else:
+        file.write_text("{")
+    if bearer:
+        fake.login = f"Bearer {TOKEN}"
+        fake.challenge = f'Bearer realm="http://{fake.host}/token",service="x"'
+    else:
+        fake.ask_for_password("me", "s3cret")
+    with Repository(parse(f"{fake.host}/acme/echo"), limits=limits) as repository:
+        if bearer:
+            assert not repository.has_blob(sha256(b"nothing"))
+            return
+        with pytest.raises(SdkError) as caught:
+            repository.has_blob(sha256(b"nothing"))
+    assert caught.value.code is Code.CREDENTIALS_INVALID
+    assert str(file) in caught.value.render()
+
+
+@pytest.mark.parametrize("number", [429, 503])
+def test_a_blob_is_waited_for_as_long_as_is_asked(
+    fake: FakeRegistry, limits: Limits, waits: list[float], tmp_path: Path, number: int
+) -> None:
+    data = b"layer" * 100
+    fake.blobs[sha256(data)] = data
+    busy = status(number, Retry_After="9")
+    fake.fault("GET", "blobs", busy)
+    with Repository(parse(f"{fake.host}/acme/echo"), limits=limits) as repository:
+        download(
+            repository.url("blobs", sha256(data)),
+            tmp_path / "blob",
+            sha256=sha256(data).partition(":")[2],
+            session=repository.transport,
+            advance=lambda _amount: None,
+            size=len(data),
+            timeout=repository.transport.timeout,
+            sleep=repository.transport.sleep,
+        )
+    assert (tmp_path / "blob").read_bytes() == data
+    assert waits == [9.0]

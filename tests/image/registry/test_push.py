@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.image.registry.fake import CuttingProxy, FakeRegistry, cut, cut_after, status
+from tests.image.registry.fake import CuttingProxy, FakeRegistry, Request, cut, cut_after, status
 
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, ExitStatus, SdkError
@@ -402,3 +404,99 @@ def test_a_file_that_changes_meanwhile_leaves_no_tag(
     error = failed(image, f"{fake.host}/acme/echo:1", limits)
     assert error.code is Code.HASH_MISMATCH
     assert fake.manifests == {}
+
+
+def answering(number: int) -> Callable[[Request], bool]:
+    """Does what is asked, and says so with another status."""
+
+    def fault(request: Request) -> bool:
+        answer = request.answer
+
+        def other(status: int, *args: Any, **named: Any) -> bool:
+            return answer(number if status == 201 else status, *args, **named)
+
+        request.answer = other  # type: ignore[method-assign]
+        request.serve()
+        return True
+
+    return fault
+
+
+@pytest.mark.parametrize("number", [200, 202])
+@pytest.mark.parametrize("pattern", ["manifests", "uploads"])
+def test_what_was_stored_is_stored_whatever_the_status(
+    image: Image, fake: FakeRegistry, limits: Limits, number: int, pattern: str
+) -> None:
+    fake.fault("PUT", pattern, answering(number), times=20)
+    assert push(image, parse(f"{fake.host}/acme/echo:1"), limits=limits) == image.digest
+    assert fake.manifests["1"][1] == image.manifest_bytes()
+
+
+@pytest.mark.parametrize("number", [307, 308])
+@pytest.mark.parametrize(
+    ("method", "pattern"), [("POST", "uploads"), ("PATCH", "uploads"), ("PUT", "uploads")]
+)
+def test_an_upload_is_followed_with_its_method_and_no_login(
+    fake: FakeRegistry, limits: Limits, nobody: Path, method: str, pattern: str, number: int
+) -> None:
+    (nobody / ".docker").mkdir()
+    entry = {"username": "me", "password": "s3cret"}
+    (nobody / ".docker" / "config.json").write_text(json.dumps({"auths": {fake.host: entry}}))
+    fake.ask_for_password("me", "s3cret")
+    with FakeRegistry() as elsewhere:
+
+        def moved(request: Request) -> bool:
+            if not request.authorized():
+                fake.fault(method, pattern, moved)
+                return True
+            if method == "PATCH":  # a body that is not read is a connection that breaks
+                request.receive(bytearray(), int(request.headers["Content-Length"]))
+            elsewhere.uploads = fake.uploads
+            return request.answer(
+                number, headers={"Location": f"http://{elsewhere.host}{request.path}"}
+            )
+
+        fake.fault(method, pattern, moved)
+        with Repository(parse(f"{fake.host}/acme/echo"), push=True, limits=limits) as repository:
+            upload(repository, blob_of(LARGE), advance=ignore)
+        (followed,) = (it for it in elsewhere.asked(method)[:1])
+        assert "Authorization" not in followed.headers
+        assert sha256(LARGE) in {**fake.blobs, **elsewhere.blobs}
+
+
+@pytest.mark.parametrize("number", [301, 302, 303])
+def test_an_upload_is_not_repeated_where_the_method_may_change(
+    image: Image, fake: FakeRegistry, limits: Limits, number: int
+) -> None:
+    place = f"http://{fake.host}/v2/acme/echo/blobs/uploads/x"
+    fake.fault("POST", "uploads", status(number, Location=place), times=20)
+    assert failed(image, f"{fake.host}/acme/echo:1", limits).code is Code.REGISTRY_FAILED
+
+
+@pytest.mark.parametrize("told", ["7", "date"])
+@pytest.mark.parametrize("number", [429, 503])
+@pytest.mark.parametrize(
+    ("method", "pattern"),
+    [("HEAD", "blobs"), ("POST", "uploads"), ("PATCH", "uploads"), ("PUT", "manifests")],
+)
+def test_every_kind_of_request_waits_as_long_as_is_asked(
+    image: Image,
+    fake: FakeRegistry,
+    limits: Limits,
+    waits: list[float],
+    method: str,
+    pattern: str,
+    number: int,
+    told: str,
+) -> None:
+    moment = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+    fake.fault(method, pattern, status(number, Retry_After=moment if told == "date" else told))
+    push(image, parse(f"{fake.host}/acme/echo:1"), limits=limits)
+    (waited,) = waits
+    assert waited == 7.0 if told == "7" else 10 < waited <= 20
+
+
+def test_the_bound_of_waiting_is_told(image: Image, fake: FakeRegistry, limits: Limits) -> None:
+    fake.fault("HEAD", "blobs", status(429, Retry_After="3600"), times=20)
+    error = failed(image, f"{fake.host}/acme/echo:1", limits)
+    assert "It asks to wait 3,600 s; before each of 4 attempts at most 30 s are waited" in error.why

@@ -70,6 +70,7 @@ class Authorization:
     def __init__(self, reference: Reference, scopes: tuple[str, ...], find: FindCredential) -> None:
         self.header: str | None = None
         self.used = ""  # what an error may say of the credentials
+        self.unread: SdkError | None = None  # why a login could not be read
         self._reference = reference
         self._scopes = scopes
         self._find = find
@@ -77,14 +78,20 @@ class Authorization:
     def renew(self, challenges: str, ask: AskForToken) -> bool:
         """Take up the header's best challenge; False when there is nothing to prove us with.
 
-        Raises SdkError REGISTRY_FAILED for a challenge or a token that cannot be used, and what
-        ``ask`` and finding the credential raise.
+        Raises SdkError REGISTRY_FAILED for a challenge or a token that cannot be used,
+        CREDENTIALS_INVALID for a login that cannot be read where one is needed, and what ``ask``
+        raises.
         """
         by_scheme = {it.scheme: it for it in reversed(parse_challenges(challenges))}
-        credential = self._find(self._reference)
+        credential = self._found()
         self.used = "the credentials of your login" if credential is not None else ""
         if bearer := by_scheme.get("bearer"):
-            self.header = f"Bearer {self._token(bearer, credential, ask)}"
+            try:
+                self.header = f"Bearer {self._token(bearer, credential, ask)}"
+            except SdkError as error:
+                if self.unread is not None and error.code is Code.REGISTRY_DENIED:
+                    raise self.unread from error
+                raise
         elif credential is None or not credential.username:
             return False
         elif "basic" in by_scheme:
@@ -93,6 +100,16 @@ class Authorization:
             offered = ", ".join(sorted(by_scheme)) or "nothing that can be read"
             raise self._failed(f"It asks for {offered:.200}; known are Bearer and Basic")
         return True
+
+    def _found(self) -> Credential | None:
+        """The credential; one that cannot be read matters when nobody is let in without."""
+        try:
+            return self._find(self._reference)
+        except SdkError as error:
+            if error.code is not Code.CREDENTIALS_INVALID:
+                raise
+            self.unread = error
+            return None
 
     def _token(self, bearer: Challenge, credential: Credential | None, ask: AskForToken) -> str:
         if credential is not None and credential.registry_token:

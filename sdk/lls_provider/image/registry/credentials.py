@@ -1,8 +1,9 @@
 """Credentials for registries, from where Docker and Podman keep them.
 
-Files: ``$REGISTRY_AUTH_FILE``, ``$DOCKER_CONFIG/config.json``, Podman's ``containers/auth.json``
-in ``$XDG_RUNTIME_DIR`` and the user's configuration, ``~/.docker/config.json``; the first that
-knows the registry wins. Helpers (``docker-credential-NAME``) are run by argument list.
+``$DOCKER_AUTH_CONFIG`` holds what a file of theirs holds. Files: ``$REGISTRY_AUTH_FILE``,
+``$DOCKER_CONFIG/config.json``, Podman's ``containers/auth.json`` in ``$XDG_RUNTIME_DIR`` and the
+user's configuration, ``~/.docker/config.json``, ``~/.dockercfg``. The first that knows the registry
+wins. Helpers (``docker-credential-NAME``) are run by argument list.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 _IDENTITY_USER = "<token>"  # the helpers' word for: the secret is an identity token
+_VARIABLE = "DOCKER_AUTH_CONFIG"
+_OLD_FILE = ".dockercfg"
 _ABSENT = "credentials not found"  # how every helper begins to say that it has none
 
 
@@ -43,7 +46,7 @@ class Credential:
     @property
     def basic(self) -> str:
         """The value of an ``Authorization`` header for username and password."""
-        pair = f"{self.username}:{self.password}".encode()
+        pair = f"{self.username}:{self.password}".encode("utf-8", "surrogateescape")
         return f"Basic {base64.b64encode(pair).decode('ascii')}"
 
 
@@ -53,13 +56,30 @@ def find(reference: Reference, environment: Mapping[str, str] | None = None) -> 
     Raises SdkError CREDENTIALS_INVALID when a file or helper that should know it is broken.
     """
     variables = os.environ if environment is None else environment
+    for path, document in _documents(variables):
+        try:
+            found = _from_helper(path, document, reference)
+        except SdkError:
+            # the helper that is named may be missing where a file was copied to, as into CI
+            found = _from_file(path, document, reference)
+            if found is None:
+                raise
+        else:
+            found = found or _from_file(path, document, reference)
+        if found is not None:
+            return found
+    return None
+
+
+def _documents(variables: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The files that are there, and what stands in a variable as Docker and GitLab read it."""
+    if told := variables.get(_VARIABLE):
+        yield Path(_VARIABLE), _parsed(Path(_VARIABLE), told.encode())
     for path in _files(variables):
         document = _load(path)
         if document is not None:
-            found = _from_helper(path, document, reference) or _from_file(path, document, reference)
-            if found is not None:
-                return found
-    return None
+            # Docker's first form of the file is the table alone
+            yield path, {"auths": document} if path.name == _OLD_FILE else document
 
 
 def _files(variables: Mapping[str, str]) -> Iterator[Path]:
@@ -74,6 +94,7 @@ def _files(variables: Mapping[str, str]) -> Iterator[Path]:
     yield Path(configuration) / "containers" / "auth.json"
     if not variables.get("DOCKER_CONFIG"):
         yield home / ".docker" / "config.json"
+    yield home / _OLD_FILE
 
 
 def _load(path: Path) -> dict[str, Any] | None:
@@ -84,6 +105,10 @@ def _load(path: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise _invalid(path, f"it cannot be read: {error.strerror or error}") from error
+    return _parsed(path, data)
+
+
+def _parsed(path: Path, data: bytes) -> dict[str, Any]:
     if len(data) > _FILE_LIMIT:
         raise _invalid(path, f"it is larger than {_FILE_LIMIT:,} bytes")
     try:
@@ -118,13 +143,15 @@ def _entry(path: Path, entry: object, name: str) -> Credential | None:
     username, password = fields["username"], fields["password"]
     if fields["auth"]:
         try:
-            pair = base64.b64decode(fields["auth"], validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError):
+            # other clients pass over line breaks, and a password may be any bytes
+            data = base64.b64decode(re.sub(r"[\r\n]", "", fields["auth"]), validate=True)
+        except (binascii.Error, ValueError):
             raise _invalid(path, f"{name}.auth is no base64 text") from None
+        pair = data.decode("utf-8", "surrogateescape")
         username, colon, password = pair.partition(":")
         if not colon:
             raise _invalid(path, f"{name}.auth is no base64 of USER:PASSWORD")
-        password = password.rstrip("\0")
+        password = password.strip("\0")
     found = Credential(username, password, fields["identitytoken"], fields["registrytoken"])
     return _checked(path, found, name) if found != Credential() else None
 

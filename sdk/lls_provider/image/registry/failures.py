@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.foreign import one_line
+from lls_provider.wheels.http import ATTEMPTS, WAIT_LIMIT
 
 if TYPE_CHECKING:
     from lls_provider.image.reference import Reference
@@ -20,8 +21,19 @@ _WORDS_LIMIT = 500
 _ERRORS_LIMIT = 5
 
 
-def refusal(reference: Reference, doing: str, status: int, body: bytes, used: str) -> SdkError:
-    """What an answer's status means. ``used`` names the credentials sent, empty for none."""
+def refusal(
+    reference: Reference,
+    doing: str,
+    status: int,
+    body: bytes,
+    used: str,
+    *,
+    asked: float | None = None,
+) -> SdkError:
+    """What an answer's status means. ``used`` names the credentials sent, empty for none.
+
+    ``asked`` are the seconds that the registry wants to be waited for.
+    """
     said = _said(status, body)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         with_what = f"{used} were sent" if used else "No credentials were found or sent"
@@ -43,16 +55,24 @@ def refusal(reference: Reference, doing: str, status: int, body: bytes, used: st
             "Correct the name, the tag or the digest; `skopeo list-tags docker://"
             f"{reference.registry}/{reference.repository}` lists the tags.",
         )
-    return failed(reference, doing, status, body)
+    return failed(reference, doing, status, body, asked=asked)
 
 
-def failed(reference: Reference, doing: str, status: int, body: bytes) -> SdkError:
+def failed(
+    reference: Reference, doing: str, status: int, body: bytes, *, asked: float | None = None
+) -> SdkError:
     """An answer that does not help, whoever asks: a fault of the registry, or of us."""
+    waited = (
+        ""
+        if asked is None
+        else f"\nIt asks to wait {asked:,.0f} s; before each of {ATTEMPTS} attempts at most "
+        f"{WAIT_LIMIT:g} s are waited."
+    )
     return _error(
         Code.REGISTRY_FAILED,
         reference,
         doing,
-        _said(status, body),
+        f"{_said(status, body)}{waited}",
         "Try again later; if it stays so, show this text to the registry's operator.",
     )
 

@@ -24,6 +24,8 @@ _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
 _DIGEST_HEADER = "Docker-Content-Digest"
 OK = frozenset({200})
 CREATED = frozenset({201})
+# what registries answer to a manifest or blob that they have stored: 201 by the specification
+STORED = CREATED | {200, 202, 204}
 FOUND_OR_NOT = frozenset({200, 404})
 _CHANGED = frozenset({412})  # it is no longer as it was read
 
@@ -138,15 +140,15 @@ class Repository:
 
     def put_manifest(self, target: str, data: bytes, media_type: str) -> Answer:
         """Store a manifest under a tag or its digest. Raises what `manifest` raises."""
-        return self._put_manifest(target, data, {"Content-Type": media_type}, CREATED)
+        return self._put_manifest(target, data, {"Content-Type": media_type}, STORED)
 
     def replace_manifest(
         self, target: str, data: bytes, media_type: str, conditions: Mapping[str, str]
     ) -> bool:
         """Store a manifest if the ``conditions`` (headers) hold; whether they did."""
         headers = {"Content-Type": media_type, **conditions}
-        answer = self._put_manifest(target, data, headers, CREATED | _CHANGED)
-        return answer.status in CREATED
+        answer = self._put_manifest(target, data, headers, STORED | _CHANGED)
+        return answer.status in STORED
 
     def _put_manifest(
         self, target: str, data: bytes, headers: Mapping[str, str], expected: frozenset[int]
@@ -160,7 +162,7 @@ class Repository:
             body=data,
         )
         told = answer.headers.get(_DIGEST_HEADER, "")
-        if told and answer.status in CREATED and told != sha256(data):
+        if told and answer.status in STORED and told != sha256(data):
             raise failures.protocol(
                 self.reference,
                 f"it stored the manifest {sha256(data)} under another digest, {told:.100}",

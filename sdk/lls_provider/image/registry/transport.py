@@ -29,7 +29,7 @@ from lls_provider.wheels.http import (
     cause,
     new_session,
     reason,
-    wait_before,
+    retry_after,
 )
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 DOCUMENT_LIMIT = 4 << 20  # what registries accept as a manifest
 _REDIRECTS = 5
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
-_WAIT_LIMIT = 30.0
+_REPEATED = frozenset({307, 308})  # with the same method and body (RFC 9110, 15.4.8 and 15.4.9)
 _UNAUTHORIZED = 401
+_FORBIDDEN = 403
 _BAD_REQUEST = 400
 _NO_SUCH_RANGE = 416
 _VARIABLE = "LLS_PROVIDER_REGISTRY_TIMEOUT"
@@ -143,16 +144,15 @@ class Transport:
         (REGISTRY_DENIED, IMAGE_MISSING, REGISTRY_FAILED) and NETWORK when no attempt came through.
         """
         for attempt in range(1, ATTEMPTS + 1):
-            wait = wait_before(attempt)
             try:
                 answer = self.once(method, url, headers=headers, body=body)
                 if answer.status not in RETRIED or attempt == ATTEMPTS:
                     break
-                wait = _asked_wait(answer, wait)
+                self._limits.sleep(busy(answer).wait(attempt))
             except Interrupted as error:
                 if attempt == ATTEMPTS:
                     raise failures.network(self.reference, doing, str(error)) from error
-            self._limits.sleep(wait)
+                self._limits.sleep(error.wait(attempt))
         return self.checked(answer, doing=doing, expected=expected)
 
     def once(
@@ -171,10 +171,24 @@ class Transport:
     def checked(self, answer: Answer, *, doing: str, expected: frozenset[int]) -> Answer:
         """The answer, if its status is among those expected; else the error that it means."""
         if answer.status not in expected:
-            raise failures.refusal(
-                self.reference, doing, answer.status, answer.body, self._authorization.used
-            )
+            raise self._refusal(doing, answer.status, answer.headers, answer.body)
         return answer
+
+    def _refusal(
+        self, doing: str, status: int, headers: Mapping[str, str], body: bytes
+    ) -> SdkError:
+        """What an unexpected status means; without a login, what is wrong with the login's file."""
+        unread = self._authorization.unread
+        if unread is not None and status in (_UNAUTHORIZED, _FORBIDDEN):
+            return unread
+        return failures.refusal(
+            self.reference,
+            doing,
+            status,
+            body,
+            self._authorization.used,
+            asked=retry_after(headers),
+        )
 
     def get(
         self,
@@ -195,22 +209,12 @@ class Transport:
         if not response.ok and response.status_code not in RETRIED | {_NO_SUCH_RANGE}:
             with response:
                 body = self._read(response)
-            raise failures.refusal(
-                self.reference,
-                "read a layer of",
-                response.status_code,
-                body,
-                self._authorization.used,
-            )
+            raise self._refusal("read a layer of", response.status_code, response.headers, body)
         return response
 
     def resolve(self, location: str | None, answer: Answer) -> str:
         """The address that an answer's ``Location`` names. Raises SdkError REGISTRY_FAILED."""
         return follow(answer.url, location, self.reference, insecure=self._insecure)
-
-    def pause(self, attempt: int) -> None:
-        """Wait as long as suits after attempt number ``attempt``."""
-        self.sleep(wait_before(attempt))
 
     @property
     def timeout(self) -> tuple[float, float]:
@@ -266,7 +270,9 @@ class Transport:
         for _ in range(_REDIRECTS + 1):
             login = self._authorization.header if self._is_ours(url) else None
             response = self._send(method, url, headers, body, login)
-            if response.status_code not in _REDIRECTED or method not in ("GET", "HEAD"):
+            # a request with a body is repeated where the answer says that its method holds
+            repeated = _REDIRECTED if method in ("GET", "HEAD") else _REPEATED
+            if response.status_code not in repeated:
                 return response
             location = response.headers.get("Location")
             response.close()
@@ -345,7 +351,10 @@ class Transport:
         with self._send(method, url, headers, form or b"", authorization) as response:
             body = self._read(response)
         if response.status_code in RETRIED:
-            raise Interrupted(f"the place of tokens answered {response.status_code}")
+            raise Interrupted(
+                f"the place of tokens answered {response.status_code}",
+                retry_after(response.headers),
+            )
         if not response.ok:
             used = "the credentials" if authorization or form else ""
             raise failures.refusal(self.reference, failures.LOGIN, response.status_code, body, used)
@@ -355,7 +364,6 @@ class Transport:
         return same_origin(url, self.url("/"))
 
 
-def _asked_wait(answer: Answer, ours: float) -> float:
-    """Seconds to wait: what ``Retry-After`` asks for, within bounds."""
-    told = answer.headers.get("Retry-After", "")
-    return min(float(told), _WAIT_LIMIT) if told.isascii() and told.isdigit() else ours
+def busy(answer: Answer) -> Interrupted:
+    """An answer that another attempt may change, as what broke the attempt."""
+    return Interrupted(f"the registry answered {answer.status}", retry_after(answer.headers))

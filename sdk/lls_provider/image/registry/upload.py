@@ -15,8 +15,8 @@ from urllib.parse import urlencode, urlsplit
 
 from lls_provider.image.model import sha256
 from lls_provider.image.registry import failures
-from lls_provider.image.registry.repository import CREATED
-from lls_provider.wheels.http import ATTEMPTS, RETRIED, Counted, Interrupted
+from lls_provider.image.registry.repository import CREATED, STORED
+from lls_provider.wheels.http import ATTEMPTS, RETRIED, Counted, Interrupted, retry_after
 
 if TYPE_CHECKING:
     from lls_provider.errors import SdkError
@@ -55,7 +55,7 @@ class _Answered(Interrupted):
     """An answer that another attempt may change; ``lost``: one that begins anew."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__(f"the registry answered {answer.status}")
+        super().__init__(f"the registry answered {answer.status}", retry_after(answer.headers))
         self.answer = answer
         self.lost = answer.status in _LOST
 
@@ -89,7 +89,7 @@ def upload(
                 raise _given_up(repository, blob, error) from error
             if isinstance(error, _Answered) and error.lost:
                 location = ""
-            repository.transport.pause(attempt)
+            repository.transport.sleep(error.wait(attempt))
     raise AssertionError("the loop returns or raises")
 
 
@@ -163,7 +163,7 @@ def _finish(repository: Repository, location: str, digest: str) -> None:
         f"{location}{separator}{urlencode({'digest': digest})}",
         headers={"Content-Type": _BYTES},
     )
-    _settled(repository, answer, CREATED)
+    _settled(repository, answer, STORED)
 
 
 def _settled(repository: Repository, answer: Answer, expected: frozenset[int]) -> Answer:
@@ -176,8 +176,10 @@ def _settled(repository: Repository, answer: Answer, expected: frozenset[int]) -
 
 def _given_up(repository: Repository, blob: Blob, error: Interrupted) -> SdkError:
     if isinstance(error, _Answered):
-        status, body = error.answer.status, error.answer.body
-        return failures.failed(repository.reference, _DOING, status, body)
+        answer = error.answer
+        return failures.failed(
+            repository.reference, _DOING, answer.status, answer.body, asked=error.asked
+        )
     why = f"{blob.digest}: {error} ({ATTEMPTS} attempts)."
     return failures.network(repository.reference, _DOING, why)
 
