@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import importlib
 import io
 import json
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -109,6 +111,22 @@ def make_bundle(tmp_path: Path, make_wheel: MakeWheel) -> MakeBundle:
     return make
 
 
+def zstd(data: bytes) -> bytes:
+    """Packed by the library that the tests install."""
+    library = importlib.import_module(
+        "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    )
+    packed: bytes = library.compress(data)
+    return packed
+
+
+PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    "gzip": lambda data: gzip.compress(data, mtime=0),
+    "zstd": zstd,
+}
+
+
 @pytest.fixture
 def make_layout(tmp_path: Path) -> MakeLayout:
     """Writes an OCI layout out of tar members, as any tool or any attacker might."""
@@ -126,7 +144,7 @@ def make_layout(tmp_path: Path) -> MakeLayout:
         described, diff_ids = [], []
         for layer in layers:
             plain = layer if isinstance(layer, bytes) else tar_bytes(layer)
-            stored = gzip.compress(plain, mtime=0) if compress == "gzip" else plain
+            stored = PACKERS[compress](plain)
             diff_ids.append("sha256:" + hashlib.sha256(plain).hexdigest())
             suffix = f"+{compress}" if compress else ""
             described.append(

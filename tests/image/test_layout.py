@@ -335,11 +335,6 @@ def test_documents_that_contradict_are_refused(
     refused(layout)
 
 
-def test_zstd_is_refused_with_a_way_out(make_layout: MakeLayout) -> None:
-    error = refused(make_layout([("x", b"")], compress="zstd"), "zstd")
-    assert "skopeo copy" in error.resolution
-
-
 def test_indexes_do_not_nest_for_ever(make_layout: MakeLayout) -> None:
     import hashlib
 

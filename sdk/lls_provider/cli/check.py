@@ -115,6 +115,8 @@ def _check(
     from lls_provider.local.target import Kind
 
     if target.kind is Kind.PROJECT:
+        from functools import partial
+
         from lls_provider.image.distribution import load_distributions
         from lls_provider.project.check import check_project
 
@@ -122,7 +124,7 @@ def _check(
             target.path,
             label=target.text,
             distributions=distributions,
-            load_named=load_distributions,
+            load_named=partial(load_distributions, insecure=insecure),
             python=python,
             progress=progress,
         )

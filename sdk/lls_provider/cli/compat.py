@@ -58,7 +58,7 @@ def command(
     time_limit()  # a wrong one is told before any work
     found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
     progress = console()
-    servers = load_distributions(distributions, python=python, progress=progress)
+    servers = load_distributions(distributions, python=python, insecure=insecure, progress=progress)
     with scratch("targets") as folder:
         bundles = [
             (

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.media import GZIP_LAYER_TYPES, OPAQUE
+from lls_provider.image.compression import Damaged, decompressed, is_compressed
+from lls_provider.image.media import OPAQUE
 from lls_provider.image.tar import CHUNK
 
 if TYPE_CHECKING:
@@ -147,9 +147,9 @@ def _parts(name: str) -> Parts:
 
 
 def _read_layer(layer: Layer, walk: LayerEntries) -> Iterator[Entry]:
-    gzipped = layer.media_type in GZIP_LAYER_TYPES
+    packed = is_compressed(layer.media_type)
     hasher = hashlib.sha256()
-    stream = _Stream(_uncompressed(layer, walk) if gzipped else layer.chunks(), walk, hasher)
+    stream = _Stream(_uncompressed(layer, walk) if packed else layer.chunks(), walk, hasher)
     try:
         # r| never seeks and so never reads a member into memory
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER) as archive:
@@ -160,7 +160,7 @@ def _read_layer(layer: Layer, walk: LayerEntries) -> Iterator[Entry]:
     except _UNREADABLE as error:
         walk.unreadable(f"it is no readable tar: {error}")
     stream.drain()
-    if gzipped and f"sha256:{hasher.hexdigest()}" != layer.diff_id:
+    if packed and f"sha256:{hasher.hexdigest()}" != layer.diff_id:
         walk.refuse(f"uncompressed, it does not have the digest {layer.diff_id}")
 
 
@@ -177,24 +177,11 @@ def _members(archive: tarfile.TarFile, stream: _Stream, walk: LayerEntries) -> I
 
 
 def _uncompressed(layer: Layer, walk: LayerEntries) -> Iterator[bytes]:
-    """A gzip layer's tar stream, in pieces of bounded size whatever it expands to."""
-    engine = zlib.decompressobj(wbits=31)
+    """A compressed layer's tar stream."""
     try:
-        for chunk in layer.chunks():
-            left = chunk
-            while left:
-                if engine.eof:  # gzip streams may follow each other
-                    engine = zlib.decompressobj(wbits=31)
-                yield engine.decompress(left, CHUNK)
-                # what follows a stream is another one, or padding
-                left = engine.unused_data.lstrip(b"\0") if engine.eof else engine.unconsumed_tail
-    except zlib.error as error:
-        walk.unreadable(f"it is no readable gzip: {error}")
-    while not engine.eof:
-        rest = engine.decompress(engine.unconsumed_tail, CHUNK)
-        if not rest:
-            walk.unreadable("its gzip stream ends early")
-        yield rest
+        yield from decompressed(layer.chunks(), layer.media_type)
+    except Damaged as error:
+        walk.unreadable(str(error))
 
 
 class _Stream(io.RawIOBase):

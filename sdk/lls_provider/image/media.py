@@ -19,7 +19,7 @@ MANIFEST_TYPES = (MANIFEST_TYPE, f"{_DOCKER}.distribution.manifest.v2+json")
 CONFIG_TYPES = (CONFIG_TYPE, f"{_DOCKER}.container.image.v1+json")
 PLAIN_LAYER_TYPES = (LAYER_TYPE, f"{_DOCKER}.image.rootfs.diff.tar")
 GZIP_LAYER_TYPES = (f"{LAYER_TYPE}+gzip", f"{_DOCKER}.image.rootfs.diff.tar.gzip")
-ZSTD_LAYER_TYPE = f"{LAYER_TYPE}+zstd"
+ZSTD_LAYER_TYPES = (f"{LAYER_TYPE}+zstd", f"{_DOCKER}.image.rootfs.diff.tar.zstd")
 
 LAYOUT_FILE = "oci-layout"
 LAYOUT_VERSION = "1.0.0"

@@ -17,7 +17,7 @@ from lls_provider.image.media import (
     MANIFEST_TYPES,
     PLAIN_LAYER_TYPES,
     REF_NAME,
-    ZSTD_LAYER_TYPE,
+    ZSTD_LAYER_TYPES,
 )
 from lls_provider.image.model import Image
 from lls_provider.image.platforms import this_platform
@@ -235,14 +235,6 @@ def _config_platform(store: Store, described: Descriptor) -> Platform:
 
 def _layer(store: Store, manifest: Document, value: Any, diff_id: str, name: str) -> Layer:
     described = manifest.descriptor(value, name)
-    if described.media_type == ZSTD_LAYER_TYPE:
-        raise SdkError(
-            Code.IMAGE_INVALID,
-            f"Layer {described.digest} is compressed with zstd, which is not supported",
-            where=manifest.source.where,
-            resolution="Convert the image: `skopeo copy --dest-compress-format gzip "
-            "--dest-force-compress-format oci:OLD oci:NEW`.",
-        )
-    if described.media_type not in (*PLAIN_LAYER_TYPES, *GZIP_LAYER_TYPES):
+    if described.media_type not in (*PLAIN_LAYER_TYPES, *GZIP_LAYER_TYPES, *ZSTD_LAYER_TYPES):
         manifest.refuse(f"{name} has an unknown type {described.media_type!r}")
     return store.layer(described, diff_id)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.archive import DOCKER_MANIFEST
+from lls_provider.image.compression import ZSTD_MAGIC
 from lls_provider.image.documents import Document, Source
 from lls_provider.image.layout import blob_path
 from lls_provider.image.media import (
@@ -29,6 +30,7 @@ from lls_provider.image.media import (
     LAYER_TYPE,
     LAYOUT_FILE,
     MANIFEST_TYPE,
+    ZSTD_LAYER_TYPES,
 )
 from lls_provider.image.model import BlobLayer, canonical, descriptor
 from lls_provider.image.reader import DOCUMENT_LIMIT, Found
@@ -154,11 +156,12 @@ class _Archive:
             return stream.read(length)
 
     def described(self, name: str, diff_id: str) -> JsonObject:
-        """The descriptor of a Docker archive's layer, which is plain unless it begins as gzip."""
+        """The descriptor of a Docker archive's layer: plain unless it begins as gzip or zstd."""
         member = self._member(name)
         media_type, digest = LAYER_TYPE, diff_id
-        if self.bytes(member, len(_GZIP)) == _GZIP:
-            media_type, digest = GZIP_LAYER_TYPES[0], self._hash(member)
+        for magic, packed in ((_GZIP, GZIP_LAYER_TYPES[0]), (ZSTD_MAGIC, ZSTD_LAYER_TYPES[0])):
+            if self.bytes(member, len(magic)) == magic:
+                media_type, digest = packed, self._hash(member)
         self.names[digest] = name
         return {"mediaType": media_type, "digest": digest, "size": member.size}
 

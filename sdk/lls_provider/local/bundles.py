@@ -44,6 +44,7 @@ def bundle_of(
         settings.distributions,
         python=python or settings.python,
         at_least=settings.lowest_python,
+        insecure=insecure,
         progress=progress,
     )
     (bundle,) = bundle_project(

@@ -159,7 +159,9 @@ class Up:
             else plan.choose_python(self.options.python, self._candidates)
         )
         with self._phase("environment", f"preparing the server {name}"):
-            distribution = load_distribution(name, python=python, progress=self._progress)
+            distribution = load_distribution(
+                name, python=python, insecure=self.options.insecure, progress=self._progress
+            )
             self.result.server = distribution.label
             environment = ensure_environment(distribution, progress=self._progress)
             start_command(environment, Path(), 0)  # refuses what is no server, before the rest

@@ -18,6 +18,9 @@ from lls_provider.image.registry.transport import Limits, Transport
 Engine = Callable[[str], str]
 
 
+SAMPLE = Path(__file__).parents[3] / "samples" / "echo-inference"
+
+
 @pytest.fixture(scope="session")
 def certificate(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that nobody vouches for, its key beside it."""
@@ -117,3 +120,26 @@ def test_other_machines_are_asked_with_tls_and_nothing_is_tried(
     reference: str, address: str
 ) -> None:
     assert Transport(parse(reference), ()).url("/v2/") == address
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("compat", "--distribution"), ("check", "--distribution"), ("up", "--server")],
+)
+def test_insecure_reaches_the_image_of_a_distribution(
+    cli: Callable[..., subprocess.CompletedProcess[str]],
+    secure: FakeRegistry,
+    command: str,
+    option: str,
+) -> None:
+    server = f"docker://{secure.host}/acme/server:gone"
+    words = (command, str(SAMPLE), option, server)
+    refused = cli(*words)
+    assert refused.returncode == 3, refused.stderr
+    assert "certificate" in refused.stderr
+    assert not secure.seen
+    let_in = cli(*words, "--insecure")
+    assert let_in.returncode == 1, let_in.stderr
+    assert "404" in let_in.stderr + let_in.stdout
+    assert [it.path for it in secure.seen][-1] == "/v2/acme/server/manifests/gone"
