@@ -141,7 +141,7 @@ def make_provider(tmp_path: Path) -> MakeProvider:
         fields: Sequence[str] = (),
     ) -> Bundle:
         module = name.replace("-", "_")
-        kind, sources = _SOURCES[api]
+        kind, sources = _SOURCES.get(api, ("inline", {"config.py": CONFIG}))
         members = {
             f"{module}/{path}": Template(text).safe_substitute(module=module, type=name).encode()
             for path, text in {**sources, **(files or {})}.items()

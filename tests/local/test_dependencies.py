@@ -2,102 +2,109 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lls_provider.bundle.read import Bundle
-from lls_provider.contract.apis import APIS
-from lls_provider.contract.document import load
+from lls_provider.contract.document import dump
 from lls_provider.local.plan import Options
 from lls_provider.local.target import resolve_target
 from lls_provider.local.up import Up
-from lls_provider.runtime import dependencies
-from lls_provider.wheels.distribution import load_distribution
-from lls_provider.wheels.environment import ensure_environment
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.recorder import Recorder
 
 MakeProvider = Callable[..., Bundle]
-
-ASK = """\
-import importlib, json, sys
-module = sys.argv[1]
-replace = importlib.import_module(f"{module}.core.stack").replace_env_vars
-kinds = importlib.import_module(f"{module}.core.distribution")
-class_of = importlib.import_module(f"{module}.core.utils.dynamic").instantiate_class_type
-registry = kinds.get_provider_registry()
-taken = {}
-for api, entry in json.load(sys.stdin).items():
-    spec = registry[kinds.Api(api)][entry["provider_type"]]
-    class_of(spec.config_class)(**replace(entry["config"]))
-    taken[api] = [it.value for it in spec.api_dependencies]
-print("answer:" + json.dumps(taken))
-"""
 
 NEEDING = """\
 try:
     from ogx_api import Api, InlineProviderSpec
 except ImportError:
-    from llama_stack_api import Api, InlineProviderSpec
+    try:
+        from llama_stack_api import Api, InlineProviderSpec
+    except ImportError:
+        from llama_stack.providers.datatypes import Api, InlineProviderSpec
 
 
 def get_provider_spec():
     return InlineProviderSpec(
-        api=Api.file_processors, provider_type="inline::$type",
+        api=Api.$api, provider_type="inline::$type",
         module="$module", config_class="$module.config.Config",
-        api_dependencies=[Api.files, Api.batches],
+        api_dependencies=[Api(it) for it in $needed],
     )
 """
+# the line 0.2 has no file processors
+SCORING = """\
+import inspect
+
+from llama_stack.apis.scoring import Scoring
+
+
+class Impl:
+    async def initialize(self): ...
+    async def shutdown(self): ...
+    async def list_scoring_functions(self): return []
+    async def register_scoring_function(self, scoring_fn): ...
+    async def score(self): ...
+    async def score_batch(self): ...
+
+
+for name in ("score", "score_batch"):  # the server compares signatures
+    getattr(Impl, name).__signature__ = inspect.signature(getattr(Scoring, name))
+
+
+async def get_provider_impl(config, deps):
+    return Impl()
+"""
+KNOWN = {
+    "llama-stack==0.2.22": ["files", "batches", "telemetry", "agents"],
+    "llama-stack==0.6.1": ["files", "batches", "agents"],
+    "llama-stack==0.7.3": ["files", "batches", "responses"],
+    "ogx==1.5.0": ["files", "batches", "responses", "messages", "interactions", "skills"],
+}
+BASES = {
+    "none": None,
+    "other names": {
+        "backends": {
+            "kv": {"type": "kv_sqlite", "db_path": "${env.HOME}/kv.db"},
+            "sql": {"type": "sql_sqlite", "db_path": "${env.HOME}/sql.db"},
+        },
+        "stores": {
+            "metadata": {"backend": "kv", "namespace": "registry"},
+            "inference": {"backend": "sql", "table_name": "inference"},
+            "conversations": {"backend": "sql", "table_name": "conversations"},
+            "prompts": {"backend": "kv", "namespace": "prompts"},
+            "connectors": {"backend": "kv", "namespace": "connectors"},
+        },
+    },
+}
 
 pytestmark = [pytest.mark.network, pytest.mark.server]
 
 
 @pytest.mark.parametrize(
-    "server", ["llama-stack==0.2.22", "llama-stack==0.6.1", "llama-stack==0.7.3", "ogx==1.5.0"]
+    ("server", "base"),
+    [*((server, "none") for server in KNOWN), ("llama-stack==0.7.3", "other names")],
 )
-def test_its_config_class_takes_the_smallest_provider(server: str) -> None:
-    environment = ensure_environment(load_distribution(server))
-    line = environment.distribution.line
-    assert line is not None
-    entries = dependencies.smallest_providers(APIS, environment.distribution.pins)
-    assert "files" in entries
-    done = subprocess.run(
-        [environment.python, "-c", ASK, line.module],
-        input=json.dumps(entries),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    taken = json.loads(done.stdout.rpartition("answer:")[2])
-    assert taken.keys() == entries.keys()
-    # what they need themselves is routed by the server, or supplied too
-    configuration = {"providers": {api: [entry] for api, entry in entries.items()}}
-    document = load(json.dumps(configuration).encode(), "run.yaml")
-    for api, needed in taken.items():
-        alone = dependencies.smallest_providers([api], environment.distribution.pins)
-        assert dependencies.missing_apis(document, needed, {}) == []
-        assert set(needed) & entries.keys() <= alone.keys()
-
-
-def test_what_is_asked_for_here_is_all_that_is_known() -> None:
-    known = dependencies.smallest_providers(APIS, {"ogx": "1.5.0"})
-    assert known.keys() == {"files", "batches", "responses", "messages", "interactions"}
-
-
-@pytest.mark.parametrize("server", ["llama-stack==0.6.1", "llama-stack==0.7.3", "ogx==1.5.0"])
-def test_up_supplies_what_a_provider_needs(
-    make_provider: MakeProvider, recorder: Recorder, server: str
+def test_up_supplies_whatever_is_known(
+    make_provider: MakeProvider, recorder: Recorder, tmp_path: Path, server: str, base: str
 ) -> None:
-    bundle = make_provider(api="file_processors", files={"provider.py": NEEDING})
-    options = Options(server=server)
+    """And a real server runs with all of it."""
+    known = KNOWN[server]
+    api = "scoring" if "0.2" in server else "file_processors"
+    spec = NEEDING.replace("$needed", repr(known)).replace("$api", api)
+    files = {"provider.py": spec, **({"__init__.py": SCORING} if api == "scoring" else {})}
+    bundle = make_provider(api=api, files=files)
+    path = None
+    if (storage := BASES[base]) is not None:
+        path = tmp_path / "base.yaml"
+        path.write_text(dump({"version": 2, "distro_name": "mine", "storage": storage}))
+    options = Options(server=server, base_config=path)
     with Up([resolve_target(str(bundle.root))], options, recorder) as up:
         result = up.run()
-    served = {(it.api, it.provider_type) for it in result.providers}
-    assert {("files", "inline::localfs"), ("batches", "inline::reference")} <= served
+    assert {it.api for it in result.providers} == {api, *known}
     assert any("inline::localfs: a provider needs the API 'files'" in it for it in recorder.notes)

@@ -64,22 +64,83 @@ def test_what_a_server_would_not_have(
     assert dependencies.missing_apis(document, needed, {"YES": "1"}) == missing
 
 
+def supplied(
+    needed: list[str], server: dict[str, str] | None, configuration: str = "{}"
+) -> dependencies.Supply:
+    document = load(configuration.encode(), "run.yaml")
+    known = None if server is None else versions(server)
+    return dependencies.supply(needed, known, document, {})
+
+
+def pasted(found: dependencies.Supply) -> dict[str, Any]:
+    """The YAML of the advice, as a reader copies it."""
+    value: dict[str, Any] = yaml.safe_load(dependencies.advice(found).partition("\n\n")[2])
+    return value
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_what_to_add_is_yaml_to_paste(server: str) -> None:
-    told = dependencies.advice(["files"], versions(SERVERS[server]))
-    text = told.partition("\n\n")[2]
-    (entry,) = yaml.safe_load(text)["providers"]["files"]
-    assert entry["provider_type"] == "inline::localfs"
-    assert entry == dependencies.smallest_provider("files", versions(SERVERS[server]))
+    found = pasted(supplied(["files"], SERVERS[server]))
+    assert [it["provider_type"] for it in found["providers"]["files"]] == ["inline::localfs"]
+    assert found.keys() == {"providers"}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    ("configuration", "added"),
+    [
+        ("{}", ["batches", "files"]),
+        ("providers: {files: [{provider_id: s3}]}", ["batches"]),
+    ],
+)
+def test_what_the_addition_needs_itself_is_added_too(
+    server: str, configuration: str, added: list[str]
+) -> None:
+    found = pasted(supplied(["batches"], SERVERS[server], configuration))
+    assert list(found["providers"]) == added
+
+
+def test_a_list_of_apis_has_what_the_addition_needs() -> None:
+    found = supplied(["responses"], {"ogx": "1.5.0"}, "apis: [inference]")
+    assert set(found.listed) == {"vector_io", "tool_runtime"}
+    told = dependencies.advice(found)
+    assert told.startswith("Add 'vector_io' to the list 'apis' of the base configuration; add")
+    assert "to the base configuration:\n\nproviders:\n" in told
+
+
+@pytest.mark.parametrize(
+    ("storage", "backend", "added"),
+    [
+        ("{}", "sql_default", None),
+        ("storage: {stores: {}}", "sql_default", None),
+        ("storage: {backends: {sql_default: {type: sql_postgres}}}", "sql_default", None),
+        ("storage: {backends: {kv: {type: kv_redis}, pg: {type: sql_postgres}}}", "pg", None),
+        ("storage: {backends: {kv: {type: kv_redis}}}", "sql_default", "sql_sqlite"),
+        ("storage: {backends: {}}", "sql_default", "sql_sqlite"),
+        ("storage: {backends: {x: null}}", "sql_default", "sql_sqlite"),
+    ],
+)
+@pytest.mark.parametrize("server", ["llama-stack 0.7.3", "ogx 1.5.0"])
+def test_the_addition_uses_storage_that_is_there(
+    server: str, storage: str, backend: str, added: str | None
+) -> None:
+    found = pasted(supplied(["files"], SERVERS[server], storage))
+    (entry,) = found["providers"]["files"]
+    assert entry["config"]["metadata_store"]["backend"] == backend
+    backends = found.get("storage", {}).get("backends", {})
+    assert {name: it["type"] for name, it in backends.items()} == (
+        {} if added is None else {backend: added}
+    )
 
 
 def test_what_nobody_knows_is_named() -> None:
-    told = dependencies.advice(["skills", "inference", "files"], versions({"ogx": "1.5.0"}))
+    found = supplied(["file_processors", "inference", "files"], {"ogx": "1.5.0"})
+    told = dependencies.advice(found)
     assert told.startswith(
-        "Add a provider of 'skills' to the base configuration, or install one; add 'inference' to "
-        "the list 'apis' of the base configuration.\nAdd the server's own smallest provider"
+        "Add a provider of 'file_processors' to the base configuration, or install one; add "
+        "'inference' to the list 'apis' of the base configuration.\nAdd the server's own smallest"
     )
-    assert dependencies.advice(["files"], None) == (
+    assert dependencies.advice(supplied(["files"], None)) == (
         "Add a provider of 'files' to the base configuration, or install one."
     )
 

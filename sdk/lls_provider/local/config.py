@@ -75,18 +75,22 @@ def with_resources(
     return config if key is None else {**config, key: registered}
 
 
-def with_providers(
-    base: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]
+def with_supply(
+    base: Mapping[str, Any],
+    entries: Mapping[str, Mapping[str, Any]],
+    backends: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """``base`` with a provider of each API in ``entries`` that has none but disabled ones."""
+    """``base`` with one more provider of each API in ``entries``, and with further backends."""
     config = copy.deepcopy(dict(base))
     if entries:
         sections = dict(config.get("providers") or {})
         for api, entry in entries.items():
-            there = list(sections.get(api) or [])
-            if all(it.get("provider_id") == "__disabled__" for it in there):
-                sections[api] = [*there, dict(entry)]
+            sections[api] = [*(sections.get(api) or []), dict(entry)]
         config["providers"] = sections
+    if backends:
+        storage = dict(config.get("storage") or {})
+        there = storage.get("backends") or {}
+        config["storage"] = {**storage, "backends": {**there, **copy.deepcopy(dict(backends))}}
     return config
 
 

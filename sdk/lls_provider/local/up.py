@@ -29,11 +29,11 @@ from lls_provider.local.plan import Candidate, Options, Provider
 from lls_provider.local.result import Phase, UpResult, shown
 from lls_provider.local.server import Server, server_environment, start_command
 from lls_provider.local.sockets import free_port, require_free
+from lls_provider.local.supplying import supply_after
 from lls_provider.local.target import Kind, Target
 from lls_provider.local.workspace import Workspace
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.settings import SampleCall, Settings, read_settings
-from lls_provider.runtime import dependencies
 from lls_provider.runtime.signals import stopping
 from lls_provider.wheels.environment import Environment, ensure_environment
 
@@ -256,22 +256,25 @@ class Up:
         environment: Environment,
     ) -> None:
         """Preflight; what a provider needs of other APIs is supplied where the server has it."""
-        supplied: dict[str, dict[str, Any]] = {}
+        entries: dict[str, Mapping[str, Any]] = {}
+        backends: dict[str, Mapping[str, Any]] = {}
         while True:
             try:
                 runtime.preflight(environment.python)
             except SdkError as error:
-                missing = dependencies.missing_in(error.layout or "")
-                found = dependencies.smallest_providers(missing, environment.distribution.pins)
-                if not missing or not set(missing) <= found.keys() - supplied.keys():
+                run_yaml = volume.config / RUN_CONFIG
+                pins = environment.distribution.pins
+                found = supply_after(error, run_yaml, pins, self._variables(volume))
+                if found is None or found.entries.keys() & entries.keys():
                     raise
-                supplied |= found
-                for api, entry in found.items():
+                entries |= found.entries
+                backends |= found.backends
+                for api, entry in found.entries.items():
                     self._progress.note(
                         f"supplying the server's own {entry['provider_type']}: a provider needs "
                         f"the API '{api}'"
                     )
-                self._extract(providers, volume, environment, supplied)
+                self._extract(providers, volume, environment, entries, backends)
                 runtime.merge(environment.python)
             else:
                 return
@@ -281,7 +284,8 @@ class Up:
         providers: Sequence[Provider],
         volume: VolumeTree,
         environment: Environment,
-        supplied: Mapping[str, Mapping[str, Any]] | None = None,
+        entries: Mapping[str, Mapping[str, Any]] | None = None,
+        backends: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         line = environment.distribution.line
         assert line is not None  # noqa: S101 - refused before
@@ -303,7 +307,9 @@ class Up:
         made = config.with_resources(
             config.localized(base, minimal), config.joined(resources), line.resources_key(version)
         )
-        config.write_base(config.with_providers(made, supplied or {}), volume.base_config)
+        config.write_base(
+            config.with_supply(made, entries or {}, backends or {}), volume.base_config
+        )
 
     def _variables(self, volume: VolumeTree) -> dict[str, str]:
         home, temporary = (self._workspace.root / name for name in ("home", "tmp"))

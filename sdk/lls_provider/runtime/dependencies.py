@@ -8,8 +8,8 @@ ends when one is not there. Read off `core/resolver.py` of llama-stack 0.2.22, 0
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -42,13 +42,18 @@ _PROVIDABLE = frozenset({*APIS, "telemetry"} - _ROUTED.keys())
 _FIRST, _LAST = Version("0"), Version("9999")
 
 
+_LLAMA_STACK, _OGX = canonicalize_name("llama-stack"), canonicalize_name("ogx")
+_STORES = Version("0.3.0.dev0")  # from there on stores are named, before they stand in each config
+_RESPONSES = Version("0.7.0.dev0")  # an API of its own from there on
+_HOMES = {_LLAMA_STACK: ".llama", _OGX: ".ogx"}
+
+
 @dataclass(frozen=True, slots=True)
 class _Own:
     """A server's own provider of an API, with the least that it needs.
 
-    It holds for versions from ``first`` up to, not including, ``below``. The stores that it names
-    are those that the server has by default; ``needs`` are the APIs that it needs itself, but for
-    those that the server routes.
+    It holds for versions from ``first`` up to, not including, ``below``. ``config`` names backends
+    of the server's storage as `_BACKENDS` does; ``needs`` are the APIs that it needs itself.
     """
 
     server: NormalizedName
@@ -59,27 +64,72 @@ class _Own:
     below: Version = _LAST
     needs: tuple[str, ...] = ()
 
-    def entry(self) -> dict[str, Any]:
-        """As it stands in a configuration."""
+    def entry(self, backends: Mapping[str, str]) -> dict[str, Any]:
+        """As it stands in a configuration, with the names that backends have there."""
         name = self.provider_type.rpartition("::")[2]
         entry: dict[str, Any] = {"provider_id": name, "provider_type": self.provider_type}
-        return {**entry, "config": dict(self.config)}
+        return {**entry, "config": _renamed(self.config, backends)}
+
+
+# the backends that a server has when its configuration names none, and as what it keeps them
+_BACKENDS = {
+    "kv_default": ("kv_sqlite", "kvstore.db"),
+    "sql_default": ("sql_sqlite", "sql_store.db"),
+}
+
+
+def _renamed(config: Mapping[str, Any], backends: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        key: _renamed(value, backends)
+        if isinstance(value, Mapping)
+        else backends.get(value, value)
+        if key == "backend"
+        else value
+        for key, value in config.items()
+    }
+
+
+def _sqlite(name: str) -> dict[str, str]:
+    return {"type": "sqlite", "db_path": f"${{env.HOME}}/.llama/{name}.db"}
 
 
 def _files(home: str, store: Mapping[str, str]) -> dict[str, Any]:
     return {"storage_dir": f"${{env.HOME}}/{home}/files", "metadata_store": dict(store)}
 
 
-_LLAMA_STACK, _OGX = canonicalize_name("llama-stack"), canonicalize_name("ogx")
-_STORES = Version("0.3.0.dev0")  # from there on stores are named, before they stand in each config
-_RESPONSES = Version("0.7.0.dev0")  # an API of its own from there on
 _FILES_STORE = {"backend": "sql_default", "table_name": "files_metadata"}
-_SQLITE = {"type": "sqlite", "db_path": "${env.HOME}/.llama/files.db"}
+_BATCHES = ("files", "inference")
 _KEPT = {"responses": {"backend": "sql_default", "table_name": "responses"}}
 _AGENTS = {"agent_state": {"backend": "kv_default", "namespace": "agents"}}
+_ANSWERING = ("files", "inference", "vector_io", "tool_runtime")
 
 _OWN = (
-    _Own(_LLAMA_STACK, "files", "inline::localfs", _files(".llama", _SQLITE), below=_STORES),
+    _Own(
+        _LLAMA_STACK,
+        "files",
+        "inline::localfs",
+        _files(".llama", _sqlite("files")),
+        below=_STORES,
+    ),
+    _Own(
+        _LLAMA_STACK,
+        "batches",
+        "inline::reference",
+        {"kvstore": _sqlite("batches")},
+        below=_STORES,
+        needs=_BATCHES,
+    ),
+    _Own(
+        _LLAMA_STACK, "telemetry", "inline::meta-reference", {"sinks": ["console"]}, below=_STORES
+    ),
+    _Own(
+        _LLAMA_STACK,
+        "agents",
+        "inline::meta-reference",
+        {"persistence_store": _sqlite("agents"), "responses_store": _sqlite("responses")},
+        below=_STORES,
+        needs=("inference", "safety", "vector_io", "tool_runtime"),
+    ),
     _Own(_LLAMA_STACK, "files", "inline::localfs", _files(".llama", _FILES_STORE), first=_STORES),
     _Own(
         _LLAMA_STACK,
@@ -87,7 +137,16 @@ _OWN = (
         "inline::reference",
         {"kvstore": {"backend": "kv_default", "namespace": "batches"}},
         first=_STORES,
-        needs=("files",),
+        needs=_BATCHES,
+    ),
+    _Own(
+        _LLAMA_STACK,
+        "agents",
+        "inline::meta-reference",
+        {"persistence": {**_AGENTS, **_KEPT}},
+        first=_STORES,
+        below=_RESPONSES,
+        needs=(*_ANSWERING, "safety"),
     ),
     _Own(
         _LLAMA_STACK,
@@ -95,7 +154,7 @@ _OWN = (
         "inline::builtin",
         {"persistence": {**_AGENTS, **_KEPT}},
         first=_RESPONSES,
-        needs=("files",),
+        needs=_ANSWERING,
     ),
     _Own(_OGX, "files", "inline::localfs", _files(".ogx", _FILES_STORE)),
     _Own(
@@ -103,16 +162,30 @@ _OWN = (
         "batches",
         "inline::reference",
         {"sqlstore": {"backend": "sql_default", "table_name": "batches"}},
-        needs=("files",),
+        needs=_BATCHES,
     ),
-    _Own(_OGX, "responses", "inline::builtin", {"persistence": _KEPT}, needs=("files",)),
+    _Own(_OGX, "responses", "inline::builtin", {"persistence": _KEPT}, needs=_ANSWERING),
     _Own(
         _OGX,
         "messages",
         "inline::builtin",
         {"kvstore": {"backend": "kv_default", "namespace": "message_batches"}},
+        needs=("inference",),
     ),
-    _Own(_OGX, "interactions", "inline::builtin", {}),
+    _Own(
+        _OGX,
+        "interactions",
+        "inline::builtin",
+        {"store": {"backend": "sql_default", "table_name": "interactions"}},
+        needs=("inference",),
+    ),
+    _Own(
+        _OGX,
+        "skills",
+        "inline::builtin",
+        {"persistence": {"backend": "kv_default", "namespace": "skills"}},
+        needs=("files",),
+    ),
 )
 
 
@@ -149,31 +222,100 @@ def _own(api: str, server: Mapping[NormalizedName, Version] | None) -> _Own | No
     return None
 
 
-def smallest_provider(
-    api: str, server: Mapping[NormalizedName, Version] | None
-) -> dict[str, Any] | None:
-    """The server's own provider of an API with the least that it needs, as an entry.
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What to add to a configuration so that it has the APIs that a provider needs.
 
-    None where none is known.
+    ``entries`` are the server's own smallest providers by API, and ``backends`` what its storage
+    lacks for them; ``listed`` are APIs for the list ``apis``. For ``unknown`` nothing is known.
     """
-    found = _own(api, server)
-    return found.entry() if found is not None else None
+
+    entries: Mapping[str, Mapping[str, Any]]
+    backends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    listed: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def configuration(self) -> dict[str, Any]:
+        """The entries and their storage, as they stand in a configuration."""
+        added: dict[str, Any] = {
+            "providers": {api: [dict(entry)] for api, entry in self.entries.items()}
+        }
+        if self.backends:
+            added["storage"] = {
+                "backends": {name: dict(backend) for name, backend in self.backends.items()}
+            }
+        return added
 
 
-def smallest_providers(apis: Iterable[str], pins: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The smallest provider of each API, and of what these need themselves.
+def supply(
+    missing: Iterable[str],
+    server: Mapping[NormalizedName, Version] | None,
+    document: Document,
+    env: Mapping[str, str],
+) -> Supply:
+    """What to add for APIs that the configuration lacks, and for what these need themselves.
 
-    As far as they are known of a server with these pins.
+    ``server`` are the versions of the packages that the server runs with, where they are known.
     """
-    server = {canonicalize_name(name): Version(version) for name, version in pins.items()}
-    found: dict[str, dict[str, Any]] = {}
-    left = list(apis)
+    found: dict[str, _Own] = {}
+    listed: dict[str, None] = {}
+    unknown: dict[str, None] = {}
+    left = list(missing)
     while left:
-        own = _own(left.pop(0), server)
-        if own is not None and own.api not in found:
-            found[own.api] = own.entry()
-            left += own.needs
+        api = left.pop(0)
+        own = _own(api, server)
+        if api in _ROUTED:
+            listed[api] = None
+        elif own is None:
+            unknown[api] = None
+        elif api not in found:
+            found[api] = own
+            left += missing_apis(document, own.needs, env)
+    names, lacking = _storage(document, {it for own in found.values() for it in _used(own.config)})
+    entries = {api: own.entry(names) for api, own in found.items()}
+    backends = {
+        name: {"type": kind, "db_path": f"${{env.HOME}}/{_HOMES[own.server]}/{file}"}
+        for own in found.values()
+        for name in _used(own.config)
+        if name in lacking
+        for kind, file in (_BACKENDS[name],)
+    }
+    return Supply(entries, backends, tuple(listed), tuple(unknown))
+
+
+def _used(config: Mapping[str, Any]) -> list[str]:
+    """The backends that a config names."""
+    found: list[str] = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found += _used(value)
+        elif key == "backend":
+            found.append(value)
     return found
+
+
+def _storage(document: Document, used: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """What the backends are named in a configuration, and those that it has none in place of."""
+    value = document.value.get("storage") if isinstance(document.value, dict) else None
+    backends = value.get("backends") if isinstance(value, dict) else None
+    if not isinstance(backends, dict):
+        return {}, []  # the server has its own
+    names: dict[str, str] = {}
+    lacking: list[str] = []
+    for name in used:
+        family = _BACKENDS[name][0].partition("_")[0]
+        fitting = [
+            str(other)
+            for other, it in backends.items()
+            if isinstance(it, dict) and str(it.get("type")).startswith(f"{family}_")
+        ]
+        if name in fitting:
+            continue
+        if fitting:
+            names[name] = fitting[0]
+        else:
+            lacking.append(name)
+    return names, lacking
 
 
 def missing_in(message: str) -> list[str]:
@@ -192,22 +334,19 @@ def details(missing: Iterable[str]) -> str:
     )
 
 
-def advice(missing: Iterable[str], server: Mapping[NormalizedName, Version] | None) -> str:
+def advice(found: Supply) -> str:
     """What to write into the base configuration so that the APIs are there."""
-    known, unknown = {}, []
-    for api in missing:
-        entry = smallest_provider(api, server)
-        if api in _ROUTED:
-            unknown.append(f"add '{api}' to the list 'apis' of the base configuration")
-        elif entry is None:
-            unknown.append(f"add a provider of '{api}' to the base configuration, or install one")
-        else:
-            known[api] = [entry]
+    ways = [
+        f"add a provider of '{api}' to the base configuration, or install one"
+        for api in found.unknown
+    ]
+    ways += [f"add '{api}' to the list 'apis' of the base configuration" for api in found.listed]
     parts = []
-    if unknown:
-        first, *rest = unknown
+    if ways:
+        first, *rest = ways
         parts.append("; ".join([first[0].upper() + first[1:], *rest]) + ".")
-    if known:
-        text = dump({"providers": known}).rstrip()
-        parts.append("Add the server's own smallest provider to the base configuration:\n\n" + text)
+    if found.entries:
+        own = "provider" if len(found.entries) == 1 else "providers"
+        text = dump(found.configuration()).rstrip()
+        parts.append(f"Add the server's own smallest {own} to the base configuration:\n\n{text}")
     return "\n".join(parts)

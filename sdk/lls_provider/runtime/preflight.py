@@ -23,7 +23,7 @@ from lls_provider.runtime import messages
 from lls_provider.runtime.assumptions import all_differences
 from lls_provider.runtime.brought import hidden_by
 from lls_provider.runtime.configured import ConfiguredProvider, configured_providers
-from lls_provider.runtime.dependencies import REASON, advice, details, missing_apis
+from lls_provider.runtime.dependencies import REASON, advice, details, missing_apis, supply
 from lls_provider.runtime.hiding import RESOLUTION as HIDING_RESOLUTION
 from lls_provider.runtime.lost import lost
 from lls_provider.runtime.outlook import look_ahead, source_of
@@ -120,7 +120,8 @@ def preflight(
             spec = _judge(provider, result, about, progress)
             missing = missing_apis(document, spec.api_dependencies, environment)
             if missing:
-                raise _lacking(provider, about, missing, advice(missing, versions))
+                found = supply(missing, versions, document, environment)
+                raise _lacking(provider, about, missing, advice(found))
             progress.note(f"provider '{provider.provider_id}' ({provider.module}) loads")
     return providers
 
