@@ -98,6 +98,80 @@ def test_a_log_that_says_so_names_the_extra(make_provider: MakeProvider, is_proj
     )
 
 
+def raised(reason: str, file: str = f"{OVERLAY}/acme_echo/__init__.py") -> str:
+    return (
+        "Traceback (most recent call last):\n"
+        f'  File "{file}", line 2, in get_adapter_impl\n'
+        f"    raise\n{reason}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "acme_echo.base.EchoError: Echo is off. Enable it with 'pip install acme-echo[inline]'.",
+        "RuntimeError: SDK not available. Install with: pip install -e .[inline]",
+        "ImportError: run `pip install acme_echo[nowhere,Inline]`",
+        "acme_echo.EchoError: Nowhere is not installed. Install it: pip install nowhere-dep",
+        "ImportError: The 'nowhere_dep' package is not installed",
+        "ValueError: the nowhere_dep library is not installed",
+    ],
+)
+def test_the_words_of_real_providers_name_the_extra(
+    make_provider: MakeProvider, reason: str
+) -> None:
+    wheel = make_provider(fields=FIELDS).own_wheel
+    suspects = Suspects(OVERLAY, {"acme_echo": "acme-echo"}, wheels={"acme-echo": wheel})
+    error = suspects.error(Code.SERVER_FAILED, "The server ended", raised(reason))
+    assert "lls-provider build --package 'acme-echo[inline]==1.0.0'." in error.resolution
+    suspects = Suspects(
+        OVERLAY,
+        {"acme_echo": "acme-echo"},
+        wheels={"acme-echo": wheel},
+        projects=frozenset(["acme-echo"]),
+    )
+    error = suspects.error(Code.SERVER_FAILED, "The server ended", raised(reason))
+    assert "to the provider's dependencies and run it again." in error.resolution
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "RuntimeError: The driver for CUDA is not installed",
+        "ValueError: model tiny is not installed on the host",
+        "RuntimeError: run pip install other-package[inline] on the host",
+        "RuntimeError: run pip install acme-echo[unknown] on the host",
+    ],
+)
+def test_other_words_name_no_extra_and_no_module(make_provider: MakeProvider, reason: str) -> None:
+    wheel = make_provider(fields=FIELDS).own_wheel
+    suspects = Suspects(OVERLAY, {"acme_echo": "acme-echo"}, wheels={"acme-echo": wheel})
+    error = suspects.error(Code.SERVER_FAILED, "The server ended", raised(reason))
+    assert error.resolution == "Correct provider 'acme-echo' at the place shown."
+
+
+@pytest.mark.parametrize("own_base", [True, False])
+@pytest.mark.parametrize("module", ["torch", "sqlalchemy.ext"])
+def test_what_the_server_itself_imports_is_no_providers_fault(own_base: bool, module: str) -> None:
+    suspects = Suspects(OVERLAY, {"acme_echo": "acme-echo"}, own_base=own_base)
+    reason = f"ModuleNotFoundError: No module named '{module}'"
+    log = raised(reason, "/opt/app/llama_stack/providers/inline/post_training/impl.py")
+    error = suspects.error(Code.SERVER_FAILED, "The server ended", log)
+    assert error.where.provider is None
+    assert error.resolution == (
+        f"The server itself imports '{module}', and its environment lacks it: give one that has it "
+        "with --server python:ENV"
+        + ("." if own_base else ", or take what needs it out of --base-config.")
+    )
+
+
+def test_a_module_that_the_provider_lacks_stays_its_own_fault() -> None:
+    suspects = Suspects(OVERLAY, {"acme_echo": "acme-echo"})
+    log = raised("ModuleNotFoundError: No module named 'acme_echo.x'", "/opt/app/ogx/resolver.py")
+    error = suspects.error(Code.SERVER_FAILED, "The server ended", log)
+    assert error.resolution.startswith("Add the package that holds the module 'acme_echo.x'")
+
+
 @pytest.mark.network
 @pytest.mark.server
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.local.causes import Cause, last_lines, true_cause
 from lls_provider.runtime.wheel import read_wheel
@@ -74,33 +76,67 @@ class Suspects:
             where=Where(provider=provider),
             resolution=_BASE
             if self.own_base and _is_of_base(cause)
-            else self._extra(cause, provider) or _resolution(cause, provider, code, kept=kept),
+            else self._extra(cause, provider)
+            or self._of_server(cause)
+            or _resolution(cause, provider, code, kept=kept),
+        )
+
+    def _of_server(self, cause: Cause) -> str:
+        """What to do where the server's own code imports what its environment lacks; else empty."""
+        module = cause.missing_module
+        if module is None or not cause.frames or cause.module_below(self.overlay) is not None:
+            return ""
+        top = module.partition(".")[0]
+        if any(name.partition(".")[0] == top for name in self.modules):
+            return ""  # a module of the provider that the server is to load
+        base = "" if self.own_base else ", or take what needs it out of --base-config"
+        return (
+            f"The server itself imports '{module}', and its environment lacks it: give one that "
+            f"has it with --server python:ENV{base}."
         )
 
     def _extra(self, cause: Cause, provider: str | None) -> str:
         """What to do where an extra of the provider brings what is missing; else empty."""
         wheel = self.wheels.get(provider or "")
         module = cause.missing_module
-        if wheel is None or module is None:
+        if wheel is None or (module is None and not cause.asked_extras):
             return ""
+        from lls_provider.bundle.declared import declared_extras
         from lls_provider.bundle.fix import extras_that_bring
 
         try:
             own = read_wheel(wheel)
+            extras = declared_extras(wheel)
         except SdkError:
             return ""  # installing it told what is wrong with it
-        found = extras_that_bring(own, module)
+        asked = [
+            canonicalize_name(extra)
+            for name, extra in cause.asked_extras
+            if (name == "." or canonicalize_name(name) == own.name)
+            and canonicalize_name(extra) in extras
+        ]
+        if asked and provider in self.projects:
+            return (
+                f"An image is built without extras: add what the extra {asked[0]} brings to the "
+                "provider's dependencies and run it again."
+            )
+        if asked:
+            return (
+                "Build the image with the extra that the message names: lls-provider build "
+                f"--package '{own.name}[{asked[0]}]=={own.version}'."
+            )
+        found = extras_that_bring(own, module) if module is not None else []
         if not found:
             return ""
-        extra, requirement = found[0]
+        bringing, requirement = found[0]
         if provider in self.projects:
             return (
-                f"Its extra {extra} brings '{module}', and an image is built without extras: add "
-                f"'{requirement}' to the provider's dependencies and run it again."
+                f"Its extra {bringing} brings '{module}', and an image is built without extras: "
+                f"add '{requirement}' to the provider's dependencies and run it again."
             )
         return (
             f"Build the image with the extra that brings '{module}': lls-provider build --package "
-            f"'{own.name}[{extra}]=={own.version}'."
+            f"'{own.name}[{bringing}]=={own.version}'."
         )
 
 

@@ -24,7 +24,12 @@ _IN_USE = re.compile(r"address already in use|\[Errno (98|48)\]", re.IGNORECASE)
 _EMPTY = re.compile(r"task cancelled|^Application startup failed|^$")
 _NOT_FOUND = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
 _NOT_INSTALLED = re.compile(
-    r"[`'\"]?([A-Za-z_][\w.-]*)[`'\"]? (?:(?:package|module|library) )?is not installed"
+    r"(?P<quote>[`'\"]?)(?P<name>[A-Za-z_][\w.-]*)[`'\"]? "
+    r"(?P<noun>(?:package|module|library) )?is not installed"
+)
+_PIP = re.compile(
+    r"pip3? install\s+(?:-[\w-]+\s+)*[`'\"]?(?P<name>[A-Za-z0-9](?:[\w.-]*\w)?|\.)"
+    r"(?:\[(?P<extras>[\w.,\s-]+)\])?"
 )
 _IMPORT_ERRORS = ("ModuleNotFoundError", "ImportError")
 # what a server that ends anyway also prints
@@ -61,8 +66,26 @@ class Cause:
         for reason in (self.reason, *self.chain):
             if (found := _NOT_FOUND.match(reason)) is not None:
                 return found[1]
+        hint = _PIP.search(self.reason)
+        if hint is not None and not hint["extras"]:
+            return hint["name"]
         found = _NOT_INSTALLED.search(self.reason)
-        return found[1] if found is not None else None
+        if found is None:
+            return None
+        # other errors say so of drivers, models and programs too
+        is_import = self.reason.partition(":")[0] in _IMPORT_ERRORS
+        return found["name"] if is_import or found["quote"] or found["noun"] else None
+
+    @property
+    def asked_extras(self) -> tuple[tuple[str, str], ...]:
+        """Packages with an extra that a message says to install; ``.`` is the project itself."""
+        return tuple(
+            (hint["name"], extra.strip())
+            for reason in (self.reason, *self.chain)
+            for hint in _PIP.finditer(reason)
+            for extra in (hint["extras"] or "").split(",")
+            if extra.strip()
+        )
 
     @property
     def place(self) -> Frame | None:
