@@ -192,6 +192,10 @@ class _Recording(SimpleHTTPRequestHandler):
 
     def log_message(self, *_args: Any) -> None: ...
 
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-cache")  # a change is seen at once
+        super().end_headers()
+
     def do_GET(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
         super().do_GET()
@@ -235,3 +239,24 @@ def test_no_index_is_asked_for_what_is_provided(index: Any, make_wheel: Any, gat
     assert found.provided == {"corp": "1.4", "corp-two": "1.0"}
     packages = {path.strip("/").partition("/")[0] for path in asked}
     assert packages == {"demo", "middle"}
+
+
+def test_a_file_that_is_not_the_one_its_index_lists_is_told_as_that(
+    index: Any, make_wheel: Any, gathered: Any, tmp_path: Path
+) -> None:
+    """Nothing was locked: the index itself says one thing and serves another."""
+    wheel = make_wheel("demo")
+    index(wheel)
+    page = tmp_path / "index" / "demo" / "index.html"
+    right = page.read_text()
+    wrong = f"{wheel.name}#sha256={'0' * 64}"
+    page.write_text(right.replace(f'"{wheel.name}"', f'"{wrong}"'))
+    with pytest.raises(SdkError) as caught:
+        gathered("demo")
+    error = caught.value
+    assert error.code is Code.HASH_MISMATCH
+    assert error.what == f"{wheel.name} is not the file that its index lists"
+    assert "lock" not in error.render()
+    assert error.resolution.startswith("Run the command again, after some minutes")
+    page.write_text(right)
+    assert [it.name for it in gathered("demo").packages] == ["demo"]

@@ -11,10 +11,10 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels import resolve as module
-from lls_provider.wheels.distribution import Distribution
+from lls_provider.wheels.distribution import Distribution, load_distribution
 from lls_provider.wheels.fetch import fetch
 from lls_provider.wheels.lock import Lock
-from lls_provider.wheels.resolve import explained, resolve
+from lls_provider.wheels.resolve import explained, make_lock, resolve
 
 if TYPE_CHECKING:
     from lls_provider.wheels.closure import Closure
@@ -348,3 +348,14 @@ def test_another_python_gets_its_own_closure(
     later = replace(interpreter, version=(major, minor, micro + 1))
     assert names(closure_of("demo")) == ["demo==1.0"]
     assert names(closure_of("demo", interpreter=later)) == ["demo==1.0", "late==1.0"]
+
+
+@pytest.mark.network
+def test_a_version_that_its_index_withdrew_is_told(interpreter: Interpreter) -> None:
+    from tests.recorder import Recorder
+
+    heard = Recorder()
+    make_lock(["attrs==21.1.0"], distribution=None, interpreter=interpreter, progress=heard)
+    load_distribution("attrs==21.1.0", python=str(interpreter.path), progress=heard)
+    told = "attrs==21.1.0 is yanked: Installable but not importable on Python 3.4."
+    assert heard.warnings == [told, told]

@@ -203,9 +203,10 @@ def _fetch(wanted: Wanted, closure: Closure, progress: Progress) -> list[Path]:
         if error.code is Code.HASH_MISMATCH and wanted.locked is None:
             error.what = f"{error.where.file} is not the file that its index lists"
             error.resolution = (
-                "Run the command again. When this comes again, the index, or a proxy or mirror in "
-                "front of it, serves another file than the one whose hash it lists: ask its owner. "
-                "Nothing of the file was kept."
+                "Run the command again, after some minutes where the index lets its pages be "
+                "cached. When this comes again, the index, or a proxy or mirror in front of it, "
+                "serves another file than the one whose hash it lists: ask its owner. Nothing of "
+                "the file was kept."
             )
         raise
 
