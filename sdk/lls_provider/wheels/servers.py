@@ -79,8 +79,8 @@ def _llama_stack_pins(requirement: Requirement) -> tuple[str, ...]:
     # With mcp 2 even ``llama --help`` fails: no released line says so in its metadata.
     pins = ["mcp<2"]
     exact = _exact_version(requirement.specifier)
-    if exact and exact.startswith("0.6."):
-        # 0.6 asks for any later API package and works with its own only
+    if exact and Version("0.4.0.dev0") <= Version(exact) < Version("0.7.0.dev0"):
+        # they ask for any API package, or any later one, and work with their own only
         pins.append(f"llama-stack-api=={exact}")
     if exact and Version(exact) < Version("0.3.0.dev0"):
         # its store of inferences needs them, and its distributions brought them
