@@ -62,6 +62,33 @@ def test_the_extras_that_bring_a_module(
     assert extras_that_bring(own, module) == expected
 
 
+KFP = (
+    "Provides-Extra: dev",
+    "Provides-Extra: remote",
+    "Requires-Dist: kfp-kubernetes>=2; extra == 'dev'",
+    "Requires-Dist: kfp>=2.5; extra == 'dev'",
+    "Requires-Dist: ruff; extra == 'dev'",
+    "Requires-Dist: kfp-kubernetes>=2; extra == 'remote'",
+    "Requires-Dist: kfp>=2.5; extra == 'remote'",
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("kfp", [("remote", "kfp>=2.5"), ("dev", "kfp>=2.5")]),
+        ("kfp.kubernetes", [("remote", "kfp>=2.5"), ("dev", "kfp>=2.5")]),
+        ("kfp_kubernetes", [("remote", "kfp-kubernetes>=2"), ("dev", "kfp-kubernetes>=2")]),
+        ("kubernetes", [("remote", "kfp-kubernetes>=2"), ("dev", "kfp-kubernetes>=2")]),
+    ],
+)
+def test_the_extra_that_brings_least_else_comes_first(
+    make_provider: MakeProvider, module: str, expected: list[tuple[str, str]]
+) -> None:
+    own = read_wheel(make_provider(fields=KFP).own_wheel)
+    assert extras_that_bring(own, module) == expected
+
+
 def test_an_extra_that_names_itself_ends(make_provider: MakeProvider) -> None:
     fields = (
         "Provides-Extra: a",

@@ -357,26 +357,40 @@ def _owner(wheels: Sequence[Wheel], module: str) -> Wheel | None:
 def extras_that_bring(own: Wheel, module: str) -> list[tuple[str, str]]:
     """The extras of a wheel that ask for a package of a module's name, each with what it asks.
 
-    An extra that names another of the same package brings what that one does.
+    Those that ask for just that name come first, of these the ones that ask for least: ``dev`` and
+    ``all`` bring much else. An extra that names another of the same package brings what that one
+    does.
     """
     name = canonicalize_name(module.partition(".")[0])
+    found = []
+    for extra in declared.declared_extras(own.path):
+        asked = _asked_by(own, extra, frozenset())
+        near = [it for it in asked if name in canonicalize_name(it.name)]
+        if near:
+            nearest = min(near, key=lambda it: canonicalize_name(it.name) != name)
+            found.append((canonicalize_name(nearest.name) != name, len(asked), extra, nearest))
+    # sorting keeps the order of those that are alike
+    return [(it[2], _unmarked(it[3])) for it in sorted(found, key=lambda it: it[:2])]
 
-    def brings(extra: str, seen: frozenset[str]) -> str | None:
-        for it in own.requires:
-            if it.marker is None or not _is_of_extra(it, extra):
-                continue
-            if canonicalize_name(it.name) == own.name:
-                inner = (brings(other, seen | {other}) for other in it.extras - seen)
-                if (found := next(filter(None, inner), None)) is not None:
-                    return found
-            elif name in canonicalize_name(it.name):
-                asked = Requirement(str(it))
-                asked.marker = None
-                return str(asked)
-        return None
 
-    extras = declared.declared_extras(own.path)
-    return [(it, found) for it in extras if (found := brings(it, frozenset([it]))) is not None]
+def _asked_by(own: Wheel, extra: str, seen: frozenset[str]) -> list[Requirement]:
+    """All that an extra asks for, with what it asks by way of other extras of the package."""
+    asked: list[Requirement] = []
+    for it in own.requires:
+        if not _is_of_extra(it, extra):
+            continue
+        if canonicalize_name(it.name) == own.name:
+            for other in sorted(it.extras - seen - {extra}):
+                asked += _asked_by(own, other, seen | {extra})
+        else:
+            asked.append(it)
+    return asked
+
+
+def _unmarked(requirement: Requirement) -> str:
+    asked = Requirement(str(requirement))
+    asked.marker = None
+    return str(asked)
 
 
 def _is_of_extra(requirement: Requirement, extra: str) -> bool:
@@ -391,8 +405,8 @@ def _is_of_extra(requirement: Requirement, extra: str) -> bool:
 def _extras(own: Wheel, missing: str, asked: Collection[str]) -> list[str]:
     """Its extras that may bring a module, those that ask for a package of that name first."""
     naming = [extra for extra, _ in extras_that_bring(own, missing)]
-    left = [it for it in declared.declared_extras(own.path) if it not in asked]
-    return sorted(left, key=lambda extra: extra not in naming)[:_EXTRAS]
+    others = [it for it in declared.declared_extras(own.path) if it not in naming]
+    return [it for it in (*naming, *others) if it not in asked][:_EXTRAS]
 
 
 def _as_provided(name: str, versions: Sequence[str]) -> str:
