@@ -76,3 +76,33 @@ OSError: [Errno 28] No space left on device
     error = Suspects(OVERLAY, {}).error(Code.SERVER_FAILED, "The server ended", log)
     assert error.code is Code.NO_SPACE
     assert error.status is ExitStatus.ENVIRONMENT
+
+
+@pytest.mark.parametrize(
+    ("place", "is_ours"),
+    [("/opt/app/ogx/core/resolver.py", True), (f"{OVERLAY}/acme_echo/config.py", False)],
+)
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for LocalfsConfig",
+        "ValueError: unknown backend",
+        "ModuleNotFoundError: No module named 'aiosqlite'",
+    ],
+)
+def test_what_up_added_is_told_beside_a_cause_of_the_server(
+    place: str, is_ours: bool, reason: str
+) -> None:
+    log = f'Traceback (most recent call last):\n  File "{place}", line 2, in f\n    f()\n{reason}\n'
+    told = {
+        supplied: Suspects(OVERLAY, {"acme_echo": "acme"}, own_base=True, supplied=supplied)
+        .error(Code.SERVER_FAILED, "The server ended", log)
+        .resolution
+        for supplied in ((), ("files", "batches"))
+    }
+    assert "lls-provider added" not in told[()]
+    ours = (
+        " If it is about a provider of files or batches: lls-provider added it because the spec "
+        "needs that API; give one of your own with --base-config FILE."
+    )
+    assert told["files", "batches"] == told[()] + (ours if is_ours else "")

@@ -28,6 +28,7 @@ class Suspects:
     ``modules`` gives the providerId by module path; ``overlay`` is ``python-packages``. With
     ``own_base`` the base configuration is our smallest one. ``wheels`` are the providers' own, by
     providerId; ``projects`` are those whose source is at hand.
+    ``supplied`` are the APIs of which `up` added the server's own providers.
     """
 
     overlay: Path
@@ -35,6 +36,7 @@ class Suspects:
     own_base: bool = False
     wheels: Mapping[str, Path] = field(default_factory=dict)
     projects: frozenset[str] = frozenset()
+    supplied: tuple[str, ...] = ()
 
     def provider_of(self, cause: Cause) -> str | None:
         """The provider whose code the cause arose in, as far as the frames tell."""
@@ -74,11 +76,22 @@ class Suspects:
             what,
             why="\n\n".join(paragraph for paragraph in paragraphs if paragraph),
             where=Where(provider=provider),
-            resolution=_BASE
-            if self.own_base and _is_of_base(cause)
-            else self._extra(cause, provider)
+            resolution=self._way(cause, provider, code, kept=kept),
+        )
+
+    def _way(self, cause: Cause, provider: str | None, code: Code, *, kept: bool) -> str:
+        if self.own_base and _is_of_base(cause):
+            return _BASE
+        way = (
+            self._extra(cause, provider)
             or self._of_server(cause)
-            or _resolution(cause, provider, code, kept=kept),
+            or _resolution(cause, provider, code, kept=kept)
+        )
+        if not self.supplied or code is Code.NO_SPACE or cause.module_below(self.overlay):
+            return way
+        return (
+            f"{way} If it is about a provider of {' or '.join(self.supplied)}: lls-provider added "
+            "it because the spec needs that API; give one of your own with --base-config FILE."
         )
 
     def _of_server(self, cause: Cause) -> str:

@@ -61,6 +61,7 @@ class Up:
         self._workspace = Workspace(keep=options.keep)
         self._candidates: tuple[Candidate, ...] = ()
         self._server: Server | None = None
+        self._supplied: tuple[str, ...] = ()  # the APIs of which we added providers
 
     def __enter__(self) -> Up:
         with contextlib.ExitStack() as stack:
@@ -269,6 +270,7 @@ class Up:
                     raise
                 entries |= found.entries
                 backends |= found.backends
+                self._supplied = tuple(entries)
                 for api, entry in found.entries.items():
                     self._progress.note(
                         f"supplying the server's own {entry['provider_type']}: a provider needs "
@@ -334,6 +336,7 @@ class Up:
             own_base=plan.choose_base(self.options.base_config, self._settings) is None,
             wheels={item.provider_id: read_bundle(item.bundle).own_wheel for item in providers},
             projects=frozenset(item.provider_id for item in providers if item.settings is not None),
+            supplied=self._supplied,
         )
         attempts = _PORT_ATTEMPTS if self.options.port is None else 1
         with self._phase("server", f"starting {self.result.server}"):
