@@ -64,10 +64,11 @@ class Place:
         shutil.copytree(ROOT / "samples" / "echo-inference", project)
         settings = project / "pyproject.toml"
         # text that a locale could spoil
-        settings.write_text(
-            settings.read_text("utf-8").replace("Remote inference", "Entfernte Schlüsse", 1),
-            "utf-8",
-        )
+        text = settings.read_text("utf-8").replace("Remote inference", "Entfernte Schlüsse", 1)
+        needs = 'dependencies = ["pydantic>=2"]'
+        assert needs in text
+        text = text.replace(needs, 'dependencies = ["pydantic>=2", "annotated-types>=0.7"]')
+        settings.write_text(text, "utf-8")
         for path in project.rglob("*"):
             path.chmod(mode | (0o111 if path.is_dir() else 0))
         return project

@@ -92,7 +92,7 @@ def test_the_surrounding_python_does_not_reach_the_tests(
 def test_the_spec_of_a_new_project_agrees_with_its_settings(tmp_path: Path, server: str) -> None:
     report = check_project(make(tmp_path), distributions=[server])
 
-    assert [finding.level for finding in report.findings] == ["ok"] * 5
+    assert [finding.level for finding in report.findings] == ["ok"] * 6
     assert server in report.findings[-1].what
 
 

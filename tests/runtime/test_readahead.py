@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readahead, "worker_count", lambda: 2)
+    # the process of several tests has threads of its own, which are at rest
+    monkeypatch.setattr(readahead, "may_fork", lambda: True)
 
 
 @pytest.fixture
