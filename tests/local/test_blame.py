@@ -106,3 +106,42 @@ def test_what_up_added_is_told_beside_a_cause_of_the_server(
         "needs that API; give one of your own with --base-config FILE."
     )
     assert told["files", "batches"] == told[()] + (ours if is_ours else "")
+
+
+REFUSED = """\
+Traceback (most recent call last):
+  File "/opt/server/lib/pydantic/main.py", line 280, in __init__
+    validated_self = self.__pydantic_validator__.validate_python(data, self_instance=self)
+pydantic_core._pydantic_core.ValidationError: 1 validation error for {model}
+{place}    For further information visit https://errors.pydantic.dev/2.14/v/missing
+"""
+NAMELESS = "  Value error, Either 'distro_name' or 'image_name' must be provided\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "place", "is_ours"),
+    [
+        ("StackRunConfig", "image_name\n  Field required [type=missing]\n", True),
+        ("StackConfig", "server.port\n  Input should be a valid integer\n", True),
+        # what judges the whole model has no place: its name, and the backend of a store
+        ("StackConfig", NAMELESS, True),
+        ("StackRunConfig", "  Value error, storage.stores.metadata needs a backend\n", True),
+        ("StackConfig", "providers.inference.0.provider_id\n  Field required\n", False),
+        ("StackConfig", "registered_resources.models.0\n  Field required\n", False),
+        ("StackRunConfig", "models.0.model_id\n  Field required\n", False),
+        ("EchoConfig", "  Value error, give a prefix or a suffix\n", False),
+    ],
+)
+def test_what_a_server_refuses_of_our_own_base_is_not_the_users(
+    model: str, place: str, is_ours: bool
+) -> None:
+    log = REFUSED.format(model=model, place=place)
+    ours, users = (
+        Suspects(OVERLAY, {"acme_echo": "acme"}, own_base=own)
+        .error(Code.SERVER_FAILED, "The server ended", log)
+        .resolution
+        for own in (True, False)
+    )
+    assert users.startswith("Correct the configuration that it speaks of: --config")
+    assert ("please report it" in ours) is is_ours
+    assert is_ours or ours == users

@@ -118,28 +118,40 @@ def test_a_provider_is_served_with_its_model(
     assert "echo: Hello" in str(result.call.body)
 
 
+@pytest.mark.parametrize(
+    ("server", "files", "key"),
+    [
+        ("llama-stack==0.2.22", OLD, "image_name"),
+        ("llama-stack==0.7.3", {}, "distro_name"),
+        ("ogx==1.5.0", {}, "distro_name"),
+    ],
+)
 def test_a_fault_of_our_own_base_is_not_the_users(
     make_provider: MakeProvider,
     recorder: Recorder,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    server: str,
+    files: Mapping[str, str],
+    key: str,
 ) -> None:
     """And the way out that is named is one."""
-    (line,) = (it for it in servers.LINES if it.name == "llama-stack")
-    monkeypatch.setattr(
-        type(line), "minimal_config", lambda *_: {"version": 2, "providers": {}, "server": {}}
-    )
-    bundle = make_provider(files=OLD)
-    target = resolve_target(str(bundle.root))
+    whole = servers.ServerLine.minimal_config
+
+    def lacking(line: servers.ServerLine, version: str) -> dict[str, Any]:
+        return {name: it for name, it in whole(line, version).items() if name != key}
+
+    monkeypatch.setattr(servers.ServerLine, "minimal_config", lacking)
+    target = resolve_target(str(make_provider(files=files).root))
     with (
-        Up([target], Options(server="llama-stack==0.2.22"), recorder) as up,
+        Up([target], Options(server=server), recorder) as up,
         pytest.raises(SdkError) as caught,
     ):
         up.run()
-    assert "image_name" in caught.value.why
+    assert key in caught.value.why
     assert "--base-config FILE" in caught.value.resolution
     assert "report it" in caught.value.resolution
     base = tmp_path / "base.yaml"
-    base.write_text("version: 2\nimage_name: mine\nproviders: {}\n")
-    with Up([target], Options(server="llama-stack==0.2.22", base_config=base), recorder) as again:
+    base.write_text(f"version: 2\n{key}: mine\nproviders: {{}}\n")
+    with Up([target], Options(server=server, base_config=base), recorder) as again:
         assert [it.provider_id for it in again.run().providers] == ["acme-echo"]

@@ -167,7 +167,8 @@ def _is_of_base(cause: Cause) -> bool:
     if "ValidationError" not in first or " for Stack" not in first:
         return False
     places = [line for line in lines if line and not line.startswith((" ", "For further"))]
-    return bool(places) and not places[0].startswith(_OTHERS)
+    # without a place it judges the whole: its name and its storage, nothing of the providers
+    return not places or not places[0].startswith(_OTHERS)
 
 
 def log_end(log: str) -> str:
