@@ -83,6 +83,24 @@ def test_what_is_damaged_is_told(media_type: str, damage: str) -> None:
         list(decompressed([broken], media_type))
 
 
+@pytest.mark.parametrize("media_type", [GZIP, ZSTD])
+def test_many_empty_frames_are_given_in_small_inputs(
+    media_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows a frame is copied: the cost of each must not grow with the whole input."""
+    frame = gzip.compress(b"") if media_type == GZIP else SKIPPED
+    given: list[int] = []
+    feed = compression._fed
+
+    def counted(engine: compression._Engine, data: bytes, name: str) -> bytes:
+        given.append(len(data))
+        return feed(engine, data, name)
+
+    monkeypatch.setattr(compression, "_fed", counted)
+    assert b"".join(decompressed([frame * 20_000], media_type)) == b""
+    assert max(given) <= 1 << 12
+
+
 def test_a_window_beyond_all_measure_is_refused() -> None:
     """A frame may ask for gigabytes of memory."""
     header = b"\x28\xb5\x2f\xfd" + bytes([0x00, 0xA8])  # a window of 2 GiB

@@ -26,6 +26,8 @@ NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT
         ("", None),
         ("Sun, 99 Nov 1994 99:99:99 GMT", None),
         ("٣", None),
+        ("Fri, 01 Jan 2100 00:00:00 +99999999999999999999", None),
+        ("Fri, 01 Jan 99999999999999999999999 00:00:00 GMT", None),
     ],
 )
 def test_a_number_or_a_date(told: str, seconds: float | None) -> None:

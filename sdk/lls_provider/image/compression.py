@@ -15,6 +15,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.image.media import GZIP_LAYER_TYPES, ZSTD_LAYER_TYPES
 
 _PIECE = 1 << 20
+_INPUT = 1 << 12  # what follows a frame is copied: many small ones in a long input take for ever
 _WINDOW = 27  # 128 MiB, what zstd itself takes without being told; layers use 8 MiB
 _LIBRARIES = ("compression.zstd", "backports.zstd")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -58,7 +59,7 @@ def decompressed(chunks: Iterable[bytes], media_type: str) -> Iterator[bytes]:
     )
     engine = engine_of()
     begun = False
-    for chunk in chunks:
+    for chunk in (it[at : at + _INPUT] for it in chunks for at in range(0, len(it), _INPUT)):
         # what follows a frame is another one, or padding
         left = chunk.lstrip(b"\0") if engine.eof else chunk
         while left:

@@ -97,7 +97,7 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
         return float(told[:9])
     try:
         moment = parsedate_to_datetime(told)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if moment.tzinfo is None:  # an old form of dates, always in UTC
         moment = moment.replace(tzinfo=UTC)

@@ -479,3 +479,27 @@ def test_a_blob_is_waited_for_as_long_as_is_asked(
         )
     assert (tmp_path / "blob").read_bytes() == data
     assert waits == [9.0]
+
+
+@pytest.mark.parametrize("number", [429, 503])
+def test_the_place_of_tokens_is_waited_for_when_a_blob_is_asked_for(
+    fake: FakeRegistry, limits: Limits, waits: list[float], tmp_path: Path, number: int
+) -> None:
+    data = b"layer" * 100
+    fake.blobs[sha256(data)] = data
+    fake.login = f"Bearer {TOKEN}"
+    fake.challenge = f'Bearer realm="http://{fake.host}/token",service="x"'
+    fake.fault("GET", "/token", status(number, Retry_After="9"))
+    with Repository(parse(f"{fake.host}/acme/echo"), limits=limits) as repository:
+        download(
+            repository.url("blobs", sha256(data)),
+            tmp_path / "blob",
+            sha256=sha256(data).partition(":")[2],
+            session=repository.transport,
+            advance=lambda _amount: None,
+            size=len(data),
+            timeout=repository.transport.timeout,
+            sleep=repository.transport.sleep,
+        )
+    assert (tmp_path / "blob").read_bytes() == data
+    assert waits == [9.0]

@@ -200,12 +200,7 @@ class Transport:
         timeout: tuple[float, float],  # noqa: ARG002 - ours holds
     ) -> requests.Response:
         """A blob's answer for `wheels.download`, its body not yet read."""
-        try:
-            response = self._exchange("GET", url, headers, b"")
-        except Interrupted as error:
-            import requests
-
-            raise requests.ConnectionError(str(error)) from error
+        response = self._exchange("GET", url, headers, b"")
         if not response.ok and response.status_code not in RETRIED | {_NO_SUCH_RANGE}:
             with response:
                 body = self._read(response)
