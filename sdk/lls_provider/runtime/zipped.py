@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def start() -> NoReturn:
     """Run the command line and end the process with its status."""
+    _compile_once()  # imports nothing: what ends the process from here on is noticed
     from lls_provider.runtime.ending import guarded, told_log
 
     leave = os._exit  # before a module of somebody else may replace it
@@ -21,7 +22,6 @@ def start() -> NoReturn:
 
 
 def _main() -> int:
-    _compile_once()
     from lls_provider.runtime.__main__ import main
 
     return main()
