@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lls_provider.bundle.fix import extras_that_bring
+from lls_provider.bundle.extras import extras_that_bring
 from lls_provider.bundle.read import Bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.blame import Suspects

@@ -7,7 +7,7 @@ packages have a say in it, by the installer's rule on what their METADATA asks f
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime.conflict import Candidate, Source, demands_among, parse_overrides
-from lls_provider.runtime.hiding import server_modules
+from lls_provider.runtime.hiding import RESOLUTION, server_modules
 from lls_provider.runtime.requirements import parse_requirement
 from lls_provider.wheels.environment import ensure_environment, existing_environment
 from lls_provider.wheels.installed import read_installed
@@ -26,7 +26,7 @@ from lls_provider.wheels.profiles import known_modules
 if TYPE_CHECKING:
     from lls_provider.progress import Progress
     from lls_provider.runtime.conflict import Demand
-    from lls_provider.runtime.hiding import ServerModules
+    from lls_provider.runtime.hiding import Hidden, ServerModules
     from lls_provider.runtime.target import TargetPython
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.environment import Environment
@@ -154,6 +154,20 @@ def refusal(
         resolution=f"Ask for a version of {' and '.join(names)} that both accept; or, when a bound "
         "is wrong upstream, replace it with --override. To have the image all the same, build it "
         "with --nevertheless REASON.",
+    )
+
+
+def hiding_error(label: str, found: Iterable[Hidden], where: Where, *, more: str = "") -> SdkError:
+    """The error of modules that would hide one of a server's (contract decision 14).
+
+    ``more`` completes the resolution.
+    """
+    return SdkError(
+        Code.MODULE_HIDDEN,
+        f"A module of the provider would hide one of {label}",
+        why="\n".join(dict.fromkeys(map(str, found))),
+        where=where,
+        resolution=f"{RESOLUTION}{more}",
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from lls_provider.bundle import configschema, sbomrules, wheelrules
 from lls_provider.bundle.assemble import fragment
 from lls_provider.bundle.read import resolve_wheel_path, wheels_in
-from lls_provider.bundle.report import Finding, Findings, Report
+from lls_provider.bundle.report import Finding, Findings, Report, complaint
 from lls_provider.contract import rules, schema
 from lls_provider.contract.document import load_file
 from lls_provider.contract.models import (
@@ -26,7 +26,6 @@ from lls_provider.contract.models import (
 )
 from lls_provider.contract.paths import IMAGE_ROOT, BundleTree
 from lls_provider.errors import Code, Problem, SdkError, Where
-from lls_provider.foreign import one_line
 from lls_provider.progress import counted
 
 if TYPE_CHECKING:
@@ -116,9 +115,7 @@ def problems_of(error: SdkError) -> list[Problem]:
     """The complaints that an error holds, or the error itself as one."""
     if error.problems:
         return list(error.problems)
-    what = one_line(error.what)
-    what = f"{what}: {error.why}" if error.why else what
-    return [Problem(error.code, what, error.where, error.resolution)]
+    return [Problem(error.code, complaint(error), error.where, error.resolution)]
 
 
 def _metadata(tree: BundleTree, findings: Findings) -> _Metadata | None:

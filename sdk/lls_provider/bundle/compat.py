@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.behind import at_hand, modules_of, refusal, refusals
+from lls_provider.bundle.behind import at_hand, hiding_error, modules_of, refusal, refusals
 from lls_provider.bundle.imagined import ImaginedVolume
 from lls_provider.bundle.read import read_bundle
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
 from lls_provider.contract.paths import BundleTree
-from lls_provider.errors import Code, ExitStatus, SdkError, Where
+from lls_provider.errors import ExitStatus, SdkError, Where
 from lls_provider.runtime.assumptions import difference
 from lls_provider.runtime.conflict import (
     Candidate,
@@ -26,7 +26,7 @@ from lls_provider.runtime.conflict import (
     parse_provided,
     shown_versions,
 )
-from lls_provider.runtime.hiding import RESOLUTION, front_of, hidden
+from lls_provider.runtime.hiding import front_of, hidden
 from lls_provider.runtime.incoming import Incoming, read_incoming
 from lls_provider.runtime.plan import decision_on, make_plan
 from lls_provider.runtime.record import ProviderRecord
@@ -223,13 +223,8 @@ class _Judge:
         if not found:
             return None
         assert self._server is not None  # noqa: S101 - else nothing was found
-        return SdkError(
-            Code.MODULE_HIDDEN,
-            f"A module of the provider would hide one of {self._server.label}",
-            why="\n".join(dict.fromkeys(map(str, found))),
-            where=Where(provider=incoming.provider_id, image=incoming.image),
-            resolution=RESOLUTION,
-        )
+        where = Where(provider=incoming.provider_id, image=incoming.image)
+        return hiding_error(self._server.label, found, where)
 
     def _refusal(self, incoming: Incoming) -> SdkError | None:
         """A package in front of one of the server's in a version that its others do not accept."""

@@ -20,6 +20,7 @@ from packaging.version import Version
 from lls_provider.bundle import declared
 from lls_provider.bundle.choosing import SpecChoice
 from lls_provider.bundle.closure import unsatisfied
+from lls_provider.bundle.extras import extras_that_bring
 from lls_provider.bundle.gather import fetch_alone, gather
 from lls_provider.bundle.trial import LoadFailure
 from lls_provider.errors import Code, SdkError
@@ -247,7 +248,7 @@ class Proposer:
     def _relaxed(self, fix: Fix) -> list[Wheel] | SdkError:
         """The wheels when what the server provides has no bounds, or why there are none."""
         wanted = fix.applied(self.wanted)
-        kept = {canonicalize_name(Requirement(it).name) for it in wanted.overrides}
+        kept = {_name(it) for it in wanted.overrides}
         free = tuple(
             _as_provided(name, found)
             for name, found in shared_versions(wanted.servers).items()
@@ -323,7 +324,7 @@ class Proposer:
                 yield str(bound)
                 if module is not None:
                     return
-            floor = Version(".".join(map(str, (*version.release[:2],))))
+            floor = Version(".".join(map(str, version.release[:2])))
             bound = floor if floor < version and not version.is_prerelease else version
 
     def _release_below(self, name: str, bound: Version) -> tuple[Version, set[str]] | None:
@@ -346,60 +347,13 @@ def has_module(files: Collection[str], module: str) -> bool:
 def _owner(wheels: Sequence[Wheel], module: str) -> Wheel | None:
     """The wheel that has the packages around a module, the innermost deciding."""
     parts = module.split(".")
+    files = [[file.path for file in wheel.files] for wheel in wheels]
     for depth in range(len(parts) - 1, 0, -1):
         around = ".".join(parts[:depth])
-        for wheel in wheels:
-            if has_module({file.path for file in wheel.files}, around):
+        for wheel, paths in zip(wheels, files, strict=True):
+            if has_module(paths, around):
                 return wheel
     return None
-
-
-def extras_that_bring(own: Wheel, module: str) -> list[tuple[str, str]]:
-    """The extras of a wheel that ask for a package of a module's name, each with what it asks.
-
-    Those that ask for just that name come first, of these the ones that ask for least: ``dev`` and
-    ``all`` bring much else. An extra that names another of the same package brings what that one
-    does.
-    """
-    name = canonicalize_name(module.partition(".")[0])
-    found = []
-    for extra in declared.declared_extras(own.path):
-        asked = _asked_by(own, extra, frozenset())
-        near = [it for it in asked if name in canonicalize_name(it.name)]
-        if near:
-            nearest = min(near, key=lambda it: canonicalize_name(it.name) != name)
-            found.append((canonicalize_name(nearest.name) != name, len(asked), extra, nearest))
-    # sorting keeps the order of those that are alike
-    return [(it[2], _unmarked(it[3])) for it in sorted(found, key=lambda it: it[:2])]
-
-
-def _asked_by(own: Wheel, extra: str, seen: frozenset[str]) -> list[Requirement]:
-    """All that an extra asks for, with what it asks by way of other extras of the package."""
-    asked: list[Requirement] = []
-    for it in own.requires:
-        if not _is_of_extra(it, extra):
-            continue
-        if canonicalize_name(it.name) == own.name:
-            for other in sorted(it.extras - seen - {extra}):
-                asked += _asked_by(own, other, seen | {extra})
-        else:
-            asked.append(it)
-    return asked
-
-
-def _unmarked(requirement: Requirement) -> str:
-    asked = Requirement(str(requirement))
-    asked.marker = None
-    return str(asked)
-
-
-def _is_of_extra(requirement: Requirement, extra: str) -> bool:
-    marker = requirement.marker
-    return (
-        marker is not None
-        and marker.evaluate({"extra": extra})
-        and not marker.evaluate({"extra": ""})
-    )
 
 
 def _extras(own: Wheel, missing: str, asked: Collection[str]) -> list[str]:

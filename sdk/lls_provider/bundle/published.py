@@ -78,7 +78,7 @@ def bundle_published(
         made, gathered = build.run(outs)
     except SdkError as error:
         if locking.file is None:
-            build.explain(error, outs, words or ("lls-provider", "build", f"--package={package}"))
+            build.explain(error, outs, words or (*_COMMAND, f"--package={package}"))
         raise
     locking.write(build.wanted, gathered, progress)
     return made

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lls_provider.errors import Code, ExitStatus, Problem, Where
+from lls_provider.errors import Code, ExitStatus, Problem, SdkError, Where
+from lls_provider.foreign import one_line
 
 Level = Literal["error", "warning", "ok"]
 
@@ -73,6 +74,12 @@ class Report:
             "ok": not self.errors,
             "findings": [finding.to_document() for finding in self.findings],
         }
+
+
+def complaint(error: SdkError) -> str:
+    """What an error says is wrong and why, as one finding tells it."""
+    what = one_line(error.what)
+    return f"{what}: {error.why}" if error.why else what
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from lls_provider.bundle.behind import (
     environment_of,
+    hiding_error,
     modules_of,
     refusal,
     refusals,
@@ -27,7 +28,6 @@ from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.bundle.waiting import variables
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.runtime.hiding import RESOLUTION as HIDING
 from lls_provider.runtime.hiding import front_of, hidden
 from lls_provider.runtime.probing import ProbeFailure, ProbeRequest, ProbeResult, probe_all
 from lls_provider.runtime.target import target_python
@@ -39,6 +39,7 @@ from lls_provider.wheels.uv import run_uv
 if TYPE_CHECKING:
     from lls_provider.bundle.options import Trial
     from lls_provider.contract.models import ProviderPackage
+    from lls_provider.runtime.hiding import Front
     from lls_provider.runtime.wheel import Wheel
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.environment import Environment
@@ -93,9 +94,10 @@ def try_beside(
         for server in servers:
             _require_accepted(server, wheels, machine, overrides, where, progress)
         found = [before.get(wheel) or read_wheel(wheel) for wheel in wheels]
+        fronts = [front_of(wheel) for wheel in found]
         if machine != os.uname().machine:
             for server in servers:
-                _require_unhidden(server, None, found, where)
+                _require_unhidden(server, None, fronts, where)
             progress.warn(
                 f"not tried: an image for {machine} cannot be loaded on this {os.uname().machine}; "
                 "build on that machine, or for both, to see it load and to store its config schema"
@@ -104,7 +106,7 @@ def try_beside(
         for server in servers:
             _require_closed(server, found, metadata, machine, overrides, where)
             environment = environment_of(server, progress)
-            _require_unhidden(server, environment, found, where)
+            _require_unhidden(server, environment, fronts, where)
             told = known if server is servers[0] else None
             if told is None and environment is not None:
                 told = _asked(environment, server, wheels, metadata, trial, progress)
@@ -284,21 +286,14 @@ def _require_closed(
 
 
 def _require_unhidden(
-    server: Distribution, environment: Environment | None, wheels: Sequence[Wheel], where: Where
+    server: Distribution, environment: Environment | None, fronts: Sequence[Front], where: Where
 ) -> None:
     """No module in front of the server's may be another's (contract decision 14)."""
     modules = modules_of(server, environment)
-    minor = server.interpreter.minor[1]
-    found = [str(it) for it in hidden([front_of(wheel) for wheel in wheels], modules, minor)]
+    found = list(hidden(fronts, modules, server.interpreter.minor[1]))
     if found:
-        raise SdkError(
-            Code.MODULE_HIDDEN,
-            f"A module of the provider would hide one of {server.label}",
-            why="\n".join(found),
-            where=where,
-            resolution=f"{HIDING} To have the image all the same, say why with "
-            "--nevertheless REASON.",
-        )
+        more = " To have the image all the same, say why with --nevertheless REASON."
+        raise hiding_error(server.label, found, where, more=more)
 
 
 def mend(

@@ -22,9 +22,9 @@ from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.bundle.declared import declared_specs
 from lls_provider.bundle.native import check_native
 from lls_provider.bundle.read import wheels_in
+from lls_provider.bundle.report import complaint
 from lls_provider.contract.paths import IMAGE_ROOT
 from lls_provider.errors import Code, Problem, SdkError, Where
-from lls_provider.foreign import one_line
 from lls_provider.progress import counted
 from lls_provider.runtime import shadowing
 from lls_provider.runtime.conflict import Source, parse_overrides, parse_provided
@@ -87,9 +87,8 @@ def read_all(tree: BundleTree, findings: Findings) -> list[Wheel]:
 
 
 def _problem(error: SdkError, path: Path) -> Problem:
-    what = one_line(error.what)
-    what = f"{what}: {error.why}" if error.why else what
-    return Problem(error.code, what, Where(file=error.where.file or str(path)), error.resolution)
+    where = Where(file=error.where.file or str(path))
+    return Problem(error.code, complaint(error), where, error.resolution)
 
 
 def check(

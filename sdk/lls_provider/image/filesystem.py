@@ -240,7 +240,7 @@ def _libc(entry: Entry) -> bytes:
 
 def _modules(entry: Entry) -> bytes:
     """What is kept of a RECORD: the modules that it leads to, a line each."""
-    data = b""
+    data = bytearray()
     for chunk in entry.chunks():
         data += chunk
         if len(data) > _RECORD:

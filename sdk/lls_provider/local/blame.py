@@ -115,7 +115,7 @@ class Suspects:
         if wheel is None or (module is None and not cause.asked_extras):
             return ""
         from lls_provider.bundle.declared import declared_extras
-        from lls_provider.bundle.fix import extras_that_bring
+        from lls_provider.bundle.extras import extras_that_bring
 
         try:
             own = read_wheel(wheel)

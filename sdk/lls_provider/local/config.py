@@ -11,12 +11,15 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lls_provider.bundle.publish import writing
 from lls_provider.contract.document import CONFIGURATION, Document, dump, load_file, told_limits
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.local.sockets import HOST
+
+if TYPE_CHECKING:
+    from lls_provider.runtime.dependencies import Supply
 
 Resources = Mapping[str, Sequence[Mapping[str, Any]]]
 """Resources to register by kind, such as ``{"models": [{"model_id": "echo", …}]}``."""
@@ -75,22 +78,19 @@ def with_resources(
     return config if key is None else {**config, key: registered}
 
 
-def with_supply(
-    base: Mapping[str, Any],
-    entries: Mapping[str, Mapping[str, Any]],
-    backends: Mapping[str, Mapping[str, Any]],
-) -> dict[str, Any]:
-    """``base`` with one more provider of each API in ``entries``, and with further backends."""
+def with_supply(base: Mapping[str, Any], supply: Supply) -> dict[str, Any]:
+    """``base`` with the server's own providers in ``supply``, and with the backends they need."""
     config = copy.deepcopy(dict(base))
-    if entries:
+    added = supply.configuration()
+    if supply.entries:
         sections = dict(config.get("providers") or {})
-        for api, entry in entries.items():
-            sections[api] = [*(sections.get(api) or []), dict(entry)]
+        for api, entries in added["providers"].items():
+            sections[api] = [*(sections.get(api) or []), *entries]
         config["providers"] = sections
-    if backends:
+    if supply.backends:
         storage = dict(config.get("storage") or {})
-        there = storage.get("backends") or {}
-        config["storage"] = {**storage, "backends": {**there, **copy.deepcopy(dict(backends))}}
+        backends = {**(storage.get("backends") or {}), **added["storage"]["backends"]}
+        config["storage"] = {**storage, "backends": backends}
     return config
 
 

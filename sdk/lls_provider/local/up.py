@@ -6,10 +6,10 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lls_provider.bundle.publish import writing
 from lls_provider.bundle.read import read_bundle
@@ -34,6 +34,7 @@ from lls_provider.local.target import Kind, Target
 from lls_provider.local.workspace import Workspace
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.settings import SampleCall, Settings, read_settings
+from lls_provider.runtime.dependencies import Supply
 from lls_provider.runtime.signals import stopping
 from lls_provider.wheels.environment import Environment, ensure_environment
 
@@ -61,7 +62,7 @@ class Up:
         self._workspace = Workspace(keep=options.keep)
         self._candidates: tuple[Candidate, ...] = ()
         self._server: Server | None = None
-        self._supplied: tuple[str, ...] = ()  # the APIs of which we added providers
+        self._supply = Supply()  # what the server lacked for what the providers need
 
     def __enter__(self) -> Up:
         with contextlib.ExitStack() as stack:
@@ -257,8 +258,6 @@ class Up:
         environment: Environment,
     ) -> None:
         """Preflight; what a provider needs of other APIs is supplied where the server has it."""
-        entries: dict[str, Mapping[str, Any]] = {}
-        backends: dict[str, Mapping[str, Any]] = {}
         while True:
             try:
                 runtime.preflight(environment.python)
@@ -266,28 +265,21 @@ class Up:
                 run_yaml = volume.config / RUN_CONFIG
                 pins = environment.distribution.pins
                 found = supply_after(error, run_yaml, pins, self._variables(volume))
-                if found is None or found.entries.keys() & entries.keys():
+                if found is None or found.entries.keys() & self._supply.entries.keys():
                     raise
-                entries |= found.entries
-                backends |= found.backends
-                self._supplied = tuple(entries)
+                self._supply = self._supply.joined(found)
                 for api, entry in found.entries.items():
                     self._progress.note(
                         f"supplying the server's own {entry['provider_type']}: a provider needs "
                         f"the API '{api}'"
                     )
-                self._extract(providers, volume, environment, entries, backends)
+                self._extract(providers, volume, environment)
                 runtime.merge(environment.python)
             else:
                 return
 
     def _extract(
-        self,
-        providers: Sequence[Provider],
-        volume: VolumeTree,
-        environment: Environment,
-        entries: Mapping[str, Mapping[str, Any]] | None = None,
-        backends: Mapping[str, Mapping[str, Any]] | None = None,
+        self, providers: Sequence[Provider], volume: VolumeTree, environment: Environment
     ) -> None:
         line = environment.distribution.line
         assert line is not None  # noqa: S101 - refused before
@@ -309,9 +301,7 @@ class Up:
         made = config.with_resources(
             config.localized(base, minimal), config.joined(resources), line.resources_key(version)
         )
-        config.write_base(
-            config.with_supply(made, entries or {}, backends or {}), volume.base_config
-        )
+        config.write_base(config.with_supply(made, self._supply), volume.base_config)
 
     def _variables(self, volume: VolumeTree) -> dict[str, str]:
         home, temporary = (self._workspace.root / name for name in ("home", "tmp"))
@@ -336,7 +326,7 @@ class Up:
             own_base=plan.choose_base(self.options.base_config, self._settings) is None,
             wheels={item.provider_id: read_bundle(item.bundle).own_wheel for item in providers},
             projects=frozenset(item.provider_id for item in providers if item.settings is not None),
-            supplied=self._supplied,
+            supplied=tuple(self._supply.entries),
         )
         attempts = _PORT_ATTEMPTS if self.options.port is None else 1
         with self._phase("server", f"starting {self.result.server}"):

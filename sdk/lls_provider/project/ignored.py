@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from pathlib import Path
+
+from lls_provider.wheels.build import scratch
 
 
 def hidden_by(root: Path, path: str) -> str | None:
     """``.gitignore:LINE: PATTERN`` of what hides ``path`` below ``root``.
 
     None when nothing does, or git is not there to say so. The project need not be a repository:
-    hatchling reads its .gitignore in any folder.
+    hatchling reads its .gitignore in any folder. Raises what `scratch` raises.
     """
-    with tempfile.TemporaryDirectory(prefix="lls-provider-git-") as folder:
+    with scratch("git") as folder:
         git = ["git", f"--git-dir={folder}", f"--work-tree={root.absolute()}"]
         try:
             subprocess.run([*git, "init", "--quiet"], capture_output=True, check=True, timeout=60)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +16,22 @@ if TYPE_CHECKING:
     from lls_provider.runtime.record import ProviderRecord
 
 
+Brought = Sequence[tuple["ProviderRecord", Sequence[Front]]]
+"""Each installed provider with its distributions."""
+
+
+def brought_by(records: Iterable[ProviderRecord], packages: Path) -> Brought:
+    """What the providers have in the folder ``packages``, as their RECORD files list it."""
+    return [(record, list(_fronts(record, packages))) for record in records]
+
+
 def hidden_by(
-    records: Sequence[ProviderRecord], packages: Path, server: ServerModules, minor: int
+    brought: Brought, server: ServerModules, minor: int
 ) -> Iterator[tuple[ProviderRecord, list[Hidden]]]:
-    """What each provider's packages in the folder ``packages`` hide of ``server``, if anything."""
-    brought = {record.provider_id: list(_fronts(record, packages)) for record in records}
-    fronts = [front for found in brought.values() for front in found]
-    found = list(hidden(fronts, server, minor))
-    for record in records:
-        own = [it for it in found if it.front in brought[record.provider_id]]
+    """What each provider hides of ``server``, if anything."""
+    found = list(hidden([front for _, fronts in brought for front in fronts], server, minor))
+    for record, fronts in brought:
+        own = [it for it in found if it.front in fronts]
         if own:
             yield record, own
 

@@ -47,6 +47,17 @@ def configured_providers(document: Document) -> list[ConfiguredProvider]:
     return found
 
 
+def provider_entries(document: Document) -> dict[str, list[dict[str, Any]]]:
+    """All entries by API, the server's own too; `configured_providers` refuses other shapes."""
+    value = document.value
+    sections = value.get("providers") if isinstance(value, dict) else None
+    return {
+        str(api): [entry for entry in entries if isinstance(entry, dict)]
+        for api, entries in (sections.items() if isinstance(sections, dict) else ())
+        if isinstance(entries, list)
+    }
+
+
 def _pairs(document: Document, sections: Any) -> list[tuple[str, list[Any]]]:
     if not isinstance(sections, dict):
         raise _shape(document, ("providers",), "providers must be a mapping")

@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from lls_provider.contract.apis import APIS
 from lls_provider.contract.document import Document, dump
+from lls_provider.runtime.configured import provider_entries
 from lls_provider.runtime.references import resolved
 
 if TYPE_CHECKING:
@@ -194,14 +195,11 @@ def missing_apis(document: Document, needed: Iterable[str], env: Mapping[str, st
 
     For a routing table that the list ``apis`` leaves out it is the API that it belongs to.
     """
-    value: Mapping[str, Any] = document.value if isinstance(document.value, dict) else {}
-    listed = value.get("apis") or None
-    sections = value.get("providers")
+    listed = (document.value.get("apis") if isinstance(document.value, dict) else None) or None
     provided = {
-        str(api)
-        for api, entries in (sections.items() if isinstance(sections, dict) else ())
-        for entry in entries or ()
-        if isinstance(entry, dict) and resolved(entry.get("provider_id"), env) is not None
+        api
+        for api, entries in provider_entries(document).items()
+        if any(resolved(entry.get("provider_id"), env) is not None for entry in entries)
     }
     found: dict[str, None] = {}
     for api in needed:
@@ -230,10 +228,14 @@ class Supply:
     lacks for them; ``listed`` are APIs for the list ``apis``. For ``unknown`` nothing is known.
     """
 
-    entries: Mapping[str, Mapping[str, Any]]
+    entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     backends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     listed: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+
+    def joined(self, more: Supply) -> Supply:
+        """What to add so that the configuration has what ``more`` adds too."""
+        return Supply({**self.entries, **more.entries}, {**self.backends, **more.backends})
 
     def configuration(self) -> dict[str, Any]:
         """The entries and their storage, as they stand in a configuration."""

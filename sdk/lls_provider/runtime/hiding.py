@@ -82,8 +82,13 @@ def outermost(paths: Iterable[str], namespaces: Collection[str] = ()) -> frozens
     return frozenset(name for name in found if name.partition(".")[0] not in _STRAY)
 
 
-def recorded_modules(record: str) -> frozenset[str]:
-    """The outermost modules of an installed distribution, from the text of its RECORD."""
+def recorded_modules(record: str, top_level: str = "") -> frozenset[str]:
+    """The outermost modules of an installed distribution, from the text of its RECORD.
+
+    Where it has none, they are those of its ``top_level.txt``.
+    """
+    if not record:
+        return frozenset(top_level.split())
     try:
         return outermost(row[0] for row in csv.reader(io.StringIO(record, newline="")) if row)
     except csv.Error:
@@ -123,16 +128,17 @@ def _hidden(
 ) -> Iterator[Hidden]:
     namespaces: set[str] = set()
     while True:
+        modules = outermost(front.paths, namespaces)
         found = {
             module: behind
-            for module in outermost(front.paths, namespaces)
+            for module in modules
             if (behind := _behind(module, server, brought)) is not None
         }
         declared = {it for it in found if _declares(front, it)}
         if not declared:
             break
         namespaces |= declared
-    for module in sorted(outermost(front.paths, namespaces)):
+    for module in sorted(modules):
         if module in standard:
             yield Hidden(front, module, None)
         elif module in found:

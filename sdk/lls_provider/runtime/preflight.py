@@ -21,7 +21,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.assumptions import all_differences
-from lls_provider.runtime.brought import hidden_by
+from lls_provider.runtime.brought import Brought, brought_by, hidden_by
 from lls_provider.runtime.configured import ConfiguredProvider, configured_providers
 from lls_provider.runtime.dependencies import REASON, advice, details, missing_apis, supply
 from lls_provider.runtime.hiding import RESOLUTION as HIDING_RESOLUTION
@@ -105,9 +105,10 @@ def preflight(
     path = [packages] if packages.is_dir() else []
     versions = None
     if any(about.record is not None for about in known):
-        _check_hiding(volume, providers, {}, minor)  # of the standard library, which we need to ask
+        brought = brought_by(volume.records(), packages)
+        _check_hiding(brought, providers, {}, minor)  # of the standard library, to be able to ask
         there = server_packages(interpreter, path=path, env=env)
-        _check_hiding(volume, providers, there.modules if there else {}, minor)
+        _check_hiding(brought, providers, there.modules if there else {}, minor)
         versions = there.versions if there else None
         for warning in unserved_apis(document, versions):
             progress.warn(warning)
@@ -121,38 +122,21 @@ def preflight(
             missing = missing_apis(document, spec.api_dependencies, environment)
             if missing:
                 found = supply(missing, versions, document, environment)
-                raise _lacking(provider, about, missing, advice(found))
+                raise _refusal(provider, about, REASON, details(missing), advice(found))
             progress.note(f"provider '{provider.provider_id}' ({provider.module}) loads")
     return providers
 
 
-def _lacking(
-    provider: ConfiguredProvider, known: Known, missing: Sequence[str], way: str
-) -> SdkError:
-    """The server would end with it: a dependency has no provider in the configuration."""
-    told = (REASON, details(missing), way, known.image)
-    layout = messages.validation_failed(provider.provider_id, provider.module, *told)
-    return _error(provider, known, Code.VALIDATION_FAILED, layout)
-
-
 def _check_hiding(
-    volume: Volume, providers: Sequence[ConfiguredProvider], server: ServerModules, minor: int
+    brought: Brought, providers: Sequence[ConfiguredProvider], server: ServerModules, minor: int
 ) -> None:
     """No installed module may be found in place of one of the server's (contract decision 14)."""
     modules = {provider.provider_id: provider.module for provider in providers}
-    for record, found in hidden_by(volume.records(), volume.tree.python_packages, server, minor):
-        known = Known(record)
-        module = modules.get(record.provider_id, "")
-        layout = messages.validation_failed(
-            record.provider_id,
-            module or found[0].module,
-            HIDDEN,
-            "\n".join(map(str, found)),
-            HIDING_RESOLUTION,
-            known.image,
-        )
+    for record, found in hidden_by(brought, server, minor):
+        module = modules.get(record.provider_id) or found[0].module
         provider = ConfiguredProvider(record.provider_id, "", "", module)
-        raise _error(provider, known, Code.MODULE_HIDDEN, layout)
+        told = (HIDDEN, "\n".join(map(str, found)), HIDING_RESOLUTION)
+        raise _refusal(provider, Known(record), *told, code=Code.MODULE_HIDDEN)
 
 
 def _tell_assumptions(known: Sequence[Known], progress: Progress) -> None:
@@ -211,9 +195,7 @@ def _known(volume: Volume, providers: Sequence[ConfiguredProvider]) -> list[Know
 def _check_there(provider: ConfiguredProvider, known: Known, tree: VolumeTree) -> None:
     gone = lost(tree, known.record, provider.package) if known.record is not None else None
     if gone is not None:
-        told = (gone.reason, gone.details, gone.resolution, known.image)
-        layout = messages.validation_failed(provider.provider_id, provider.module, *told)
-        raise _error(provider, known, Code.VALIDATION_FAILED, layout)
+        raise _refusal(provider, known, gone.reason, gone.details, gone.resolution)
 
 
 def _check_native(provider: ConfiguredProvider, known: Known, packages: Path, minor: int) -> None:
@@ -240,19 +222,18 @@ def _native_error(
             problem.found,
             known.image,
         )
-    else:
-        made_for = f"the Python of this distribution (3.{minor})"
-        if problem.kind == "C library":
-            made_for = f"the C library of this distribution ({problem.expected})"
-        layout = messages.validation_failed(
-            provider.provider_id,
-            provider.module,
-            f"{problem.kind} mismatch",
-            f"Package: {problem.package}\nExpected: {problem.expected}\nFound: {problem.found}",
-            f"Build the provider image for {made_for}.",
-            known.image,
-        )
-    return _error(provider, known, Code.WHEEL_INCOMPATIBLE, layout)
+        return _error(provider, known, Code.WHEEL_INCOMPATIBLE, layout)
+    made_for = f"the Python of this distribution (3.{minor})"
+    if problem.kind == "C library":
+        made_for = f"the C library of this distribution ({problem.expected})"
+    return _refusal(
+        provider,
+        known,
+        f"{problem.kind} mismatch",
+        f"Package: {problem.package}\nExpected: {problem.expected}\nFound: {problem.found}",
+        f"Build the provider image for {made_for}.",
+        code=Code.WHEEL_INCOMPATIBLE,
+    )
 
 
 def _judge(
@@ -344,6 +325,22 @@ def resolution(failure: ProbeFailure, module: str, *, installed: bool = True) ->
     if failure.kind == "invalid":
         return "Correct what get_provider_spec() returns, or provider_type in the configuration."
     return "Correct the provider where the traceback points to, and build its image again."
+
+
+def _refusal(
+    provider: ConfiguredProvider,
+    known: Known,
+    reason: str,
+    told: str,
+    way: str,
+    *,
+    code: Code = Code.VALIDATION_FAILED,
+) -> SdkError:
+    """A provider that the server could not run with, in the layout of contract section 6."""
+    layout = messages.validation_failed(
+        provider.provider_id, provider.module, reason, told, way, known.image
+    )
+    return _error(provider, known, code, layout)
 
 
 def _error(provider: ConfiguredProvider, known: Known, code: Code, layout: str) -> SdkError:

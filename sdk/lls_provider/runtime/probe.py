@@ -45,9 +45,15 @@ from lls_provider.runtime.probespec import (
     spec_function,
     specs_of,
 )
-from lls_provider.runtime.probetext import CLOSED, reason, render, true_cause
+from lls_provider.runtime.probetext import (
+    CLOSED,
+    CLOSED_REASON,
+    CLOSED_WAY,
+    reason,
+    render,
+    true_cause,
+)
 
-_CLOSED_REASON = "loading it closed file descriptors that it did not open"
 _HIGHEST = 65_536
 SCHEMA_LIMIT = 4 * 1024 * 1024
 _EMPTY: dict[str, Any] = {"specs": [], "failure": None, "config_schema": None}
@@ -68,9 +74,7 @@ def main() -> None:
         answer = _answer(request)
         setrecursionlimit(depth)
         if wire.is_cut() and answer["failure"] is None:
-            way = "Close only what the provider opened: os.closerange() and os.close() of other "
-            way += "numbers take the server's connections and files."
-            answer["failure"] = ProbeError("import", _CLOSED_REASON, way=way).document
+            answer["failure"] = ProbeError("import", CLOSED_REASON, way=CLOSED_WAY).document
         wire.send(answer)
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from lls_provider.errors import Code, SdkError
 from lls_provider.foreign import bounded
 from lls_provider.runtime import faults
-from lls_provider.runtime.probetext import CLOSED, SCRIPT
+from lls_provider.runtime.probetext import CLOSED, CLOSED_REASON, CLOSED_WAY, SCRIPT
 
 VARIABLE = "LLS_PREFLIGHT_TIMEOUT"
 
@@ -161,11 +161,7 @@ class Child:
                 headline=False,
             )
         if status == CLOSED:
-            return self._failure(
-                "loading it closed file descriptors that it did not open",
-                "Close only what the provider opened: os.closerange() and os.close() of other "
-                "numbers take the server's connections and files.",
-            )
+            return self._failure(CLOSED_REASON, CLOSED_WAY)
         if status == -signal.SIGKILL:
             return self._failure(
                 "loading it killed the Python process: SIGKILL",

@@ -19,6 +19,11 @@ SCRIPT = "<lls-provider>"
 """The file that frames of the script itself name."""
 CLOSED = 213
 """The script's exit status where the descriptor for its answers is not its own any more."""
+CLOSED_REASON = "loading it closed file descriptors that it did not open"
+CLOSED_WAY = (
+    "Close only what the provider opened: os.closerange() and os.close() of other numbers take the "
+    "server's connections and files."
+)
 
 _OURS = ("<frozen importlib", SCRIPT, importlib.__file__)
 LINES = 100

@@ -10,6 +10,7 @@ from packaging.version import Version
 
 from lls_provider.contract.apis import unloadable
 from lls_provider.foreign import one_line
+from lls_provider.runtime.configured import provider_entries
 from lls_provider.runtime.references import resolved
 
 if TYPE_CHECKING:
@@ -26,18 +27,16 @@ def hidden_entries(document: Document, env: Mapping[str, str]) -> Iterator[str]:
 
     Two of the server's own are the distribution's business, so one of the two has a module.
     """
-    for api, entries in _sections(document).items():
+    for api, entries in provider_entries(document).items():
         shown: dict[str, dict[str, Any]] = {}
-        for entry in entries if isinstance(entries, list) else []:
-            identifier = (
-                resolved(entry.get("provider_id"), env) if isinstance(entry, dict) else None
-            )
+        for entry in entries:
+            identifier = resolved(entry.get("provider_id"), env)
             if identifier is None:
                 continue
             hidden = shown.get(identifier)
             if hidden is not None and (hidden.get("module") or entry.get("module")):
                 yield (
-                    f"Two providers of API '{one_line(str(api))}' have the ID "
+                    f"Two providers of API '{one_line(api)}' have the ID "
                     f"'{one_line(identifier)}'; the server uses the "
                     f"last\n  Used: {_told(entry)}\n  Not used: {_told(hidden)}"
                 )
@@ -46,10 +45,10 @@ def hidden_entries(document: Document, env: Mapping[str, str]) -> Iterator[str]:
 
 def unloadable_entries(document: Document) -> Iterator[str]:
     """A warning for each external provider of an API that no supported server loads."""
-    for api, entries in _sections(document).items():
-        reason = unloadable(str(api))
-        for entry in entries if reason and isinstance(entries, list) else []:
-            if isinstance(entry, dict) and entry.get("module"):
+    for api, entries in provider_entries(document).items():
+        reason = unloadable(api)
+        for entry in entries if reason else []:
+            if entry.get("module"):
                 yield f"Provider '{entry.get('provider_id')}': {reason}"
 
 
@@ -66,12 +65,6 @@ def unserved_apis(
         f"The list 'apis' is empty: ogx {version} loads the providers and serves none of their "
         "APIs; remove the key to serve all of them, or list those to serve"
     )
-
-
-def _sections(document: Document) -> dict[str, Any]:
-    value = document.value
-    sections = value.get("providers") if isinstance(value, dict) else None
-    return sections if isinstance(sections, dict) else {}
 
 
 def _told(entry: Mapping[str, Any]) -> str:

@@ -85,8 +85,7 @@ def server_packages(
         except (TypeError, InvalidVersion):
             continue
         if os.path.realpath(place) not in front:
-            modules = recorded_modules(record) if record else frozenset(top.split())
-            behind.append((canonicalize_name(name), str(version), modules))
+            behind.append((canonicalize_name(name), version, recorded_modules(record, top)))
     return ServerPackages(found, server_modules(behind))
 
 

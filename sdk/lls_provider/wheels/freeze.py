@@ -171,9 +171,8 @@ class _Reader:
             if _is_place(line.content):
                 self._untold(line, "NAME")
             else:
-                self._wrong(
-                    line, f"{without_logins(line.content)}: {reason}", _instead(line.content)
-                )
+                what = f"{without_logins(line.content)}: {reason}"
+                self.wrong.append(self._problem(line, what, _instead(line.content)))
             return
         name = canonicalize_name(requirement.name)
         if requirement.url:
@@ -182,7 +181,7 @@ class _Reader:
                 self._untold(line, name)
             elif pin[0] != name:
                 what = f"{without_logins(line.content)}: the file is one of {pin[0]}"
-                self._wrong(line, what, f"{name}==VERSION")
+                self.wrong.append(self._problem(line, what, f"{name}==VERSION"))
             else:
                 self._pin(line, *pin)
             return
@@ -203,23 +202,16 @@ class _Reader:
     def _pin(self, line: Line, name: str, version: str) -> None:
         if self.pins.setdefault(name, version) != version:
             what = f"{name} is pinned to {self.pins[name]} and to {version}"
-            where = Where(self.source, line.number)
-            self.wrong.append(Problem(Code.DISTRIBUTION_INVALID, what, where))
+            self.wrong.append(self._problem(line, what))
 
     def _untold(self, line: Line, name: str) -> None:
-        self.untold.append(
-            Problem(
-                Code.DISTRIBUTION_INVALID,
-                f"{without_logins(line.content)} tells no version",
-                Where(self.source, line.number),
-                f"Write {name}==VERSION in its place.",
-            )
-        )
+        what = f"{without_logins(line.content)} tells no version"
+        self.untold.append(self._problem(line, what, f"{name}==VERSION"))
 
-    def _wrong(self, line: Line, what: str, instead: str) -> None:
+    def _problem(self, line: Line, what: str, instead: str = "") -> Problem:
         where = Where(self.source, line.number)
         resolution = f"Write {instead} in its place." if instead else ""
-        self.wrong.append(Problem(Code.DISTRIBUTION_INVALID, what, where, resolution))
+        return Problem(Code.DISTRIBUTION_INVALID, what, where, resolution)
 
 
 def _of_file(place: str) -> tuple[str, str] | None:

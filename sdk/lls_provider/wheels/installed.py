@@ -62,5 +62,5 @@ def read_installed(python: Path) -> Installed:
             continue
         pins.setdefault(name, read)  # Python's first
         requires.setdefault(name, tuple(asked))
-        modules.setdefault(name, recorded_modules(record) if record else frozenset(top.split()))
+        modules.setdefault(name, recorded_modules(record, top))
     return Installed(pins, requires, modules, tuple(unreadable))

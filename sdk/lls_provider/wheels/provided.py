@@ -35,7 +35,7 @@ def constraints(
     """The constraints of a resolution in which packages must have these versions, sorted by name.
 
     Those that ``distribution`` provides among them are told as it has them, except for those that
-    are ``on_index`` in the same version. Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE.
+    are ``on_index`` in the same version. Raises SdkError NO_SPACE or CACHE_UNWRITABLE.
     """
     pins = distribution.pins if distribution is not None else {}
     for name in sorted(versions):
@@ -55,7 +55,7 @@ def metadata_wheel(name: str, version: str, requires: Sequence[str]) -> Path:
     """A wheel in the cache that says who it is and what it asks for, and holds nothing else.
 
     It stands under the digest of its metadata, since uv remembers wheels by their place. Raises
-    SdkError NO_SPACE or OUTPUT_UNWRITABLE.
+    SdkError NO_SPACE or CACHE_UNWRITABLE.
     """
     metadata = _metadata(name, version, requires)
     digest = hashlib.sha256(metadata.encode()).hexdigest()[:16]

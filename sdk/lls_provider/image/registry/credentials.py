@@ -57,17 +57,17 @@ def find(reference: Reference, environment: Mapping[str, str] | None = None) -> 
     """
     variables = os.environ if environment is None else environment
     for path, document in _documents(variables):
+        found, broken = None, None
         try:
             found = _from_helper(path, document, reference)
-        except SdkError:
+        except SdkError as error:
             # the helper that is named may be missing where a file was copied to, as into CI
-            found = _from_file(path, document, reference)
-            if found is None:
-                raise
-        else:
-            found = found or _from_file(path, document, reference)
+            broken = error
+        found = found or _from_file(path, document, reference)
         if found is not None:
             return found
+        if broken is not None:
+            raise broken
     return None
 
 

@@ -65,6 +65,14 @@ class Answer:
     url: str
 
 
+class Busy(Interrupted):
+    """An answer that another attempt may change."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"the registry answered {answer.status}", retry_after(answer.headers))
+        self.answer = answer
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long a registry may take."""
@@ -148,7 +156,7 @@ class Transport:
                 answer = self.once(method, url, headers=headers, body=body)
                 if answer.status not in RETRIED or attempt == ATTEMPTS:
                     break
-                self._limits.sleep(busy(answer).wait(attempt))
+                self._limits.sleep(Busy(answer).wait(attempt))
             except Interrupted as error:
                 if attempt == ATTEMPTS:
                     raise failures.network(self.reference, doing, str(error)) from error
@@ -357,8 +365,3 @@ class Transport:
 
     def _is_ours(self, url: str) -> bool:
         return same_origin(url, self.url("/"))
-
-
-def busy(answer: Answer) -> Interrupted:
-    """An answer that another attempt may change, as what broke the attempt."""
-    return Interrupted(f"the registry answered {answer.status}", retry_after(answer.headers))

@@ -16,7 +16,8 @@ from urllib.parse import urlencode, urlsplit
 from lls_provider.image.model import sha256
 from lls_provider.image.registry import failures
 from lls_provider.image.registry.repository import CREATED, STORED
-from lls_provider.wheels.http import ATTEMPTS, RETRIED, Counted, Interrupted, retry_after
+from lls_provider.image.registry.transport import Busy
+from lls_provider.wheels.http import ATTEMPTS, RETRIED, Counted, Interrupted
 
 if TYPE_CHECKING:
     from lls_provider.errors import SdkError
@@ -51,15 +52,6 @@ class Blob:
     chunks: Callable[[], Iterator[bytes]]
 
 
-class _Answered(Interrupted):
-    """An answer that another attempt may change; ``lost``: one that begins anew."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(f"the registry answered {answer.status}", retry_after(answer.headers))
-        self.answer = answer
-        self.lost = answer.status in _LOST
-
-
 def upload(
     repository: Repository, blob: Blob, *, advance: Advance, source: str | None = None
 ) -> Outcome:
@@ -87,8 +79,8 @@ def upload(
         except Interrupted as error:
             if attempt == ATTEMPTS:
                 raise _given_up(repository, blob, error) from error
-            if isinstance(error, _Answered) and error.lost:
-                location = ""
+            if isinstance(error, Busy) and error.answer.status in _LOST:
+                location = ""  # the next attempt begins anew
             repository.transport.sleep(error.wait(attempt))
     raise AssertionError("the loop returns or raises")
 
@@ -170,12 +162,12 @@ def _settled(repository: Repository, answer: Answer, expected: frozenset[int]) -
     if answer.status in expected:
         return answer
     if answer.status in RETRIED | _LOST:
-        raise _Answered(answer)
+        raise Busy(answer)
     return repository.transport.checked(answer, doing=_DOING, expected=expected)
 
 
 def _given_up(repository: Repository, blob: Blob, error: Interrupted) -> SdkError:
-    if isinstance(error, _Answered):
+    if isinstance(error, Busy):
         answer = error.answer
         return failures.failed(
             repository.reference, _DOING, answer.status, answer.body, asked=error.asked
