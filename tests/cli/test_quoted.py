@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.cli.layouts import write_layout
 
 from lls_provider.bundle.check import check_bundle
 from lls_provider.cli.check import describe
@@ -214,40 +215,11 @@ HOSTILE_IMAGE: dict[str, Any] = {
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """An OCI layout whose every text is hostile."""
-    import hashlib
-
-    blobs = tmp_path / "image" / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-
-    def put(data: bytes, kind: str) -> dict[str, Any]:
-        digest = hashlib.sha256(data).hexdigest()
-        (blobs / digest).write_bytes(data)
-        media_type = f"application/vnd.oci.image.{kind}"
-        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
-
-    layer = put(bytes(10240), "layer.v1.tar")
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "created": SAID,
-        "config": HOSTILE_IMAGE,
-        "history": [{"created_by": SAID}],
-        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-    }
-    described = put(json.dumps(config).encode(), "config.v1+json")
-    annotations = {f"org.opencontainers.image.base.{it}": SAID for it in ("name", "digest")}
-    manifest = {
-        "schemaVersion": 2,
-        "config": described,
-        "layers": [layer],
-        "annotations": annotations,
-    }
-    listed = put(json.dumps(manifest).encode(), "manifest.v1+json")
-    (tmp_path / "image" / "index.json").write_text(
-        json.dumps({"schemaVersion": 2, "manifests": [listed]})
+    return write_layout(
+        tmp_path / "image",
+        {"created": SAID, "config": HOSTILE_IMAGE, "history": [{"created_by": SAID}]},
+        annotations={f"org.opencontainers.image.base.{it}": SAID for it in ("name", "digest")},
     )
-    (tmp_path / "image" / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    return tmp_path / "image"
 
 
 @pytest.mark.parametrize("command", ["inspect", "check"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.layouts import write_layout
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -34,32 +35,8 @@ def layout(tmp_path: Path) -> Path:
 
 
 def written(tmp_path: Path, runtime: dict[str, Any]) -> Path:
-    blobs = tmp_path / "image" / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-
-    def put(data: bytes, kind: str) -> dict[str, Any]:
-        digest = hashlib.sha256(data).hexdigest()
-        (blobs / digest).write_bytes(data)
-        media_type = f"application/vnd.oci.image.{kind}"
-        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
-
-    layer = put(bytes(10240), "layer.v1.tar")
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": runtime,
-        "history": [{"created_by": "ENV x", "empty_layer": True}, {"created_by": "by hand"}],
-        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-    }
-    described = put(json.dumps(config).encode(), "config.v1+json")
-    manifest = {"schemaVersion": 2, "config": described, "layers": [layer]}
-    index = {
-        "schemaVersion": 2,
-        "manifests": [put(json.dumps(manifest).encode(), "manifest.v1+json")],
-    }
-    (tmp_path / "image" / "index.json").write_text(json.dumps(index))
-    (tmp_path / "image" / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    return tmp_path / "image"
+    history = [{"created_by": "ENV x", "empty_layer": True}, {"created_by": "by hand"}]
+    return write_layout(tmp_path / "image", {"config": runtime, "history": history})
 
 
 @pytest.mark.engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -33,36 +33,25 @@ def change(root: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def build(
+    cli: Cli, project: Path, words: Sequence[str], env: dict[str, str | None] | None
+) -> subprocess.CompletedProcess[str]:
+    options = ("--base=scratch", "--output", "oci:image", *words)
+    return cli("build", project, *options, cwd=project.parent, env=env)
+
+
 def refused(
     cli: Cli, project: Path, *words: str, env: dict[str, str | None] | None = None, status: int = 1
 ) -> str:
     """The resolution of a build that fails."""
-    done = cli(
-        "build",
-        project,
-        "--base=scratch",
-        "--output",
-        "oci:image",
-        *words,
-        cwd=project.parent,
-        env=env,
-    )
+    done = build(cli, project, words, env)
     assert done.returncode == status, done.stderr
     assert not (project.parent / "image").exists()
     return done.stderr.partition("Resolution: ")[2]
 
 
 def builds(cli: Cli, project: Path, *words: str, env: dict[str, str | None] | None = None) -> None:
-    done = cli(
-        "build",
-        project,
-        "--base=scratch",
-        "--output",
-        "oci:image",
-        *words,
-        cwd=project.parent,
-        env=env,
-    )
+    done = build(cli, project, words, env)
     assert done.returncode == 0, done.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.image.registry.fake import CuttingProxy, FakeRegistry
 from lls_provider.image.registry.transport import Limits
 
 Engine = Callable[[str], str]
+Login = Callable[[str, dict[str, str]], None]
 
 # bcrypt of "s3cret", which is what docker-registry reads
 HTPASSWD = "me:$2b$04$aaaaaaaaaaaaaaaaaaaaaOQR.Q7VZZ6jxvoKQt0/3c9sfBdZBlcKK\n"
@@ -21,13 +23,28 @@ HTPASSWD = "me:$2b$04$aaaaaaaaaaaaaaaaaaaaaOQR.Q7VZZ6jxvoKQt0/3c9sfBdZBlcKK\n"
 @pytest.fixture(autouse=True)
 def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home without credentials, and an own cache."""
-    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+    for name in (
+        *("DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG"),
+        *("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"),
+    ):
         monkeypatch.delenv(name, raising=False)
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
     return home
+
+
+@pytest.fixture
+def login(nobody: Path) -> Login:
+    """Writes the entry of a registry, ``host:port``, where `docker login` keeps it."""
+
+    def write(host: str, entry: dict[str, str]) -> None:
+        (nobody / ".docker").mkdir(exist_ok=True)
+        config = json.dumps({"auths": {host: entry}})
+        (nobody / ".docker" / "config.json").write_text(config)
+
+    return write
 
 
 @pytest.fixture

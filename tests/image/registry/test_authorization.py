@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,20 +18,8 @@ from lls_provider.image.registry.repository import Manifest, Repository
 if TYPE_CHECKING:
     from lls_provider.image.registry.transport import Limits
 
-Login = Callable[[FakeRegistry, dict[str, str]], None]
+Login = Callable[[str, dict[str, str]], None]
 BASIC = {"username": "me", "password": "s3cret"}
-
-
-@pytest.fixture
-def login(nobody: Path) -> Login:
-    """Writes the credential for a registry."""
-
-    def write(fake: FakeRegistry, entry: dict[str, str]) -> None:
-        (nobody / ".docker").mkdir(exist_ok=True)
-        config = json.dumps({"auths": {fake.host: entry}})
-        (nobody / ".docker" / "config.json").write_text(config)
-
-    return write
 
 
 def ask(fake: FakeRegistry, limits: Limits, *, push: bool = False) -> Manifest:
@@ -91,7 +78,7 @@ def test_a_header_without_end_is_read_in_bounded_time() -> None:
 def test_basic_is_sent_when_it_is_asked_for(
     fake: FakeRegistry, limits: Limits, login: Login
 ) -> None:
-    login(fake, BASIC)
+    login(fake.host, BASIC)
     fake.ask_for_password("me", "s3cret")
     assert ask(fake, limits).data == b"{}"
     first, second = fake.asked("GET", "manifests")
@@ -102,7 +89,7 @@ def test_basic_is_sent_when_it_is_asked_for(
 def test_a_token_is_asked_for_once_with_the_rights_that_are_needed(
     fake: FakeRegistry, limits: Limits, login: Login
 ) -> None:
-    login(fake, BASIC)
+    login(fake.host, BASIC)
     fake.ask_for_token()
     fake.manifests["1"] = ("text/plain", b"{}")
     reference = parse(f"{fake.host}/acme/echo:1")
@@ -126,7 +113,7 @@ def test_without_a_login_the_token_is_anonymous(fake: FakeRegistry, limits: Limi
 
 
 def test_an_identity_token_is_traded_in(fake: FakeRegistry, limits: Limits, login: Login) -> None:
-    login(fake, {"identitytoken": "s3cret"})
+    login(fake.host, {"identitytoken": "s3cret"})
     fake.ask_for_token(f"http://{fake.host}/token?x=1")
     ask(fake, limits)
     (asked,) = fake.asked("POST", "/token")
@@ -140,7 +127,7 @@ def test_an_identity_token_is_traded_in(fake: FakeRegistry, limits: Limits, logi
 def test_a_registry_token_is_used_as_it_is(
     fake: FakeRegistry, limits: Limits, login: Login
 ) -> None:
-    login(fake, {"registrytoken": TOKEN})
+    login(fake.host, {"registrytoken": TOKEN})
     fake.ask_for_token()
     ask(fake, limits)
     assert not fake.asked("GET", "/token")
@@ -159,7 +146,7 @@ def test_a_token_that_expired_is_renewed(fake: FakeRegistry, limits: Limits) -> 
 def test_credentials_are_not_sent_to_another_host_that_asks(
     fake: FakeRegistry, limits: Limits, login: Login
 ) -> None:
-    login(fake, BASIC)
+    login(fake.host, BASIC)
     with FakeRegistry() as elsewhere:
         elsewhere.ask_for_password("me", "s3cret")
         place = f"http://{elsewhere.host}/v2/acme/echo/manifests/1"
@@ -172,7 +159,7 @@ def test_credentials_are_not_sent_to_another_host_that_asks(
 def test_a_token_that_is_refused_is_told(
     fake: FakeRegistry, limits: Limits, login: Login, number: int
 ) -> None:
-    login(fake, BASIC)
+    login(fake.host, BASIC)
     fake.ask_for_token()
     fake.fault("GET", "token", status(number, b'{"errors": [{"code": "NO", "message": "you"}]}'))
     code = Code.REGISTRY_FAILED if number == 400 else Code.REGISTRY_DENIED
@@ -216,7 +203,7 @@ def test_a_token_that_is_none_is_refused(fake: FakeRegistry, limits: Limits, ans
 def test_a_place_of_tokens_that_may_not_be_asked_is_refused(
     fake: FakeRegistry, limits: Limits, login: Login, realm: str
 ) -> None:
-    login(fake, BASIC)
+    login(fake.host, BASIC)
     fake.ask_for_token()
     fake.challenge = f'Bearer realm="{realm}"'
     refused(fake, limits, Code.REGISTRY_FAILED, "address")
@@ -225,7 +212,7 @@ def test_a_place_of_tokens_that_may_not_be_asked_is_refused(
 def test_an_unknown_way_to_log_in_is_named(
     fake: FakeRegistry, limits: Limits, login: Login
 ) -> None:
-    login(fake, BASIC)
+    login(fake.host, BASIC)
     fake.ask_for_token()
     fake.challenge = "Negotiate, NTLM"
     refused(fake, limits, Code.REGISTRY_FAILED, "negotiate, ntlm")

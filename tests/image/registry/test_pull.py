@@ -29,6 +29,7 @@ from lls_provider.wheels.download import download
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
+Login = Callable[[str, dict[str, str]], None]
 Engine = Callable[[str], str]
 
 
@@ -363,11 +364,9 @@ def test_a_silent_registry_is_given_up(fake: FakeRegistry, waits: list[float]) -
 
 
 def test_a_redirect_elsewhere_gets_no_login(
-    image: Image, pushed: str, fake: FakeRegistry, limits: Limits, nobody: Path
+    image: Image, pushed: str, fake: FakeRegistry, limits: Limits, login: Login
 ) -> None:
-    (nobody / ".docker").mkdir()
-    entry = {"username": "me", "password": "s3cret"}
-    (nobody / ".docker" / "config.json").write_text(json.dumps({"auths": {fake.host: entry}}))
+    login(fake.host, {"username": "me", "password": "s3cret"})
     fake.ask_for_password("me", "s3cret")
     digest = image.layers[0].digest
     with FakeRegistry() as elsewhere:
@@ -458,18 +457,12 @@ def test_a_login_that_cannot_be_read_matters_when_one_is_needed(
     assert str(file) in caught.value.render()
 
 
-@pytest.mark.parametrize("number", [429, 503])
-def test_a_blob_is_waited_for_as_long_as_is_asked(
-    fake: FakeRegistry, limits: Limits, waits: list[float], tmp_path: Path, number: int
-) -> None:
-    data = b"layer" * 100
-    fake.blobs[sha256(data)] = data
-    busy = status(number, Retry_After="9")
-    fake.fault("GET", "blobs", busy)
+def blob(fake: FakeRegistry, limits: Limits, data: bytes, place: Path) -> bytes:
+    """What is downloaded of a blob that holds ``data``."""
     with Repository(parse(f"{fake.host}/acme/echo"), limits=limits) as repository:
         download(
             repository.url("blobs", sha256(data)),
-            tmp_path / "blob",
+            place,
             sha256=sha256(data).partition(":")[2],
             session=repository.transport,
             advance=lambda _amount: None,
@@ -477,7 +470,17 @@ def test_a_blob_is_waited_for_as_long_as_is_asked(
             timeout=repository.transport.timeout,
             sleep=repository.transport.sleep,
         )
-    assert (tmp_path / "blob").read_bytes() == data
+    return place.read_bytes()
+
+
+@pytest.mark.parametrize("number", [429, 503])
+def test_a_blob_is_waited_for_as_long_as_is_asked(
+    fake: FakeRegistry, limits: Limits, waits: list[float], tmp_path: Path, number: int
+) -> None:
+    data = b"layer" * 100
+    fake.blobs[sha256(data)] = data
+    fake.fault("GET", "blobs", status(number, Retry_After="9"))
+    assert blob(fake, limits, data, tmp_path / "blob") == data
     assert waits == [9.0]
 
 
@@ -490,16 +493,5 @@ def test_the_place_of_tokens_is_waited_for_when_a_blob_is_asked_for(
     fake.login = f"Bearer {TOKEN}"
     fake.challenge = f'Bearer realm="http://{fake.host}/token",service="x"'
     fake.fault("GET", "/token", status(number, Retry_After="9"))
-    with Repository(parse(f"{fake.host}/acme/echo"), limits=limits) as repository:
-        download(
-            repository.url("blobs", sha256(data)),
-            tmp_path / "blob",
-            sha256=sha256(data).partition(":")[2],
-            session=repository.transport,
-            advance=lambda _amount: None,
-            size=len(data),
-            timeout=repository.transport.timeout,
-            sleep=repository.transport.sleep,
-        )
-    assert (tmp_path / "blob").read_bytes() == data
+    assert blob(fake, limits, data, tmp_path / "blob") == data
     assert waits == [9.0]

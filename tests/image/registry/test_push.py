@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lls_provider.image.registry.transport import Limits
 
 MakeBundle = Callable[..., Bundle]
+Login = Callable[[str, dict[str, str]], None]
 Engine = Callable[[str], str]
 
 LARGE = bytes(range(256)) * 8192  # 2 MiB
@@ -133,28 +134,22 @@ def test_a_change_of_code_beside_many_dependencies_sends_the_code(
 
 @pytest.mark.engine
 def test_a_login_is_found_and_used(
-    image: Image, locked_registry: str, nobody: Path, limits: Limits
+    image: Image, locked_registry: str, login: Login, limits: Limits
 ) -> None:
     reference = f"{locked_registry}/acme/echo:1"
     error = failed(image, reference, limits)
     assert error.code is Code.REGISTRY_DENIED
     assert error.status is ExitStatus.ENVIRONMENT
     assert "No credentials" in error.why
-    folder = nobody / ".docker"
-    folder.mkdir()
-    entry = {"username": "me", "password": "s3cret"}
-    (folder / "config.json").write_text(json.dumps({"auths": {locked_registry: entry}}))
+    login(locked_registry, {"username": "me", "password": "s3cret"})
     assert push(image, parse(reference), limits=limits) == image.digest
 
 
 @pytest.mark.engine
 def test_a_wrong_login_is_refused_and_not_shown(
-    image: Image, locked_registry: str, nobody: Path, limits: Limits
+    image: Image, locked_registry: str, login: Login, limits: Limits
 ) -> None:
-    (nobody / ".docker").mkdir()
-    entry = {"username": "me", "password": "wr0ng"}
-    config = json.dumps({"auths": {locked_registry: entry}})
-    (nobody / ".docker" / "config.json").write_text(config)
+    login(locked_registry, {"username": "me", "password": "wr0ng"})
     error = failed(image, f"{locked_registry}/acme/echo:1", limits)
     assert error.code is Code.REGISTRY_DENIED
     assert "credentials of your login were sent" in error.why
@@ -360,11 +355,9 @@ def test_an_address_that_is_none_is_not_asked(
 
 
 def test_an_upload_elsewhere_gets_no_login(
-    image: Image, fake: FakeRegistry, limits: Limits, nobody: Path
+    image: Image, fake: FakeRegistry, limits: Limits, login: Login
 ) -> None:
-    (nobody / ".docker").mkdir()
-    entry = {"username": "me", "password": "s3cret"}
-    (nobody / ".docker" / "config.json").write_text(json.dumps({"auths": {fake.host: entry}}))
+    login(fake.host, {"username": "me", "password": "s3cret"})
     fake.ask_for_password("me", "s3cret")
     with FakeRegistry() as elsewhere:
         elsewhere.uploads["there"] = bytearray()
@@ -437,11 +430,9 @@ def test_what_was_stored_is_stored_whatever_the_status(
     ("method", "pattern"), [("POST", "uploads"), ("PATCH", "uploads"), ("PUT", "uploads")]
 )
 def test_an_upload_is_followed_with_its_method_and_no_login(
-    fake: FakeRegistry, limits: Limits, nobody: Path, method: str, pattern: str, number: int
+    fake: FakeRegistry, limits: Limits, login: Login, method: str, pattern: str, number: int
 ) -> None:
-    (nobody / ".docker").mkdir()
-    entry = {"username": "me", "password": "s3cret"}
-    (nobody / ".docker" / "config.json").write_text(json.dumps({"auths": {fake.host: entry}}))
+    login(fake.host, {"username": "me", "password": "s3cret"})
     fake.ask_for_password("me", "s3cret")
     with FakeRegistry() as elsewhere:
 
