@@ -134,6 +134,10 @@ class Where:
         return ":".join(parts)
 
 
+Step = str | int
+"""One step of a path inside a document: a key of a mapping or an index of a list."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One complaint among several: what is wrong, where, and how to mend it."""

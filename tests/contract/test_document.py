@@ -17,15 +17,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lls_provider.contract.document import (
-    DEFAULT,
-    Document,
-    Limits,
-    Timestamp,
-    dump,
-    load,
-    load_file,
-)
+from lls_provider.contract.document import Document, dump, load, load_file
+from lls_provider.contract.jsontext import Timestamp
+from lls_provider.contract.limits import DEFAULT, DocumentLimits
 from lls_provider.errors import Code, SdkError, Where
 
 BASE = """\
@@ -51,7 +45,7 @@ server: {port: 8321}
 """
 
 
-def _refusal(data: bytes, limits: Limits | None = None) -> SdkError:
+def _refusal(data: bytes, limits: DocumentLimits | None = None) -> SdkError:
     with pytest.raises(SdkError) as caught:
         load(data, "f.yaml", limits=limits)
     return caught.value
@@ -198,23 +192,23 @@ def test_signs_of_yaml_1_1_are_text_as_values() -> None:
 @pytest.mark.parametrize(
     ("limits", "data"),
     [
-        (Limits(size=4), b"a: 12"),
-        (Limits(depth=2), b"a: {b: {c: 1}}"),
-        (Limits(depth=2), b"a: &a {b: 1}\nc: {d: *a}"),
-        (Limits(nodes=3), b"[1, 2, 3]"),
-        (Limits(nodes=6), b"a: &a [1]\nb: *a"),
-        (Limits(aliases=1), b"a: &a 1\nb: [*a, *a]"),
-        (Limits(digits=3), b"a: 1000"),
+        (DocumentLimits(size=4), b"a: 12"),
+        (DocumentLimits(depth=2), b"a: {b: {c: 1}}"),
+        (DocumentLimits(depth=2), b"a: &a {b: 1}\nc: {d: *a}"),
+        (DocumentLimits(nodes=3), b"[1, 2, 3]"),
+        (DocumentLimits(nodes=6), b"a: &a [1]\nb: *a"),
+        (DocumentLimits(aliases=1), b"a: &a 1\nb: [*a, *a]"),
+        (DocumentLimits(digits=3), b"a: 1000"),
     ],
 )
-def test_a_limit_is_told_with_its_number(limits: Limits, data: bytes) -> None:
+def test_a_limit_is_told_with_its_number(limits: DocumentLimits, data: bytes) -> None:
     error = _refusal(data, limits)
     assert error.code is Code.YAML_LIMIT
     assert any(character.isdigit() for character in error.what)
 
 
 def test_a_document_at_the_limits_passes() -> None:
-    limits = Limits(size=14, depth=2, nodes=5, aliases=0, digits=2)
+    limits = DocumentLimits(size=14, depth=2, nodes=5, aliases=0, digits=2)
     assert load(b"a: {b: 11}    ", "f.yaml", limits=limits).value == {"a": {"b": 11}}
 
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from lls_provider.contract.document import Limits
 from lls_provider.contract.jsontext import parse
+from lls_provider.contract.limits import DocumentLimits
 
 
 def test_plain_json_is_read() -> None:
-    assert parse(b'\xef\xbb\xbf{"a": [1, 2.5, 1e3, null, true, "\xc3\xa4"]}', Limits()) == {
+    assert parse(b'\xef\xbb\xbf{"a": [1, 2.5, 1e3, null, true, "\xc3\xa4"]}', DocumentLimits()) == {
         "a": [1, 2.5, 1000.0, None, True, "ä"]
     }
 
@@ -33,8 +33,8 @@ def test_plain_json_is_read() -> None:
 )
 def test_what_the_yaml_reader_should_judge_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse(data, Limits())
+        parse(data, DocumentLimits())
 
 
 def test_the_deepest_that_is_allowed_is_read() -> None:
-    assert parse(b"[" * 64 + b"]" * 64, Limits())
+    assert parse(b"[" * 64 + b"]" * 64, DocumentLimits())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lls_provider.contract import rules, schema
+from lls_provider.contract import rules
 from lls_provider.contract.document import Document, load
 from lls_provider.errors import Code
 
@@ -84,7 +84,7 @@ def test_a_duplicate_id_in_data_without_positions_is_told() -> None:
 def test_wrong_types_are_left_to_the_schema(value: object) -> None:
     document = Document("f", value)
     assert list(rules.check(document, "external-providers")) == []
-    assert schema.problems(document, "external-providers")
+    assert rules.problems(document, "external-providers")
 
 
 def test_one_place_is_complained_about_once() -> None:
@@ -103,6 +103,6 @@ def test_one_place_is_complained_about_once() -> None:
             },
         },
     )
-    assert [problem.path for problem in schema.problems(document, "provider-package")] == [
+    assert [problem.path for problem in rules.problems(document, "provider-package")] == [
         "metadata.version"
     ]

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from lls_provider import foreign
-from lls_provider.contract.document import CONFIGURATION, DEFAULT
-from lls_provider.contract.limits import DOCUMENTS, MOST
-from lls_provider.runtime import limits, probe, probechild, probetext, probing
+from lls_provider.contract import limits
+from lls_provider.contract.limits import CONFIGURATION, DEFAULT, DOCUMENTS, MOST
+from lls_provider.runtime import probe, probechild, probetext, probing
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text("utf-8")
 MIB = 1024 * 1024
 
 
-@pytest.mark.parametrize("field", [*(field.name for field in fields(limits.Limits)), *DOCUMENTS])
+@pytest.mark.parametrize(
+    "field", [*(field.name for field in fields(limits.WheelLimits)), *DOCUMENTS]
+)
 def test_every_limit_that_can_be_told_is_explained(field: str) -> None:
     assert f"`{field}`" in TEXT
 
@@ -24,8 +26,8 @@ def test_every_limit_that_can_be_told_is_explained(field: str) -> None:
 @pytest.mark.parametrize(
     "shown",
     [
-        f"{limits.Limits().bytes_of(0) // MIB} MiB, or {limits.Limits().ratio} times",
-        f"{limits.Limits().files_of(0):,}, and one more for every 512 bytes",
+        f"{limits.WheelLimits().bytes_of(0) // MIB} MiB, or {limits.WheelLimits().ratio} times",
+        f"{limits.WheelLimits().files_of(0):,}, and one more for every 512 bytes",
         f"{limits.TEXT_BYTES // MIB} MiB each",
         f"`Requires-Dist` | {limits.REQUIREMENTS:,} |",
         f"{limits.REQUIREMENT_CHARACTERS:,} characters",
@@ -49,4 +51,4 @@ def test_every_limit_that_can_be_told_is_explained(field: str) -> None:
 )
 def test_the_numbers_are_those_of_the_code(shown: str) -> None:
     assert shown in TEXT
-    assert limits.Limits().files_of(512) == limits.Limits().files_of(0) + 1
+    assert limits.WheelLimits().files_of(512) == limits.WheelLimits().files_of(0) + 1

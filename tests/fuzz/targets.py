@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from lls_provider.contract.document import DEFAULT, Document, dump, load
+from lls_provider.contract.document import Document, dump, load
+from lls_provider.contract.limits import DEFAULT
 from lls_provider.contract.models import CrdConfig, read_manifest, read_provider_package
 from lls_provider.errors import SdkError
 from lls_provider.runtime.archive import open_wheel, read_member

@@ -14,7 +14,8 @@ from tests.fuzz.run import execute, seeds
 from tests.fuzz.targets import TARGETS
 
 from lls_provider.contract import jsontext
-from lls_provider.contract.document import DEFAULT, dump, load
+from lls_provider.contract.document import dump, load
+from lls_provider.contract.limits import DEFAULT
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.archive import name_problem
 from lls_provider.runtime.headers import Headers

@@ -13,9 +13,9 @@ import pytest
 
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.check import check_bundle
+from lls_provider.contract import limits
 from lls_provider.contract.models import Target, read_provider_package
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.runtime import limits
 from lls_provider.runtime.install import install
 from lls_provider.runtime.wheel import check_total, read_wheel
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lls_provider.contract.limits import WheelLimits
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.archive import name_problem, open_wheel, read_member
 from lls_provider.runtime.directory import read_members
-from lls_provider.runtime.limits import Limits
 
 
 def _zip(path: Path, contents: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -23,7 +23,7 @@ def _zip(path: Path, contents: dict[str, bytes], method: int = zipfile.ZIP_DEFLA
 def _read(path: Path) -> dict[str, bytes]:
     descriptor = open_wheel(path)
     try:
-        members = read_members(path, descriptor, Limits())
+        members = read_members(path, descriptor, WheelLimits())
         return {m.name: b"".join(read_member(path, descriptor, m)) for m in members}
     finally:
         os.close(descriptor)
@@ -73,7 +73,7 @@ def test_damaged_data_is_refused(tmp_path: Path) -> None:
 def test_a_member_that_shrank_while_it_was_read_is_refused(tmp_path: Path) -> None:
     path = _zip(tmp_path / "a.whl", {"a": os.urandom(100_000)})
     descriptor = open_wheel(path)
-    (member,) = read_members(path, descriptor, Limits())
+    (member,) = read_members(path, descriptor, WheelLimits())
     os.truncate(path, 50_000)
     with pytest.raises(SdkError) as caught:
         list(read_member(path, descriptor, member))

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lls_provider.contract.limits import WheelLimits
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime import readahead
 from lls_provider.runtime.contents import Contents, read_contents
 from lls_provider.runtime.headers import Headers
 from lls_provider.runtime.install import install
-from lls_provider.runtime.limits import Limits
 from lls_provider.runtime.readahead import reading_ahead
 
 if TYPE_CHECKING:
@@ -181,7 +181,8 @@ def test_a_signal_ends_the_wait_for_a_process_that_hangs(bundle: Path) -> None:
 
 def _read_here(bundle: Path) -> dict[str, Contents]:
     return {
-        str(path): read_contents(path, Limits()) for path in (bundle / "packages").glob("*.whl")
+        str(path): read_contents(path, WheelLimits())
+        for path in (bundle / "packages").glob("*.whl")
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lls_provider.contract import document
+from lls_provider.contract.limits import DEFAULT
 from lls_provider.runtime.rerun import (
     DOCUMENT_BYTES,
     FOLDER_MTIME_NS,
@@ -96,7 +96,7 @@ def test_a_run_that_ended_before_its_last_step_is_done_again(
     os.utime(pod.external)
     assert not nothing_to_do(root, "acme-echo", bundle, "told")
     assert FOLDER_MTIME_NS == MTIME_NS
-    assert document.DEFAULT.size == DOCUMENT_BYTES
+    assert DEFAULT.size == DOCUMENT_BYTES
 
 
 @pytest.mark.parametrize("provider_id", ["", "..", "../x", "/etc", "."])

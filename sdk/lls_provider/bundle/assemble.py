@@ -19,7 +19,7 @@ from lls_provider.bundle.publish import publishing, writing
 from lls_provider.bundle.read import Bundle, wheels_in
 from lls_provider.bundle.sbom import Contents, dump_sbom
 from lls_provider.bundle.writable import writable_target
-from lls_provider.contract import schema
+from lls_provider.contract import rules
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.models import (
     FileHash,
@@ -178,7 +178,7 @@ def _own(wheels: Sequence[Wheel], own_wheel: Path) -> NormalizedName:
 def _document(value: object, kind: str, name: str) -> bytes:
     """The YAML of a document that passes its schema; what we publish is always valid."""
     data = dump(value).encode()
-    schema.require(
+    rules.require(
         load(data, f"{name} (generated)"),
         kind,
         f"{name} would not be valid",

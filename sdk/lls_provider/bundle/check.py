@@ -16,7 +16,7 @@ from lls_provider.bundle import configschema, sbomrules, wheelrules
 from lls_provider.bundle.assemble import fragment
 from lls_provider.bundle.read import resolve_wheel_path, wheels_in
 from lls_provider.bundle.report import Finding, Findings, Report, complaint
-from lls_provider.contract import rules, schema
+from lls_provider.contract import rules
 from lls_provider.contract.document import load_file
 from lls_provider.contract.models import (
     Manifest,
@@ -134,7 +134,7 @@ def _metadata(tree: BundleTree, findings: Findings) -> _Metadata | None:
     except SdkError as error:
         findings.add(rule, "error", problems_of(error))
         return None
-    problems = schema.problems(document, "provider-package")
+    problems = rules.problems(document, "provider-package")
     findings.add(rule, "error", problems)
     if any(problem.code is not Code.FIELD_UNKNOWN for problem in problems):
         return None
@@ -157,7 +157,7 @@ def _fragment(tree: BundleTree, metadata: _Metadata, findings: Findings) -> None
         return
     try:
         document = load_file(tree.fragment)
-        problems = schema.problems(document, "external-providers")
+        problems = rules.problems(document, "external-providers")
     except SdkError as error:
         problems = problems_of(error)
     if problems:

@@ -15,7 +15,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from lls_provider.contract import jsontext
-from lls_provider.contract.document import Limits, read_bytes
+from lls_provider.contract.document import read_bytes
+from lls_provider.contract.limits import DocumentLimits
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import counted
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _RULE = "sbom"
 _PYPI = "pkg:pypi/"
-_LIMITS = Limits(size=16 << 20, nodes=1_000_000)
+_LIMITS = DocumentLimits(size=16 << 20, nodes=1_000_000)
 _REBUILD = "Build the bundle again with `lls-provider build`, or write its SBOM anew."
 
 

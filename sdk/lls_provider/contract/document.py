@@ -13,61 +13,15 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.contract.limits import DOCUMENTS, raising, told
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.contract.limits import DocumentLimits, document_limits, raising
+from lls_provider.errors import Code, SdkError, Step, Where
 
 if TYPE_CHECKING:
     from lls_provider.contract.nodes import Tree
-
-Step = str | int
-"""One step of a place inside a document: a key of a mapping or an index of a list."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a document may cost. Every limit is told by its number when it is passed.
-
-    ``size`` is what Kubernetes lets a ConfigMap hold; it also bounds the text that a document
-    comes to when aliases are expanded. The largest configuration that a released server ships
-    has 12 KB, 700 values and 8 levels.
-    """
-
-    size: int = 1024 * 1024  # bytes
-    depth: int = 64  # levels of mappings and lists, aliases expanded
-    nodes: int = 50_000  # values, keys among them, aliases expanded
-    aliases: int = 1_000  # uses of an anchor
-    digits: int = 400  # characters of one number
-
-
-DEFAULT = Limits()
-CONFIGURATION = Limits(size=16 * 1024 * 1024)
-"""Of a distribution's configuration, which need not come from a ConfigMap."""
-
-
-def told_limits(limits: Limits = DEFAULT) -> Limits:
-    """The limits with those that the variable `limits.VARIABLE` tells. Raises SdkError USAGE."""
-    given = told()
-    return replace(limits, **{DOCUMENTS[name]: given[name] for name in DOCUMENTS if name in given})
-
-
-def merged_limits() -> Limits:
-    """Of what a merge wrote: the configuration in block style, with the providers' in it."""
-    limits = told_limits(CONFIGURATION)
-    return replace(limits, size=4 * limits.size, depth=limits.depth + 8, nodes=4 * limits.nodes)
-
-
-class Timestamp(str):
-    """The text of an unquoted YAML timestamp, such as ``2026-11-22``.
-
-    No field of ours is a timestamp, so a schema never accepts one as text. In free data it
-    is text that `dump` writes back unquoted: the server reads what it would have read.
-    """
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +67,7 @@ _A_FOLDER = (
 )
 
 
-def load(data: bytes, source: str, *, limits: Limits | None = None) -> Document:
+def load(data: bytes, source: str, *, limits: DocumentLimits | None = None) -> Document:
     """Read one YAML document; ``source`` is the name that complaints give it.
 
     Raises SdkError YAML_INVALID (syntax, encoding, tags, an empty file or several documents),
@@ -123,14 +77,16 @@ def load(data: bytes, source: str, *, limits: Limits | None = None) -> Document:
     """
     from lls_provider.contract import plain
 
-    limits = limits or told_limits()
+    limits = limits or document_limits()
     if len(data) > limits.size:
         raise _too_large(source, limits)
     tree = plain.read(data, source, limits)
     return Document(source, tree.value, tree)
 
 
-def load_file(path: Path, source: str | None = None, *, limits: Limits | None = None) -> Document:
+def load_file(
+    path: Path, source: str | None = None, *, limits: DocumentLimits | None = None
+) -> Document:
     """Read a file, at most one byte more than the limit of it.
 
     Raises SdkError FILE_MISSING or FILE_UNREADABLE, and whatever `load` raises.
@@ -139,12 +95,12 @@ def load_file(path: Path, source: str | None = None, *, limits: Limits | None = 
     return load(read_bytes(path, name, limits=limits), name, limits=limits)
 
 
-def read_bytes(path: Path, source: str, *, limits: Limits | None = None) -> bytes:
+def read_bytes(path: Path, source: str, *, limits: DocumentLimits | None = None) -> bytes:
     """The bytes of a document's file.
 
     Raises SdkError FILE_MISSING, FILE_UNREADABLE, or YAML_LIMIT when it is too large.
     """
-    limits = limits or told_limits()
+    limits = limits or document_limits()
     try:
         data = _read_regular(path, limits.size + 1)
     except OSError as error:
@@ -195,7 +151,7 @@ def dump(value: object) -> str:
     return emit.dump(value)
 
 
-def _too_large(source: str, limits: Limits) -> SdkError:
+def _too_large(source: str, limits: DocumentLimits) -> SdkError:
     return SdkError(
         Code.YAML_LIMIT,
         f"The document is larger than {limits.size:,} bytes",

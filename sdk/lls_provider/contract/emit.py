@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lls_provider.contract.document import Timestamp
+from lls_provider.contract.jsontext import Timestamp
 
 _TAG = "tag:yaml.org,2002:"
 # PyYAML quotes what YAML 1.1 resolves. These are texts to it, but numbers, booleans or null to

@@ -11,12 +11,22 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lls_provider.contract.document import Limits
+    from lls_provider.contract.limits import DocumentLimits
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def parse(data: bytes, limits: Limits, *, constants: bool = False) -> Any:
+class Timestamp(str):
+    """The text of an unquoted YAML timestamp, such as ``2026-11-22``.
+
+    No field of ours is a timestamp, so a schema never accepts one as text. In free data it
+    is text that `dump` writes back unquoted: the server reads what it would have read.
+    """
+
+    __slots__ = ()
+
+
+def parse(data: bytes, limits: DocumentLimits, *, constants: bool = False) -> Any:
     """The value of a JSON text; raises ValueError for what `document.load` has to judge.
 
     That is: no UTF-8 (`json` itself would take UTF-16), duplicate keys, NaN and Infinity, half
@@ -34,7 +44,7 @@ def parse(data: bytes, limits: Limits, *, constants: bool = False) -> Any:
     return value
 
 
-def _check(value: Any, limits: Limits) -> None:
+def _check(value: Any, limits: DocumentLimits) -> None:
     level, depth, count = [value], 0, 0
     while level:
         count += len(level)

@@ -1,14 +1,20 @@
-"""The limits that a user tells: one variable for those of wheels and of documents."""
+"""What a document, one wheel, or all wheels of an image may cost (docs/reference/limits.md).
+
+One variable sets the limits of wheels and of documents. Nothing here caps what a wheel may
+weigh: how much it may unpack to follows from how large its archive is, so a wheel of 3 GB has
+room for what such wheels hold, and a bomb of 40 KB has not.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from lls_provider.errors import Code, SdkError
 
 VARIABLE = "LLS_PROVIDER_LIMITS"
-"""Tells limits to every command, such as ``ratio=500,files=200000``."""
+"""Sets limits for every command, such as ``ratio=500,files=200000``."""
 
 WHEELS = ("ratio", "bytes", "files")
 DOCUMENTS = {
@@ -18,7 +24,7 @@ DOCUMENTS = {
     "document_aliases": "aliases",
     "document_digits": "digits",
 }
-"""The names of `document.Limits`, as they are told."""
+"""The names of `DocumentLimits`, as the variable spells them."""
 
 # A reader of YAML is recursive, and Python itself reads no number of more digits.
 MOST: Mapping[str, int] = {"document_levels": 200, "document_digits": 4300}
@@ -33,7 +39,7 @@ def raising(field: str, limit: int) -> str:
     return f", or raise the limit: set {VARIABLE}={name}={higher} where this command runs"
 
 
-def told() -> Mapping[str, int]:
+def _from_environment() -> Mapping[str, int]:
     """The limits of the variable by name. Raises SdkError USAGE for what is no limit."""
     found: dict[str, int] = {}
     for item in os.environ.get(VARIABLE, "").replace(",", " ").split():
@@ -55,3 +61,89 @@ def told() -> Mapping[str, int]:
             )
         found[name] = int(number)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLimits:
+    """What a document may cost. An error about one names its number.
+
+    ``size`` is what Kubernetes lets a ConfigMap hold; it also bounds the text that a document
+    comes to when aliases are expanded. The largest configuration that a released server ships
+    has 12 KB, 700 values and 8 levels.
+    """
+
+    size: int = 1024 * 1024  # bytes
+    depth: int = 64  # levels of mappings and lists, aliases expanded
+    nodes: int = 50_000  # values, keys among them, aliases expanded
+    aliases: int = 1_000  # uses of an anchor
+    digits: int = 400  # characters of one number
+
+
+DEFAULT = DocumentLimits()
+CONFIGURATION = DocumentLimits(size=16 * 1024 * 1024)
+"""Of a distribution's configuration, which need not come from a ConfigMap."""
+
+
+def document_limits(limits: DocumentLimits = DEFAULT) -> DocumentLimits:
+    """The limits with those that `VARIABLE` sets. Raises SdkError USAGE."""
+    given = _from_environment()
+    return replace(limits, **{DOCUMENTS[name]: given[name] for name in DOCUMENTS if name in given})
+
+
+def merged_limits() -> DocumentLimits:
+    """Of what a merge wrote: the configuration in block style, with the providers' in it."""
+    limits = document_limits(CONFIGURATION)
+    return replace(limits, size=4 * limits.size, depth=limits.depth + 8, nodes=4 * limits.nodes)
+
+
+TEXT_BYTES = 16 * 1024 * 1024
+"""METADATA, WHEEL, entry_points.txt and a script whose first line is rewritten: held in memory."""
+
+REQUIREMENTS = 10_000
+"""Lines of Requires-Dist in one wheel."""
+
+REQUIREMENT_CHARACTERS = 32_768
+"""Of one requirement, version or Requires-Python."""
+
+REQUIREMENT_DIGITS = 1_000
+"""In a row, in the same: Python itself refuses to read numbers of more than 4,300."""
+
+REQUIREMENT_NESTING = 50
+"""Levels of parentheses in one requirement: the parser of markers is recursive."""
+
+_SMALL_BYTES = 64 * 1024 * 1024
+_SMALL_FILES = 10_000
+_BYTES_PER_FILE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class WheelLimits:
+    """The limits of wheels that a user can set; ``bytes`` and ``files`` replace computed ones.
+
+    In the closure that docs/benchmarks.md measures (90 wheels) one unpacks to 9.8 times its
+    archive at most, and the smallest files take 550 bytes of their archive each. Deflate ends at
+    1,032 times.
+    """
+
+    ratio: int = 100
+    bytes: int | None = None
+    files: int | None = None
+
+    def bytes_of(self, archive: int) -> int:
+        """Bytes that an archive of so many bytes may unpack to."""
+        return self.bytes if self.bytes is not None else max(_SMALL_BYTES, self.ratio * archive)
+
+    def files_of(self, archive: int) -> int:
+        """Files that an archive of so many bytes may hold."""
+        computed = _SMALL_FILES + archive // _BYTES_PER_FILE
+        return self.files if self.files is not None else computed
+
+
+def wheel_limits() -> WheelLimits:
+    """The limits of the variable, for the rest the computed ones.
+
+    Raises SdkError USAGE for what is no limit.
+    """
+    return WheelLimits(
+        **{name: number for name, number in _from_environment().items() if name in WHEELS}
+    )

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lls_provider.contract import jsontext, schema
-from lls_provider.contract.document import Document, load, read_bytes, told_limits
+from lls_provider.contract import jsontext, rules
+from lls_provider.contract.document import Document, load, read_bytes
+from lls_provider.contract.limits import document_limits
 from lls_provider.errors import Code, SdkError, Where
 
 FORMAT = 1
@@ -103,12 +104,12 @@ def read_manifest(path: Path, source: str | None = None) -> Manifest:
     """Read and check ``manifest.json``.
 
     Raises SdkError FILE_MISSING, FILE_UNREADABLE, YAML_INVALID, YAML_LIMIT, DUPLICATE_KEY, or
-    what `schema.require` raises, with line and column.
+    what `rules.require` raises, with line and column.
     """
     name = source if source is not None else str(path)
     data = read_bytes(path, name)
     try:
-        document = Document(name, jsontext.parse(data, told_limits()))
+        document = Document(name, jsontext.parse(data, document_limits()))
     except json.JSONDecodeError as error:
         raise SdkError(
             Code.YAML_INVALID,
@@ -119,7 +120,7 @@ def read_manifest(path: Path, source: str | None = None) -> Manifest:
         ) from error
     except ValueError:  # the reader with positions tells
         document = load(data, name)
-    if schema.problems(document, "manifest"):
+    if rules.problems(document, "manifest"):
         document = load(data, name)  # again, for the positions
-    schema.require(document, "manifest", "The bundle's manifest is not valid", _REBUILD)
+    rules.require(document, "manifest", "The bundle's manifest is not valid", _REBUILD)
     return Manifest.from_document(document)

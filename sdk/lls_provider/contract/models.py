@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lls_provider.contract import schema
+from lls_provider.contract import rules, schema
 from lls_provider.contract.document import Document, load_file
 from lls_provider.contract.manifest import (
     FileHash,
@@ -157,7 +157,7 @@ def read_provider_package(
 
     ``strict`` refuses unknown keys, which are an author's typo; without it they are passed
     over, so that metadata of a later version does not stop a Pod. Raises SdkError: what
-    `load_file` and `schema.require` raise.
+    `load_file` and `rules.require` raise.
     """
     document = load_file(path, source)
     _require(document, "provider-package", "The provider's metadata is not valid", strict)
@@ -172,11 +172,11 @@ def read_crd_config(path: Path, source: str | None = None, *, strict: bool = Fal
 
 
 def _require(document: Document, name: str, what: str, strict: bool) -> None:
-    found = schema.problems(document, name)
+    found = rules.problems(document, name)
     if not strict:
         found = [problem for problem in found if problem.code is not Code.FIELD_UNKNOWN]
     resolution = "Correct the file at the places listed."
-    schema.refuse(found, document.source, what, resolution)
+    rules.refuse(found, document.source, what, resolution)
 
 
 def provider_entry(

@@ -17,7 +17,8 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.foreign import one_line
 
 if TYPE_CHECKING:
-    from lls_provider.contract.document import Limits, Step
+    from lls_provider.contract.limits import DocumentLimits
+    from lls_provider.errors import Step
 
 TAG = "tag:yaml.org,2002:"
 
@@ -71,7 +72,7 @@ class Tree:
         return None
 
 
-def compose(data: bytes, source: str, limits: Limits) -> tuple[yaml.Node, Composer]:
+def compose(data: bytes, source: str, limits: DocumentLimits) -> tuple[yaml.Node, Composer]:
     """The nodes of one document, and the loader that composed them.
 
     Raises SdkError YAML_INVALID or YAML_LIMIT.
@@ -136,7 +137,7 @@ def _place(source: str, before: str) -> Where:
 class Composer(yaml.SafeLoader):
     """The loader that stops at the limits before recursion or memory do."""
 
-    def __init__(self, text: str, source: str, limits: Limits) -> None:
+    def __init__(self, text: str, source: str, limits: DocumentLimits) -> None:
         self.source = source
         self.limits = limits
         self.depth = 0
@@ -207,7 +208,7 @@ _COUNTED = {
 }
 
 
-def limit_error(where: Where, limits: Limits, name: str) -> SdkError:
+def limit_error(where: Where, limits: DocumentLimits, name: str) -> SdkError:
     """The error of a document that passes the limit ``name``."""
     limit: int = getattr(limits, name)
     return SdkError(

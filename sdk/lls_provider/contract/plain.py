@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lls_provider.contract.document import Limits, Timestamp
+from lls_provider.contract.jsontext import Timestamp
 from lls_provider.contract.nodes import (
     TAG,
     Composer,
@@ -19,6 +19,9 @@ from lls_provider.contract.nodes import (
     short,
 )
 from lls_provider.errors import Code, Problem, SdkError, Where
+
+if TYPE_CHECKING:
+    from lls_provider.contract.limits import DocumentLimits
 
 _MAP = TAG + "map"
 _SEQ = TAG + "seq"
@@ -32,7 +35,7 @@ _TEXT = frozenset({_STR, TAG + "value", _MERGE})
 _NUMBER = frozenset({TAG + "int", TAG + "float"})
 
 
-def read(data: bytes, source: str, limits: Limits) -> Tree:
+def read(data: bytes, source: str, limits: DocumentLimits) -> Tree:
     """Read one document of plain data; raises SdkError as `document.load` tells."""
     root, loader = compose(data, source, limits)
     builder = _Builder(loader, source, limits, Tree(root))
@@ -69,7 +72,7 @@ def _mark(node: yaml.Node) -> _Mark:
 class _Builder:
     """Makes plain data of nodes, counting what aliases expand to and collecting problems."""
 
-    def __init__(self, loader: Composer, source: str, limits: Limits, tree: Tree) -> None:
+    def __init__(self, loader: Composer, source: str, limits: DocumentLimits, tree: Tree) -> None:
         self.tree = tree
         self.problems: list[Problem] = []
         self._loader = loader

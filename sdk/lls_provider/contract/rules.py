@@ -1,4 +1,4 @@
-"""The rules of the contract that JSON Schema cannot express, and its advice.
+"""Validates documents: their JSON Schema, the rules that no schema can express, and advice.
 
 An operator in another language implements these beside the schemas; ``contract/README.md``
 lists them and the conformance vectors cover each.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from lls_provider.contract import schema as schemas
 from lls_provider.contract.apis import unloadable
 from lls_provider.contract.schema import path_text, shown
-from lls_provider.errors import Code, Problem
+from lls_provider.errors import Code, Problem, SdkError, Where
 
 if TYPE_CHECKING:
-    from lls_provider.contract.document import Document, Step
+    from lls_provider.contract.document import Document
+    from lls_provider.errors import Step
 
 _HINTS = {
     ("externalproviders-cr", "providerType"): "Remove it: the image declares its type itself.",
@@ -27,9 +29,40 @@ _SEMANTIC = re.compile(
 )
 
 
-def unknown_key_hint(schema: str, key: str) -> str | None:
-    """What to do about a key that people expect where it does not belong."""
-    return _HINTS.get((schema, key))
+def problems(document: Document, schema: str) -> list[Problem]:
+    """Every complaint about a document, in the order of the places; none when it is right.
+
+    ``schema`` is one of `schema.SCHEMAS`. The rules that JSON Schema cannot express are included.
+    """
+    found = schemas.problems(document, schema, lambda key: _HINTS.get((schema, key)))
+    told = {problem.path for problem in found}
+    further = [problem for problem in check(document, schema) if problem.path not in told]
+    return sorted(found + further, key=_place)
+
+
+def require(document: Document, schema: str, what: str, resolution: str) -> None:
+    """Raise SdkError when the document is not right: every complaint in ``problems``.
+
+    The error's code is that of the one complaint, DOCUMENT_INVALID when there are several.
+    """
+    refuse(problems(document, schema), document.source, what, resolution)
+
+
+def refuse(found: Sequence[Problem], source: str, what: str, resolution: str) -> None:
+    """Raise the SdkError that `require` tells of, when anything was found."""
+    if found:
+        single = len(found) == 1
+        raise SdkError(
+            found[0].code if single else Code.DOCUMENT_INVALID,
+            what,
+            where=found[0].where if single else Where(file=source),
+            resolution=resolution,
+            problems=found,
+        )
+
+
+def _place(problem: Problem) -> tuple[int, int]:
+    return problem.where.line or 0, problem.where.column or 0
 
 
 def check(document: Document, schema: str) -> Iterator[Problem]:

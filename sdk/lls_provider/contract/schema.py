@@ -2,7 +2,7 @@
 
 Only the keywords that those schemas use are implemented; another one fails when the schema is
 loaded. Which documents pass is what any JSON Schema draft-07 validator says (the tests compare
-with ``jsonschema``), less the rules of `rules` that no schema can express.
+with ``jsonschema``), without the rules that no schema can express (`validation`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lls_provider import resources
-from lls_provider.contract.document import Document, Step, Timestamp
-from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.contract.jsontext import Timestamp
+from lls_provider.errors import Code, Problem, Step
 from lls_provider.foreign import one_line
+
+if TYPE_CHECKING:
+    from lls_provider.contract.document import Document
 
 SCHEMAS = (
     "provider-package",
@@ -61,41 +64,15 @@ _SHOWN: dict[type, str] = {
 }
 
 Schema = Mapping[str, Any]
+Hint = Callable[[str], str | None]
+"""What to do about an unknown key, where that is known."""
 
 
-def problems(document: Document, schema: str) -> list[Problem]:
-    """Every complaint about a document, in the order of the places; none when it is right.
-
-    ``schema`` is one of `SCHEMAS`. The rules that JSON Schema cannot express are included.
-    """
-    from lls_provider.contract import rules
-
-    walk = _Walk(document, load_schema(schema), schema)
+def problems(document: Document, schema: str, hint: Hint = lambda _: None) -> list[Problem]:
+    """The complaints of a schema about a document, in no order. ``schema`` is one of `SCHEMAS`."""
+    walk = _Walk(document, load_schema(schema), hint)
     walk.check(document.value, walk.root, ())
-    told = {problem.path for problem in walk.found}
-    further = [problem for problem in rules.check(document, schema) if problem.path not in told]
-    return sorted(walk.found + further, key=_place)
-
-
-def require(document: Document, schema: str, what: str, resolution: str) -> None:
-    """Raise SdkError when the document is not right: every complaint in ``problems``.
-
-    The error's code is that of the one complaint, DOCUMENT_INVALID when there are several.
-    """
-    refuse(problems(document, schema), document.source, what, resolution)
-
-
-def refuse(found: Sequence[Problem], source: str, what: str, resolution: str) -> None:
-    """Raise the SdkError that `require` tells of, when anything was found."""
-    if found:
-        single = len(found) == 1
-        raise SdkError(
-            found[0].code if single else Code.DOCUMENT_INVALID,
-            what,
-            where=found[0].where if single else Where(file=source),
-            resolution=resolution,
-            problems=found,
-        )
+    return walk.found
 
 
 @cache
@@ -142,10 +119,6 @@ def _resolve(schema: Schema, root: Schema) -> Schema:
     except KeyError:
         raise ValueError(f"$ref that leads nowhere: {reference}") from None
     return found
-
-
-def _place(problem: Problem) -> tuple[int, int]:
-    return problem.where.line or 0, problem.where.column or 0
 
 
 def path_text(path: Sequence[Step]) -> str:
@@ -217,10 +190,10 @@ def _plain(word: str) -> str:
 class _Walk:
     """One walk over a document's value and the schema beside it."""
 
-    def __init__(self, document: Document, root: Schema, name: str) -> None:
+    def __init__(self, document: Document, root: Schema, hint: Hint) -> None:
         self.document = document
         self.root = root
-        self.name = name
+        self.hint = hint
         self.found: list[Problem] = []
 
     def check(self, value: Any, schema: Schema, path: tuple[Step, ...]) -> None:
@@ -291,10 +264,8 @@ class _Walk:
         )
 
     def _unknown(self, key: str, known: list[str], path: tuple[Step, ...]) -> None:
-        from lls_provider.contract import rules
-
         what = f"unknown key {shown(key)} in {self._in(path[:-1])}"
-        resolution = rules.unknown_key_hint(self.name, key)
+        resolution = self.hint(key)
         meant = nearest(key, known)
         if resolution is None and meant is not None:
             what += f"; did you mean '{meant}'?"

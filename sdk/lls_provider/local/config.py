@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.bundle.publish import writing
-from lls_provider.contract.document import CONFIGURATION, Document, dump, load_file, told_limits
+from lls_provider.contract.document import Document, dump, load_file
+from lls_provider.contract.limits import CONFIGURATION, document_limits
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.local.sockets import HOST
 
@@ -34,7 +35,7 @@ def read_base(path: Path) -> Document:
     Raises SdkError FILE_MISSING, FILE_UNREADABLE, YAML_INVALID and so on, with the line;
     DOCUMENT_INVALID when it is no mapping.
     """
-    document = load_file(path, limits=told_limits(CONFIGURATION))
+    document = load_file(path, limits=document_limits(CONFIGURATION))
     if not isinstance(document.value, dict):
         raise _wrong(document, (), "A server's configuration is a mapping.")
     for key in ("server", _REGISTERED):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lls_provider.contract.document import load_file, merged_limits
+from lls_provider.contract.document import load_file
+from lls_provider.contract.limits import merged_limits
 from lls_provider.runtime.dependencies import Supply, missing_in, supply
 
 if TYPE_CHECKING:

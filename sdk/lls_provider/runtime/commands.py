@@ -69,11 +69,12 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
     it is no mapping. No value is told: it may be a password, and errors stand in the Pod's status.
     """
     from lls_provider.contract import document, jsontext
+    from lls_provider.contract.limits import document_limits
 
     value: Any
     try:
         # to the YAML reader NaN would be text
-        value = jsontext.parse(text, document.told_limits(), constants=True)
+        value = jsontext.parse(text, document_limits(), constants=True)
     except ValueError:
         try:
             value = document.load(text, source).value

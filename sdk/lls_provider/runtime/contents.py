@@ -15,8 +15,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lls_provider.contract.limits import TEXT_BYTES
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime import limits as wheel_limits
 from lls_provider.runtime.archive import Member, open_wheel, read_member, wheel_error
 from lls_provider.runtime.directory import content_digest, limit_error, read_members
 from lls_provider.runtime.headers import Headers
@@ -24,7 +24,7 @@ from lls_provider.runtime.scripts import Command, parse_entry_points, with_sheba
 from lls_provider.runtime.wheelrecord import UNRECORDED, Recorded, parse_record
 
 if TYPE_CHECKING:
-    from lls_provider.runtime.limits import Limits
+    from lls_provider.contract.limits import WheelLimits
 
 INSTALLER = b"lls-provider\n"
 _REPLACED = (*UNRECORDED, "INSTALLER", "REQUESTED")
@@ -64,7 +64,7 @@ class Contents(NamedTuple):
     """The RECORD to install when all of the files are."""
 
 
-def read_contents(path: Path, limits: Limits) -> Contents:
+def read_contents(path: Path, limits: WheelLimits) -> Contents:
     """Read and check a wheel's archive, its RECORD and the form of its metadata.
 
     Raises SdkError: one of the codes ``WHEEL_...`` naming the file and what is wrong, or
@@ -78,7 +78,7 @@ def read_contents(path: Path, limits: Limits) -> Contents:
 
 
 class _Reader:
-    def __init__(self, path: Path, descriptor: int, limits: Limits) -> None:
+    def __init__(self, path: Path, descriptor: int, limits: WheelLimits) -> None:
         self.path = path
         self.descriptor = descriptor
         self.limits = limits
@@ -113,7 +113,7 @@ class _Reader:
             raise self._error(Code.WHEEL_DIST_INFO_INVALID, why)
         return found.pop()
 
-    def _text(self, name: str, limit: int = wheel_limits.TEXT_BYTES) -> bytes:
+    def _text(self, name: str, limit: int = TEXT_BYTES) -> bytes:
         member = self.members.get(f"{self.dist_info}/{name}")
         if member is None:
             is_record = name == "RECORD"
@@ -121,7 +121,7 @@ class _Reader:
             raise self._error(code, f"{self.dist_info}/{name} is missing")
         return self._content(member, limit)
 
-    def _content(self, member: Member, limit: int = wheel_limits.TEXT_BYTES) -> bytes:
+    def _content(self, member: Member, limit: int = TEXT_BYTES) -> bytes:
         if member.size > limit:
             raise limit_error(self.path, f"{member.name} has {member.size:,} bytes", f"{limit:,}")
         return b"".join(read_member(self.path, self.descriptor, member))
@@ -135,7 +135,7 @@ class _Reader:
     def _files(self) -> tuple[WheelFile, ...]:
         """Every file to write, in the order of the archive, then what is generated."""
         names = sum(2 * len(member.raw_name) + _RECORD_LINE for member in self.members.values())
-        text = self._text("RECORD", wheel_limits.TEXT_BYTES + names)
+        text = self._text("RECORD", TEXT_BYTES + names)
         recorded = parse_record(text, self.dist_info, self.path, safe=self.members)
         places = _Places(self.path, self.dist_info)
         for member in self.members.values():

@@ -29,7 +29,7 @@ from lls_provider.runtime.archive import (
 )
 
 if TYPE_CHECKING:
-    from lls_provider.runtime.limits import Limits
+    from lls_provider.contract.limits import WheelLimits
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -55,7 +55,7 @@ class _Directory:
     count: int
 
 
-def read_members(path: Path, descriptor: int, limits: Limits) -> list[Member]:
+def read_members(path: Path, descriptor: int, limits: WheelLimits) -> list[Member]:
     """The files of an archive in its order; what they declare together is within the limits.
 
     A member that stands there again, the same to the last byte, counts once.

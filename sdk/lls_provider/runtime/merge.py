@@ -10,14 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lls_provider.contract.document import (
-    CONFIGURATION,
-    Document,
-    Step,
-    dump,
-    load_file,
-    told_limits,
-)
+from lls_provider.contract.document import Document, dump, load_file
+from lls_provider.contract.limits import CONFIGURATION, document_limits
 from lls_provider.contract.models import (
     CrdConfig,
     ProviderPackage,
@@ -28,7 +22,7 @@ from lls_provider.contract.models import (
 )
 from lls_provider.contract.paths import CRD_CONFIG_FILE, SPEC_FILE, VolumeTree
 from lls_provider.contract.schema import path_text
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.errors import Code, SdkError, Step, Where
 from lls_provider.foreign import escaped, one_line
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
@@ -278,7 +272,7 @@ def _refuse_routing_table(base: Document) -> None:
 
 def _read_base(path: Path) -> Document:
     try:
-        return load_file(path, limits=told_limits(CONFIGURATION))
+        return load_file(path, limits=document_limits(CONFIGURATION))
     except SdkError as error:
         if error.code is Code.FILE_MISSING:
             raise SdkError(

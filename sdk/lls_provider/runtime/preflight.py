@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.contract.document import Document, load_file, merged_limits
+from lls_provider.contract.document import Document, load_file
+from lls_provider.contract.limits import merged_limits
 from lls_provider.contract.models import ProviderPackage, read_provider_package
 from lls_provider.contract.paths import SPEC_FILE, VolumeTree
 from lls_provider.errors import Code, SdkError, Where

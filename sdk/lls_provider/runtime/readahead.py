@@ -91,11 +91,11 @@ def _largest_first(packages: Path) -> list[str]:
 
 def _read(paths: Sequence[str], turns: Turns) -> Iterator[tuple[str, Contents]]:
     """The wheels whose turn comes in this process, up to the first with a fault."""
+    from lls_provider.contract.limits import wheel_limits
     from lls_provider.runtime.contents import read_contents
-    from lls_provider.runtime.limits import told_limits
 
     with contextlib.suppress(SdkError):
-        limits = told_limits()
+        limits = wheel_limits()
         for turn in turns:
             path = paths[turn]
             yield path, read_contents(Path(path), limits)

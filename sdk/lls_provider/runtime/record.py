@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lls_provider.contract.limits import TEXT_BYTES
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.runtime.limits import TEXT_BYTES
 
 RECORD_FILE = "installed.json"
 FORMAT = 1

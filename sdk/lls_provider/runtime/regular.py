@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from lls_provider.runtime.limits import TEXT_BYTES
+from lls_provider.contract.limits import TEXT_BYTES
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)

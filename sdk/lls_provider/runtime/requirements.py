@@ -13,7 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from lls_provider.runtime.limits import (
+from lls_provider.contract.limits import (
     REQUIREMENT_CHARACTERS,
     REQUIREMENT_DIGITS,
     REQUIREMENT_NESTING,

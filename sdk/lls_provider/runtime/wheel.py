@@ -22,8 +22,8 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
+from lls_provider.contract.limits import REQUIREMENTS, wheel_limits
 from lls_provider.errors import Code
-from lls_provider.runtime import limits as wheel_limits
 from lls_provider.runtime.archive import wheel_error
 from lls_provider.runtime.contents import Contents, WheelFile, read_contents
 from lls_provider.runtime.directory import limit_error
@@ -32,8 +32,8 @@ from lls_provider.runtime.requirements import parse_requirement, parse_specifier
 if TYPE_CHECKING:
     from packaging.tags import Tag
 
+    from lls_provider.contract.limits import WheelLimits
     from lls_provider.runtime.headers import Headers
-    from lls_provider.runtime.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Wheel:
 
 
 def read_wheel(
-    path: Path, limits: Limits | None = None, *, contents: Contents | None = None
+    path: Path, limits: WheelLimits | None = None, *, contents: Contents | None = None
 ) -> Wheel:
     """Read and check a wheel; without ``limits`` those that the environment tells hold.
 
@@ -90,7 +90,7 @@ def read_wheel(
     except (InvalidWheelFilename, InvalidVersion) as error:
         raise wheel_error(Code.WHEEL_NAME_INVALID, path, str(error)) from error
     if contents is None:
-        contents = read_contents(path, limits or wheel_limits.told_limits())
+        contents = read_contents(path, limits or wheel_limits())
     _check_folders(path, contents, name, version)
     _check_identity(path, contents.metadata, name, version)
     _check_format(path, contents.about)
@@ -110,9 +110,9 @@ def read_wheel(
     )
 
 
-def check_total(wheels: Sequence[Wheel], folder: Path, limits: Limits | None = None) -> None:
+def check_total(wheels: Sequence[Wheel], folder: Path, limits: WheelLimits | None = None) -> None:
     """Raise SdkError WHEEL_LIMIT when wheels ask for too much together: many small bombs."""
-    limits = limits or wheel_limits.told_limits()
+    limits = limits or wheel_limits()
     archives = sum(wheel.archive_size for wheel in wheels)
     files = sum(len(wheel.files) for wheel in wheels)
     if files > limits.files_of(archives):
@@ -167,9 +167,9 @@ def _check_format(path: Path, about: Headers) -> None:
 def _requirements(path: Path, metadata: Headers) -> tuple[tuple[Requirement, ...], SpecifierSet]:
     """What METADATA requires: distributions, and versions of Python."""
     texts = metadata.all("Requires-Dist")
-    if len(texts) > wheel_limits.REQUIREMENTS:
+    if len(texts) > REQUIREMENTS:
         why = f"METADATA has {len(texts):,} requirements"
-        raise limit_error(path, why, f"{wheel_limits.REQUIREMENTS:,}")
+        raise limit_error(path, why, f"{REQUIREMENTS:,}")
     try:
         requires = tuple(parse_requirement(text) for text in texts)
         return requires, parse_specifier(metadata.optional("Requires-Python") or "")
