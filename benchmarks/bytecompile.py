@@ -32,8 +32,8 @@ from lls_provider.project.bundle import bundle_project
 from lls_provider.project.scaffold import new
 from lls_provider.project.settings import read_settings
 from lls_provider.wheels.cache import cache_root
-from lls_provider.wheels.distribution import load_distribution
 from lls_provider.wheels.environment import Environment, ensure_environment
+from lls_provider.wheels.loading import load_distribution
 
 SERVER = "llama-stack==0.7.3"
 BASE = (

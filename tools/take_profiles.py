@@ -14,11 +14,11 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from lls_provider.wheels.distribution import load_distribution
 from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.freeze import freeze_pins
 from lls_provider.wheels.installed import read_installed
 from lls_provider.wheels.interpreter import find_interpreter
+from lls_provider.wheels.loading import load_distribution
 from lls_provider.wheels.profiles import FOLDER, profiles
 from lls_provider.wheels.servers import line_named
 from lls_provider.wheels.uv import run_uv

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.bundle.assemble import assemble
-from lls_provider.bundle.gather import Gathered, Wanted, gather
+from lls_provider.bundle.gather import gather
 from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.wanted import Gathered, Wanted
 from lls_provider.contract.models import ProviderPackage, Target
-from lls_provider.wheels.distribution import Distribution, load_distribution
+from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
+from lls_provider.wheels.loading import load_distribution
 
 if TYPE_CHECKING:
     from tests.recorder import Recorder

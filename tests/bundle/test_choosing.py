@@ -11,9 +11,10 @@ import pytest
 from lls_provider.bundle.choosing import Asked, choose
 from lls_provider.bundle.declared import DeclaredSpec
 from lls_provider.bundle.machines import on_this_machine
-from lls_provider.bundle.options import BundleOptions, Trial
+from lls_provider.bundle.options import BundleOptions
 from lls_provider.bundle.published import bundle_published
 from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.waiting import Trial
 from lls_provider.errors import Code, SdkError
 
 OWN = Path("acme-1.0.0-py3-none-any.whl")

@@ -10,7 +10,7 @@ import pytest
 from lls_provider.errors import Code, SdkError
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.gather import Gathered
+    from lls_provider.bundle.wanted import Gathered
 
 Gather = Callable[..., "Gathered"]
 

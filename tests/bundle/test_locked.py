@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.bundle.ahead import read_ahead
-from lls_provider.bundle.gather import Gathered, Wanted, gather
+from lls_provider.bundle.gather import gather
 from lls_provider.bundle.locked import lock_label, sources_digest, write_lock
+from lls_provider.bundle.wanted import Gathered, Wanted
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.lockfile import read_lock_file, writable_lock

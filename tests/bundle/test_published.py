@@ -14,8 +14,9 @@ from tests.recorder import Recorder
 from lls_provider.bundle.check import check_bundle
 from lls_provider.bundle.choosing import Asked
 from lls_provider.bundle.machines import on_this_machine, own_wheel
-from lls_provider.bundle.options import BundleOptions, Trial
+from lls_provider.bundle.options import BundleOptions
 from lls_provider.bundle.published import bundle_published, exact_requirement
+from lls_provider.bundle.waiting import Trial
 from lls_provider.errors import Code, ExitStatus, SdkError
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ import pytest
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.check import check_bundle
 from lls_provider.bundle.compat import compatibility, server_of
-from lls_provider.bundle.options import Trial
 from lls_provider.bundle.trial import Outcome, mend, try_beside
-from lls_provider.bundle.waiting import started
+from lls_provider.bundle.waiting import Trial, started
 from lls_provider.contract.models import ProviderPackage, Target
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.probing import ProbeFailure
-from lls_provider.wheels.distribution import Distribution, load_distribution
+from lls_provider.wheels.distribution import Distribution
+from lls_provider.wheels.loading import load_distribution
 from lls_provider.wheels.servers import LINES, line_named
 
 if TYPE_CHECKING:

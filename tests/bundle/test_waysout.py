@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lls_provider.bundle.gather import Wanted, gather
+from lls_provider.bundle.gather import gather
+from lls_provider.bundle.wanted import Wanted
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheel import read_wheel
 from lls_provider.wheels.distribution import Distribution

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider import __version__
-from lls_provider.cli import COMMANDS
+from lls_provider.cli.group import COMMANDS
 from lls_provider.project.answers import ANSWERS
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

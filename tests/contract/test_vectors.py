@@ -124,11 +124,11 @@ def test_jsonschema_agrees(vector: Vector) -> None:
     assert vector.schema is not None
     document = _loaded(vector)
     assert document is not None
-    rules = json.loads(
+    judge = json.loads(
         # Python's "$" also matches before a last line break; JSON Schema's does not
         resources.read_data(f"contract/schemas/{vector.schema}.json").replace(b'$"', b'\\\\Z"')
     )
-    passes = not list(jsonschema.Draft7Validator(rules).iter_errors(_json(document.value)))
+    passes = not list(jsonschema.Draft7Validator(judge).iter_errors(_json(document.value)))
     if passes:
         beyond = [problem.code for problem in rules.problems(document, vector.schema)]
         assert set(beyond) <= BEYOND_SCHEMA | {Code.FIELD_VALUE}

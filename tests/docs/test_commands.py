@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lls_provider.cli import COMMANDS
+from lls_provider.cli.group import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

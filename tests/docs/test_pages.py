@@ -11,8 +11,7 @@ from urllib.parse import unquote
 import click
 import pytest
 
-from lls_provider.cli import COMMANDS
-from lls_provider.cli.group import group
+from lls_provider.cli.group import COMMANDS, group
 from lls_provider.runtime.arguments import BadUsageError, make_parser
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.wheels.distribution import load_distribution
 from lls_provider.wheels.environment import ensure_environment
+from lls_provider.wheels.loading import load_distribution
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

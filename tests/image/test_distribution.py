@@ -8,7 +8,7 @@ import re
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.image.registry.fake import FakeRegistry
@@ -21,9 +21,12 @@ from lls_provider.image.filesystem import read_filesystem
 from lls_provider.image.layout import read_layout
 from lls_provider.image.places import parse_output
 from lls_provider.progress import Silent
-from lls_provider.wheels.distribution import Distribution, load_distribution
 from lls_provider.wheels.interpreter import find_interpreter
+from lls_provider.wheels.loading import load_distribution
 from lls_provider.wheels.uv import run_uv
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.distribution import Distribution
 
 MakeLayout = Callable[..., Path]
 Members = list[tuple[Any, bytes]]

@@ -18,9 +18,10 @@ from lls_provider.local.blame import Suspects
 from lls_provider.local.server import Server, ended, server_environment, start_command
 from lls_provider.local.sockets import HOST, free_port
 from lls_provider.local.workspace import Workspace
-from lls_provider.wheels.distribution import Distribution, load_distribution
+from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.environment import Environment, ensure_environment
 from lls_provider.wheels.interpreter import Interpreter
+from lls_provider.wheels.loading import load_distribution
 from lls_provider.wheels.servers import line_named
 
 

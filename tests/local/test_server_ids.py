@@ -23,8 +23,8 @@ from lls_provider.local.result import ServedProvider
 from lls_provider.local.target import resolve_target
 from lls_provider.local.up import Up
 from lls_provider.runtime.references import is_disabled, resolved
-from lls_provider.wheels.distribution import load_distribution
 from lls_provider.wheels.environment import ensure_environment
+from lls_provider.wheels.loading import load_distribution
 
 if TYPE_CHECKING:
     from tests.recorder import Recorder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.distribution import load_distribution
+from lls_provider.wheels.loading import load_distribution
 
 if TYPE_CHECKING:
     from tests.recorder import Recorder

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.distribution import Distribution, load_distribution
+from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.environment import ensure_environment, layered_environment
+from lls_provider.wheels.loading import load_distribution
 from lls_provider.wheels.servers import line_named
 from lls_provider.wheels.uv import run_uv
 

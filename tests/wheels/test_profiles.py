@@ -15,7 +15,7 @@ from packaging.version import Version
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import Silent
 from lls_provider.wheels import distribution
-from lls_provider.wheels.distribution import load_distribution
+from lls_provider.wheels.loading import load_distribution
 from lls_provider.wheels.profiles import profiles
 from lls_provider.wheels.servers import LINES, line_named
 from lls_provider.wheels.several import load_distributions

@@ -16,7 +16,7 @@ from lls_provider.bundle.declared import DeclaredSpec
 from lls_provider.errors import Code, SdkError, Where
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.options import Trial
+    from lls_provider.bundle.waiting import Trial
     from lls_provider.progress import Progress
     from lls_provider.runtime.probing import ProbeResult
     from lls_provider.wheels.distribution import Distribution
@@ -244,8 +244,8 @@ def _run(
 ) -> dict[str, ProbeResult]:
     """What each module says of itself beside the server, where it can be run."""
     from lls_provider.bundle.behind import environment_of
-    from lls_provider.bundle.options import Trial
     from lls_provider.bundle.trial import load
+    from lls_provider.bundle.waiting import Trial
 
     environment = environment_of(distribution, progress)
     if environment is None:

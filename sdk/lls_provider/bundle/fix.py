@@ -32,7 +32,7 @@ from lls_provider.wheels.uv import clashing, lacking_version
 
 if TYPE_CHECKING:
     from lls_provider.bundle.declared import DeclaredSpec
-    from lls_provider.bundle.gather import Wanted
+    from lls_provider.bundle.wanted import Wanted
 
 _BUILDS = 12  # attempts to the end, at the most
 _RELEASES = 10  # versions of one package that are looked into, at the most

@@ -7,9 +7,8 @@ in turn is resolved against and the others judge the result by the installer's o
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,16 +16,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from lls_provider.bundle import unresolved
-from lls_provider.bundle.ahead import Ahead
 from lls_provider.bundle.closure import described, unsatisfied
 from lls_provider.bundle.locked import locked_closure, stale
+from lls_provider.bundle.wanted import Gathered, Wanted
 from lls_provider.bundle.waysout import Change, tell_ways_out
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
-from lls_provider.runtime.target import TargetPython, target_python
 from lls_provider.runtime.wheel import Wheel, read_wheel
-from lls_provider.wheels.distribution import load_distribution
 from lls_provider.wheels.fetch import fetch, telling_damage
+from lls_provider.wheels.loading import load_distribution
 from lls_provider.wheels.resolve import lock_alone, make_lock, newest_version
 from lls_provider.wheels.selection import select
 from lls_provider.wheels.several import agreed_versions, joined, shared_versions
@@ -35,69 +33,11 @@ from lls_provider.wheels.uv_causes import cause_of
 
 if TYPE_CHECKING:
     from lls_provider.runtime.conflict import Conflict
-    from lls_provider.wheels.closure import Closure, LockedPackage
+    from lls_provider.wheels.closure import Closure
     from lls_provider.wheels.distribution import Distribution
-    from lls_provider.wheels.interpreter import Interpreter
-    from lls_provider.wheels.lock import Lock
     from lls_provider.wheels.lockfile import LockFile
 
 _Kind = TypeVar("_Kind")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a bundle is made of.
-
-    ``own`` is the provider's wheel when it was built here; else the closure brings it.
-    ``bundle`` names packages that go into the bundle although a distribution provides them.
-    ``machine`` is the one that the bundle is for, ``machines`` are all that the build is for. uv
-    starts in ``base``, so that the settings and relative paths of a project hold. ``sources`` is
-    the digest of the project's ``[tool.uv.sources]``, ``build`` what its backend is. With
-    ``locked`` nothing is resolved. ``locks`` are what was resolved already: bundles for several
-    machines are of one resolution.
-    ``ahead`` is what is known of the lock's wheels already.
-    """
-
-    requirement: str
-    own: Wheel | None
-    interpreter: Interpreter
-    servers: tuple[Distribution, ...] = ()
-    overrides: tuple[str, ...] = ()
-    bundle: frozenset[str] = frozenset()
-    machine: str = field(default_factory=lambda: os.uname().machine)
-    machines: tuple[str, ...] = ()
-    base: Path | None = None
-    sources: str | None = None
-    build: tuple[str, ...] = ()
-    locked: LockFile | None = None
-    locks: dict[object, Lock] = field(default_factory=dict, repr=False, compare=False)
-    ahead: Ahead = field(default_factory=Ahead, repr=False, compare=False)
-
-    @property
-    def target(self) -> TargetPython:
-        """What markers are judged for."""
-        return target_python(self.interpreter.tag, manifest_machine=self.machine)
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """Wheels with the packages that they are of, and the versions that are provided."""
-
-    packages: tuple[LockedPackage, ...]
-    wheels: tuple[Path, ...]
-    provided: Mapping[str, str]
-    closure: Closure
-    read: tuple[Wheel, ...] = ()  # those of the wheels that had to be read meanwhile
-
-    @property
-    def fetched(self) -> Iterator[tuple[LockedPackage, Path]]:
-        """Each package with its wheel."""
-        return zip(self.packages, self.wheels, strict=True)
-
-    @property
-    def expected(self) -> dict[str, str]:
-        """The sha256 by file name of what was not built here."""
-        return {it.filename: it.sha256 for it in self.packages if it.sha256 and not it.is_source}
 
 
 def gather(wanted: Wanted, progress: Progress = SILENT, *, hints: bool = True) -> Gathered:

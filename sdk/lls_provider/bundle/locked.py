@@ -25,7 +25,7 @@ from lls_provider.wheels.selection import markers_of, select
 from lls_provider.wheels.several import joined, shared_versions
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.gather import Wanted
+    from lls_provider.bundle.wanted import Wanted
 
 
 def asked_by(wanted: Wanted) -> Asked:

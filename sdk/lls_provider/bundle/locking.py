@@ -11,7 +11,7 @@ from lls_provider.progress import counted
 from lls_provider.wheels.interpreter import OLDEST, USUAL
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.gather import Gathered, Wanted
+    from lls_provider.bundle.wanted import Gathered, Wanted
     from lls_provider.progress import Progress
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.interpreter import Interpreter

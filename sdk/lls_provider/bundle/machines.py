@@ -16,9 +16,9 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.progress import Progress, counted
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.gather import Gathered, Wanted
     from lls_provider.bundle.read import Bundle
     from lls_provider.bundle.trial import Outcome
+    from lls_provider.bundle.wanted import Gathered, Wanted
     from lls_provider.contract.models import ProviderPackage
 
 

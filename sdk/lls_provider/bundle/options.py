@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,22 +14,8 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.requirements import parse_requirement
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.waiting import Waiting
+    from lls_provider.bundle.waiting import Trial
     from lls_provider.wheels.distribution import Distribution
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """How a build tries its provider.
-
-    ``nevertheless`` is why an image is wanted although the provider does not load;
-    ``environment`` are variables that it needs; ``waiting`` are processes beside servers, by
-    the servers' labels.
-    """
-
-    nevertheless: str | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    waiting: Mapping[str, Waiting] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

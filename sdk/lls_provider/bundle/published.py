@@ -25,9 +25,9 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.uv_causes import cause_of
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.gather import Gathered, Wanted
-    from lls_provider.bundle.options import Trial
     from lls_provider.bundle.read import Bundle
+    from lls_provider.bundle.waiting import Trial
+    from lls_provider.bundle.wanted import Gathered, Wanted
 
 
 _COMMAND = ("lls-provider", "build")
@@ -51,7 +51,8 @@ def bundle_published(
     flags choose none, or has no such extra; MODULE_MISSING when it holds no provider;
     LOCK_STALE; and what resolving, locking, fetching, trying and assembling raise.
     """
-    from lls_provider.bundle.gather import Wanted, normalized
+    from lls_provider.bundle.gather import normalized
+    from lls_provider.bundle.wanted import Wanted
 
     requirement = exact_requirement(package)
     for out in outs.values():

@@ -37,7 +37,7 @@ from lls_provider.wheels.servers import line_of_module
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.options import Trial
+    from lls_provider.bundle.waiting import Trial
     from lls_provider.contract.models import ProviderPackage
     from lls_provider.runtime.hiding import Front
     from lls_provider.runtime.wheel import Wheel

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +18,6 @@ from lls_provider.wheels.build import scratch
 from lls_provider.wheels.environment import existing_environment
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.options import Trial
     from lls_provider.wheels.distribution import Distribution
 
 # of this machine a Python needs these to start; the rest could leak into an image
@@ -31,6 +30,20 @@ class Waiting(NamedTuple):
 
     probe: WaitingProbe
     home: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a build tries its provider.
+
+    ``nevertheless`` is why an image is wanted although the provider does not load;
+    ``environment`` are variables that it needs; ``waiting`` are processes beside servers, by
+    the servers' labels.
+    """
+
+    nevertheless: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, Waiting] = field(default_factory=dict, repr=False, compare=False)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli import EXIT_STATUSES
 from lls_provider.cli.buildoptions import BuildOptions
 from lls_provider.cli.options import (
+    EXIT_STATUSES,
     distribution_option,
     format_option,
     index_options,
@@ -176,7 +176,8 @@ def _bundles(
 
     ``meanwhile`` is called while a project's wheel is built.
     """
-    from lls_provider.bundle.options import BundleOptions, Trial
+    from lls_provider.bundle.options import BundleOptions
+    from lls_provider.bundle.waiting import Trial
     from lls_provider.wheels.lockfile import LOCK_NAME
 
     project = Path() if isinstance(source, str) else source.root

@@ -7,7 +7,22 @@ import importlib
 import click
 
 from lls_provider import __version__
-from lls_provider.cli import COMMANDS, EXIT_STATUSES
+from lls_provider.cli.options import EXIT_STATUSES
+
+# The texts of the listing are here, so that --help imports no command.
+COMMANDS: dict[str, str] = {
+    "new": "Scaffold a provider project.",
+    "check": "Check projects, bundles and images against every rule of the contract.",
+    "test": "Run a project's own tests in its distribution's environment.",
+    "build": "Build a provider into an image.",
+    "push": "Push an image that is built already into registries.",
+    "inspect": "Show what an image says of itself, without reading its layers.",
+    "compat": "Tell whether providers will live together, before they are deployed.",
+    "up": "Run all five phases here, with the real server.",
+    "install": "Install a provider onto the volume (phase 1, in the Pod).",
+    "merge": "Merge external providers into the configuration (phase 3, in the Pod).",
+    "preflight": "Check that every provider will load (phase 4, in the Pod).",
+}
 
 
 class CommandTable(click.Group):

@@ -11,8 +11,9 @@ from lls_provider.foreign import one_line
 from lls_provider.image.places import file_of, is_place, read_image
 from lls_provider.progress import SILENT, Progress, counted
 from lls_provider.wheels import several
-from lls_provider.wheels.distribution import Distribution, server_among
+from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.interpreter import OLDEST, find_interpreter
+from lls_provider.wheels.loading import server_among
 from lls_provider.wheels.profiles import known_modules
 from lls_provider.wheels.servers import line_in
 

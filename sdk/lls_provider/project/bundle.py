@@ -67,9 +67,10 @@ def bundle_project(
             meanwhile()
 
         wheel = build_own_wheel(settings, folder, interpreter, progress, backend, prepared)
-        from lls_provider.bundle.gather import Wanted, gather, normalized
+        from lls_provider.bundle.gather import gather, normalized
         from lls_provider.bundle.machines import assemble_each
         from lls_provider.bundle.trial import try_beside
+        from lls_provider.bundle.wanted import Wanted
 
         require_portable(wheel.path, outs)
         wanted = Wanted(

@@ -9,8 +9,9 @@ from packaging.version import Version
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
-from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, load_distribution
+from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution
 from lls_provider.wheels.interpreter import OLDEST
+from lls_provider.wheels.loading import load_distribution
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter

@@ -1,0 +1,281 @@
+"""Loads a distribution as the user named it: environment, profile, file or requirement."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.foreign import one_line
+from lls_provider.progress import SILENT, Progress
+from lls_provider.wheels import profiles, servers
+from lls_provider.wheels.freeze import freeze_pins, names_places, read_freeze, requirements_in
+from lls_provider.wheels.installed import read_installed
+from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter
+from lls_provider.wheels.uv import python_hint, run_uv, yanked
+from lls_provider.wheels.uv_causes import cause_of
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.servers import ServerLine
+
+
+from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, looks_like_path
+
+
+def load_distribution(
+    spec: str,
+    *,
+    python: str | None = None,
+    at_least: tuple[int, int] = OLDEST,
+    known: Mapping[str, str] | None = None,
+    progress: Progress = SILENT,
+) -> Distribution:
+    """Read a distribution from what the user named.
+
+    ``spec`` is ``python:PATH`` (an environment), ``profile:NAME`` (of this SDK), a path of a
+    freeze or requirements file, or a requirement such as ``llama-stack==0.7.3``. ``python`` names
+    the interpreter; without it, it is of a version ``at_least``. ``known`` are its pins, used
+    where they would have to be resolved. Raises SdkError USAGE, FILE_MISSING,
+    DISTRIBUTION_INVALID, PYTHON_MISSING, or what `run_uv` raises.
+    """
+    if spec.startswith(ENVIRONMENT_PREFIX):
+        return _from_environment(spec, progress)
+    if spec.startswith(profiles.PREFIX):
+        return _from_profile(spec, python, at_least, progress)
+    if looks_like_path(spec):
+        return _from_file(spec, python, at_least, known, progress)
+    try:
+        requirement = Requirement(spec)
+    except InvalidRequirement as error:
+        if Path(spec).is_file():
+            return _from_file(spec, python, at_least, known, progress)
+        raise _unusable(spec, str(error)) from error
+    if Path(spec).is_file():
+        raise _ambiguous(spec)
+    line = servers.line_named(requirement.name)
+    interpreter = _interpreter(line, python, at_least)
+    if known is not None:
+        return Distribution(spec, known, interpreter, line, indexed=True)
+    progress.step(f"resolving the distribution {spec}")
+    pins = _pins(
+        line, spec, lambda more: _resolve([spec, *more], interpreter, f"resolving {spec}", progress)
+    )
+    return Distribution(spec, pins, interpreter, line, indexed=True)
+
+
+def _pins(
+    line: ServerLine | None, named: str, resolved: Callable[[Sequence[str]], dict[str, str]]
+) -> dict[str, str]:
+    """The versions of a server with what its line needs besides, which its version tells."""
+    if line is None:
+        return resolved(())
+    more = line.pins(Requirement(named))
+    pins = resolved(more)
+    if line.name not in pins:  # a marker of a requirements file left it out
+        return pins
+    needed = line.pins(Requirement(f"{line.name}=={pins[line.name]}"))
+    return pins if needed == more else resolved(needed)
+
+
+def _interpreter(
+    line: ServerLine | None, python: str | None, at_least: tuple[int, int]
+) -> Interpreter:
+    return find_interpreter(minimum=max(line.python if line else OLDEST, at_least), explicit=python)
+
+
+def _from_file(
+    spec: str,
+    python: str | None,
+    at_least: tuple[int, int],
+    known: Mapping[str, str] | None,
+    progress: Progress,
+) -> Distribution:
+    path = Path(spec)
+    try:
+        text = read_freeze(path)
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        why = getattr(error, "strerror", None) or str(error)
+        if missing and Path(path.name).is_file():
+            why += (
+                f"\nThe {path.name} in the working directory is another file: a path in "
+                "pyproject.toml is relative to the project."
+            )
+        raise SdkError(
+            Code.FILE_MISSING if missing else Code.FILE_UNREADABLE,
+            f"Cannot read the distribution {spec}",
+            why=why,
+            where=Where(file=spec),
+            resolution="Name a file made by 'pip freeze' or 'uv pip freeze', a requirement such as "
+            "'llama-stack==0.7.3', or python:PATH.",
+        ) from error
+    pins = freeze_pins(text, spec)
+    indexed = pins is None and not names_places(path, text)
+    names = pins if pins is not None else requirements_in(text)
+    line = servers.line_in(names)
+    interpreter = _interpreter(line, python, at_least)
+    if pins is None and known is not None and _answers(known, names):
+        pins = dict(known)
+    elif pins is None:
+        progress.step(f"resolving the distribution {spec}")
+        pins = _pins(
+            line,
+            names[line.name] if line else "",
+            lambda more: _resolve(
+                more, interpreter, f"resolving {spec}", progress, file=path.absolute()
+            ),
+        )
+        line = servers.line_in(pins)
+    return Distribution(
+        spec,
+        pins,
+        interpreter,
+        line,
+        portable=server_among(pins, line) or path.name,
+        indexed=indexed,
+    )
+
+
+def _answers(pins: Mapping[str, str], named: Mapping[str, str]) -> bool:
+    """Whether pins satisfy every requirement that a requirements file names."""
+    found = {name: Requirement(text) for name, text in named.items()}
+    return all(
+        it.specifier.contains(pins[name], prereleases=True)
+        if name in pins
+        else it.marker is not None  # meant for another system, as far as can be told
+        for name, it in found.items()
+    )
+
+
+def _resolve(
+    wanted: Sequence[str],
+    interpreter: Interpreter,
+    doing: str,
+    progress: Progress,
+    *,
+    file: Path | None = None,
+) -> dict[str, str]:
+    withdrawn: list[str] = []
+    try:
+        out = run_uv(
+            [
+                *("pip", "compile", "-", *([str(file)] if file else ())),
+                *("--no-header", "--no-annotate", f"--python={interpreter.path}"),
+            ],
+            stdin="\n".join(wanted) + "\n",
+            doing=doing,
+            warned=lambda line: withdrawn.extend(filter(None, [yanked(line)])),
+        )
+    except SdkError as error:
+        if error.code is Code.RESOLUTION_FAILED and cause_of(error.why) is None:
+            error.resolution = _corrected(wanted, interpreter, file) + python_hint(error.why)
+        raise
+    for told in withdrawn:
+        progress.warn(told)
+    return _resolved(out, doing.removeprefix("resolving "))
+
+
+def _resolved(out: str, spec: str) -> dict[str, str]:
+    """The pins of what uv resolved."""
+    try:
+        pins = freeze_pins(out, spec)
+        why = "it holds packages without a version"
+    except SdkError as error:
+        pins, why = None, "\n".join(it.what for it in error.problems)
+    if pins is None:
+        raise _unusable(spec, why)
+    return pins
+
+
+def _corrected(wanted: Sequence[str], interpreter: Interpreter, file: Path | None) -> str:
+    """What to do about a distribution that does not resolve: nobody's dependencies are wrong."""
+    from lls_provider.wheels.resolve import newest_version  # which knows distributions
+
+    if file is not None:
+        return f"Correct the requirements in {file.name}, or name another --distribution."
+    name = Requirement(wanted[0]).name
+    newest = newest_version(name, interpreter=interpreter)
+    version = ".".join(map(str, interpreter.minor))
+    known = f"; the newest for Python {version} is {name}=={newest}" if newest else ""
+    return f"Correct the requirement after --distribution{known}."
+
+
+def _from_profile(
+    spec: str, python: str | None, at_least: tuple[int, int], progress: Progress
+) -> Distribution:
+    profile = profiles.profile_named(spec.removeprefix(profiles.PREFIX))
+    interpreter = find_interpreter(minimum=max(min(profile.pythons), at_least), explicit=python)
+    if interpreter.minor not in profile.pythons:
+        raise SdkError(
+            Code.USAGE,
+            f"{spec} does not hold for {interpreter}",
+            why=f"The same packages were found for these Pythons only: {profile}.",
+            resolution="Name one of them with --python, or "
+            f"--distribution '{profile.requirement}'.",
+        )
+    progress.note(f"{spec}: {len(profile.pins)} packages, taken on {profile.taken.isoformat()}")
+    return Distribution(
+        spec, profile.pins, interpreter, servers.line_in(profile.pins), indexed=True
+    )
+
+
+def _from_environment(spec: str, progress: Progress) -> Distribution:
+    named = spec.removeprefix(ENVIRONMENT_PREFIX)
+    try:
+        path = Path(named).expanduser().absolute()
+    except RuntimeError as error:  # ~name of nobody
+        raise _unusable(spec, str(error)) from error
+    if path.is_dir():
+        path = path / "bin" / "python"
+    if not path.exists():
+        raise _unusable(spec, f"There is no {path}.")
+    interpreter = find_interpreter(minimum=OLDEST, explicit=str(path))
+    try:
+        found = read_installed(path)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise _unusable(spec, f"its packages cannot be listed: {error}") from error
+    for text in found.unreadable:
+        progress.warn(f"passed over in {spec}: {one_line(text)}")
+    line = servers.line_in(found.pins)
+    # the path as named: resolving it would lead out of a virtual environment
+    return Distribution(
+        spec,
+        found.pins,
+        replace(interpreter, path=path),
+        line,
+        environment=path,
+        portable=server_among(found.pins, line) or ENVIRONMENT_PREFIX.rstrip(":"),
+        requires=found.requires,
+        modules=found.modules,
+    )
+
+
+def server_among(pins: Mapping[str, str], line: ServerLine | None) -> str:
+    """The server as a requirement, which `up` can start anywhere; empty when there is none."""
+    return f"{line.name}=={pins[line.name]}" if line is not None and line.name in pins else ""
+
+
+def _ambiguous(spec: str) -> SdkError:
+    return SdkError(
+        Code.USAGE,
+        f"The distribution '{spec}' is the name of a package and of a file here",
+        why="Which of them is meant cannot be told.",
+        where=Where(file=spec),
+        resolution=f"Write './{spec}' for the file; for the package, rename the file or run the "
+        "command elsewhere.",
+    )
+
+
+def _unusable(spec: str, why: str) -> SdkError:
+    return SdkError(
+        Code.DISTRIBUTION_INVALID,
+        f"Cannot use the distribution '{spec}'",
+        why=why,
+        resolution="Name a requirement such as 'llama-stack==0.7.3', a file made by 'pip freeze', "
+        "an environment (python:PATH), a profile (profile:NAME) or an image (docker://REF).",
+    )
