@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli.buildoptions import BuildOptions
+from lls_provider.cli.console import EXIT_STATUSES
 from lls_provider.cli.options import (
-    EXIT_STATUSES,
     distribution_option,
     format_option,
     index_options,

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.console import console, show, show_document
+from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
 from lls_provider.cli.options import (
-    EXIT_STATUSES,
     distribution_option,
     format_option,
     insecure_option,

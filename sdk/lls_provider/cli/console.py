@@ -19,6 +19,11 @@ from lls_provider.foreign import CHARACTERS_LIMIT, escaped, one_line
 if TYPE_CHECKING:
     from lls_provider.progress import Advance, Progress
 
+EXIT_STATUSES = (
+    "Exit status: 0 fine, 1 the thing checked is wrong, 2 bad usage, "
+    "3 this machine lacks something, 130 and 143 on signals."
+)
+
 
 def show(text: str, *, err: bool = False) -> None:
     """Write text that may quote somebody, and a line's end, to stdout or stderr."""

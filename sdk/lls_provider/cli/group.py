@@ -7,7 +7,7 @@ import importlib
 import click
 
 from lls_provider import __version__
-from lls_provider.cli.options import EXIT_STATUSES
+from lls_provider.cli.console import EXIT_STATUSES
 
 # The texts of the listing are here, so that --help imports no command.
 COMMANDS: dict[str, str] = {

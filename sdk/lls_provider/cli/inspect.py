@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.console import console, show, show_document
-from lls_provider.cli.options import EXIT_STATUSES, format_option, insecure_option, platform_option
+from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.options import format_option, insecure_option, platform_option
 from lls_provider.foreign import one_line
 from lls_provider.progress import counted, shown_size
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from lls_provider.cli.console import console, show
-from lls_provider.cli.options import EXIT_STATUSES
+from lls_provider.cli.console import EXIT_STATUSES, console, show
 from lls_provider.project.answers import ANSWERS, KINDS, parse_answers
 
 _PAIRS = ", ".join(f"{kind} {api}" for api, kind in KINDS.items())

@@ -12,12 +12,6 @@ import click
 
 from lls_provider.errors import Code, SdkError
 
-EXIT_STATUSES = (
-    "Exit status: 0 fine, 1 the thing checked is wrong, 2 bad usage, "
-    "3 this machine lacks something, 130 and 143 on signals."
-)
-
-
 _NAMED = re.compile(r"[\w.-]+=")  # of [NAME=]URL
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 DISTRIBUTION = "REQUIREMENT|FILE|python:PATH|profile:NAME|IMAGE"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lls_provider.cli.console import console, show, show_document
-from lls_provider.cli.options import EXIT_STATUSES, format_option, insecure_option
+from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.options import format_option, insecure_option
 
 
 @click.command(

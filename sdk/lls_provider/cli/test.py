@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from lls_provider.cli.options import DISTRIBUTION, EXIT_STATUSES, python_option
+from lls_provider.cli.console import EXIT_STATUSES
+from lls_provider.cli.options import DISTRIBUTION, python_option
 
 
 @click.command(

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.console import console, show, show_document
-from lls_provider.cli.options import (
-    DISTRIBUTION,
-    EXIT_STATUSES,
-    format_option,
-    insecure_option,
-    python_option,
-)
+from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.options import DISTRIBUTION, format_option, insecure_option, python_option
 
 if TYPE_CHECKING:
     from lls_provider.local.up import Up
