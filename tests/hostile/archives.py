@@ -92,6 +92,18 @@ CASES: list[Case] = [
         "before",
         lambda: archive(entries(), prefix=b"#!evil\n", shift=-7),
     ),
+    *(
+        (
+            f"behind {size} bytes, places {'moved' if moved else 'kept'}",
+            ARCHIVE,
+            "before",
+            lambda size=size, moved=moved: archive(
+                entries(), prefix=b"#" * size, shift=-size if moved else 0
+            ),
+        )
+        for size in range(1, 6)
+        for moved in (False, True)
+    ),
     ("with two ends", ARCHIVE, "two ends", two_ends),
     (
         "with data before its end",

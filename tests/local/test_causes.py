@@ -165,5 +165,26 @@ RuntimeError: not available
     assert cause.missing_module == "torch"
 
 
+def test_an_import_error_while_another_is_handled_is_the_cause_itself() -> None:
+    """Of two libraries that would do, the second one is what a provider cannot do without."""
+    text = """\
+Traceback (most recent call last):
+  File "/srv/a.py", line 1, in <module>
+    import orjson
+ModuleNotFoundError: No module named 'orjson'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "/srv/a.py", line 3, in <module>
+    import simplejson
+ModuleNotFoundError: No module named 'simplejson'
+"""
+    cause = true_cause(text)
+    assert cause is not None
+    assert cause.reason == "ModuleNotFoundError: No module named 'simplejson'"
+    assert [frame.line for frame in cause.frames] == [3]
+
+
 def test_the_last_lines_lose_the_handlers_padding() -> None:
     assert last_lines("a   \nb  \nc \n", 2) == "b\nc"

@@ -10,7 +10,7 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.outlook import look_ahead
-from lls_provider.runtime.settle import move_tree, recover
+from lls_provider.runtime.settle import move_tree, recover, settle
 from lls_provider.runtime.unpack import MTIME_NS
 from lls_provider.runtime.volume import Volume, recorded_files
 
@@ -109,6 +109,54 @@ def test_what_no_record_claims_goes_and_what_is_shared_stays(
     after = {path: value for path, value in pod.snapshot().items() if "metadata" not in path}
     (pod.external / "installed-packages.txt").write_text("acme-echo==1.0  # acme-echo\n")
     assert set(after) == {path for path in before if "metadata" not in path}
+
+
+class _Watched(Volume):
+    """A volume that remembers which packages stood there when its providers were suspended."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.before: list[set[str]] = []
+
+    def suspend(self) -> None:
+        self.before.append({path.name for path in self.tree.python_packages.iterdir()})
+        super().suspend()
+
+
+def test_providers_are_suspended_before_a_package_comes_back(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    """Nobody sees a provider whose dependency is only half back."""
+    old, new = (make_wheel("dep", f"{n}.0", {f"dep{n}.py": ""}) for n in (1, 2))
+    pod.install(make_bundle(requires=["dep"], dependencies=[old]))
+    guard = make_bundle("acme-guard", requires=["dep>=2"], dependencies=[new])
+    pod.install(guard, "acme-guard", order=1)
+    volume = _Watched(pod.root)
+    keep = [record for record in volume.records() if record.provider_id == "acme-echo"]
+    volume.retract("acme-guard")
+    settle(volume, look_ahead(volume, keep))
+    (before,) = volume.before
+    assert {"dep2.py", "dep-2.0.dist-info"} <= before
+    assert not {"dep1.py", "dep-1.0.dist-info"} & before
+    assert (pod.packages / "dep1.py").is_file()
+    assert not (pod.packages / "dep2.py").exists()
+    assert not volume.tree.metadata.exists()
+    volume.resume()
+    assert [path.name for path in volume.tree.metadata.iterdir()] == ["acme-echo"]
+
+
+def test_providers_stay_visible_while_something_goes_that_nothing_takes_the_place_of(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    pod.install(make_bundle())
+    pod.install(make_bundle("acme-guard"), "acme-guard", order=1)
+    volume = _Watched(pod.root)
+    keep = [record for record in volume.records() if record.provider_id == "acme-echo"]
+    volume.retract("acme-guard")
+    settle(volume, look_ahead(volume, keep))
+    assert volume.before == []
+    assert not (pod.packages / "acme_guard").exists()
+    assert volume.tree.metadata.is_dir()
 
 
 def test_record_names_that_leave_the_folder_are_never_touched(tmp_path: Path) -> None:
