@@ -157,6 +157,18 @@ def test_a_dependency_that_the_server_provides_is_found_behind_the_tree() -> Non
     )
 
 
+@pytest.mark.parametrize("bound", ["dep<2", "dep>=2"])
+def test_of_several_servers_one_that_does_not_do_is_told_with_who_rejects_it(bound: str) -> None:
+    """Although the first who asks would take them all."""
+    source = Source("p", "i", canonicalize_name("p"), parse_provided({"dep": "1, 2"}))
+    new = [_c(source, "a", "1", "dep>=1"), _c(source, "p", "1", bound)]
+    (conflict,) = _decide([], new).conflicts
+    assert conflict.render() == (
+        f"dep: the distribution provides {1 if bound == 'dep>=2' else 2}, this image brings none\n"
+        f"  provider 'p' (image: i) needs {bound}"
+    )
+
+
 def test_what_nobody_provides_is_a_conflict_when_the_build_said_what_it_assumed() -> None:
     source = Source("p", "i", canonicalize_name("p"), {})
     conflict = _decide([], [_c(source, "p", "1", "tqdm")]).conflicts[0]
@@ -235,6 +247,17 @@ def test_what_follows_from_another_conflict_is_not_told() -> None:
     assert [conflict.name for conflict in _decide(installed, new).conflicts] == ["a"]
 
 
+@pytest.mark.parametrize(("others", "is_told"), [(62, False), (63, True)])
+def test_of_more_than_64_conflicts_all_are_told(others: int, is_told: bool) -> None:
+    names = ["a", *(f"x{number}" for number in range(others))]
+    old = [_c(ECHO, "echo", "1", "b<2", *(f"{it}<2" for it in names)), _c(ECHO, "b", "1")]
+    old += [_c(ECHO, it, "1", *(["b<2"] if it == "a" else [])) for it in names]
+    new = [_c(GUARD, "guard", "1", *(f"{it}>=2" for it in names)), _c(GUARD, "b", "2")]
+    new += [_c(GUARD, it, "2", *(["b>=2"] if it == "a" else [])) for it in names]
+    told = {str(conflict.name) for conflict in _decide(old, new).conflicts}
+    assert told == {*names, *(["b"] if is_told else [])}
+
+
 def test_conflicts_that_have_nothing_to_do_with_each_other_are_all_told() -> None:
     installed = [
         _c(ECHO, "echo", "1", "a<2", "z<2"),
@@ -279,7 +302,8 @@ def test_two_providers_from_one_package_share_it() -> None:
 
 
 def test_a_provided_version_that_is_none_is_left_out() -> None:
-    assert parse_provided({"a": "1", "b": "not a version"}) == {"a": (Version("1"),)}
+    found = parse_provided({"a": "1", "b": "not a version", "c": "2"})
+    assert found == {"a": (Version("1"),), "c": (Version("2"),)}
 
 
 def test_several_servers_versions_are_separated_by_commas() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runtime.imported import answered, without_texts
 
 from lls_provider.errors import SdkError
 from lls_provider.runtime.merge import merge
@@ -34,9 +35,11 @@ def asked(
     (package / "__init__.py").touch()
     (package / "provider.py").write_text(SPEC + source)
     (package / "adapter.py").write_text(adapter)
-    return probe(
+    result = probe(
         Path(sys.executable), "acme", provider_type=provider_type, path=[folder], timeout=60
     )
+    assert without_texts(result) == without_texts(answered(folder, "acme", provider_type))
+    return result
 
 
 def refused(folder: Path, source: str, adapter: str = ADAPTER) -> tuple[ProbeFailure, str, str]:

@@ -341,13 +341,14 @@ class _World:
         return asking.source.provided if asking.source is not None else None
 
     def _found_behind(self, demands: Sequence[Demand]) -> Version | None:
-        """What the server has; where that may be several versions, one that does not do."""
-        for demand in demands:
-            found = (self._provided_for(demand) or {}).get(demand.name, ())
-            refused = (version for version in found if not demand.accepts(version))
-            if found:
-                return next(refused, found[0])
-        return None
+        """What the server has; where that may be several versions, one that somebody rejects."""
+        found = [
+            version
+            for demand in demands
+            for version in (self._provided_for(demand) or {}).get(demand.name, ())
+        ]
+        rejected = (it for it in found if not all(demand.accepts(it) for demand in demands))
+        return next(rejected, found[0] if found else None)
 
 
 def _with_extras(override: Requirement, extras: set[str]) -> Requirement:
