@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import os
 import re
 import shlex
@@ -33,6 +34,8 @@ from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
 ROOT = Path(__file__).parents[1]
 RUNTIME = "sdk/lls_provider/runtime"
 NOBODY = 65534
+
+Place = tuple[int, int]  # line and column
 
 
 @dataclass(frozen=True)
@@ -158,27 +161,32 @@ def cosmic_ray(command: str, config: Path, session: Path) -> None:
 
 
 def leave_out(session: Path) -> None:
-    """Drop changes that are not in ``OPERATORS``, and those of annotations: nobody runs them."""
+    """Drop changes that are not in ``OPERATORS``, and those where nothing that runs is changed."""
     wanted = re.compile("|".join(f"core/({it})" for it in OPERATORS))
     with use_db(str(session)) as work:
         for item in list(work.pending_work_items):
             (change,) = item.mutations
-            if not wanted.fullmatch(change.operator_name) or change.start_pos[0] in {
-                line
-                for first, last, from_column, to_column in annotations(change.module_path)
-                for line in range(first, last + 1)
-                if (first, from_column) <= change.start_pos <= (last, to_column)
-            }:
+            if not wanted.fullmatch(change.operator_name) or any(
+                first <= change.start_pos < last for first, last in inert(change.module_path)
+            ):
                 work.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED))
 
 
-def annotations(module: Path) -> Iterator[tuple[int, int, int, int]]:
-    """First line, last line, first column and last column of each annotation."""
+@functools.cache
+def inert(module: Path) -> list[tuple[Place, Place]]:
+    """From where to where nothing runs: annotations, options of dataclasses, `TYPE_CHECKING`."""
+    found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(module.read_text("utf-8"))):
-        for found in (getattr(node, "annotation", None), getattr(node, "returns", None)):
-            if isinstance(found, ast.expr):
-                last, to_column = found.end_lineno or 0, found.end_col_offset or 0
-                yield found.lineno, last, found.col_offset, to_column
+        if isinstance(node, ast.ClassDef):
+            found += node.decorator_list
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            found.append(node.test)
+        found += [getattr(node, "annotation", None), getattr(node, "returns", None)]
+    return [
+        ((it.lineno, it.col_offset), (it.end_lineno or 0, it.end_col_offset or 0))
+        for it in found
+        if isinstance(it, ast.expr)
+    ]
 
 
 def report(session: Path, target: Target) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.outlook import look_ahead
-from lls_provider.runtime.settle import move_tree, recover, settle
+from lls_provider.runtime.settle import forget, move_tree, recover, settle
 from lls_provider.runtime.unpack import MTIME_NS
 from lls_provider.runtime.volume import Volume, recorded_files
 
@@ -112,11 +112,19 @@ def test_what_no_record_claims_goes_and_what_is_shared_stays(
 
 
 class _Watched(Volume):
-    """A volume that remembers which packages stood there when its providers were suspended."""
+    """A volume that remembers which packages stood there when its providers were suspended.
+
+    And which providers were taken off it, in their order.
+    """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.before: list[set[str]] = []
+        self.retracted: list[str] = []
+
+    def retract(self, provider_id: str) -> None:
+        self.retracted.append(provider_id)
+        super().retract(provider_id)
 
     def suspend(self) -> None:
         self.before.append({path.name for path in self.tree.python_packages.iterdir()})
@@ -157,6 +165,55 @@ def test_providers_stay_visible_while_something_goes_that_nothing_takes_the_plac
     assert volume.before == []
     assert not (pod.packages / "acme_guard").exists()
     assert volume.tree.metadata.is_dir()
+
+
+def test_providers_are_forgotten_from_the_last_slot_on(pod: Pod, make_bundle: MakeBundle) -> None:
+    """Whoever dies in between leaves what a shorter list of providers would have."""
+    for order, name in enumerate(("acme-echo", "acme-guard", "acme-third")):
+        pod.install(make_bundle(name), name, order=order)
+    volume = _Watched(pod.root)
+    forget(volume, [record for record in volume.records() if record.order > 0])
+    assert volume.retracted == ["acme-third", "acme-guard"]
+    assert volume.before == []  # they had replaced nothing: the others stay visible
+    assert [path.name for path in volume.tree.metadata.iterdir()] == ["acme-echo"]
+
+
+def test_who_replaced_a_package_is_forgotten_while_all_are_suspended(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    old, new = (make_wheel("dep", f"{n}.0") for n in (1, 2))
+    pod.install(make_bundle(requires=["dep"], dependencies=[old]))
+    guard = make_bundle("acme-guard", requires=["dep>=2"], dependencies=[new])
+    pod.install(guard, "acme-guard", order=1)
+    volume = _Watched(pod.root)
+    forget(volume, [record for record in volume.records() if record.order > 0])
+    assert volume.before
+    assert [path.name for path in volume.suspended.iterdir()] == ["acme-echo"]
+
+
+def test_the_folders_that_something_left_have_the_fixed_time_again(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    files = {"ns/shared.py": "", "ns/deep/mine.py": ""}
+    pod.install(make_bundle(files=files))
+    pod.install(make_bundle("acme-guard", files={"ns/deep/theirs.py": ""}), "acme-guard", order=1)
+    volume = Volume(pod.root)
+    keep = [record for record in volume.records() if record.order == 0]
+    volume.retract("acme-guard")
+    recover(volume, keep)
+    folders = [pod.packages, *(it for it in pod.packages.rglob("*") if it.is_dir())]
+    assert {folder.stat().st_mtime_ns for folder in folders} == {MTIME_NS}
+
+
+def test_a_file_that_is_gone_already_frees_nothing(tmp_path: Path) -> None:
+    volume = Volume(tmp_path)
+    _write(
+        volume.tree.python_packages / "x-1.dist-info",
+        {"INSTALLER": "lls-provider\n", "RECORD": "gone.py,,\n"},
+    )
+    outlook = look_ahead(volume, [])
+    assert outlook.leaving_files == ("gone.py",)
+    assert outlook.freed() == 0
 
 
 def test_record_names_that_leave_the_folder_are_never_touched(tmp_path: Path) -> None:
