@@ -55,19 +55,17 @@ TARGETS = {
     "archive": Target(
         (f"{RUNTIME}/directory.py", f"{RUNTIME}/archive.py"),
         ("tests/runtime/test_archive.py", "tests/hostile/test_wheels.py"),
-        "not before_deployment and not zipapp",
+        "not (before_deployment or zipapp or RECORD or metadata or cut_anywhere)",
     ),
     "reconcile": Target(
         (f"{RUNTIME}/outlook.py", f"{RUNTIME}/settle.py"),
         (
             "tests/runtime/test_volume.py",
-            "tests/runtime/test_updates.py",
-            "tests/runtime/test_strangers.py",
-            "tests/runtime/test_strays.py",
             "tests/runtime/test_slots.py",
+            "tests/runtime/test_plan.py",
             "tests/runtime/test_install.py",
+            "tests/runtime/test_updates.py",
         ),
-        "not may_not_touch",
     ),
 }
 
