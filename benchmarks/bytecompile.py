@@ -21,15 +21,15 @@ from pathlib import Path
 from benchmarks import measure
 from benchmarks.measure import Figures, Run
 
-from lls_provider.bundle.machines import on_this_machine
-from lls_provider.bundle.options import BundleOptions
+from lls_provider.bundle.assemble import on_this_machine
+from lls_provider.bundle.bundle import BundleOptions
 from lls_provider.bundle.published import bundle_published
-from lls_provider.contract.paths import VolumeTree
-from lls_provider.local.calling import healthy
+from lls_provider.contract.names import VolumeTree
+from lls_provider.local.call import is_healthy
+from lls_provider.local.ports import free_port
 from lls_provider.local.server import server_environment, start_command
-from lls_provider.local.sockets import free_port
 from lls_provider.project.bundle import bundle_project
-from lls_provider.project.scaffold import new
+from lls_provider.project.scaffold import scaffold
 from lls_provider.project.settings import read_settings
 from lls_provider.wheels.cache import cache_root
 from lls_provider.wheels.environment import Environment, ensure_environment
@@ -91,7 +91,7 @@ class Provider:
             return folder
         with tempfile.TemporaryDirectory() as name:
             answers = {"name": self.module.replace("_", "-")}
-            project = new(Path(name, self.module), answers).path
+            project = scaffold(Path(name, self.module), answers).path
             settings = project / "pyproject.toml"
             needs = "".join(f', "{requirement}"' for requirement in (self.package, *self.needs))
             settings.write_text(
@@ -296,7 +296,7 @@ class _Pod:
                 stderr=stream,
                 cwd=self.scratch,
             )
-            while not healthy(port):
+            while not is_healthy(port):
                 if server.poll() is not None or time.perf_counter() - before > _TIMEOUT:
                     server.kill()
                     raise SystemExit(log.read_text("utf-8", "replace")[-4000:])

@@ -23,7 +23,7 @@ from benchmarks.measure import Run
 from benchmarks.memory import peak, write_wheel
 from tests.engines.containers import Engine, docker_daemon
 from tests.engines.registry import started
-from tests.image.registry.fake import CuttingProxy
+from tests.image.transports.registry.fake import CuttingProxy
 from uv import find_uv_bin
 
 CLOSURE = "ragas-0.4.3"
@@ -41,11 +41,11 @@ _LARGE = 3  # wheels of 1 GB
 _PUBLISH = """
 import sys
 from pathlib import Path
-from lls_provider.bundle.read import read_bundle
+from lls_provider.bundle.bundle import read_bundle
 from lls_provider.image.compose import compose
-from lls_provider.image.layout import write_layout
-from lls_provider.image.reference import tagged
-from lls_provider.image.registry.push import push
+from lls_provider.image.transports.layout import write_layout
+from lls_provider.image.transports.registry.reference import tagged
+from lls_provider.image.transports.registry.push import push
 bundle, layout, *tags = sys.argv[1:]
 image = compose(read_bundle(Path(bundle)))
 write_layout(image, Path(layout))

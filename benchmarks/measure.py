@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lls_provider.bundle.assemble import assemble
-from lls_provider.bundle.target import target_of
+from lls_provider.bundle.bundle import build_target
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.wheels.cache import cache_root, locked
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
@@ -139,7 +139,7 @@ def bundle(wheels: Sequence[Path], own: Path, out: Path, interpreter: Interprete
         metadata=metadata,
         own_wheel=own,
         dependencies=[wheel for wheel in wheels if wheel != own],
-        target=target_of(interpreter),
+        target=build_target(interpreter),
         provided={},
     )
     return out

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider import resources
-from lls_provider.wheels.profiles import FOLDER
+from lls_provider.wheels.servers import FOLDER
 from lls_provider.wheels.uv import run_uv
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +39,7 @@ def test_an_installed_wheel_finds_profiles_schemas_and_template(
     installed: Path, tmp_path: Path
 ) -> None:
     code = (
-        "from lls_provider import resources; from lls_provider.wheels.profiles import profiles; "
+        "from lls_provider import resources; from lls_provider.wheels.servers import profiles; "
         "print(resources.checkout()); print(*(it.name for it in profiles())); "
         "print(resources.read_data('contract/schemas/manifest.json')[:1].decode()); "
         "print(resources.data_path('templates/provider').is_dir()); print(resources.__file__)"

@@ -50,20 +50,20 @@ class Target:
 TARGETS = {
     "conflict": Target(
         (f"{RUNTIME}/conflict.py",),
-        ("tests/runtime/test_conflict.py", "tests/runtime/test_conflict_vectors.py"),
+        ("tests/runtime/install/test_conflict.py", "tests/runtime/test_conflict_vectors.py"),
     ),
     "archive": Target(
         (f"{RUNTIME}/directory.py", f"{RUNTIME}/archive.py"),
-        ("tests/runtime/test_archive.py", "tests/hostile/test_wheels.py"),
+        ("tests/runtime/wheelfile/test_members.py", "tests/hostile/test_wheels.py"),
         "not (before_deployment or zipapp or RECORD or metadata or cut_anywhere)",
     ),
     "reconcile": Target(
         (f"{RUNTIME}/outlook.py", f"{RUNTIME}/settle.py"),
         (
-            "tests/runtime/test_volume.py",
-            "tests/runtime/test_slots.py",
-            "tests/runtime/test_plan.py",
-            "tests/runtime/test_install.py",
+            "tests/runtime/volume/test_volume.py",
+            "tests/runtime/volume/test_installed_slots.py",
+            "tests/runtime/install/test_plan.py",
+            "tests/runtime/install/test_install.py",
             "tests/runtime/test_updates.py",
         ),
     ),

@@ -16,11 +16,9 @@ from packaging.requirements import Requirement
 
 from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.freeze import freeze_pins
-from lls_provider.wheels.installed import read_installed
-from lls_provider.wheels.interpreter import find_interpreter
+from lls_provider.wheels.interpreter import find_interpreter, read_installed
 from lls_provider.wheels.loading import load_distribution
-from lls_provider.wheels.profiles import FOLDER, profiles
-from lls_provider.wheels.servers import line_named
+from lls_provider.wheels.servers import FOLDER, line_named, read_profiles
 from lls_provider.wheels.uv import run_uv
 
 PYTHONS = ("3.12", "3.13")
@@ -83,5 +81,5 @@ def resolved(wanted: list[str], python: str, machine: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:] or [it.requirement for it in profiles()]:
+    for each in sys.argv[1:] or [it.requirement for it in read_profiles()]:
         take(each)

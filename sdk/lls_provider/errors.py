@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
-from lls_provider.foreign import bounded, escaped, one_line
+from lls_provider.untrusted import bounded, escaped, one_line
 
 
 class ExitStatus(IntEnum):

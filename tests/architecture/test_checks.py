@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "sdk").rglob("*.py"))
 PRAGMA = re.compile(r"#\s*pragma\b", re.IGNORECASE)
 REASONED = re.compile(r"# pragma: no (cover|branch) - \w+ \w+ \w+")
-LONGEST = 450  # lines; about 400 is the aim
+LONGEST = 500  # lines; most modules have 100 to 400
 
 
 @pytest.mark.parametrize(

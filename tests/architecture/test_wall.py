@@ -22,7 +22,7 @@ def test_the_zipapp_holds_the_runtime_and_two_libraries_only() -> None:
         "_data",
         "contract",
         "errors.py",
-        "foreign.py",
+        "untrusted.py",
         "progress.py",
         "resources.py",
         "runtime",

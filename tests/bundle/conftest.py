@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.bundle.assemble import assemble
-from lls_provider.bundle.gather import gather
-from lls_provider.bundle.read import Bundle
-from lls_provider.bundle.wanted import Gathered, Wanted
-from lls_provider.contract.models import ProviderPackage, Target
+from lls_provider.bundle.bundle import Bundle, BundleRequest, CollectedWheels
+from lls_provider.bundle.closure import collect_wheels
+from lls_provider.contract.models import BuildTarget, ProviderPackage
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
 from lls_provider.wheels.loading import load_distribution
@@ -24,11 +23,11 @@ from lls_provider.wheels.loading import load_distribution
 if TYPE_CHECKING:
     from tests.recorder import Recorder
 
-    from lls_provider.bundle.hashing import Hashed
+    from lls_provider.bundle.bundle import FileDigests
 
 MakeWheel = Callable[..., Path]
 MakeBundle = Callable[..., Bundle]
-Gather = Callable[..., Gathered]
+Gather = Callable[..., CollectedWheels]
 
 SPEC = "def get_provider_spec():\n    return []\n"
 
@@ -109,7 +108,7 @@ def make_bundle(tmp_path: Path, make_wheel: MakeWheel, metadata: ProviderPackage
         provided: Mapping[str, str] | None = None,
         overrides: Sequence[str] = (),
         expected: Mapping[str, str] | None = None,
-        hashed: Mapping[Path, Hashed] | None = None,
+        hashed: Mapping[Path, FileDigests] | None = None,
     ) -> Bundle:
         return assemble(
             tmp_path / out,
@@ -121,7 +120,7 @@ def make_bundle(tmp_path: Path, make_wheel: MakeWheel, metadata: ProviderPackage
                 requires=["dep>=1", "llama-stack-api"],
             ),
             dependencies=[make_wheel("dep")] if dependencies is None else dependencies,
-            target=Target("cp312", ("manylinux_2_28_x86_64",), "x86_64"),
+            target=BuildTarget("cp312", ("manylinux_2_28_x86_64",), "x86_64"),
             provided={"llama-stack-api": "0.7.3"} if provided is None else provided,
             distributions=("llama-stack==0.7.3",),
             overrides=overrides,
@@ -159,7 +158,7 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 def gathered(interpreter: Interpreter, recorder: Recorder) -> Gather:
     """Gather for servers, each its pins."""
 
-    def make(requirement: str, *servers: dict[str, str], **options: Any) -> Gathered:
+    def make(requirement: str, *servers: dict[str, str], **options: Any) -> CollectedWheels:
         requires, indexed = options.pop("requires", {}), options.pop("indexed", True)
         named = tuple(
             Distribution(
@@ -168,7 +167,9 @@ def gathered(interpreter: Interpreter, recorder: Recorder) -> Gather:
             for number, pins in enumerate(servers)
         )
         own = options.pop("own", None)
-        return gather(Wanted(requirement, own, interpreter, named, **options), recorder)
+        return collect_wheels(
+            BundleRequest(requirement, own, interpreter, named, **options), recorder
+        )
 
     return make
 

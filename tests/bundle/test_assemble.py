@@ -13,10 +13,9 @@ import pytest
 
 from lls_provider import __version__
 from lls_provider.bundle import assemble as room
-from lls_provider.bundle.hashing import hash_file
-from lls_provider.bundle.read import Bundle, is_bundle, read_bundle, resolve_wheel_path
+from lls_provider.bundle.bundle import Bundle, hash_file, is_bundle, read_bundle, resolve_wheel_path
 from lls_provider.bundle.zipapp import zipapp_path
-from lls_provider.contract.models import FileHash, ProviderPackage, Target
+from lls_provider.contract.models import BuildTarget, FileHash, ProviderPackage
 from lls_provider.errors import Code, SdkError
 
 MakeWheel = Callable[..., Path]
@@ -195,7 +194,7 @@ def test_metadata_that_would_not_be_valid_is_told_before_anything_is_published(
             metadata=replace(metadata, api="inferense"),
             own_wheel=make_wheel("acme-echo"),
             dependencies=[],
-            target=Target("cp312", (), "x86_64"),
+            target=BuildTarget("cp312", (), "x86_64"),
             provided={},
         )
     assert caught.value.code is Code.FIELD_VALUE

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from lls_provider.bundle.compat import Server, compatibility, server_of
+from lls_provider.bundle.compat import CompatServer, compat_server, compatibility
 from lls_provider.cli.compat import describe
 from lls_provider.errors import Code, ExitStatus
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.servers import line_named
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.read import Bundle
+    from lls_provider.bundle.bundle import Bundle
     from lls_provider.wheels.interpreter import Interpreter
 
 MakeWheel = Callable[..., Path]
@@ -161,7 +161,7 @@ def test_a_wheel_for_another_python_is_refused(
     make_image: MakeImage, make_wheel: MakeWheel
 ) -> None:
     native = make_wheel("dep", tag="cp311-cp311-manylinux_2_28_x86_64")
-    server = Server("ogx==1.5.0", "cp312", {})
+    server = CompatServer("ogx==1.5.0", "cp312", {})
     result = compatibility([make_image("acme-echo", dependencies=[native])], server)
     error = result.verdicts[0].error
     assert error is not None
@@ -174,8 +174,8 @@ def test_a_server_stands_in_place_of_what_images_assume(
 ) -> None:
     image = make_image("acme-echo", requires=["pydantic>=2"])
     assert compatibility([image]).status is ExitStatus.OK
-    assert compatibility([image], Server("s", "cp312", {"pydantic": "2.9"})).status == 0
-    result = compatibility([image], Server("s", "cp312", {"pydantic": "1.10"}))
+    assert compatibility([image], CompatServer("s", "cp312", {"pydantic": "2.9"})).status == 0
+    result = compatibility([image], CompatServer("s", "cp312", {"pydantic": "1.10"}))
     assert describe(result).endswith("They do not live together on s: refused acme-echo.")
     assert (
         result.verdicts[0]
@@ -184,7 +184,7 @@ def test_a_server_stands_in_place_of_what_images_assume(
         .startswith("pydantic: the distribution provides 1.10, this image brings none\n")
     )
     shadow = make_image("acme-guard", dependencies=[make_wheel("pydantic", "2.1")])
-    result = compatibility([shadow], Server("s", "cp312", {"pydantic": "2.9"}))
+    result = compatibility([shadow], CompatServer("s", "cp312", {"pydantic": "2.9"}))
     assert result.verdicts[0].warnings == (
         "pydantic 2.1 stands in front of the server's pydantic 2.9",
     )
@@ -195,7 +195,7 @@ def test_a_bundle_built_for_another_state_of_the_server_is_told(
     make_bundle: Callable[..., Bundle],
 ) -> None:
     root = make_bundle().root
-    server = Server("llama-stack==0.8.0", "cp312", {"llama-stack-api": "0.8.0"})
+    server = CompatServer("llama-stack==0.8.0", "cp312", {"llama-stack-api": "0.8.0"})
     (verdict,) = compatibility([("example.com/echo:1", root)], server).verdicts
     assert verdict.error is None
     assert verdict.warnings == (
@@ -270,10 +270,10 @@ def test_a_package_that_the_server_does_not_run_with_is_named(
     pins = {name: version, "mcp": has}
     distribution = Distribution(server, pins, interpreter, line_named(name), requires={})
     image = make_image("acme-echo", dependencies=[make_wheel("mcp", brings)])
-    result = compatibility([image], server_of([distribution]))
+    result = compatibility([image], compat_server([distribution]))
     assert result.status is ExitStatus.WRONG
     text = describe(result)
     assert f"ERROR: {server} itself cannot run with what goes into the image" in text
     assert f"mcp {brings} would hide its {has}, but {needs}" in text
     fitting = make_image("acme-guard", dependencies=[make_wheel("mcp", f"{has}.post1")])
-    assert compatibility([fitting], server_of([distribution])).status is ExitStatus.OK
+    assert compatibility([fitting], compat_server([distribution])).status is ExitStatus.OK

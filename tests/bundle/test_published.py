@@ -11,16 +11,16 @@ import pytest
 from packaging.requirements import Requirement
 from tests.recorder import Recorder
 
-from lls_provider.bundle.check import check_bundle
-from lls_provider.bundle.choosing import Asked
-from lls_provider.bundle.machines import on_this_machine, own_wheel
-from lls_provider.bundle.options import BundleOptions
+from lls_provider.bundle.assemble import on_this_machine, own_wheel
+from lls_provider.bundle.bundle import BundleOptions
+from lls_provider.bundle.checks.bundle import check_bundle
 from lls_provider.bundle.published import bundle_published, exact_requirement
-from lls_provider.bundle.waiting import Trial
+from lls_provider.bundle.spec_selection import SpecFlags
+from lls_provider.bundle.trial import Trial
 from lls_provider.errors import Code, ExitStatus, SdkError
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.read import Bundle
+    from lls_provider.bundle.bundle import Bundle
 
 
 SPEC = "def get_provider_spec():\n    return []\n"
@@ -141,7 +141,7 @@ def test_a_module_that_the_package_does_not_have_is_told_with_those_it_has(
         bundle_published(
             "llama-stack-provider-kft==0.1.0",
             on_this_machine(tmp_path / "out"),
-            asked=Asked(module="kft_adapter"),
+            asked=SpecFlags(module="kft_adapter"),
         )
     assert caught.value.code is Code.MODULE_MISSING
     assert "llama_stack_provider_kft.provider" in caught.value.why
@@ -191,7 +191,7 @@ def test_names_to_bundle_that_change_nothing_are_told(
         "acme==1.0.0",
         on_this_machine(tmp_path / "out"),
         BundleOptions([replace(server, pins={"idle": "1"})], bundle=("Idle", "wrong")),
-        asked=Asked("acme", "inference", "remote::acme"),
+        asked=SpecFlags("acme", "inference", "remote::acme"),
         progress=recorder,
     )
     assert recorder.warnings == [

@@ -15,14 +15,14 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from lls_provider import __version__
-from lls_provider.bundle.check import check_bundle
-from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.bundle import Bundle
+from lls_provider.bundle.checks.bundle import check_bundle
 from lls_provider.bundle.sbom import licences, package_url
-from lls_provider.contract.paths import SBOM_FILE
-from lls_provider.runtime.headers import Headers
+from lls_provider.contract.names import SBOM_FILE
+from lls_provider.runtime.wheelfile.dist_info import Headers
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.report import Finding
+    from lls_provider.bundle.checks.report import Finding
 
 MakeWheel = Callable[..., Path]
 MakeBundle = Callable[..., Bundle]

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.bundle.assemble import assemble
-from lls_provider.bundle.check import check_bundle
-from lls_provider.bundle.compat import compatibility, server_of
-from lls_provider.bundle.trial import Outcome, mend, try_beside
-from lls_provider.bundle.waiting import Trial, started
-from lls_provider.contract.models import ProviderPackage, Target
+from lls_provider.bundle.checks.bundle import check_bundle
+from lls_provider.bundle.compat import compat_server, compatibility
+from lls_provider.bundle.trial import Trial, TrialResult, load_resolution, probe_pool, try_provider
+from lls_provider.contract.models import BuildTarget, ProviderPackage
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.probing import ProbeFailure
+from lls_provider.runtime.preflight.probe_client import ProbeFailure
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.loading import load_distribution
 from lls_provider.wheels.servers import LINES, line_named
@@ -55,15 +54,17 @@ def provider(make_wheel: Any) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def tried(server: Distribution, metadata: ProviderPackage, recorder: Any) -> Callable[..., Outcome]:
+def tried(
+    server: Distribution, metadata: ProviderPackage, recorder: Any
+) -> Callable[..., TrialResult]:
     def make(
         *wheels: Path,
         trial: Trial = Trial(),  # noqa: B008 - frozen
         beside: Distribution = server,
         machine: str = HERE,
         said: ProviderPackage = metadata,
-    ) -> Outcome:
-        return try_beside([beside], wheels, said, trial, machine=machine, progress=recorder)
+    ) -> TrialResult:
+        return try_provider([beside], wheels, said, trial, machine=machine, progress=recorder)
 
     return make
 
@@ -84,7 +85,7 @@ def test_a_process_started_before_the_provider_is_built_tells_the_same(
 ) -> None:
     of_a_line = replace(server, line=LINES[0])
     told = Trial(environment={"ACME_URL": "told"})
-    with started([of_a_line], told, [HERE]) as trial:
+    with probe_pool([of_a_line], told, [HERE]) as trial:
         assert trial is not None
         assert list(trial.waiting) == [server.label]
         found = tried(provider(), trial=trial, beside=of_a_line)
@@ -101,7 +102,7 @@ def test_no_process_waits_where_nothing_can_be_tried(server: Distribution) -> No
         (server, Trial(), [HERE]),
         (not_made, Trial(), [HERE]),
     ):
-        with started([beside], trial, machines) as given:
+        with probe_pool([beside], trial, machines) as given:
             assert given is None or not given.waiting
 
 
@@ -127,12 +128,14 @@ def test_a_module_of_another_server_is_known_as_that(
 ) -> None:
     failure = ProbeFailure("import", "gone", missing_module="llama_stack_api")
     beside = replace(server, label="ogx==1.5.0", pins={"ogx": "1.5.0"}, line=line_named("ogx"))
-    told = mend(failure, "acme", beside, [], published=published)
+    told = load_resolution(failure, "acme", beside, [], published=published)
     assert told.startswith("The provider imports llama_stack_api, and ogx==1.5.0 is no llama-stack")
     assert "Build it beside a llama-stack that has it, with --distribution" in told
     assert told.endswith(f"{way}.")
     old = replace(beside, label="old", pins={"llama-stack": "0.2"}, line=line_named("llama-stack"))
-    assert "and old does not have that." in mend(failure, "acme", old, [], published=published)
+    assert "and old does not have that." in load_resolution(
+        failure, "acme", old, [], published=published
+    )
 
 
 def test_a_bundled_package_without_the_module_is_named_with_its_version(
@@ -225,7 +228,7 @@ def test_what_a_spec_or_factory_is_not_is_told_with_what_to_change(
 ) -> None:
     wheel = provider(source, init)
     with pytest.raises(SdkError, match="does not load") as caught:
-        try_beside(
+        try_provider(
             *([server], [wheel], metadata, Trial()),
             machine=HERE,
             published=published,
@@ -307,7 +310,7 @@ def test_an_override_counts_for_the_server_too(
     provider: Any, make_wheel: Any, server: Distribution, metadata: ProviderPackage
 ) -> None:
     beside = replace(server, pins={"shared": "2", "a": "7"}, requires={"a": ("shared>=2",)})
-    outcome = try_beside(
+    outcome = try_provider(
         [beside],
         [provider(), make_wheel("shared", "1.0")],
         metadata,
@@ -335,14 +338,14 @@ def test_a_reason_passes_over_a_failure_and_stands_in_the_bundle(
 ) -> None:
     wheel = provider("raise RuntimeError('no GPU')")
     outcome = tried(wheel, trial=Trial("needs a GPU"))
-    assert outcome == Outcome(None, "needs a GPU")
+    assert outcome == TrialResult(None, "needs a GPU")
     assert "RuntimeError: no GPU" in recorder.warnings[0]
     bundle = assemble(
         tmp_path / "out",
         metadata=metadata,
         own_wheel=wheel,
         dependencies=[],
-        target=Target("cp312", (f"manylinux_2_28_{HERE}",), HERE),
+        target=BuildTarget("cp312", (f"manylinux_2_28_{HERE}",), HERE),
         provided={},
         outcome=outcome,
     )
@@ -360,7 +363,7 @@ def test_a_reason_that_was_not_needed_changes_nothing(tried: Any, provider: Any)
 
 
 def test_wheels_for_another_machine_are_not_tried(tried: Any, provider: Any, recorder: Any) -> None:
-    assert tried(provider("raise Exception"), machine="s390x") == Outcome()
+    assert tried(provider("raise Exception"), machine="s390x") == TrialResult()
     assert "s390x cannot be loaded on this" in recorder.warnings[0]
 
 
@@ -369,7 +372,7 @@ def test_packages_that_no_index_has_are_told_and_nothing_is_tried(
 ) -> None:
     offer(make_wheel("other"))
     local = Distribution("oci:server", {"local-build": "1.0+here"}, interpreter, None)
-    assert tried(provider("raise Exception"), beside=local) == Outcome()
+    assert tried(provider("raise Exception"), beside=local) == TrialResult()
     assert "cannot all be installed here" in recorder.warnings[0]
     assert "local-build" in recorder.warnings[0]
 
@@ -383,9 +386,9 @@ def test_the_schema_is_stored_with_equal_bytes_and_checked(
             metadata=metadata,
             own_wheel=provider(),
             dependencies=[],
-            target=Target("cp312", (f"manylinux_2_28_{HERE}",), HERE),
+            target=BuildTarget("cp312", (f"manylinux_2_28_{HERE}",), HERE),
             provided={},
-            outcome=Outcome(schema),
+            outcome=TrialResult(schema),
         )
 
     bundle = made("one", {"type": "object", "title": "Ä"})
@@ -445,7 +448,7 @@ def test_compat_tells_it_by_the_same_sentence(
 ) -> None:
     own = make_wheel("acme-echo", files={"yaml/__init__.py": "", "yaml/provider.py": ""})
     bundle = make_bundle(own=own, dependencies=[], provided={})
-    (verdict,) = compatibility([("image", bundle.root)], server_of([with_yaml])).verdicts
+    (verdict,) = compatibility([("image", bundle.root)], compat_server([with_yaml])).verdicts
     assert verdict.error is not None
     assert verdict.error.code is Code.MODULE_HIDDEN
     assert verdict.error.why == HIDES

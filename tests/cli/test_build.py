@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.image.layout import write_layout
-from lls_provider.image.model import Image
-from lls_provider.image.platforms import Platform
+from lls_provider.image.image import Image, Platform
+from lls_provider.image.transports.layout import write_layout
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -10,11 +10,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from lls_provider.bundle.report import Findings
-from lls_provider.cli.check import describe
-from lls_provider.cli.junit import junit
+from lls_provider.bundle.checks.report import Findings
+from lls_provider.cli.check import describe, junit
 from lls_provider.errors import Code, Where
-from lls_provider.foreign import escaped
+from lls_provider.untrusted import escaped
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

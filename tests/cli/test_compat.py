@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from lls_provider.bundle.assemble import assemble
-from lls_provider.bundle.read import Bundle
-from lls_provider.contract.models import ProviderPackage, Target
+from lls_provider.bundle.bundle import Bundle
+from lls_provider.contract.models import BuildTarget, ProviderPackage
 from lls_provider.image.compose import compose
-from lls_provider.image.layout import write_layout
+from lls_provider.image.transports.layout import write_layout
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 MakeBundle = Callable[[str, str, str], Bundle]
@@ -67,7 +67,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
             ),
             own_wheel=_wheel(folder, name, "1.0", f"dep{bound}"),
             dependencies=[_wheel(folder, "dep", version)],
-            target=Target("cp312", ("manylinux_2_28_x86_64",), "x86_64"),
+            target=BuildTarget("cp312", ("manylinux_2_28_x86_64",), "x86_64"),
             provided={},
         )
 

@@ -13,19 +13,18 @@ import pytest
 import yaml
 from tests.cli.layouts import write_layout
 
-from lls_provider.bundle.check import check_bundle
-from lls_provider.cli.check import describe
+from lls_provider.bundle.checks.bundle import check_bundle
+from lls_provider.cli.check import describe, junit
 from lls_provider.cli.console import show_document
-from lls_provider.cli.junit import junit
 from lls_provider.contract.document import load
 from lls_provider.contract.models import read_provider_package
 from lls_provider.errors import SdkError
-from lls_provider.foreign import escaped
-from lls_provider.image.reference import tagged
-from lls_provider.image.registry.failures import refusal
-from lls_provider.runtime.arguments import main
-from lls_provider.runtime.commands import read_config
-from lls_provider.runtime.wheel import read_wheel
+from lls_provider.image.transports.registry.errors import registry_refusal
+from lls_provider.image.transports.registry.reference import tagged
+from lls_provider.runtime.cli.arguments import main
+from lls_provider.runtime.cli.commands import read_config
+from lls_provider.runtime.wheelfile.wheel import read_wheel
+from lls_provider.untrusted import escaped
 from lls_provider.wheels.uv import uv_error
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -193,7 +192,7 @@ def test_what_uv_says_without_end_keeps_its_end() -> None:
 )
 def test_what_a_registry_answers(status: int, errors: list[dict[str, str]]) -> None:
     body = json.dumps({"errors": errors}).encode()
-    text = refusal(tagged("r.example.com/a:1"), "pull", status, body, "").render()
+    text = registry_refusal(tagged("r.example.com/a:1"), "pull", status, body, "").render()
     assert_quoted(text)
     assert len(text) < 2000
 

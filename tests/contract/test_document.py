@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lls_provider.contract.document import Document, dump, load, load_file
-from lls_provider.contract.jsontext import Timestamp
 from lls_provider.contract.limits import DEFAULT, DocumentLimits
+from lls_provider.contract.plain_data import Timestamp
 from lls_provider.errors import Code, SdkError, Where
 
 BASE = """\

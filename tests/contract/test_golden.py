@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lls_provider import resources
-from lls_provider.contract.apis import cr_name
 from lls_provider.contract.document import load_file
+from lls_provider.contract.names import cr_name
 
 FOLDER = resources.data_path("contract/golden")
 MESSAGES: list[dict[str, Any]] = load_file(FOLDER / "golden.yaml").value["messages"]

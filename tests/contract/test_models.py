@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lls_provider.contract import rules
+from lls_provider.contract import validation
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.models import (
     INIT_CONTAINER_PREFIX,
@@ -98,7 +98,7 @@ def test_a_pod_still_finds_the_misspelt_required_key(tmp_path: Path) -> None:
 def test_a_fragment_passes_its_schema() -> None:
     entry = provider_entry("acme-echo", "remote::acme-echo", "acme_echo", {"url": "x"})
     document = external_providers_document({"inference": [entry], "safety": []})
-    assert rules.problems(load(dump(document).encode(), "f"), "external-providers") == []
+    assert validation.problems(load(dump(document).encode(), "f"), "external-providers") == []
     assert list(entry) == ["provider_id", "provider_type", "module", "config"]
 
 

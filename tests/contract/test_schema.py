@@ -14,11 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lls_provider import resources
-from lls_provider.contract import rules, schema
-from lls_provider.contract.apis import APIS, cr_name
+from lls_provider.contract import schema, validation
 from lls_provider.contract.document import Document, dump, load
 from lls_provider.contract.models import PROVIDER_ID_LIMIT, provider_id_problem
-from lls_provider.contract.paths import API_VERSION
+from lls_provider.contract.names import API_VERSION, APIS, cr_name
 from lls_provider.errors import Code, SdkError
 
 PACKAGE = {
@@ -117,7 +116,7 @@ def test_the_schemas_know_every_api() -> None:
 
 @pytest.mark.parametrize("identifier", ["a", "a-b", "-a", "A", "a" * 46, "a" * 47, "a\n", ""])
 def test_the_schemas_and_the_models_agree_on_provider_ids(identifier: str) -> None:
-    found = rules.problems(
+    found = validation.problems(
         Document("f", {**VALID["crd-config"], "providerId": identifier}), "crd-config"
     )
     assert bool(found) == (provider_id_problem(identifier) is not None)
@@ -146,7 +145,7 @@ def test_what_is_not_implemented_fails_when_a_schema_is_loaded(
 def _told(text: str, name: str = "provider-package") -> list[str]:
     return [
         f"{problem.where.line}: {problem.what} | {problem.resolution}"
-        for problem in rules.problems(load(text.encode(), "f.yaml"), name)
+        for problem in validation.problems(load(text.encode(), "f.yaml"), name)
     ]
 
 
@@ -233,7 +232,7 @@ def test_a_message_does_not_grow_with_the_key() -> None:
 def test_require_raises_the_single_complaint_with_its_code_and_place() -> None:
     document = load(dump(PACKAGE).replace("api: inference", "api: x").encode(), "f.yaml")
     with pytest.raises(SdkError) as caught:
-        rules.require(document, "provider-package", "The metadata is not valid", "Correct it.")
+        validation.require(document, "provider-package", "The metadata is not valid", "Correct it.")
     error = caught.value
     assert error.code is Code.FIELD_VALUE
     assert error.where.position == "f.yaml:12:8"
@@ -242,14 +241,14 @@ def test_require_raises_the_single_complaint_with_its_code_and_place() -> None:
 
 def test_require_raises_several_complaints_at_once() -> None:
     with pytest.raises(SdkError) as caught:
-        rules.require(load(b"{}", "f.yaml"), "provider-package", "Not valid", "Correct it.")
+        validation.require(load(b"{}", "f.yaml"), "provider-package", "Not valid", "Correct it.")
     assert caught.value.code is Code.DOCUMENT_INVALID
     assert len(caught.value.problems) == 4
 
 
 @pytest.mark.parametrize("name", schema.SCHEMAS)
 def test_require_passes_what_is_valid(name: str) -> None:
-    rules.require(load(dump(VALID[name]).encode(), "f.yaml"), name, "Not valid", "Correct it.")
+    validation.require(load(dump(VALID[name]).encode(), "f.yaml"), name, "Not valid", "Correct it.")
 
 
 # Agreement with jsonschema ------------------------------------------------------------------
@@ -385,9 +384,9 @@ def test_every_complaint_about_a_generated_document_has_its_place(case: tuple[st
     name, document = case
     loaded = load(dump(document).encode(), "f.yaml")
     assert loaded.value == document
-    found = rules.problems(loaded, name)
+    found = validation.problems(loaded, name)
     # the same document without positions is refused for the same reasons
-    bare = rules.problems(Document("f.yaml", document), name)
+    bare = validation.problems(Document("f.yaml", document), name)
     assert sorted(p.path + p.code.slug for p in found) == sorted(p.path + p.code.slug for p in bare)
     for problem in found:
         assert problem.where.line is not None

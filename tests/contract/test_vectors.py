@@ -14,9 +14,9 @@ import jsonschema
 import pytest
 
 from lls_provider import resources
-from lls_provider.contract import rules, schema
+from lls_provider.contract import schema, validation
 from lls_provider.contract.document import Document, load, load_file
-from lls_provider.contract.jsontext import Timestamp
+from lls_provider.contract.plain_data import Timestamp
 from lls_provider.errors import Code, Problem, SdkError
 
 FOLDER = resources.data_path("contract/vectors")
@@ -63,7 +63,7 @@ def _told(vector: Vector) -> list[Problem]:
         if vector.value is not None:
             assert document.value == vector.value
         return []
-    return rules.problems(document, vector.schema)
+    return validation.problems(document, vector.schema)
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=str)
@@ -91,7 +91,7 @@ def test_every_complaint_names_the_file_and_a_step(vector: Vector) -> None:
     try:
         document = load(vector.data, SOURCE)
         if vector.schema is not None:
-            rules.require(document, vector.schema, "It is not valid", "Correct it.")
+            validation.require(document, vector.schema, "It is not valid", "Correct it.")
     except SdkError as error:
         assert error.where.file == SOURCE
         assert error.resolution
@@ -130,7 +130,7 @@ def test_jsonschema_agrees(vector: Vector) -> None:
     )
     passes = not list(jsonschema.Draft7Validator(judge).iter_errors(_json(document.value)))
     if passes:
-        beyond = [problem.code for problem in rules.problems(document, vector.schema)]
+        beyond = [problem.code for problem in validation.problems(document, vector.schema)]
         assert set(beyond) <= BEYOND_SCHEMA | {Code.FIELD_VALUE}
     else:
         assert vector.errors

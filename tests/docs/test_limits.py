@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider import foreign
+from lls_provider import untrusted
 from lls_provider.contract import limits
 from lls_provider.contract.limits import CONFIGURATION, DEFAULT, DOCUMENTS, MOST
-from lls_provider.runtime import probe, probechild, probetext, probing
+from lls_provider.runtime.preflight import probe, probe_client, probe_errors, probe_process
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text("utf-8")
 MIB = 1024 * 1024
@@ -40,13 +40,19 @@ def test_every_limit_that_can_be_told_is_explained(field: str) -> None:
         f"aliases expanded | {DEFAULT.nodes:,} |",
         f"| uses of an anchor | {DEFAULT.aliases:,} |",
         f"| characters of one number | {DEFAULT.digits} |",
-        f"| {probing.TIMEOUT:g} | `LLS_PREFLIGHT_TIMEOUT` ({probing.TIMEOUT_LIMIT:,.0f} at most)",
-        f"| {probechild.ANSWER_LIMIT // MIB} MiB, of which",
+        (
+            f"| {probe_client.TIMEOUT:g} | `LLS_PREFLIGHT_TIMEOUT` "
+            f"({probe_client.TIMEOUT_LIMIT:,.0f} at most)"
+        ),
+        f"| {probe_process.ANSWER_LIMIT // MIB} MiB, of which",
         f"of which the schema has {probe.SCHEMA_LIMIT // MIB} MiB",
-        f"{foreign.LINES_LIMIT} lines, {foreign.CHARACTERS_LIMIT:,} characters",
-        f"{probetext.LINES} lines, {probetext.CHARACTERS:,} characters",
-        f"the last {probechild.OUTPUT_LINES} lines, {probechild.OUTPUT_CHARACTERS:,} characters",
-        f"inside a sentence | {foreign.ONE_LINE_LIMIT:,} characters",
+        f"{untrusted.LINES_LIMIT} lines, {untrusted.CHARACTERS_LIMIT:,} characters",
+        f"{probe_errors.LINES} lines, {probe_errors.CHARACTERS:,} characters",
+        (
+            f"the last {probe_process.OUTPUT_LINES} lines, "
+            f"{probe_process.OUTPUT_CHARACTERS:,} characters"
+        ),
+        f"inside a sentence | {untrusted.ONE_LINE_LIMIT:,} characters",
     ],
 )
 def test_the_numbers_are_those_of_the_code(shown: str) -> None:

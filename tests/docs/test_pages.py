@@ -12,7 +12,7 @@ import click
 import pytest
 
 from lls_provider.cli.group import COMMANDS, group
-from lls_provider.runtime.arguments import BadUsageError, make_parser
+from lls_provider.runtime.cli.arguments import BadUsageError, make_parser
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("docs", "contract", "samples", "tests")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.contract import paths
-from lls_provider.contract.apis import APIS
+from lls_provider.contract import names as paths
+from lls_provider.contract.names import APIS
 from lls_provider.contract.schema import load_schema
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.image import compose
 from lls_provider.project.settings import read_settings
-from lls_provider.runtime.record import ProviderRecord
+from lls_provider.runtime.volume.installed import ProviderRecord
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.image.registry.fake import FakeRegistry, cut, digest_of
+from tests.image.transports.registry.fake import FakeRegistry, cut, digest_of
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Engine = Callable[[str], str]

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.image.index import Index
-from lls_provider.image.layout import find_layout, write_layout
-from lls_provider.image.model import Image, TreeLayer
-from lls_provider.image.platforms import Platform
-from lls_provider.image.tar import Entry, Tree
+from lls_provider.image.image import Image, Platform, TreeLayer
+from lls_provider.image.manifest import Index
+from lls_provider.image.tar import LayerFile, LayerTree
+from lls_provider.image.transports.layout import find_layout, write_layout
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Engine = Callable[[str], str]
@@ -140,9 +139,9 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Index:
     (folder / "python").write_bytes(b"")
     images = []
     for architecture in ("amd64", "arm64"):
-        entry = Entry("usr/bin/python3", folder / "python", 0, 0o755)
+        entry = LayerFile("usr/bin/python3", folder / "python", 0, 0o755)
         config = {"architecture": architecture, "os": "linux"}
-        layers = (TreeLayer(Tree.of([entry]), "base"),)
+        layers = (TreeLayer(LayerTree.of([entry]), "base"),)
         images.append(Image(config, layers, {}, Platform(architecture)))
     return Index.of(images)
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.e2e.test_bad_images import OLD, told
 from tests.engines.projects import PROVIDER, write_project
-from tests.image.registry.fake import FakeRegistry, Request
+from tests.image.transports.registry.fake import FakeRegistry, Request
 
-from lls_provider.image.layout import read_layout
-from lls_provider.image.places import parse_output
+from lls_provider.image.transports.layout import read_layout
+from lls_provider.image.transports.transport import parse_output
 
 if TYPE_CHECKING:
-    from tests.image.registry.fake import Fault
+    from tests.image.transports.registry.fake import Fault
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

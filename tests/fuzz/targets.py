@@ -11,13 +11,13 @@ from lls_provider.contract.document import Document, dump, load
 from lls_provider.contract.limits import DEFAULT
 from lls_provider.contract.models import CrdConfig, read_manifest, read_provider_package
 from lls_provider.errors import SdkError
-from lls_provider.runtime.archive import open_wheel, read_member
-from lls_provider.runtime.commands import read_config
-from lls_provider.runtime.conflict import Candidate, decide
-from lls_provider.runtime.contents import record_file
-from lls_provider.runtime.publish import crd_config_bytes
-from lls_provider.runtime.target import TargetPython
-from lls_provider.runtime.wheel import read_wheel
+from lls_provider.runtime.cli.commands import read_config
+from lls_provider.runtime.install.conflict import Candidate, decide
+from lls_provider.runtime.install.install import crd_config_bytes
+from lls_provider.runtime.target_python import TargetPython
+from lls_provider.runtime.wheelfile.contents import record_file
+from lls_provider.runtime.wheelfile.members import open_wheel, read_member
+from lls_provider.runtime.wheelfile.wheel import read_wheel
 
 WHEEL = "x-1.0-py3-none-any.whl"
 _ENVIRONMENTS = [TargetPython(12, "x86_64").markers()]

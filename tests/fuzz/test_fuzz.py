@@ -13,15 +13,13 @@ from packaging.requirements import InvalidRequirement
 from tests.fuzz.run import execute, seeds
 from tests.fuzz.targets import TARGETS
 
-from lls_provider.contract import jsontext
+from lls_provider.contract import plain_data
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.limits import DEFAULT
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.archive import name_problem
-from lls_provider.runtime.headers import Headers
-from lls_provider.runtime.requirements import parse_requirement
-from lls_provider.runtime.scripts import parse_entry_points
-from lls_provider.runtime.wheelrecord import parse_record
+from lls_provider.runtime.wheelfile.contents import parse_entry_points
+from lls_provider.runtime.wheelfile.dist_info import Headers, parse_record, parse_requirement
+from lls_provider.runtime.wheelfile.members import name_problem
 
 EXECUTIONS = 3_000
 PLAIN = st.recursive(
@@ -65,7 +63,7 @@ def test_any_bytes_are_yaml_or_refused(data: bytes) -> None:
 def test_json_reads_as_json_has_it(value: object) -> None:
     for is_ascii in (True, False):
         data = json.dumps(value, ensure_ascii=is_ascii).encode()
-        assert jsontext.parse(data, DEFAULT) == json.loads(data)
+        assert plain_data.parse_json(data, DEFAULT) == json.loads(data)
 
 
 @SETTINGS

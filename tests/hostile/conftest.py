@@ -19,8 +19,8 @@ from tests.hostile.watch import Changes, watching
 
 from lls_provider.bundle.zipapp import zipapp_path
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime import arguments
-from lls_provider.runtime.install import InstallRequest, install
+from lls_provider.runtime.cli import arguments
+from lls_provider.runtime.install.install import InstallRequest, install
 
 SPEC = """\
 apiVersion: llamastack.io/v1alpha1

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.bundle.assemble import assemble
-from lls_provider.bundle.check import check_bundle
+from lls_provider.bundle.checks.bundle import check_bundle
 from lls_provider.contract import limits
-from lls_provider.contract.models import Target, read_provider_package
+from lls_provider.contract.models import BuildTarget, read_provider_package
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.runtime.install import install
-from lls_provider.runtime.wheel import check_total, read_wheel
+from lls_provider.runtime.install.install import install
+from lls_provider.runtime.wheelfile.wheel import check_total, read_wheel
 
 if TYPE_CHECKING:
     Refuse = Callable[..., Any]
@@ -209,7 +209,7 @@ def test_bombs_are_not_built_into_a_bundle(world: World, tmp_path: Path, count: 
             metadata=read_provider_package(world.source / "lls-provider-spec.yaml"),
             own_wheel=world.packages / "acme_echo-1.0-py3-none-any.whl",
             dependencies=bombs,
-            target=Target("cp312", ("manylinux_2_28_x86_64",), "x86_64"),
+            target=BuildTarget("cp312", ("manylinux_2_28_x86_64",), "x86_64"),
             provided={},
         )
     assert caught.value.code is Code.WHEEL_LIMIT

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.errors import Code
-from lls_provider.runtime import arguments
+from lls_provider.runtime.cli import arguments
 
 if TYPE_CHECKING:
     Refuse = Callable[..., Any]

@@ -14,7 +14,7 @@ from tests.hostile.crafted import WHEEL, hashed, wheel
 from tests.hostile.watch import watching
 
 from lls_provider.errors import SdkError
-from lls_provider.runtime.install import install
+from lls_provider.runtime.install.install import install
 
 if TYPE_CHECKING:
     from tests.hostile.conftest import World

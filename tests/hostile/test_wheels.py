@@ -22,10 +22,10 @@ from tests.hostile.crafted import (
     wheel,
 )
 
-from lls_provider.bundle.check import check_bundle
+from lls_provider.bundle.checks.bundle import check_bundle
 from lls_provider.bundle.compat import compatibility
 from lls_provider.errors import Code
-from lls_provider.runtime.install import install
+from lls_provider.runtime.install.install import install
 
 if TYPE_CHECKING:
     Refuse = Callable[..., Any]

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from lls_provider.bundle.assemble import assemble
-from lls_provider.bundle.read import Bundle
-from lls_provider.contract.models import ProviderPackage, Target
+from lls_provider.bundle.bundle import Bundle
+from lls_provider.contract.models import BuildTarget, ProviderPackage
 
 MakeWheel = Callable[..., Path]
 MakeBundle = Callable[..., Bundle]
@@ -103,7 +103,7 @@ def make_bundle(tmp_path: Path, make_wheel: MakeWheel) -> MakeBundle:
             ),
             own_wheel=own,
             dependencies=[make_wheel(f"dep{number}", tag=tag) for number in range(dependencies)],
-            target=Target("cp312", (f"manylinux_2_28_{machine}",), machine),
+            target=BuildTarget("cp312", (f"manylinux_2_28_{machine}",), machine),
             provided={"llama-stack-api": "0.7.3"},
             distributions=("llama-stack==0.7.3",),
         )

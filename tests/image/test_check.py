@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lls_provider.bundle import elves
-from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.bundle import Bundle
+from lls_provider.bundle.checks import elf
 from lls_provider.image.check import check_image, check_place
 from lls_provider.image.compose import compose
-from lls_provider.image.layout import read_layout, write_layout
-from lls_provider.image.platforms import Platform
+from lls_provider.image.image import Platform
+from lls_provider.image.transports.layout import read_layout, write_layout
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.report import Report
-    from lls_provider.image.model import Image
-    from lls_provider.runtime.wheel import Wheel
+    from lls_provider.bundle.checks.report import Report
+    from lls_provider.image.image import Image
+    from lls_provider.runtime.wheelfile.wheel import Wheel
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
@@ -61,13 +61,13 @@ def test_native_code_is_read_once(
     base = read_layout(make_layout([("usr/bin/python3", b"")]))
     image = compose(make_bundle(source=PROVIDER), base)
     read: list[str] = []
-    original = elves._read
+    original = elf._read
 
-    def counted(wheel: Wheel) -> list[elves.NativeFile]:
+    def counted(wheel: Wheel) -> list[elf.NativeFile]:
         read.append(wheel.filename)
         return original(wheel)
 
-    monkeypatch.setattr(elves, "_read", counted)
+    monkeypatch.setattr(elf, "_read", counted)
     check_image(image)
     assert sorted(read) == ["acme_echo-1.0.0-py3-none-any.whl", "dep0-1.0.0-py3-none-any.whl"]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.image.registry.fake import FakeRegistry
+from tests.image.transports.registry.fake import FakeRegistry
 
-from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.bundle import Bundle
 from lls_provider.image.check import check_place
 from lls_provider.image.compose import compose
-from lls_provider.image.layout import read_layout
-from lls_provider.image.reference import parse
-from lls_provider.image.registry.push import push
+from lls_provider.image.transports.layout import read_layout
+from lls_provider.image.transports.registry.push import push
+from lls_provider.image.transports.registry.reference import parse
 
 if TYPE_CHECKING:
     from tests.engines.containers import Engine as Container

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.compose import compose
-from lls_provider.image.layout import read_layout, write_layout
-from lls_provider.image.model import Layer, TreeLayer
-from lls_provider.image.tar import Entry, Tree
+from lls_provider.image.image import Layer, TreeLayer
+from lls_provider.image.tar import LayerFile, LayerTree
+from lls_provider.image.transports.layout import read_layout, write_layout
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
@@ -151,9 +151,9 @@ BUILD = """
 import os, sys, tempfile
 from pathlib import Path
 from lls_provider.bundle.assemble import assemble
-from lls_provider.bundle.read import read_bundle
+from lls_provider.bundle.bundle import read_bundle
 from lls_provider.image.compose import compose
-from lls_provider.image.layout import write_layout
+from lls_provider.image.transports.layout import write_layout
 
 wheels, umask, uid = Path(sys.argv[1]).absolute(), int(sys.argv[2], 8), int(sys.argv[3])
 old = read_bundle(Path(sys.argv[1]))
@@ -243,7 +243,7 @@ def test_a_bundle_made_by_hand_needs_a_base_to_know_its_platform(
 def test_a_file_that_changes_under_the_tar_is_told(tmp_path: Path) -> None:
     path = tmp_path / "wheel.whl"
     path.write_bytes(b"12345")
-    layer = TreeLayer(Tree.of([Entry("lls-provider/wheel.whl", path, 5)]), "provider")
+    layer = TreeLayer(LayerTree.of([LayerFile("lls-provider/wheel.whl", path, 5)]), "provider")
     assert layer.size == len(b"".join(layer.chunks()))
     path.write_bytes(b"54321")
     with pytest.raises(SdkError, match="provider changed") as caught:
@@ -262,7 +262,7 @@ def test_long_and_unusual_names_survive(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"x" * 513)
     names = [f"lls-provider/packages/{'n' * 200}.whl", "lls-provider/ä/b", "lls-provider/a"]
-    layer = TreeLayer(Tree.of(Entry(name, path, 513) for name in names), "x")
+    layer = TreeLayer(LayerTree.of(LayerFile(name, path, 513) for name in names), "x")
     data = b"".join(layer.chunks())
     assert len(data) == layer.size
     assert len(data) % 10240 == 0
@@ -277,13 +277,13 @@ def test_writing_a_layout_reads_a_layer_once(
     make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = []
-    original = Tree.chunks
+    original = LayerTree.chunks
 
-    def counted(self: Tree) -> object:
+    def counted(self: LayerTree) -> object:
         reads.append(self)
         return original(self)
 
-    monkeypatch.setattr(Tree, "chunks", counted)
+    monkeypatch.setattr(LayerTree, "chunks", counted)
     image = compose(make_bundle())
     digest = write_layout(image, tmp_path / "oci")
     assert len(reads) == len(image.layers)

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.bundle import Bundle
 from lls_provider.image.check import check_place
 from lls_provider.image.compose import compose
-from lls_provider.image.inspection import inspection
-from lls_provider.image.layout import read_layout
-from lls_provider.image.places import parse_output, read_image
+from lls_provider.image.inspect.summary import inspection
+from lls_provider.image.transports.layout import read_layout
+from lls_provider.image.transports.transport import parse_output, read_image
 
 if TYPE_CHECKING:
     from tests.engines.containers import Engine as Container
 
-    from lls_provider.image.model import Image
+    from lls_provider.image.image import Image
 
 Engine = Callable[[str], str]
 MakeBundle = Callable[..., Bundle]

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.bundle.read import Bundle, read_bundle
+from lls_provider.bundle.bundle import Bundle, read_bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.compose import compose
-from lls_provider.image.layout import blob_path, read_layout
-from lls_provider.image.unpack import Limits, unpack
+from lls_provider.image.transports.layout import blob_path, read_layout
+from lls_provider.image.unpack import UnpackLimits, unpack
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
@@ -41,11 +41,13 @@ def files(root: Path) -> dict[str, bytes]:
     }
 
 
-def refused(layout: Path, destination: Path, *words: str, limits: Limits | None = None) -> None:
+def refused(
+    layout: Path, destination: Path, *words: str, limits: UnpackLimits | None = None
+) -> None:
     image = read_layout(layout)
     before = sorted(destination.parent.iterdir())
     with pytest.raises(SdkError) as caught:
-        unpack(image, destination, limits=limits or Limits())
+        unpack(image, destination, limits=limits or UnpackLimits())
     assert caught.value.code is Code.IMAGE_INVALID
     text = caught.value.render()
     assert all(word in text for word in words), text
@@ -213,14 +215,14 @@ def test_a_link_made_by_one_layer_does_not_carry_the_next(
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        (Limits(entries=2), "more than 2 entries"),
-        (Limits(paths=2), "more than 2 paths"),
-        (Limits(content=10), "more than 10 bytes"),
-        (Limits(stream=1000), "more than 1,000 bytes"),
+        (UnpackLimits(entries=2), "more than 2 entries"),
+        (UnpackLimits(paths=2), "more than 2 paths"),
+        (UnpackLimits(content=10), "more than 10 bytes"),
+        (UnpackLimits(stream=1000), "more than 1,000 bytes"),
     ],
 )
 def test_too_much_is_refused_with_the_limit(
-    make_layout: MakeLayout, tmp_path: Path, limits: Limits, words: str
+    make_layout: MakeLayout, tmp_path: Path, limits: UnpackLimits, words: str
 ) -> None:
     layout = make_layout([(f"lls-provider/{number}", b"12345") for number in range(4)])
     refused(layout, tmp_path / "out", words, limits=limits)
@@ -228,7 +230,7 @@ def test_too_much_is_refused_with_the_limit(
 
 def test_a_gzip_bomb_is_refused_before_it_goes_off(make_layout: MakeLayout, tmp_path: Path) -> None:
     bomb = make_layout([("lls-provider/zeros", bytes(64 << 20))], compress="gzip")
-    refused(bomb, tmp_path / "out", "bytes", limits=Limits(stream=8 << 20))
+    refused(bomb, tmp_path / "out", "bytes", limits=UnpackLimits(stream=8 << 20))
 
 
 def test_a_header_as_large_as_a_disk_is_refused_unread(

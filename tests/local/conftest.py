@@ -13,8 +13,8 @@ from string import Template
 import pytest
 
 from lls_provider.bundle.assemble import assemble
-from lls_provider.bundle.read import Bundle
-from lls_provider.contract.models import ProviderPackage, Target
+from lls_provider.bundle.bundle import Bundle
+from lls_provider.contract.models import BuildTarget, ProviderPackage
 
 MakeProvider = Callable[..., Bundle]
 
@@ -162,7 +162,9 @@ def make_provider(tmp_path: Path) -> MakeProvider:
             metadata=metadata,
             own_wheel=_wheel(tmp_path, name, module, members, fields),
             dependencies=[],
-            target=Target("cp312", (f"manylinux_2_28_{os.uname().machine}",), os.uname().machine),
+            target=BuildTarget(
+                "cp312", (f"manylinux_2_28_{os.uname().machine}",), os.uname().machine
+            ),
             provided={},
             distributions=("llama-stack==0.7.3",),
         )

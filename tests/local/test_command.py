@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.bundle.read import Bundle
-from lls_provider.local.sockets import HOST
+from lls_provider.bundle.bundle import Bundle
+from lls_provider.local.ports import HOST
 
 MakeProvider = Callable[..., Bundle]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.bundle import Bundle
 from lls_provider.contract.document import dump
-from lls_provider.local.plan import Options
-from lls_provider.local.target import resolve_target
+from lls_provider.local.plan import UpOptions
+from lls_provider.local.targets import resolve_source
 from lls_provider.local.up import Up
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def test_up_supplies_whatever_is_known(
     if (storage := BASES[base]) is not None:
         path = tmp_path / "base.yaml"
         path.write_text(dump({"version": 2, "distro_name": "mine", "storage": storage}))
-    options = Options(server=server, base_config=path)
-    with Up([resolve_target(str(bundle.root))], options, recorder) as up:
+    options = UpOptions(server=server, base_config=path)
+    with Up([resolve_source(str(bundle.root))], options, recorder) as up:
         result = up.run()
     assert {it.api for it in result.providers} == {api, *known}
     assert any("inline::localfs: a provider needs the API 'files'" in it for it in recorder.notes)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lls_provider.bundle.extras import extras_that_bring
-from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.bundle import Bundle
+from lls_provider.bundle.option_search import extras_that_bring
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.blame import Suspects
-from lls_provider.local.plan import Options
-from lls_provider.local.target import resolve_target
+from lls_provider.local.log_diagnosis import LogDiagnosis
+from lls_provider.local.plan import UpOptions
+from lls_provider.local.targets import resolve_source
 from lls_provider.local.up import Up
-from lls_provider.runtime.wheel import read_wheel
+from lls_provider.runtime.wheelfile.wheel import read_wheel
 
 if TYPE_CHECKING:
     from tests.recorder import Recorder
@@ -107,7 +107,7 @@ def test_a_log_that_says_so_names_the_extra(make_provider: MakeProvider, is_proj
         "    raise ImportError(message)\n"
         "ImportError: nowhere_dep is not installed, please install it\n"
     )
-    suspects = Suspects(
+    suspects = LogDiagnosis(
         OVERLAY,
         {"acme_echo": "acme-echo"},
         wheels={"acme-echo": make_provider(fields=FIELDS).own_wheel},
@@ -148,10 +148,10 @@ def test_the_words_of_real_providers_name_the_extra(
     make_provider: MakeProvider, reason: str
 ) -> None:
     wheel = make_provider(fields=FIELDS).own_wheel
-    suspects = Suspects(OVERLAY, {"acme_echo": "acme-echo"}, wheels={"acme-echo": wheel})
+    suspects = LogDiagnosis(OVERLAY, {"acme_echo": "acme-echo"}, wheels={"acme-echo": wheel})
     error = suspects.error(Code.SERVER_FAILED, "The server ended", raised(reason))
     assert "lls-provider build --package 'acme-echo[inline]==1.0.0'." in error.resolution
-    suspects = Suspects(
+    suspects = LogDiagnosis(
         OVERLAY,
         {"acme_echo": "acme-echo"},
         wheels={"acme-echo": wheel},
@@ -172,7 +172,7 @@ def test_the_words_of_real_providers_name_the_extra(
 )
 def test_other_words_name_no_extra_and_no_module(make_provider: MakeProvider, reason: str) -> None:
     wheel = make_provider(fields=FIELDS).own_wheel
-    suspects = Suspects(OVERLAY, {"acme_echo": "acme-echo"}, wheels={"acme-echo": wheel})
+    suspects = LogDiagnosis(OVERLAY, {"acme_echo": "acme-echo"}, wheels={"acme-echo": wheel})
     error = suspects.error(Code.SERVER_FAILED, "The server ended", raised(reason))
     assert error.resolution == "Correct provider 'acme-echo' at the place shown."
 
@@ -180,7 +180,7 @@ def test_other_words_name_no_extra_and_no_module(make_provider: MakeProvider, re
 @pytest.mark.parametrize("own_base", [True, False])
 @pytest.mark.parametrize("module", ["torch", "sqlalchemy.ext"])
 def test_what_the_server_itself_imports_is_no_providers_fault(own_base: bool, module: str) -> None:
-    suspects = Suspects(OVERLAY, {"acme_echo": "acme-echo"}, own_base=own_base)
+    suspects = LogDiagnosis(OVERLAY, {"acme_echo": "acme-echo"}, own_base=own_base)
     reason = f"ModuleNotFoundError: No module named '{module}'"
     log = raised(reason, "/opt/app/llama_stack/providers/inline/post_training/impl.py")
     error = suspects.error(Code.SERVER_FAILED, "The server ended", log)
@@ -193,7 +193,7 @@ def test_what_the_server_itself_imports_is_no_providers_fault(own_base: bool, mo
 
 
 def test_a_module_that_the_provider_lacks_stays_its_own_fault() -> None:
-    suspects = Suspects(OVERLAY, {"acme_echo": "acme-echo"})
+    suspects = LogDiagnosis(OVERLAY, {"acme_echo": "acme-echo"})
     log = raised("ModuleNotFoundError: No module named 'acme_echo.x'", "/opt/app/ogx/resolver.py")
     error = suspects.error(Code.SERVER_FAILED, "The server ended", log)
     assert error.resolution.startswith("Add the package that holds the module 'acme_echo.x'")
@@ -216,7 +216,7 @@ def test_a_real_server_that_ends_for_it(
     factory = f"async def get_adapter_impl(config, deps):\n{RAISED[kind]}"
     bundle = make_provider(files={"__init__.py": factory}, fields=FIELDS)
     with (
-        Up([resolve_target(str(bundle.root))], Options(server=server), recorder) as up,
+        Up([resolve_source(str(bundle.root))], UpOptions(server=server), recorder) as up,
         pytest.raises(SdkError) as caught,
     ):
         up.run()

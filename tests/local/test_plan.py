@@ -9,8 +9,8 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.local import plan
-from lls_provider.local.plan import Candidate, Provider
-from lls_provider.local.target import Kind, Target
+from lls_provider.local.plan import InspectedSource, PlannedProvider
+from lls_provider.local.targets import ProviderSource, SourceKind
 from lls_provider.project.pyproject import PyProject
 from lls_provider.project.settings import SampleCall, Settings, UpSettings
 
@@ -34,12 +34,14 @@ def settings(name: str = "acme-echo", **up: Any) -> Settings:
 
 def candidate(
     *distributions: str, tag: str | None = None, own: Settings | None = None
-) -> Candidate:
-    return Candidate(Target("x", Kind.BUNDLE, Path("x")), own, distributions, tag)
+) -> InspectedSource:
+    return InspectedSource(
+        ProviderSource("x", SourceKind.BUNDLE, Path("x")), own, distributions, tag
+    )
 
 
-def provider(name: str, api: str, own: Settings | None = None) -> Provider:
-    return Provider(f"oci:{name}", Path(name), name, api, name, own)
+def provider(name: str, api: str, own: Settings | None = None) -> PlannedProvider:
+    return PlannedProvider(f"oci:{name}", Path(name), name, api, name, own)
 
 
 def test_the_server_asked_for_wins() -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from lls_provider.contract.document import dump
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.blame import Suspects
+from lls_provider.local.log_diagnosis import LogDiagnosis
+from lls_provider.local.ports import HOST, free_port
 from lls_provider.local.server import Server, ended, server_environment, start_command
-from lls_provider.local.sockets import HOST, free_port
 from lls_provider.local.workspace import Workspace
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.environment import Environment, ensure_environment
@@ -132,7 +132,9 @@ def test_a_strangers_health_is_not_taken_for_the_servers(name: str) -> None:
             config = workspace.root / "run.yaml"
             config.write_text(dump(line.minimal_config(real.distribution.pins[line.name])))
             log = workspace.root / "server.log"
-            server = Server(workspace, label=name, port=port, log=log, suspects=Suspects(home, {}))
+            server = Server(
+                workspace, label=name, port=port, log=log, suspects=LogDiagnosis(home, {})
+            )
             server.start(
                 start_command(real, config, port),
                 environment=server_environment(
@@ -156,7 +158,7 @@ def test_a_server_that_is_never_ready_is_given_up_and_stopped() -> None:
             label="sleeper",
             port=free_port(),
             log=workspace.root / "server.log",
-            suspects=Suspects(workspace.root, {}),
+            suspects=LogDiagnosis(workspace.root, {}),
         )
         server.start(["/bin/sleep", "600"], environment=os.environ, directory=workspace.root)
         group = server.group

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from lls_provider.bundle.read import Bundle
-from lls_provider.local.plan import Options
-from lls_provider.local.result import ServedProvider
-from lls_provider.local.target import resolve_target
+from lls_provider.bundle.bundle import Bundle
+from lls_provider.local.plan import ServedProvider, UpOptions
+from lls_provider.local.targets import resolve_source
 from lls_provider.local.up import Up
-from lls_provider.runtime.references import is_disabled, resolved
+from lls_provider.runtime.configuration import is_disabled, resolve_reference
 from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.loading import load_distribution
 
@@ -117,7 +116,7 @@ def test_an_id_is_read_as_the_server_reads_it(server: str) -> None:
         "${env.SET}",
     ]
     used = _used(server, variables, [[_entry(text, "x")] for text in written])
-    expected = [resolved(text, variables) for text in written]
+    expected = [resolve_reference(text, variables) for text in written]
     assert dict(zip(written, used, strict=True)) == {
         text: ({} if name is None else {name: "remote::x"})
         for text, name in zip(written, expected, strict=True)
@@ -198,8 +197,8 @@ def test_a_server_runs_with_a_conditional_entry_that_is_overridden(
     base = tmp_path / "base.yaml"
     base.write_text(yaml.safe_dump(config))
     variables = {"BASE_ID": "1"} if ":+" in written else {}
-    options = Options(server=server, base_config=base, environment=variables)
-    with Up([resolve_target(str(make_provider().root))], options, recorder) as up:
+    options = UpOptions(server=server, base_config=base, environment=variables)
+    with Up([resolve_source(str(make_provider().root))], options, recorder) as up:
         up.run()
         result = up.result
         try:

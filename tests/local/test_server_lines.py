@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import SdkError
-from lls_provider.local.plan import Options
-from lls_provider.local.target import resolve_target
+from lls_provider.local.plan import UpOptions
+from lls_provider.local.targets import resolve_source
 from lls_provider.local.up import Up
 from lls_provider.project.settings import SampleCall
 from lls_provider.wheels import servers
@@ -106,12 +106,12 @@ def test_a_provider_is_served_with_its_model(
     bundle = make_provider(files=files)
     model = "acme-echo/echo" if files != OLD else "echo"
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
-    options = Options(
+    options = UpOptions(
         server=server,
         resources=(("models", {"model_id": "echo", "model_type": "llm"}),),
         call=SampleCall("POST", path, body=body),
     )
-    with Up([resolve_target(str(bundle.root))], options, recorder) as up:
+    with Up([resolve_source(str(bundle.root))], options, recorder) as up:
         result = up.run()
     assert [it.provider_type for it in result.providers] == ["remote::acme-echo"]
     assert result.call is not None
@@ -142,9 +142,9 @@ def test_a_fault_of_our_own_base_is_not_the_users(
         return {name: it for name, it in whole(line, version).items() if name != key}
 
     monkeypatch.setattr(servers.ServerLine, "minimal_config", lacking)
-    target = resolve_target(str(make_provider(files=files).root))
+    target = resolve_source(str(make_provider(files=files).root))
     with (
-        Up([target], Options(server=server), recorder) as up,
+        Up([target], UpOptions(server=server), recorder) as up,
         pytest.raises(SdkError) as caught,
     ):
         up.run()
@@ -153,5 +153,5 @@ def test_a_fault_of_our_own_base_is_not_the_users(
     assert "report it" in caught.value.resolution
     base = tmp_path / "base.yaml"
     base.write_text(f"version: 2\n{key}: mine\nproviders: {{}}\n")
-    with Up([target], Options(server=server, base_config=base), recorder) as again:
+    with Up([target], UpOptions(server=server, base_config=base), recorder) as again:
         assert [it.provider_id for it in again.run().providers] == ["acme-echo"]

@@ -19,16 +19,15 @@ from pathlib import Path
 import pytest
 from tests.recorder import Recorder
 
-from lls_provider.bundle.configschema import dump_schema
-from lls_provider.bundle.read import Bundle
+from lls_provider.bundle.bundle import Bundle
+from lls_provider.bundle.config_schema import dump_schema
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.image.compose import compose
-from lls_provider.image.layout import write_layout
-from lls_provider.local.calling import parse_call
-from lls_provider.local.plan import Options
-from lls_provider.local.result import Reply, ServedProvider, UpResult
-from lls_provider.local.sockets import HOST, free_port, group_lives
-from lls_provider.local.target import resolve_target
+from lls_provider.image.transports.layout import write_layout
+from lls_provider.local.call import parse_call
+from lls_provider.local.plan import CallReply, ServedProvider, UpOptions, UpResult
+from lls_provider.local.ports import HOST, free_port, group_lives
+from lls_provider.local.targets import resolve_source
 from lls_provider.local.up import Up
 from lls_provider.progress import Silent
 from lls_provider.project.settings import SampleCall
@@ -57,10 +56,12 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run(targets: list[Bundle | str], options: Options, progress: Silent | None = None) -> UpResult:
+def run(
+    targets: list[Bundle | str], options: UpOptions, progress: Silent | None = None
+) -> UpResult:
     """A whole run, after which nothing may be there any more."""
     texts = [item if isinstance(item, str) else str(item.root) for item in targets]
-    up = Up([resolve_target(text) for text in texts], options, progress or Silent())
+    up = Up([resolve_source(text) for text in texts], options, progress or Silent())
     try:
         with up:
             up.run()
@@ -75,7 +76,7 @@ def run(targets: list[Bundle | str], options: Options, progress: Silent | None =
     return up.result
 
 
-def failing(targets: list[Bundle | str], options: Options) -> tuple[SdkError, list[str]]:
+def failing(targets: list[Bundle | str], options: UpOptions) -> tuple[SdkError, list[str]]:
     """The error of a run and the phases that failed."""
     with pytest.raises(SdkError) as caught:
         run(targets, options)
@@ -85,7 +86,7 @@ def failing(targets: list[Bundle | str], options: Options) -> tuple[SdkError, li
 @pytest.mark.server
 @ON_BOTH
 def test_a_bundle_is_installed_served_and_called(make_provider: MakeProvider, server: str) -> None:
-    options = Options(
+    options = UpOptions(
         server=server,
         call=CHAT,
         resources=(MODEL,),
@@ -96,7 +97,7 @@ def test_a_bundle_is_installed_served_and_called(make_provider: MakeProvider, se
     assert [phase.name for phase in result.phases] == [*PHASES, "providers", "call"]
     assert all(phase.ok for phase in result.phases)
     assert result.providers == (ServedProvider("acme-echo", "inference", "remote::acme-echo"),)
-    assert isinstance(result.call, Reply)
+    assert isinstance(result.call, CallReply)
     assert result.call.status == 200
     assert result.call.body["choices"][0]["message"]["content"] == "you said: hello"
 
@@ -111,7 +112,7 @@ def test_an_image_and_a_bundle_run_together_and_a_file_can_be_sent(
     sample = tmp_path / "sample.txt"
     sample.write_text("some text")
     call = SampleCall("POST", "/v1alpha/file-processors/process", files={"file": sample})
-    result = run([str(reader.root), f"oci:{tmp_path / 'oci'}"], Options(server=server, call=call))
+    result = run([str(reader.root), f"oci:{tmp_path / 'oci'}"], UpOptions(server=server, call=call))
     assert set(result.providers) == {
         ServedProvider("acme-echo", "inference", "remote::acme-echo"),
         ServedProvider("acme-reader", "file_processors", "inline::acme-reader"),
@@ -129,7 +130,7 @@ def test_a_provider_that_fails_in_the_server_is_told_with_its_true_cause(
     # preflight does not call get_adapter_impl(): only the server finds this
     late = "async def get_adapter_impl(config, deps):\n    import absent_dependency\n"
     bundle = make_provider(files={"__init__.py": late})
-    error, failed = failing([bundle], Options(server=server))
+    error, failed = failing([bundle], UpOptions(server=server))
     assert failed == ["server"]
     assert error.code is Code.SERVER_FAILED
     assert error.where.provider == "acme-echo"
@@ -143,7 +144,7 @@ def test_a_failing_call_shows_the_reply_and_the_servers_cause(
     make_provider: MakeProvider, server: str
 ) -> None:
     broken = {"adapter.py": _BROKEN_ADAPTER}
-    options = Options(server=server, call=CHAT, resources=(MODEL,))
+    options = UpOptions(server=server, call=CHAT, resources=(MODEL,))
     error, failed = failing([make_provider(files=broken)], options)
     assert failed == ["call"]
     assert error.code is Code.CALL_FAILED
@@ -190,7 +191,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 @ON_BOTH
 def test_two_projects_are_built_for_the_server_and_served_together(server: str) -> None:
     targets = [str(SAMPLES / "text-file-processor"), str(SAMPLES / "echo-inference")]
-    result = run(list(targets), Options(server=server))
+    result = run(list(targets), UpOptions(server=server))
     assert [phase.name for phase in result.phases] == [
         "environment",
         "build",
@@ -211,8 +212,8 @@ def test_a_full_disk_is_told_and_nothing_stays(
     def full(*_arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("lls_provider.local.config.write_base", full)
-    error, failed = failing([make_provider()], Options(server=SERVERS[0]))
+    monkeypatch.setattr("lls_provider.local.phases.write_base", full)
+    error, failed = failing([make_provider()], UpOptions(server=SERVERS[0]))
     assert error.code is Code.NO_SPACE
     assert error.status is ExitStatus.ENVIRONMENT
     assert failed == ["extract"]
@@ -223,7 +224,7 @@ def test_a_missing_import_is_found_by_preflight_before_the_server(
     make_provider: MakeProvider,
 ) -> None:
     bundle = make_provider(files={"provider.py": "import absent_dependency\n"})
-    error, failed = failing([bundle], Options(server=SERVERS[0]))
+    error, failed = failing([bundle], UpOptions(server=SERVERS[0]))
     assert failed == ["preflight"]
     assert error.code is Code.VALIDATION_FAILED
     message = error.render()
@@ -240,7 +241,7 @@ def test_a_config_that_a_stored_schema_forbids_is_told_before_the_server(
     schema = {"properties": {"prefix": {"type": "string"}}}
     bundle.tree.config_schema.write_bytes(dump_schema(schema))
     error, failed = failing(
-        [bundle], Options(server=SERVERS[1], configs=((None, {"prefix": ["not", "text"]}),))
+        [bundle], UpOptions(server=SERVERS[1], configs=((None, {"prefix": ["not", "text"]}),))
     )
     assert failed == ["preflight"]
     assert error.code is Code.USAGE
@@ -255,7 +256,7 @@ def test_a_projects_config_is_judged_by_its_class_before_the_server(tmp_path: Pa
     settings = project / "pyproject.toml"
     text = settings.read_text()
     settings.write_text(text.replace('prefix = "You said: "', "prefix = 3"))
-    error, failed = failing([str(project)], Options(server=SERVERS[0]))
+    error, failed = failing([str(project)], UpOptions(server=SERVERS[0]))
     assert failed == ["preflight"]
     assert error.code is Code.SETTINGS_INVALID
     (problem,) = error.problems
@@ -267,7 +268,7 @@ def test_a_projects_config_is_judged_by_its_class_before_the_server(tmp_path: Pa
 def test_a_config_that_does_not_fit_is_told_by_the_server_without_a_schema(
     make_provider: MakeProvider,
 ) -> None:
-    options = Options(server=SERVERS[1], configs=(("acme-echo", {"prefix": ["not", "text"]}),))
+    options = UpOptions(server=SERVERS[1], configs=(("acme-echo", {"prefix": ["not", "text"]}),))
     error, failed = failing([make_provider()], options)
     assert failed == ["server"]
     assert "Input should be a valid string" in error.why
@@ -285,7 +286,7 @@ def test_a_base_configuration_of_the_users_is_extended(
         "server:\n  host: 0.0.0.0\n  tls_certfile: /absent\n  tls_keyfile: /absent\n"
     )
     progress = Recorder()
-    result = run([make_provider()], Options(server=SERVERS[1], base_config=base), progress)
+    result = run([make_provider()], UpOptions(server=SERVERS[1], base_config=base), progress)
     assert result.providers == (ServedProvider("acme-echo", "inference", "remote::acme-echo"),)
     assert any("overrides base provider in API 'inference'" in text for text in progress.warnings)
 
@@ -293,7 +294,7 @@ def test_a_base_configuration_of_the_users_is_extended(
 @pytest.mark.server
 def test_every_phase_is_told_with_its_seconds(make_provider: MakeProvider) -> None:
     progress = Recorder()
-    run([make_provider()], Options(server=SERVERS[0]), progress)
+    run([make_provider()], UpOptions(server=SERVERS[0]), progress)
     told = [note.split()[0] for note in progress.notes if " done in " in note]
     assert told == [*PHASES, "providers"]
 
@@ -301,7 +302,7 @@ def test_every_phase_is_told_with_its_seconds(make_provider: MakeProvider) -> No
 def test_a_taken_port_is_told_before_anything_runs(make_provider: MakeProvider) -> None:
     with socket.create_server((HOST, 0)) as server:
         port = server.getsockname()[1]
-        error, failed = failing([make_provider()], Options(server=SERVERS[0], port=port))
+        error, failed = failing([make_provider()], UpOptions(server=SERVERS[0], port=port))
     assert error.code is Code.PORT_TAKEN
     assert error.status is ExitStatus.ENVIRONMENT
     assert failed == []
@@ -311,7 +312,7 @@ def test_a_taken_port_is_told_before_anything_runs(make_provider: MakeProvider) 
 def test_a_bundle_that_names_no_server_asks_for_one(make_provider: MakeProvider) -> None:
     bundle = make_provider()
     bundle.tree.manifest.unlink()
-    error, failed = failing([bundle], Options())
+    error, failed = failing([bundle], UpOptions())
     assert error.code is Code.USAGE
     assert failed == []
     assert "--server" in error.resolution
@@ -319,7 +320,7 @@ def test_a_bundle_that_names_no_server_asks_for_one(make_provider: MakeProvider)
 
 @pytest.mark.server
 def test_an_environment_without_a_server_is_refused(make_provider: MakeProvider) -> None:
-    error, failed = failing([make_provider()], Options(server=f"python:{sys.executable}"))
+    error, failed = failing([make_provider()], UpOptions(server=f"python:{sys.executable}"))
     assert error.code is Code.USAGE
     assert failed == ["environment"]
     assert "--server" in error.resolution
@@ -330,9 +331,9 @@ STAYING = textwrap.dedent(
     """
     import sys
     from lls_provider.local.plan import Options
-    from lls_provider.local.target import resolve_target
+    from lls_provider.local.targets import resolve_target
     from lls_provider.local.up import Up
-    from lls_provider.runtime.signals import Stopped
+    from lls_provider.runtime.process.signals import Stopped
 
     options = Options(server=sys.argv[2], port=int(sys.argv[3]))
     try:
@@ -386,7 +387,7 @@ def test_a_real_server_never_outlives_its_up(
 
 @pytest.mark.server
 def test_a_server_that_ends_while_up_stays_is_told(make_provider: MakeProvider) -> None:
-    up = Up([resolve_target(str(make_provider().root))], Options(server=SERVERS[0]))
+    up = Up([resolve_source(str(make_provider().root))], UpOptions(server=SERVERS[0]))
     with up:
         up.run()
         os.killpg(up.server_group, signal.SIGKILL)

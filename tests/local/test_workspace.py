@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.sockets import group_lives
+from lls_provider.local.ports import group_lives
 from lls_provider.local.workspace import Workspace
 
 # a server that has a child, as servers with workers do, and tells when both are there
@@ -33,7 +33,7 @@ OWNER = textwrap.dedent(
     import os, signal, sys, time
     from pathlib import Path
     from lls_provider.local.workspace import Workspace
-    from lls_provider.runtime.signals import Stopped, stopping
+    from lls_provider.runtime.process.signals import Stopped, stopping
 
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it would be ignored
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lls_provider.bundle.machines import on_this_machine
-from lls_provider.bundle.options import BundleOptions
+from lls_provider.bundle.assemble import on_this_machine
+from lls_provider.bundle.bundle import BundleOptions
 from lls_provider.errors import Code, SdkError
 from lls_provider.project.bundle import bundle_project
 from lls_provider.project.check import check_project
-from lls_provider.project.scaffold import new
+from lls_provider.project.scaffold import scaffold as new
 from lls_provider.project.settings import Settings, read_settings
 from lls_provider.project.tests import run_tests
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.read import Bundle
+    from lls_provider.bundle.bundle import Bundle
 
 pytestmark = pytest.mark.network
 

@@ -9,12 +9,12 @@ from typing import cast
 
 import pytest
 
-from lls_provider.bundle.report import Findings
+from lls_provider.bundle.checks.report import Findings
 from lls_provider.cli.check import describe
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.project.check import _hiding, _refused, check_project
 from lls_provider.project.settings import read_settings
-from lls_provider.runtime.probing import ProbeFailure
+from lls_provider.runtime.preflight.probe_client import ProbeFailure
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.interpreter import find_interpreter
 

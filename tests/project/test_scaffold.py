@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 
 from lls_provider.contract.models import PROVIDER_ID_LIMIT
 from lls_provider.errors import Code, SdkError
-from lls_provider.project.answers import ANSWERS, KINDS, Question, complete, parse_answers
-from lls_provider.project.scaffold import new
+from lls_provider.project.scaffold import (
+    ANSWERS,
+    KINDS,
+    Question,
+    complete_answers,
+    parse_answers,
+    scaffold,
+)
 from lls_provider.project.settings import read_settings
 
 DEFAULTS = {
@@ -35,13 +41,13 @@ def tree(root: Path) -> dict[str, bytes]:
 
 def refused(answers: dict[str, str], directory: Path | None = None) -> SdkError:
     with pytest.raises(SdkError) as caught:
-        new(directory, answers)
+        scaffold(directory, answers)
     return caught.value
 
 
 @pytest.mark.parametrize("api", KINDS)
 def test_a_new_project_has_valid_settings(tmp_path: Path, api: str) -> None:
-    made = new(tmp_path / "made", {"name": "acme-thing", "api": api})
+    made = scaffold(tmp_path / "made", {"name": "acme-thing", "api": api})
 
     settings = read_settings(made.path)
 
@@ -59,7 +65,7 @@ def test_a_project_is_made_where_a_link_leads(tmp_path: Path, there: bool) -> No
     link.symlink_to("end")
     if there:
         end.mkdir()
-    new(link, {"name": "acme-thing"})
+    scaffold(link, {"name": "acme-thing"})
     assert link.is_symlink()
     assert read_settings(link).module == read_settings(end).module == "acme_thing"
 
@@ -76,7 +82,7 @@ def test_a_link_to_what_is_no_folder_is_told(tmp_path: Path, target: str) -> Non
 
 
 def test_a_project_records_template_version_and_answers(tmp_path: Path) -> None:
-    made = new(tmp_path / "made", {"name": "acme-thing", "vendor": "Acme & Söhne"})
+    made = scaffold(tmp_path / "made", {"name": "acme-thing", "vendor": "Acme & Söhne"})
 
     recorded = read_settings(made.path).pyproject.data["tool"]["lls-provider"]["template"]
 
@@ -85,9 +91,9 @@ def test_a_project_records_template_version_and_answers(tmp_path: Path) -> None:
 
 
 def test_the_recorded_answers_make_the_same_project_again(tmp_path: Path) -> None:
-    first = new(tmp_path / "first", {"name": "acme-thing", "api": "safety", "license": "none"})
+    first = scaffold(tmp_path / "first", {"name": "acme-thing", "api": "safety", "license": "none"})
 
-    second = new(tmp_path / "second", first.answers)
+    second = scaffold(tmp_path / "second", first.answers)
 
     assert tree(first.path) == tree(second.path)
 
@@ -97,7 +103,7 @@ def test_the_recorded_answers_make_the_same_project_again(tmp_path: Path) -> Non
     ['say "hi" \\o/', "{{ cookiecutter.name }} {% raw %}", "Zürich 😀", "it's", "# [x]", "a: b"],
 )
 def test_any_text_survives(tmp_path: Path, text: str) -> None:
-    made = new(tmp_path / "made", {"name": "acme", "vendor": text, "description": text})
+    made = scaffold(tmp_path / "made", {"name": "acme", "vendor": text, "description": text})
 
     settings = read_settings(made.path)
 
@@ -105,7 +111,7 @@ def test_any_text_survives(tmp_path: Path, text: str) -> None:
 
 
 def test_without_a_licence_there_is_none(tmp_path: Path) -> None:
-    made = new(tmp_path / "made", {"license": "none", "maintainer": "me@acme.example"})
+    made = scaffold(tmp_path / "made", {"license": "none", "maintainer": "me@acme.example"})
 
     assert not (made.path / "LICENSE").exists()
     assert read_settings(made.path).maintainer == "me@acme.example"
@@ -116,13 +122,13 @@ def test_without_a_directory_the_name_is_the_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert new(None, {"name": "acme-thing"}).path == Path("acme-thing")
+    assert scaffold(None, {"name": "acme-thing"}).path == Path("acme-thing")
     assert (tmp_path / "acme-thing" / "pyproject.toml").is_file()
 
 
 @pytest.mark.parametrize(("folder", "name"), [("my-thing", "my-thing"), ("My Thing", "acme-echo")])
 def test_without_a_name_the_folder_suggests_one(tmp_path: Path, folder: str, name: str) -> None:
-    assert new(tmp_path / folder, {}).answers["name"] == name
+    assert scaffold(tmp_path / folder, {}).answers["name"] == name
 
 
 def test_an_empty_working_folder_is_filled_in_place(
@@ -133,7 +139,7 @@ def test_an_empty_working_folder_is_filled_in_place(
     monkeypatch.chdir(folder)
     inode = folder.stat().st_ino
 
-    new(Path(), {"name": "acme-thing"})
+    scaffold(Path(), {"name": "acme-thing"})
 
     assert folder.stat().st_ino == inode
     assert Path("pyproject.toml").is_file()
@@ -178,14 +184,14 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
 def test_settings_of_cookiecutter_change_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = new(tmp_path / "expected", {"name": "acme-thing"})
+    expected = scaffold(tmp_path / "expected", {"name": "acme-thing"})
     home = tmp_path / "home"
     home.mkdir()
     (home / ".cookiecutterrc").write_text("default_context:\n  vendor: Other\n  api: safety\n")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("COOKIECUTTER_CONFIG", str(home / ".cookiecutterrc"))
 
-    made = new(tmp_path / "made", {"name": "acme-thing"})
+    made = scaffold(tmp_path / "made", {"name": "acme-thing"})
 
     assert tree(made.path) == tree(expected.path)
     assert [path.name for path in home.iterdir()] == [".cookiecutterrc"]
@@ -254,7 +260,7 @@ def test_only_what_is_open_is_asked() -> None:
         asked.append(question)
         return "safety" if question.key == "api" else question.default
 
-    answers = complete({"vendor": "Acme"}, ask, DEFAULTS)
+    answers = complete_answers({"vendor": "Acme"}, ask, DEFAULTS)
 
     assert [question.key for question in asked] == [
         "name",
@@ -273,7 +279,7 @@ def test_an_ended_input_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with (tmp_path / "empty").open("w+") as stream:
         monkeypatch.setattr(sys, "stdin", stream)
         with pytest.raises(SdkError) as caught:
-            new(tmp_path / "made", {}, interactive=True)
+            scaffold(tmp_path / "made", {}, interactive=True)
 
     assert caught.value.code is Code.USAGE
     assert "--no-input" in caught.value.resolution
@@ -285,11 +291,11 @@ NAMES = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_si
 @given(NAMES)
 def test_an_accepted_name_is_a_package_and_a_provider_id(name: str) -> None:
     try:
-        answers = complete({"name": name}, None, DEFAULTS)
+        answers = complete_answers({"name": name}, None, DEFAULTS)
     except SdkError as error:
         assert error.code is Code.USAGE
         better = error.resolution.removeprefix("Use a name such as ").removesuffix(".")
-        assert complete({"name": better}, None, DEFAULTS)["name"] == better
+        assert complete_answers({"name": better}, None, DEFAULTS)["name"] == better
     else:
         package = answers["name"].replace("-", "_")
         assert package.isidentifier()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.contract.apis import APIS
+from lls_provider.contract.names import APIS
 from lls_provider.errors import Code, SdkError
 from lls_provider.project.settings import SampleCall, read_settings
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lls_provider.runtime.install import InstallRequest, InstallResult, install
+from lls_provider.runtime.install.install import InstallRequest, InstallResult, install
 
 PROVIDER_SOURCE = """\
 class Spec:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.runtime import probespec
-from lls_provider.runtime.probe import _answer, _json
-from lls_provider.runtime.probing import ProbeResult, _result
+from lls_provider.runtime.preflight import probe_spec
+from lls_provider.runtime.preflight.probe import _answer, _json
+from lls_provider.runtime.preflight.probe_client import ProbeResult, _result
 
 
 def answered(
@@ -26,7 +26,7 @@ def answered(
         patch.syspath_prepend(folder)
         patch.setattr(sys, "dont_write_bytecode", True)
         # what the script finds out when it starts
-        patch.setattr(probespec, "_LLAMA_STACK", probespec._llama_stack())
+        patch.setattr(probe_spec, "_LLAMA_STACK", probe_spec._llama_stack())
         before = {*sys.modules}
         try:
             line = _json(_answer(request))

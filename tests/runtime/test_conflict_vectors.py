@@ -15,7 +15,7 @@ from lls_provider import resources
 from lls_provider.bundle.compat import compatibility
 from lls_provider.contract.document import load_file
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.conflict import (
+from lls_provider.runtime.install.conflict import (
     Candidate,
     Conflict,
     Decision,
@@ -24,7 +24,7 @@ from lls_provider.runtime.conflict import (
     parse_overrides,
     parse_provided,
 )
-from lls_provider.runtime.target import TargetPython, parse_python_tag
+from lls_provider.runtime.target_python import TargetPython, parse_python_tag
 
 MakeBundle = Callable[..., Path]
 MakeWheel = Callable[..., Path]

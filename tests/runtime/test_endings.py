@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.arguments import main
-from lls_provider.runtime.preflight import failure_layout
-from lls_provider.runtime.probing import ProbeFailure, probe, seconds_of, time_limit
+from lls_provider.runtime.cli.arguments import main
+from lls_provider.runtime.preflight.preflight import failure_layout
+from lls_provider.runtime.preflight.probe_client import (
+    ProbeFailure,
+    parse_seconds,
+    probe,
+    time_limit,
+)
 
 GOOD = """
 class Spec:
@@ -238,7 +243,7 @@ def test_a_fork_of_the_provider_may_end_as_it_likes(tmp_path: Path) -> None:
     + [(text, None) for text in ("٦٠", "86401", "1" * 400, ".5", "5.", "0x10", "true")],
 )
 def test_a_limit_is_a_number_of_seconds(text: str, seconds: float | None) -> None:
-    assert seconds_of(text) == seconds
+    assert parse_seconds(text) == seconds
     if text:
         if seconds is None:
             with pytest.raises(SdkError) as caught:

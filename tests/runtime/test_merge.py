@@ -12,7 +12,7 @@ import yaml
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.merge import MergeResult, merge
-from lls_provider.runtime.preflight import preflight
+from lls_provider.runtime.preflight.preflight import preflight
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]

@@ -15,7 +15,7 @@ import pytest
 import uv
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.wheel import read_wheel
+from lls_provider.runtime.wheelfile.wheel import read_wheel
 
 MakeWheel = Callable[..., Path]
 

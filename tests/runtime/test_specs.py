@@ -12,8 +12,8 @@ from tests.runtime.imported import answered, without_texts
 
 from lls_provider.errors import SdkError
 from lls_provider.runtime.merge import merge
-from lls_provider.runtime.preflight import failure_layout, preflight
-from lls_provider.runtime.probing import ProbeFailure, ProbeResult, probe
+from lls_provider.runtime.preflight.preflight import failure_layout, preflight
+from lls_provider.runtime.preflight.probe_client import ProbeFailure, ProbeResult, probe
 
 SPEC = """\
 class Spec:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from lls_provider.runtime import messages
-from lls_provider.runtime.arguments import main
+from lls_provider.runtime.cli.arguments import main
 from lls_provider.runtime.merge import merge
-from lls_provider.runtime.preflight import failure_layout
-from lls_provider.runtime.probetext import folded
-from lls_provider.runtime.probing import ProbeResult, probe
+from lls_provider.runtime.preflight.preflight import failure_layout
+from lls_provider.runtime.preflight.probe_client import ProbeResult, probe
+from lls_provider.runtime.preflight.probe_errors import folded
 
 GOOD = """
 class Config: ...

@@ -15,9 +15,9 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.errnos import image_error, volume_error
-from lls_provider.runtime.install import install
+from lls_provider.runtime.install.install import install
 from lls_provider.runtime.merge import merge
-from lls_provider.runtime.preflight import preflight
+from lls_provider.runtime.preflight.preflight import preflight
 
 if TYPE_CHECKING:
     from tests.recorder import Recorder
@@ -310,7 +310,7 @@ def test_what_the_user_may_not_touch_is_told_with_its_owner(
 def test_the_same_installation_twice_at_once_does_not_say_that_anything_differs(
     pod: Pod, make_bundle: MakeBundle
 ) -> None:
-    from lls_provider.runtime.volume import Volume
+    from lls_provider.runtime.volume.volume import Volume
 
     argv = [sys.executable, "-m", "lls_provider.runtime", "install", "--api", "inference"]
     argv += ["--provider-id", "acme-echo", "--image", "a/b:1", "--root", str(pod.root)]

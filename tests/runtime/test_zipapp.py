@@ -78,9 +78,9 @@ sys.path.insert(0, sys.argv[1])
 from lls_provider.runtime import zipped
 compiled.clear()
 zipped._compile_once()
-import lls_provider.runtime.install
+import lls_provider.runtime.install.install
 print(*(count for file, count in compiled.items() if str(file).startswith(sys.argv[1])))
-print(lls_provider.runtime.install.__file__)
+print(lls_provider.runtime.install.install.__file__)
 """
 
 
@@ -456,7 +456,9 @@ def test_the_newest_is_found_by_pep_440(
 ) -> None:
     apps = [_of_version(zipapp, it, tmp_path / f"{it}.pyz") for it in (older, newer)]
     for provider, app in zip("ab", apps[:: -1 if newer_first else 1], strict=True):
-        monkeypatch.setattr("lls_provider.runtime.install.running_zipapp", lambda app=app: app)
+        monkeypatch.setattr(
+            "lls_provider.runtime.install.install.running_zipapp", lambda app=app: app
+        )
         pod.install(make_bundle(provider), provider, order="ab".index(provider))
     copy = pod.external / "bin" / "lls-provider.pyz"
     assert copy.read_bytes() == apps[1].read_bytes()
@@ -479,7 +481,9 @@ def test_a_zipapp_without_a_version_gives_way(
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("lls_provider/__init__.py", text)
     for provider, app in (("a", other), ("b", zipapp)):
-        monkeypatch.setattr("lls_provider.runtime.install.running_zipapp", lambda app=app: app)
+        monkeypatch.setattr(
+            "lls_provider.runtime.install.install.running_zipapp", lambda app=app: app
+        )
         pod.install(make_bundle(provider), provider, order="ab".index(provider))
     assert (pod.external / "bin" / "lls-provider.pyz").read_bytes() == zipapp.read_bytes()
 

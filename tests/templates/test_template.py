@@ -14,8 +14,7 @@ from cookiecutter.main import cookiecutter
 
 from lls_provider import resources
 from lls_provider.contract.models import PROVIDER_ID_LIMIT
-from lls_provider.project.answers import ANSWERS, KINDS
-from lls_provider.project.scaffold import TEMPLATE, new
+from lls_provider.project.scaffold import ANSWERS, KINDS, TEMPLATE, scaffold
 from lls_provider.project.settings import read_settings
 
 SAMPLES = {
@@ -55,7 +54,7 @@ def api(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_sample_is_what_the_template_renders(tmp_path: Path, name: str) -> None:
-    made = new(tmp_path / "made", {"name": name, "api": SAMPLES[name]})
+    made = scaffold(tmp_path / "made", {"name": name, "api": SAMPLES[name]})
 
     assert tree(samples() / name) == tree(made.path)
 
@@ -66,7 +65,7 @@ def test_every_sample_is_compared() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_code_is_clean_for_any_name(tmp_path: Path, name: str, api: str) -> None:
-    made = new(tmp_path / "made", {"name": name, "api": api})
+    made = scaffold(tmp_path / "made", {"name": name, "api": api})
 
     run(made.path, "ruff", "check", "--no-cache", ".")
     run(made.path, "ruff", "format", "--no-cache", "--check", ".")
@@ -77,7 +76,7 @@ def test_the_code_is_clean_for_any_name(tmp_path: Path, name: str, api: str) -> 
 def test_files_end_with_one_line_end_and_hold_no_template(
     tmp_path: Path, api: str, file: str
 ) -> None:
-    made = new(tmp_path / "made", {"name": "acme", "api": api})
+    made = scaffold(tmp_path / "made", {"name": "acme", "api": api})
 
     text = (made.path / file).read_text()
 
@@ -89,7 +88,7 @@ def test_files_end_with_one_line_end_and_hold_no_template(
 
 
 def test_the_readme_names_every_file_that_it_explains(tmp_path: Path, api: str) -> None:
-    made = new(tmp_path / "made", {"name": "acme-thing", "api": api})
+    made = scaffold(tmp_path / "made", {"name": "acme-thing", "api": api})
     text = (made.path / "README.md").read_text()
 
     named = [part for part in text.split("`")[1::2] if part.startswith(("src/", ".github/"))]
@@ -99,7 +98,7 @@ def test_the_readme_names_every_file_that_it_explains(tmp_path: Path, api: str) 
 
 
 def test_the_safety_readme_says_that_ogx_has_no_safety_api(tmp_path: Path) -> None:
-    made = new(tmp_path / "made", {"name": "acme", "api": "safety"})
+    made = scaffold(tmp_path / "made", {"name": "acme", "api": "safety"})
 
     text = (made.path / "README.md").read_text()
 
@@ -115,7 +114,7 @@ def workflow(project: Path) -> Any:
 def test_the_workflow_is_valid_and_tests_on_the_servers_that_have_the_api(
     tmp_path: Path, api: str
 ) -> None:
-    made = new(tmp_path / "made", {"name": "acme", "api": api, "sdk": 'x @ "file"'})
+    made = scaffold(tmp_path / "made", {"name": "acme", "api": api, "sdk": 'x @ "file"'})
 
     document = workflow(made.path)
     job = document["jobs"]["provider"]
@@ -132,7 +131,7 @@ def test_the_workflow_is_valid_and_tests_on_the_servers_that_have_the_api(
 def test_the_distribution_of_the_settings_is_a_server_of_the_workflow(
     tmp_path: Path, api: str
 ) -> None:
-    made = new(tmp_path / "made", {"name": "acme", "api": api})
+    made = scaffold(tmp_path / "made", {"name": "acme", "api": api})
 
     servers = workflow(made.path)["jobs"]["provider"]["strategy"]["matrix"]["server"]
 
@@ -143,7 +142,7 @@ def test_cookiecutter_alone_renders_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: str
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # cookiecutter writes a replay file there
-    made = new(tmp_path / "made", {"name": "acme-thing", "api": api})
+    made = scaffold(tmp_path / "made", {"name": "acme-thing", "api": api})
 
     rendered = cookiecutter(
         str(resources.data_path(TEMPLATE)),
@@ -194,14 +193,14 @@ def package(folder: Path, name: str, content: str) -> None:
 
 @pytest.mark.parametrize("server", ["ogx_api", "llama_stack_api"])
 def test_either_api_package_will_do(tmp_path: Path, server: str) -> None:
-    made = new(tmp_path / "made", {"name": "acme", "api": "inference"})
+    made = scaffold(tmp_path / "made", {"name": "acme", "api": "inference"})
     package(tmp_path / "packages", server, STUB)
 
     assert ask(made.path, tmp_path / "packages").stdout == "remote::acme\n"
 
 
 def test_a_broken_api_package_is_not_mistaken_for_a_missing_one(tmp_path: Path) -> None:
-    made = new(tmp_path / "made", {"name": "acme", "api": "inference"})
+    made = scaffold(tmp_path / "made", {"name": "acme", "api": "inference"})
     package(tmp_path / "packages", "ogx_api", "import not_installed")
     package(tmp_path / "packages", "llama_stack_api", STUB)
 
@@ -212,7 +211,7 @@ def test_a_broken_api_package_is_not_mistaken_for_a_missing_one(tmp_path: Path) 
 
 
 def test_a_server_without_the_safety_api_is_told_so(tmp_path: Path) -> None:
-    made = new(tmp_path / "made", {"name": "acme", "api": "safety"})
+    made = scaffold(tmp_path / "made", {"name": "acme", "api": "safety"})
     package(tmp_path / "packages", "ogx_api", STUB.replace("Remote", "Inline"))
 
     done = ask(made.path, tmp_path / "packages")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.runtime.target import TargetPython
+from lls_provider.runtime.target_python import TargetPython
 from lls_provider.wheels.closure import linux_platforms, target_tags
 from lls_provider.wheels.interpreter import Interpreter
 

@@ -9,7 +9,7 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.download import download, local_path
-from lls_provider.wheels.http import new_session, patience
+from lls_provider.wheels.http import new_session, retry_deadline
 
 PIECE = 256 * 1024
 PIECES = 4
@@ -251,4 +251,4 @@ def test_only_file_urls_are_local() -> None:
 
 @pytest.mark.parametrize(("told", "seconds"), [("90", 90), ("", 60), ("0", 60), ("soon", 60)])
 def test_uv_is_told_how_long_to_wait(told: str, seconds: float) -> None:
-    assert patience({"UV_HTTP_TIMEOUT": told})[1] == seconds
+    assert retry_deadline({"UV_HTTP_TIMEOUT": told})[1] == seconds

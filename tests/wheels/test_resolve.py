@@ -11,10 +11,10 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels import resolve as module
+from lls_provider.wheels.closure import Lock
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.fetch import fetch
 from lls_provider.wheels.loading import load_distribution
-from lls_provider.wheels.lock import Lock
 from lls_provider.wheels.resolve import explained, make_lock, resolve
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.wheels.trust import is_named, told_certificates
+from lls_provider.wheels.trust import certificate_files, is_named
 
 URL = "https://index.example/files/a.whl"
 
@@ -51,9 +51,9 @@ def test_file_and_folders_are_taken_together(tmp_path: Path) -> None:
     (tmp_path / "two" / "key.pem").write_text(pem("DD==").replace("CERTIFICATE", "PRIVATE KEY"))
     folders = os.pathsep.join(str(tmp_path / name) for name in ("one", "gone", "two"))
     told = {"SSL_CERT_FILE": str(tmp_path / "file"), "SSL_CERT_DIR": folders}
-    assert told_certificates(told) == "\n".join(map(pem, ("AA==", "BB==", "CC==")))
+    assert certificate_files(told) == "\n".join(map(pem, ("AA==", "BB==", "CC==")))
 
 
 def test_nothing_told_is_nothing(tmp_path: Path) -> None:
-    assert told_certificates({}) == ""
-    assert told_certificates({"SSL_CERT_FILE": str(tmp_path / "gone"), "SSL_CERT_DIR": ""}) == ""
+    assert certificate_files({}) == ""
+    assert certificate_files({"SSL_CERT_FILE": str(tmp_path / "gone"), "SSL_CERT_DIR": ""}) == ""

@@ -1,4 +1,9 @@
-"""Writes the /lls-provider tree of a provider image (contract section 1), whole or not at all."""
+"""Where a bundle may be written.
+
+Writes the /lls-provider tree of a provider image (contract section 1), whole or not at all.
+
+The bundles of one build, one for each machine: all of one resolution.
+"""
 
 from __future__ import annotations
 
@@ -10,46 +15,90 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
 from lls_provider import __version__
 from lls_provider.bundle import zipapp
-from lls_provider.bundle.closure import described, needed_by_each, unsatisfied
-from lls_provider.bundle.configschema import dump_schema
-from lls_provider.bundle.hashing import HASHING, Hashed, hash_file
-from lls_provider.bundle.publish import publishing, writing
-from lls_provider.bundle.read import Bundle, wheels_in
-from lls_provider.bundle.sbom import Contents, dump_sbom
-from lls_provider.bundle.writable import writable_target
-from lls_provider.contract import rules
+from lls_provider.bundle.bundle import (
+    HASHING,
+    Bundle,
+    FileDigests,
+    build_target,
+    bundle_wheels,
+    hash_file,
+)
+from lls_provider.bundle.config_schema import dump_schema
+from lls_provider.bundle.publish import atomic_directory, wrapping_write_errors
+from lls_provider.bundle.sbom import SbomContents, dump_sbom
+from lls_provider.bundle.server_constraints import describe_conflict, missing_by_server, unsatisfied
+from lls_provider.contract import validation
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.models import (
+    BuildTarget,
+    BundleManifest,
     FileHash,
-    Manifest,
     ProviderPackage,
-    Target,
     dump_manifest,
     external_providers_document,
     provider_entry,
     provider_id_from_name,
     read_manifest,
 )
-from lls_provider.contract.paths import (
+from lls_provider.contract.names import (
+    CONFIG_SCHEMA_FILE,
     FRAGMENT_FILE,
     IMAGE_ROOT,
     MANIFEST_FILE,
     PACKAGES,
     SBOM_FILE,
     SPEC_FILE,
+    ZIPAPP_FILE,
     BundleTree,
 )
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.runtime.target import target_python
-from lls_provider.runtime.wheel import Wheel, check_total, read_wheel
+from lls_provider.progress import Progress, counted
+from lls_provider.runtime.target_python import target_python
+from lls_provider.runtime.wheelfile.wheel import Wheel, check_total, read_wheel
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
     from packaging.utils import NormalizedName
 
-    from lls_provider.bundle.trial import Outcome
+    from lls_provider.bundle.bundle import BundleRequest, CollectedWheels
+    from lls_provider.bundle.trial import TrialResult
+    from lls_provider.contract.models import ProviderPackage
+
+
+_NAMES = {
+    CONFIG_SCHEMA_FILE,
+    SPEC_FILE,
+    PACKAGES,
+    FRAGMENT_FILE,
+    MANIFEST_FILE,
+    SBOM_FILE,
+    ZIPAPP_FILE,
+}
+
+
+def writable_target(out: Path) -> None:
+    """Refuse a place where a bundle may not be written: what is there is not one of ours.
+
+    Raises SdkError TARGET_EXISTS. Callers ask before long work; assemble asks again.
+    """
+    if not out.exists():
+        return
+    found = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    if out.is_dir() and (not found or (MANIFEST_FILE in found and found <= _NAMES)):
+        return
+    raise SdkError(
+        Code.TARGET_EXISTS,
+        f"{out} exists and is no bundle that this command wrote",
+        why="Only an earlier bundle is replaced; anything else could be work of yours.",
+        where=Where(file=str(out)),
+        resolution="Choose another directory, or remove this one first.",
+    )
+
 
 _WHAT = "the bundle"
 
@@ -60,14 +109,14 @@ def assemble(
     metadata: ProviderPackage,
     own_wheel: Path,
     dependencies: Sequence[Path],
-    target: Target,
+    target: BuildTarget,
     provided: Mapping[str, str],
     distributions: Sequence[str] = (),
     overrides: Sequence[str] = (),
     expected: Mapping[str, str] | None = None,
     known: Iterable[Wheel] = (),
-    hashed: Mapping[Path, Hashed] | None = None,
-    outcome: Outcome | None = None,
+    hashed: Mapping[Path, FileDigests] | None = None,
+    outcome: TrialResult | None = None,
 ) -> Bundle:
     """Write the bundle to ``out``, replacing an earlier bundle.
 
@@ -79,10 +128,10 @@ def assemble(
     DEPENDENCY_CONFLICT when the wheels lack something, BUNDLE_INVALID, NO_SPACE,
     OUTPUT_UNWRITABLE; ``out`` is then as it was.
     """
-    with writing(out, _WHAT):
+    with wrapping_write_errors(out, _WHAT):
         writable_target(out)
     wheels = _by_name(own_wheel, dependencies)
-    with publishing(out, _WHAT) as staging:
+    with atomic_directory(out, _WHAT) as staging:
         tree = BundleTree(staging)
         tree.packages.mkdir()
         files: dict[str, FileHash] = {}
@@ -113,7 +162,7 @@ def assemble(
             texts.append(tree.config_schema)
         for path in texts:
             files[path.name] = _hash(path)
-        contents = Contents(
+        contents = SbomContents(
             metadata=metadata,
             wheels=read,
             own=_own(read, own_wheel),
@@ -124,7 +173,7 @@ def assemble(
         )
         tree.sbom.write_bytes(dump_sbom(contents))
         files[SBOM_FILE] = _hash(tree.sbom)
-        manifest = Manifest(
+        manifest = BundleManifest(
             files=files,
             target=target,
             provided=dict(provided),
@@ -136,7 +185,7 @@ def assemble(
         )
         tree.manifest.write_bytes(dump_manifest(manifest))
         manifest = read_manifest(tree.manifest, MANIFEST_FILE)  # as the documents: always valid
-    return Bundle(out, complete, manifest, wheels_in(BundleTree(out)), tuple(read))
+    return Bundle(out, complete, manifest, bundle_wheels(BundleTree(out)), tuple(read))
 
 
 def fragment(metadata: ProviderPackage) -> dict[str, object]:
@@ -151,7 +200,7 @@ def _check_closed(
     wheels: Sequence[Wheel],
     metadata: ProviderPackage,
     own_wheel: Path,
-    target: Target,
+    target: BuildTarget,
     provided: Mapping[str, str],
     overrides: Sequence[str],
 ) -> Mapping[NormalizedName, set[NormalizedName]]:
@@ -163,12 +212,12 @@ def _check_closed(
         raise SdkError(
             Code.DEPENDENCY_CONFLICT,
             f"The wheels of {metadata.name} do not have all they need",
-            why="\n".join(described(conflict, provided) for conflict in conflicts),
+            why="\n".join(describe_conflict(conflict, provided) for conflict in conflicts),
             where=Where(file=str(own_wheel)),
             resolution="Correct the requirement, or put another bound in its place with "
             "--override when it is wrong upstream.",
         )
-    return needed_by_each(wheels, own=own, target=python, provided=provided, overrides=overrides)
+    return missing_by_server(wheels, own=own, target=python, provided=provided, overrides=overrides)
 
 
 def _own(wheels: Sequence[Wheel], own_wheel: Path) -> NormalizedName:
@@ -178,7 +227,7 @@ def _own(wheels: Sequence[Wheel], own_wheel: Path) -> NormalizedName:
 def _document(value: object, kind: str, name: str) -> bytes:
     """The YAML of a document that passes its schema; what we publish is always valid."""
     data = dump(value).encode()
-    rules.require(
+    validation.require(
         load(data, f"{name} (generated)"),
         kind,
         f"{name} would not be valid",
@@ -214,7 +263,7 @@ def _place(source: StrPath, destination: Path) -> Path:
     return destination
 
 
-def _hash(path: Path, earlier: Hashed | None = None) -> FileHash:
+def _hash(path: Path, earlier: FileDigests | None = None) -> FileHash:
     if earlier is not None and earlier.holds_for(path):
         return earlier.found
     return hash_file(path).found
@@ -229,3 +278,71 @@ def _verify(wheel: Path, found: FileHash, expected: str | None) -> None:
             where=Where(file=str(wheel)),
             resolution="Remove the file and build again, so that it is downloaded anew.",
         )
+
+
+def on_this_machine(out: Path) -> dict[str, Path]:
+    """The places of a build for this machine alone."""
+    return {os.uname().machine: out}
+
+
+def assemble_each(
+    wanted: BundleRequest,
+    gathered: Mapping[str, CollectedWheels],
+    outs: Mapping[str, Path],
+    metadata: ProviderPackage,
+    outcome: TrialResult | None,
+    progress: Progress,
+) -> list[Bundle]:
+    """Assemble what was gathered for each machine in ``outs``. Raises what `assemble` raises."""
+    _tell_idle(wanted, gathered.values(), progress)
+    made = []
+    for machine, found in gathered.items():
+        if wanted.own is not None:
+            own, known = wanted.own.path, (wanted.own, *found.read)
+        else:
+            own, known = own_wheel(found.wheels, Requirement(wanted.requirement)), found.read
+        dependencies = [wheel for wheel in found.wheels if wheel != own]
+        progress.step(f"assembling {counted(len(dependencies) + 1, 'wheel')}")
+        made.append(
+            assemble(
+                outs[machine],
+                metadata=metadata,
+                own_wheel=own,
+                dependencies=dependencies,
+                target=build_target(wanted.interpreter, machine),
+                provided=found.provided,
+                distributions=tuple(server.recorded for server in wanted.servers),
+                overrides=wanted.overrides,
+                expected=found.expected,
+                known=known,
+                hashed=wanted.ahead.hashes,
+                outcome=outcome,
+            )
+        )
+    return made
+
+
+def _tell_idle(
+    wanted: BundleRequest, gathered: Iterable[CollectedWheels], progress: Progress
+) -> None:
+    """Say which names of packages to bundle changed nothing: they may be misspelt."""
+    brought = {package.name for found in gathered for package in found.packages}
+    for name in sorted(wanted.bundle):
+        if not any(name in server.pins for server in wanted.servers):
+            progress.warn(f"--bundle {name} changes nothing: no distribution provides {name}")
+        elif name not in brought:
+            progress.warn(f"--bundle {name} changes nothing: the provider does not need {name}")
+
+
+def own_wheel(wheels: Iterable[Path], requirement: Requirement) -> Path:
+    """The package's own wheel among those of its closure. Raises SdkError RESOLUTION_FAILED."""
+    wanted = canonicalize_name(requirement.name)
+    for wheel in wheels:
+        if parse_wheel_filename(wheel.name)[0] == wanted:
+            return wheel
+    raise SdkError(
+        Code.RESOLUTION_FAILED,
+        f"The distribution already provides {requirement}",
+        why="So there is nothing to put into an image.",
+        resolution="Use the server's own provider, or build without --distribution.",
+    )

@@ -1,4 +1,9 @@
-"""Will these providers live together? What the installer would say, before anything is deployed.
+"""A volume in mind: what would stand on it after installations that nobody has made.
+
+It answers the installer's planning as a real volume does. A file is written, to a scratch
+folder, only when the plan wants to look at it.
+
+Will these providers live together? What the installer would say, before anything is deployed.
 
 Nothing here decides: the images are read, planned and refused by the installer's own code
 (`runtime.incoming`, `runtime.slots`, `runtime.plan`), on a volume that is only imagined.
@@ -6,19 +11,25 @@ Nothing here decides: the images are read, planned and refused by the installer'
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.behind import at_hand, hiding_error, modules_of, refusal, refusals
-from lls_provider.bundle.imagined import ImaginedVolume
-from lls_provider.bundle.read import read_bundle
+from lls_provider.bundle.bundle import read_bundle
+from lls_provider.bundle.server_constraints import (
+    environment_at_hand,
+    hiding_error,
+    modules_of,
+    rejection,
+    rejections,
+)
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
-from lls_provider.contract.paths import BundleTree
+from lls_provider.contract.names import BundleTree
 from lls_provider.errors import ExitStatus, SdkError, Where
-from lls_provider.runtime.assumptions import difference
-from lls_provider.runtime.conflict import (
+from lls_provider.runtime.install.conflict import (
     Candidate,
     Conflict,
     Decision,
@@ -26,25 +37,110 @@ from lls_provider.runtime.conflict import (
     parse_provided,
     shown_versions,
 )
-from lls_provider.runtime.hiding import front_of, hidden
-from lls_provider.runtime.incoming import Incoming, read_incoming
-from lls_provider.runtime.plan import decision_on, make_plan
-from lls_provider.runtime.record import ProviderRecord
-from lls_provider.runtime.slots import decide_slot
+from lls_provider.runtime.install.plan import decision_on, make_plan, provided_difference
+from lls_provider.runtime.install.provider_image import ProviderImage, read_provider_image
+from lls_provider.runtime.install.shadowing import hidden_modules, shadowing_modules
+from lls_provider.runtime.volume.installed import ProviderRecord, decide_slot
+from lls_provider.runtime.volume.reconcile import InstalledDistribution
+from lls_provider.runtime.wheelfile.unpack import Unpacking, unpack
 from lls_provider.wheels.build import scratch
-from lls_provider.wheels.several import joined, shared_versions
+from lls_provider.wheels.loading import join_closures, shared_versions
 
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
-    from lls_provider.runtime.hiding import ServerModules
+    from lls_provider.runtime.install.plan import Plan
+    from lls_provider.runtime.install.provider_image import ProviderImage
+    from lls_provider.runtime.install.shadowing import ServerModules
+    from lls_provider.runtime.wheelfile.contents import WheelFile
+    from lls_provider.runtime.wheelfile.wheel import Wheel
     from lls_provider.wheels.distribution import Distribution
+
+
+class VirtualVolume:
+    """What planned installations leave; `runtime.layout.Standing` in mind."""
+
+    def __init__(self, scratch: Path) -> None:
+        """``scratch`` is an empty folder, which the caller removes."""
+        self._scratch = scratch
+        self._sources: list[Source] = []
+        self._installed: dict[str, InstalledDistribution] = {}
+        self._recorded: dict[str, list[str]] = {}
+        self._written: dict[str, tuple[Wheel, WheelFile]] = {}
+        self._folders: set[str] = set()
+        self._places: dict[Path, int] = {}  # of a wheel's files in the scratch folder
+
+    def install(self, incoming: ProviderImage, plan: Plan) -> None:
+        """Take a plan as carried out."""
+        source = incoming.source
+        self._sources.append(source)
+        for dist_info in plan.replaced:
+            self._remove(dist_info)
+        for unpacking in plan.unpackings:
+            wheel = unpacking.wheel
+            candidate = Candidate(wheel.name, wheel.version, wheel.requires, source)
+            self._installed[wheel.dist_info] = InstalledDistribution(
+                wheel.dist_info, candidate, ours=True
+            )
+            self._recorded[wheel.dist_info] = _recorded(unpacking)
+            self._written.update({file.path: (wheel, file) for file in unpacking.files})
+        self._folders = {folder for path in self._written for folder in _folders(path)}
+
+    def sources(self) -> Sequence[Source]:
+        """The installed providers, by slot."""
+        return self._sources
+
+    def distributions(self) -> list[InstalledDistribution]:
+        """The distributions in python-packages, by name."""
+        return sorted(self._installed.values(), key=lambda item: item.candidate.name)
+
+    def top_levels(self) -> set[str]:
+        """The names that stand directly in python-packages."""
+        return {path.partition("/")[0] for path in self._written}
+
+    def files(self, dist_info: str) -> list[str]:
+        """What a distribution's RECORD lists."""
+        return self._recorded[dist_info]
+
+    def find(self, path: str) -> Path | None:
+        """The file or folder at a path relative to python-packages, made when it is asked for."""
+        if path in self._folders:
+            folder = self._scratch / "folders" / path
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        if path not in self._written:
+            return None
+        wheel, file = self._written[path]
+        place = self._scratch / str(self._places.setdefault(wheel.path, len(self._places)))
+        if not (place / path).exists():
+            place.mkdir(exist_ok=True)
+            unpack([Unpacking(wheel, (file,))], place, workers=1)
+        return place / path
+
+    def _remove(self, dist_info: str) -> None:
+        del self._installed[dist_info]
+        gone = self._recorded.pop(dist_info)
+        shared = {path for paths in self._recorded.values() for path in paths}
+        for path in gone:
+            if path not in shared:
+                self._written.pop(path, None)
+
+
+def _recorded(unpacking: Unpacking) -> list[str]:
+    record = unpacking.files[-1]  # a plan writes RECORD last
+    return [row[0] for row in csv.reader(io.StringIO(record.content.decode()))]
+
+
+def _folders(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+
 
 _SERVER = "the server"
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class CompatServer:
     """What the providers shall live with; of several distributions what all of them have."""
 
     label: str
@@ -63,7 +159,7 @@ class Verdict:
 
     target: str
     provider_id: str
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ProviderRow, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
@@ -86,7 +182,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProviderRow:
     """A package of an image: installed, kept (``installed`` stays), or replacing that."""
 
     name: str
@@ -126,22 +222,22 @@ class Compatibility:
         }
 
 
-def server_of(distributions: Sequence[Distribution]) -> Server | None:
+def compat_server(distributions: Sequence[Distribution]) -> CompatServer | None:
     """What can be relied on with any of the distributions, which run on one Python."""
     if not distributions:
         return None
-    return Server(
+    return CompatServer(
         ", ".join(it.label for it in distributions),
         distributions[0].interpreter.tag,
-        joined(shared_versions(distributions)),
+        join_closures(shared_versions(distributions)),
         tuple(modules_of(it) for it in distributions),
-        tuple(at_hand(it) for it in distributions),
+        tuple(environment_at_hand(it) for it in distributions),
     )
 
 
 def compatibility(
     bundles: Sequence[tuple[str, Path]],
-    server: Server | None = None,
+    server: CompatServer | None = None,
     *,
     python_tag: str | None = None,
 ) -> Compatibility:
@@ -154,14 +250,14 @@ def compatibility(
     if python_tag is None and server is not None:
         python_tag = server.python_tag
     with scratch("compat") as folder:
-        judge = _Judge(ImaginedVolume(folder), server, python_tag)
+        judge = _Judge(VirtualVolume(folder), server, python_tag)
         verdicts = tuple(judge.verdict(label, root) for label, root in bundles)
     return Compatibility(verdicts, server.label if server is not None else None)
 
 
 class _Judge:
     def __init__(
-        self, volume: ImaginedVolume, server: Server | None, python_tag: str | None
+        self, volume: VirtualVolume, server: CompatServer | None, python_tag: str | None
     ) -> None:
         self._volume = volume
         self._server = server
@@ -177,7 +273,7 @@ class _Judge:
         container = INIT_CONTAINER_PREFIX + bundle.provider_id
         order, self._count = self._count, self._count + 1
         try:
-            incoming = read_incoming(
+            incoming = read_provider_image(
                 BundleTree(root),
                 provider_id=bundle.provider_id,
                 api=bundle.metadata.api,
@@ -215,29 +311,33 @@ class _Judge:
             warnings=(*warnings, *self._other_python(label, incoming), *plan.warnings),
         )
 
-    def _hiding(self, incoming: Incoming) -> SdkError | None:
+    def _hiding(self, incoming: ProviderImage) -> SdkError | None:
         """A module in front of one of the server's (contract decision 14)."""
-        fronts = [front_of(wheel) for wheel in incoming.wheels]
+        fronts = [shadowing_modules(wheel) for wheel in incoming.wheels]
         servers = self._server.modules if self._server is not None else ()
-        found = [it for modules in servers for it in hidden(fronts, modules, incoming.target.minor)]
+        found = [
+            it
+            for modules in servers
+            for it in hidden_modules(fronts, modules, incoming.target.minor)
+        ]
         if not found:
             return None
         assert self._server is not None  # noqa: S101 - else nothing was found
         where = Where(provider=incoming.provider_id, image=incoming.image)
         return hiding_error(self._server.label, found, where)
 
-    def _refusal(self, incoming: Incoming) -> SdkError | None:
+    def _refusal(self, incoming: ProviderImage) -> SdkError | None:
         """A package in front of one of the server's in a version that its others do not accept."""
         brought = {str(wheel.name): str(wheel.version) for wheel in incoming.wheels}
         overrides = [str(it) for found in incoming.source.overrides.values() for it in found]
         for server in self._server.distributions if self._server is not None else ():
-            refused = refusals(server, brought, incoming.target, overrides)
+            refused = rejections(server, brought, incoming.target, overrides)
             if refused:
                 where = Where(provider=incoming.provider_id, image=incoming.image)
-                return refusal(server, brought, refused, where)
+                return rejection(server, brought, refused, where)
         return None
 
-    def _other_python(self, label: str, incoming: Incoming) -> Iterator[str]:
+    def _other_python(self, label: str, incoming: ProviderImage) -> Iterator[str]:
         """Images for different Pythons: each may install, but a server has only one."""
         if self._python_tag is not None or incoming.manifest is None:
             return
@@ -247,12 +347,14 @@ class _Judge:
                 yield f"it was built for {tag}, {first} for {other}; a server has one Python"
         self._pythons.setdefault(tag, label)
 
-    def _beside_server(self, incoming: Incoming) -> tuple[Incoming, list[str]]:
+    def _beside_server(self, incoming: ProviderImage) -> tuple[ProviderImage, list[str]]:
         """The image with what the server really has, and where that is not what it assumes."""
         if self._server is None:
             return incoming, []
         packages = parse_provided(self._server.packages)
-        found = difference(incoming.source, Source(_SERVER, self._server.label, provided=packages))
+        found = provided_difference(
+            incoming.source, Source(_SERVER, self._server.label, provided=packages)
+        )
         lines = []
         if found is not None:
             lines = [
@@ -269,8 +371,8 @@ class _Judge:
 
 
 def _rows(
-    incoming: Incoming, decision: Decision, old: Mapping[NormalizedName, Candidate]
-) -> list[Row]:
+    incoming: ProviderImage, decision: Decision, old: Mapping[NormalizedName, Candidate]
+) -> list[ProviderRow]:
     rows = []
     for wheel in sorted(incoming.wheels, key=lambda wheel: wheel.name):
         action = "install"
@@ -280,7 +382,7 @@ def _rows(
             action = "replace"
         before = old.get(wheel.name)
         standing = str(before.version) if before is not None else None
-        rows.append(Row(wheel.name, str(wheel.version), action, standing))
+        rows.append(ProviderRow(wheel.name, str(wheel.version), action, standing))
     return rows
 
 

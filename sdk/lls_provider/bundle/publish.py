@@ -19,7 +19,7 @@ _RENAME_EXCHANGE = 2
 
 
 @contextlib.contextmanager
-def publishing(directory: Path, what: str) -> Iterator[Path]:
+def atomic_directory(directory: Path, what: str) -> Iterator[Path]:
     """A new empty folder beside ``directory`` that takes its place when the block ends well.
 
     What stood there before is replaced in one step (whether it may be is the caller's
@@ -29,7 +29,7 @@ def publishing(directory: Path, what: str) -> Iterator[Path]:
     """
     directory = _end_of_links(directory, what)  # a link to a folder stays a link
     staging = _beside(directory)
-    with writing(directory, what):
+    with wrapping_write_errors(directory, what):
         staging.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
         try:
@@ -43,14 +43,14 @@ def publishing(directory: Path, what: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def publishing_file(path: Path, what: str) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, what: str) -> Iterator[BinaryIO]:
     """A new file beside ``path`` that takes its place when the block ends well.
 
     Otherwise as `publishing`.
     """
     path = _end_of_links(path, what)
     staging = _beside(path)
-    with writing(path, what):
+    with wrapping_write_errors(path, what):
         staging.parent.mkdir(parents=True, exist_ok=True)
         try:
             with staging.open("xb") as stream:
@@ -75,7 +75,7 @@ def _beside(place: Path) -> Path:
 
 
 @contextlib.contextmanager
-def writing(place: Path, what: str) -> Iterator[None]:
+def wrapping_write_errors(place: Path, what: str) -> Iterator[None]:
     """Turns an OSError of the block into an SdkError that tells what could not be written."""
     try:
         yield

@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from lls_provider.bundle import declared
-from lls_provider.bundle.choosing import Asked, find_spec, require_provider
-from lls_provider.bundle.locking import Locking
-from lls_provider.bundle.machines import assemble_each, own_wheel
-from lls_provider.bundle.options import BundleOptions
-from lls_provider.bundle.writable import writable_target
+from lls_provider.bundle import static_spec
+from lls_provider.bundle.assemble import assemble_each, own_wheel, writable_target
+from lls_provider.bundle.bundle import BundleOptions
+from lls_provider.bundle.lock import LockMode
+from lls_provider.bundle.spec_selection import SpecFlags, find_spec, require_provider
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.uv_causes import cause_of
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.read import Bundle
-    from lls_provider.bundle.waiting import Trial
-    from lls_provider.bundle.wanted import Gathered, Wanted
+    from lls_provider.bundle.bundle import Bundle, BundleRequest, CollectedWheels
+    from lls_provider.bundle.trial import Trial
 
 
 _COMMAND = ("lls-provider", "build")
@@ -38,7 +36,7 @@ def bundle_published(
     outs: Mapping[str, Path],
     options: BundleOptions = BundleOptions(),  # noqa: B008 - frozen
     *,
-    asked: Asked = Asked(),  # noqa: B008 - frozen
+    asked: SpecFlags = SpecFlags(),  # noqa: B008 - frozen
     vendor: str | None = None,
     words: Sequence[str] = (),
     progress: Progress = SILENT,
@@ -51,22 +49,22 @@ def bundle_published(
     flags choose none, or has no such extra; MODULE_MISSING when it holds no provider;
     LOCK_STALE; and what resolving, locking, fetching, trying and assembling raise.
     """
-    from lls_provider.bundle.gather import normalized
-    from lls_provider.bundle.wanted import Wanted
+    from lls_provider.bundle.bundle import BundleRequest
+    from lls_provider.bundle.closure import normalized_requirement
 
     requirement = exact_requirement(package)
     for out in outs.values():
         writable_target(out)
-    locking = Locking.of(options.lock, options.locked)
+    locking = LockMode.of(options.lock, options.locked)
     servers, interpreter = locking.servers(options.distributions, options.python, progress)
     build = _Build(
-        Wanted(
+        BundleRequest(
             str(requirement),
             None,
             interpreter,
             servers,
             options.overrides,
-            normalized(options.bundle),
+            normalized_requirement(options.bundle),
             machines=tuple(outs),
             locked=locking.file,
         ),
@@ -87,32 +85,31 @@ def bundle_published(
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    wanted: Wanted
-    asked: Asked
+    wanted: BundleRequest
+    asked: SpecFlags
     trial: Trial | None
     vendor: str | None
     progress: Progress
 
-    def run(self, outs: Mapping[str, Path]) -> tuple[list[Bundle], Gathered]:
+    def run(self, outs: Mapping[str, Path]) -> tuple[list[Bundle], CollectedWheels]:
         """Gather, try and assemble; raises the first failure as it is."""
-        from lls_provider.bundle.gather import gather
-        from lls_provider.bundle.trial import try_beside
-        from lls_provider.bundle.waiting import started
-        from lls_provider.wheels.fetch import telling_damage
+        from lls_provider.bundle.closure import collect_wheels
+        from lls_provider.bundle.trial import probe_pool, try_provider
+        from lls_provider.wheels.fetch import reporting_damage
 
         wanted, servers, progress = self.wanted, self.wanted.servers, self.progress
         requirement = Requirement(wanted.requirement)
-        with started(servers, self.trial, outs) as trial:
+        with probe_pool(servers, self.trial, outs) as trial:
             gathered = {
-                machine: gather(replace(wanted, machine=machine), progress, hints=False)
+                machine: collect_wheels(replace(wanted, machine=machine), progress, hints=False)
                 for machine in outs
             }
             # only what is for this machine can be run to tell its spec
             here = gathered.get(wanted.machine)
             if here is None and servers and self.asked.spec() is None:
-                here = gather(wanted, progress, hints=False)
+                here = collect_wheels(wanted, progress, hints=False)
             foremost = here or next(iter(gathered.values()))
-            with telling_damage(
+            with reporting_damage(
                 pair for it in (*gathered.values(), foremost) for pair in it.fetched
             ):
                 own = own_wheel(foremost.wheels, requirement)
@@ -122,9 +119,9 @@ class _Build:
                 metadata = ProviderPackage(
                     name=str(name),
                     version=str(version),
-                    vendor=self.vendor or declared.declared_vendor(own) or str(name),
-                    description=declared.declared_summary(own),
-                    maintainer=declared.declared_maintainer(own),
+                    vendor=self.vendor or static_spec.declared_vendor(own) or str(name),
+                    description=static_spec.declared_summary(own),
+                    maintainer=static_spec.declared_maintainer(own),
                     package_name=spec.module,
                     provider_type=spec.provider_type,
                     api=spec.api,
@@ -132,7 +129,7 @@ class _Build:
                 )
                 tried = None
                 if trial is not None and servers:
-                    tried = try_beside(
+                    tried = try_provider(
                         servers,
                         foremost.wheels,
                         metadata,
@@ -159,13 +156,13 @@ class _Build:
             return  # of what is around the build, which no option changes
         if error.code is Code.RESOLUTION_FAILED:
             self._require_provider()
-        from lls_provider.bundle.fix import Fix, Proposer, find_fixes, shown
-        from lls_provider.bundle.gather import add_hints
+        from lls_provider.bundle.closure import add_hints
+        from lls_provider.bundle.option_search import Fix, Proposer, find_fixes, shown_command
         from lls_provider.wheels.build import scratch
 
         def attempt(fix: Fix) -> None:
             spec = fix.spec
-            asked = Asked(spec.module, spec.api, spec.provider_type) if spec else self.asked
+            asked = SpecFlags(spec.module, spec.api, spec.provider_type) if spec else self.asked
             with scratch("fix") as folder:
                 build = replace(self, wanted=fix.applied(self.wanted), asked=asked)
                 build.run({it: folder / it for it in machines})
@@ -173,13 +170,13 @@ class _Build:
         self.progress.step("looking for options with which it builds")
         fixes = find_fixes(error, attempt, Proposer(self.wanted, self.progress))
         if fixes:
-            error.resolution = shown(fixes, words, self.wanted.requirement)
+            error.resolution = shown_command(fixes, words, self.wanted.requirement)
         elif error.code is Code.RESOLUTION_FAILED:
             add_hints(error, self.wanted, self.progress)
 
     def _require_provider(self) -> None:
         """Refuse a package that is no provider before its closure is looked into."""
-        from lls_provider.bundle.gather import fetch_alone
+        from lls_provider.bundle.closure import fetch_alone
 
         requirement = Requirement(self.wanted.requirement)
         alone = f"{requirement.name}{requirement.specifier}"
@@ -218,7 +215,7 @@ def _not_exact(text: str, why: str) -> SdkError:
 
 def _require_extras(own: Path, requirement: Requirement) -> None:
     """Refuse extras that the package does not have: a resolver passes over them."""
-    there = declared.declared_extras(own)
+    there = static_spec.declared_extras(own)
     missing = [it for it in sorted(requirement.extras) if canonicalize_name(it) not in there]
     if missing:
         raise SdkError(

@@ -3,29 +3,46 @@
 It is written here and not by the library for it: an image's digest must not depend on the
 versions of libraries on the machine that builds (docs/architecture.md, "Decisions"). The tests
 validate it against the published schema and read it with that library.
+
+The rule about a bundle's SBOM: it lists the wheels that are there, as they are, and no other.
+
+Whoever wrote it, only what CycloneDX fixes is looked at: the components at the top that have the
+package URL of a Python package. A bundle without an SBOM is fine.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from lls_provider import __version__
-from lls_provider.contract.paths import PACKAGES, ZIPAPP_FILE
+from lls_provider.contract import plain_data
+from lls_provider.contract.document import read_bytes
+from lls_provider.contract.limits import DocumentLimits
+from lls_provider.contract.names import PACKAGES, ZIPAPP_FILE
+from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.progress import counted
 
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
+    from lls_provider.bundle.checks.report import Findings
     from lls_provider.contract.models import FileHash, ProviderPackage
-    from lls_provider.runtime.headers import Headers
-    from lls_provider.runtime.wheel import Wheel
+    from lls_provider.contract.names import BundleTree
+    from lls_provider.runtime.wheelfile.dist_info import Headers
+    from lls_provider.runtime.wheelfile.wheel import Wheel
+
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
-SDK = "lls-provider-sdk"
+SDK_NAME = "lls-provider-sdk"
 _VERSION = "1.6"
 _SCHEMA = f"http://cyclonedx.org/schema/bom-{_VERSION}.schema.json"
 _SERIALS = uuid.UUID("6f4c1f52-4b0c-5d0e-9d2f-5a6b1f6f3f0a")  # the space of our serial numbers
@@ -37,7 +54,7 @@ JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class SbomContents:
     """What an SBOM tells of a bundle."""
 
     metadata: ProviderPackage
@@ -49,7 +66,7 @@ class Contents:
     libraries: Mapping[str, str]  # versions by name, of what is inside the zipapp
 
 
-def dump_sbom(contents: Contents) -> bytes:
+def dump_sbom(contents: SbomContents) -> bytes:
     """The bytes of ``sbom.cdx.json``; its serial number follows from all the rest."""
     document = _document(contents)
     serial = uuid.uuid5(_SERIALS, _text(document))
@@ -77,7 +94,7 @@ def licences(metadata: Headers) -> list[JsonObject]:
     return [{"license": {"name": it, **declared}} for it in names]
 
 
-def _document(contents: Contents) -> JsonObject:
+def _document(contents: SbomContents) -> JsonObject:
     metadata = contents.metadata
     refs = {wheel.name: _ref(wheel) for wheel in contents.wheels}
     root = f"{metadata.name}@{metadata.version}"
@@ -97,7 +114,9 @@ def _document(contents: Contents) -> JsonObject:
         "version": 1,
         "metadata": {
             "lifecycles": [{"phase": "build"}],
-            "tools": {"components": [{"type": "application", "name": SDK, "version": __version__}]},
+            "tools": {
+                "components": [{"type": "application", "name": SDK_NAME, "version": __version__}]
+            },
             "component": {
                 "type": "application",
                 "bom-ref": root,
@@ -123,7 +142,7 @@ def _document(contents: Contents) -> JsonObject:
     return document
 
 
-def _wheels(contents: Contents) -> Iterator[JsonObject]:
+def _wheels(contents: SbomContents) -> Iterator[JsonObject]:
     for wheel in contents.wheels:
         path = f"{PACKAGES}/{wheel.filename}"
         component: JsonObject = {
@@ -139,14 +158,14 @@ def _wheels(contents: Contents) -> Iterator[JsonObject]:
         yield component | ({"licenses": found} if found else {})
 
 
-def _runtime(contents: Contents) -> JsonObject:
+def _runtime(contents: SbomContents) -> JsonObject:
     """The zipapp, with the libraries in it."""
     return {
         "type": "application",
         "bom-ref": ZIPAPP_FILE,
-        "name": SDK,
+        "name": SDK_NAME,
         "version": __version__,
-        "purl": package_url(SDK, __version__),
+        "purl": package_url(SDK_NAME, __version__),
         "hashes": _hashes(contents.files[ZIPAPP_FILE]),
         "components": [
             {
@@ -172,3 +191,93 @@ def _hashes(found: FileHash) -> list[JsonObject]:
 
 def _text(document: JsonObject) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+_RULE = "sbom"
+_PYPI = "pkg:pypi/"
+_LIMITS = DocumentLimits(size=16 << 20, nodes=1_000_000)
+_REBUILD = "Build the bundle again with `lls-provider build`, or write its SBOM anew."
+
+
+def check_sbom(tree: BundleTree, wheels: Sequence[Wheel], findings: Findings) -> None:
+    """Compare the SBOM, where there is one, with the wheels that could be read."""
+    if not tree.sbom.exists():
+        return
+    where = Where(file=str(tree.sbom))
+    try:
+        document = plain_data.parse_json(
+            read_bytes(tree.sbom, str(tree.sbom), limits=_LIMITS), _LIMITS
+        )
+        listed = _listed(document)
+    except SdkError as error:
+        findings.error(_RULE, error.code, error.what, where=where, resolution=_REBUILD)
+        return
+    except ValueError as error:
+        what = f"{tree.sbom.name} is no CycloneDX document: {error}"
+        findings.error(_RULE, Code.BUNDLE_INVALID, what, where=where, resolution=_REBUILD)
+        return
+    problems = [
+        Problem(Code.BUNDLE_INVALID, f"{tree.sbom.name} {what}", where, _REBUILD)
+        for what in _differences(listed, wheels)
+    ]
+    if findings.broken("wheels"):
+        return  # which wheels there are is not known
+    findings.add(_RULE, "error", problems)
+    if not problems:
+        findings.ok(_RULE, f"{tree.sbom.name} lists the {counted(len(wheels), 'wheel')}")
+
+
+def _listed(document: Any) -> dict[str, tuple[str, str]]:
+    """Version and SHA-256 (empty when not told) by package. Raises ValueError."""
+    if not isinstance(document, dict) or document.get("bomFormat") != "CycloneDX":
+        raise ValueError("bomFormat is not 'CycloneDX'")
+    components = document.get("components", [])
+    if not isinstance(components, list):
+        raise ValueError("components is no list")  # noqa: TRY004 - of the document, not of ours
+    found: dict[str, tuple[str, str]] = {}
+    for component in components:
+        purl = component.get("purl") if isinstance(component, dict) else None
+        # a scanner's word for: named here, but not in it
+        if not isinstance(purl, str) or component.get("scope") == "excluded":
+            continue
+        name, at, version = purl.partition("?")[0].partition("#")[0].rpartition("@")
+        if name.startswith(_PYPI) and at and component.get("type") == "library":
+            package = canonicalize_name(unquote(name.removeprefix(_PYPI)))
+            found[package] = unquote(version), _sha256(component.get("hashes"))
+    return found
+
+
+def _sha256(hashes: Any) -> str:
+    for it in hashes if isinstance(hashes, list) else []:
+        if isinstance(it, dict) and it.get("alg") == "SHA-256":
+            return str(it.get("content", "")).lower()
+    return ""
+
+
+def _differences(listed: dict[str, tuple[str, str]], wheels: Sequence[Wheel]) -> Iterator[str]:
+    left = dict(listed)
+    for wheel in wheels:
+        version, told = left.pop(wheel.name, ("", ""))
+        if not version:
+            yield f"does not list {wheel.filename}"
+        elif not _same(version, wheel.version):
+            yield f"lists {wheel.name} {version:.100}, the bundle has {wheel.filename}"
+        elif told and told != _hash(wheel):
+            yield f"lists {wheel.name} with another SHA-256 than {wheel.filename} has"
+    for name, (version, _) in sorted(left.items()):
+        yield f"lists {name:.100} {version:.100}, which is not in the bundle"
+
+
+def _same(text: str, version: Version) -> bool:
+    try:
+        return Version(text) == version
+    except InvalidVersion:
+        return False
+
+
+def _hash(wheel: Wheel) -> str:
+    try:
+        with wheel.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""

@@ -1,4 +1,8 @@
-"""Loads a provider as a server would, before its image is made: resolved is not importable.
+"""Processes beside servers that import a server's API while a provider is not built yet.
+
+Importing it takes longer than building most providers, and both are done by other processes.
+
+Loads a provider as a server would, before its image is made: resolved is not importable.
 
 The environment is the distribution's packages with the bundle's wheels in front of them, as in a
 Pod (contract section 2). The same run tells the JSON Schema of the config class.
@@ -6,47 +10,117 @@ Pod (contract section 2). The same run tells the JSON Schema of the config class
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from lls_provider.bundle.behind import (
-    environment_of,
+from lls_provider.bundle.server_constraints import (
+    describe_conflict,
     hiding_error,
     modules_of,
-    refusal,
-    refusals,
+    rejection,
+    rejections,
     replaced,
+    server_environment_of,
+    unsatisfied,
     with_requirements,
 )
-from lls_provider.bundle.closure import described, unsatisfied
-from lls_provider.bundle.waiting import variables
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.runtime.hiding import front_of, hidden
-from lls_provider.runtime.probing import ProbeFailure, ProbeRequest, ProbeResult, probe_all
-from lls_provider.runtime.target import target_python
-from lls_provider.runtime.wheel import read_wheel
+from lls_provider.runtime.install.shadowing import hidden_modules, shadowing_modules
+from lls_provider.runtime.preflight.probe_client import (
+    PooledProbe,
+    ProbeFailure,
+    ProbeRequest,
+    ProbeResult,
+    pooled_probe,
+    probe_all,
+)
+from lls_provider.runtime.target_python import target_python
+from lls_provider.runtime.wheelfile.wheel import read_wheel
 from lls_provider.wheels.build import scratch
+from lls_provider.wheels.environment import existing_environment
 from lls_provider.wheels.servers import line_of_module
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.waiting import Trial
     from lls_provider.contract.models import ProviderPackage
-    from lls_provider.runtime.hiding import Front
-    from lls_provider.runtime.wheel import Wheel
+    from lls_provider.runtime.install.shadowing import ShadowingModules
+    from lls_provider.runtime.wheelfile.wheel import Wheel
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.environment import Environment
 
 
+# of this machine a Python needs these to start; the rest could leak into an image
+_KEPT = ("PATH", "LD_LIBRARY_PATH")
+_FIXED = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "TZ": "UTC"}
+
+
+class TrialProcess(NamedTuple):
+    """A process that waits to load a provider, and its home folder."""
+
+    probe: PooledProbe
+    home: Path
+
+
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Trial:
+    """How a build tries its provider.
+
+    ``nevertheless`` is why an image is wanted although the provider does not load;
+    ``environment`` are variables that it needs; ``waiting`` are processes beside servers, by
+    the servers' labels.
+    """
+
+    nevertheless: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, TrialProcess] = field(default_factory=dict, repr=False, compare=False)
+
+
+@contextlib.contextmanager
+def probe_pool(
+    servers: Sequence[Distribution], trial: Trial | None, machines: Collection[str]
+) -> Iterator[Trial | None]:
+    """The trial with a process beside each server; all end with the block.
+
+    A server whose environment is not made yet gets none, nor does any when no image is for this
+    machine.
+    """
+    if trial is None or os.uname().machine not in machines:
+        yield trial
+        return
+    with contextlib.ExitStack() as stack:
+        waiting = {}
+        for server in servers:
+            environment = existing_environment(server)
+            if environment is None or server.line is None:
+                continue
+            home = stack.enter_context(scratch("home"))
+            with contextlib.suppress(SdkError):  # the trial itself tells what is wrong
+                probe = pooled_probe(
+                    environment.python,
+                    [server.line.api_package],
+                    env=trial_environment(home, trial),
+                    keep_bytecode=server.environment is None,  # it is ours, in the cache
+                )
+                waiting[server.label] = TrialProcess(stack.enter_context(probe), home)
+        yield replace(trial, waiting=waiting)
+
+
+def trial_environment(home: Path, trial: Trial) -> dict[str, str]:
+    """The variables that a provider is tried with."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {**kept, **_FIXED, "HOME": str(home), **trial.environment}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
     """What a trial found: the schema of the config class, and why a failure was passed over."""
 
     schema: dict[str, Any] | None = None
@@ -61,7 +135,7 @@ class LoadFailure:
     wheels: tuple[Path, ...]
 
 
-def try_beside(
+def try_provider(
     servers: Sequence[Distribution],
     wheels: Sequence[Path],
     metadata: ProviderPackage,
@@ -74,7 +148,7 @@ def try_beside(
     published: bool = False,
     where: Where = Where(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
-) -> Outcome:
+) -> TrialResult:
     """Load the provider of ``wheels`` beside each of the servers; the first tells the schema.
 
     ``read`` are those of the wheels that need not be read again, ``known`` is what `load` got from
@@ -94,7 +168,7 @@ def try_beside(
         for server in servers:
             _require_accepted(server, wheels, machine, overrides, where, progress)
         found = [before.get(wheel) or read_wheel(wheel) for wheel in wheels]
-        fronts = [front_of(wheel) for wheel in found]
+        fronts = [shadowing_modules(wheel) for wheel in found]
         if machine != os.uname().machine:
             for server in servers:
                 _require_unhidden(server, None, fronts, where)
@@ -102,10 +176,10 @@ def try_beside(
                 f"not tried: an image for {machine} cannot be loaded on this {os.uname().machine}; "
                 "build on that machine, or for both, to see it load and to store its config schema"
             )
-            return Outcome()
+            return TrialResult()
         for server in servers:
             _require_closed(server, found, metadata, machine, overrides, where)
-            environment = environment_of(server, progress)
+            environment = server_environment_of(server, progress)
             _require_unhidden(server, environment, fronts, where)
             told = known if server is servers[0] else None
             if told is None and environment is not None:
@@ -119,11 +193,11 @@ def try_beside(
             raise
         first = error.why.splitlines()[0] if error.why else ""
         progress.warn(f"{error.what}: {first} (built nevertheless: {trial.nevertheless})")
-        return Outcome(not_loaded=trial.nevertheless)
-    return Outcome(schemas[0] if schemas else None)
+        return TrialResult(not_loaded=trial.nevertheless)
+    return TrialResult(schemas[0] if schemas else None)
 
 
-def load(
+def load_provider(
     environment: Environment,
     wheels: Sequence[Path],
     modules: Sequence[str],
@@ -153,7 +227,7 @@ def load(
         answers = list(told or ())
         # a module that ends the process leaves those behind it unanswered
         while len(answers) < len(requests):
-            env = variables(home, trial)
+            env = trial_environment(home, trial)
             rest = requests[len(answers) :]
             answers += probe_all(environment.python, rest, path=[packages], env=env)
         homes = [home, *([waiting.home] if waiting is not None else ())]
@@ -192,7 +266,9 @@ def _asked(
 ) -> ProbeResult:
     module = metadata.package_name
     progress.step(f"loading {module} beside {server.label}")
-    return load(environment, wheels, [module], trial, provider_type=metadata.provider_type)[module]
+    return load_provider(
+        environment, wheels, [module], trial, provider_type=metadata.provider_type
+    )[module]
 
 
 def _judge(
@@ -206,7 +282,7 @@ def _judge(
 ) -> None:
     if result.failure is not None:
         failure, module = result.failure, metadata.package_name
-        way = mend(failure, module, server, wheels, published=published)
+        way = load_resolution(failure, module, server, wheels, published=published)
         raise SdkError(
             Code.VALIDATION_FAILED,
             f"{metadata.package_name} does not load beside {server.label}",
@@ -248,8 +324,8 @@ def _require_accepted(
         return
     server = with_requirements(server, progress)
     target = target_python(server.interpreter.tag, manifest_machine=machine)
-    if refused := refusals(server, front, target, overrides):
-        raise refusal(server, front, refused, where)
+    if refused := rejections(server, front, target, overrides):
+        raise rejection(server, front, refused, where)
     shown = [f"{name} {it} in front of its {server.pins[name]}" for name, it in front.items()]
     if server.requires is None:
         progress.warn(
@@ -278,7 +354,7 @@ def _require_closed(
         raise SdkError(
             Code.DEPENDENCY_CONFLICT,
             f"{metadata.name} and {server.label} do not have all that it needs",
-            why="\n".join(described(conflict, server.pins) for conflict in conflicts),
+            why="\n".join(describe_conflict(conflict, server.pins) for conflict in conflicts),
             where=where,
             resolution="Correct the requirement, or put another bound in its place with "
             "--override when it is wrong upstream.",
@@ -286,17 +362,20 @@ def _require_closed(
 
 
 def _require_unhidden(
-    server: Distribution, environment: Environment | None, fronts: Sequence[Front], where: Where
+    server: Distribution,
+    environment: Environment | None,
+    fronts: Sequence[ShadowingModules],
+    where: Where,
 ) -> None:
     """No module in front of the server's may be another's (contract decision 14)."""
     modules = modules_of(server, environment)
-    found = list(hidden(fronts, modules, server.interpreter.minor[1]))
+    found = list(hidden_modules(fronts, modules, server.interpreter.minor[1]))
     if found:
         more = " To have the image all the same, say why with --nevertheless REASON."
         raise hiding_error(server.label, found, where, more=more)
 
 
-def mend(
+def load_resolution(
     failure: ProbeFailure,
     module: str,
     server: Distribution,

@@ -23,9 +23,9 @@ from lls_provider.wheels.cache import writing
 NAME = "lls-provider.pyz"
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
-_MAIN = b"from lls_provider.runtime.zipped import start\n\nstart()\n"
+_MAIN = b"from lls_provider.runtime.cli.bootstrap import start\n\nstart()\n"
 _ROOMS = ("contract", "runtime")
-_MODULES = ("__init__.py", "errors.py", "foreign.py", "progress.py", "resources.py")
+_MODULES = ("__init__.py", "errors.py", "untrusted.py", "progress.py", "resources.py")
 _LIBRARIES = {"packaging": "packaging", "yaml": "pyyaml"}  # published as
 _VERSION = re.compile(r"""^__version__ = ["']([^"']+)["']""", re.MULTILINE)
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The entry point of the command ``lls-provider``."""
-    from lls_provider.runtime.ending import guarded
+    from lls_provider.runtime.process.exit_guard import guarded
 
     status = guarded(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
     gc.freeze()  # an exit would look for cycles in all that a large closure has left behind

@@ -16,7 +16,7 @@ import click
 from lls_provider import __version__
 from lls_provider.cli.console import show
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
-from lls_provider.runtime.ending import ended
+from lls_provider.runtime.process.exit_guard import exit_process
 
 DEBUG = "LLS_PROVIDER_DEBUG"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -24,15 +24,15 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def run(command: click.Command, argv: Sequence[str]) -> int:
     """Run ``command`` and return its exit status; nothing leaves as an exception."""
-    from lls_provider.runtime.signals import Stopped, stopping
+    from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
 
     try:
-        with stopping():
+        with stop_signals():
             result = command.main(
                 list(argv), prog_name="lls-provider", standalone_mode=False, obj=tuple(argv)
             )
         return result if isinstance(result, int) else ExitStatus.OK
-    except Stopped as stopped:
+    except StoppedBySignal as stopped:
         show(f"lls-provider: stopped by {_signal(stopped.status)}", err=True)
         return stopped.status
     except click.exceptions.NoArgsIsHelpError as error:
@@ -48,7 +48,7 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
         return _show(error)
     except SystemExit as error:
         if not _is_clicks(error):
-            return ended(error)
+            return exit_process(error)
         if not _reader_has_gone():
             return _show(internal_error(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))))
         _drop_output()

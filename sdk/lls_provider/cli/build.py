@@ -23,7 +23,7 @@ from lls_provider.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from lls_provider.bundle.read import Bundle
+    from lls_provider.bundle.bundle import Bundle
     from lls_provider.progress import Progress
     from lls_provider.project.settings import Settings
     from lls_provider.wheels.distribution import Distribution
@@ -102,8 +102,13 @@ def command(**options: object) -> None:
 
 def _build(options: BuildOptions) -> None:
     from lls_provider.cli.console import console
-    from lls_provider.image.places import parse_output, prepare, read_base, require_index_sinks
-    from lls_provider.runtime.probing import time_limit
+    from lls_provider.image.transports.transport import (
+        parse_output,
+        prepare,
+        read_base,
+        require_index_sinks,
+    )
+    from lls_provider.runtime.preflight.probe_client import time_limit
     from lls_provider.wheels.build import scratch
     from lls_provider.wheels.epoch import source_date_epoch
 
@@ -154,7 +159,7 @@ def _servers(
     named = options.distributions or (project.distributions if project else ())
     if not named:
         return ()
-    from lls_provider.image.distribution import with_images
+    from lls_provider.image.inspect.distribution import with_images
 
     return with_images(
         named,
@@ -176,9 +181,9 @@ def _bundles(
 
     ``meanwhile`` is called while a project's wheel is built.
     """
-    from lls_provider.bundle.options import BundleOptions
-    from lls_provider.bundle.waiting import Trial
-    from lls_provider.wheels.lockfile import LOCK_NAME
+    from lls_provider.bundle.bundle import BundleOptions
+    from lls_provider.bundle.trial import Trial
+    from lls_provider.wheels.lock import LOCK_NAME
 
     project = Path() if isinstance(source, str) else source.root
     lock_file = options.lock_file or project / LOCK_NAME
@@ -192,14 +197,14 @@ def _bundles(
         trial=Trial(options.nevertheless),
     )
     if isinstance(source, str):
-        from lls_provider.bundle.choosing import Asked
         from lls_provider.bundle.published import bundle_published
+        from lls_provider.bundle.spec_selection import SpecFlags
 
         return bundle_published(
             source,
             outs,
             told,
-            asked=Asked(options.module, options.api, options.provider_type),
+            asked=SpecFlags(options.module, options.api, options.provider_type),
             vendor=options.vendor,
             words=_command_line(),
             progress=progress,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from lls_provider.image.platforms import Platform
+    from lls_provider.image.image import Platform
     from lls_provider.project.settings import Settings
 
 
@@ -46,7 +46,7 @@ class BuildOptions:
 
         Raises SdkError USAGE for what cannot be read.
         """
-        from lls_provider.bundle.options import require_readable
+        from lls_provider.bundle.bundle import require_valid_names
 
         if not self.output and not self.lock:
             raise click.UsageError("Missing option '--output', such as --output oci:build/image.")
@@ -64,7 +64,7 @@ class BuildOptions:
                     )
         elif self.path is not None:
             raise click.UsageError("Give a PATH or --package, not both.")
-        require_readable(self.override, self.bundle)
+        require_valid_names(self.override, self.bundle)
 
     def source(self) -> str | Settings:
         """A published package, named as a requirement, or the settings of a project.
@@ -80,7 +80,7 @@ class BuildOptions:
     def chosen_platforms(self, source: str | Settings) -> tuple[Platform, ...]:
         """What to build for: as the command line, else the project, else this machine tells."""
         from lls_provider.errors import SdkError
-        from lls_provider.image.platforms import parse_platforms
+        from lls_provider.image.image import parse_platforms
 
         if self.platforms or isinstance(source, str):
             return parse_platforms(self.platforms)

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lls_provider.cli.console import show, show_document
-from lls_provider.image.compose import compose
-from lls_provider.image.fitness import require_fit
-from lls_provider.image.index import Index
-from lls_provider.image.places import known_as
+from lls_provider.image.compose import compose, require_fit
+from lls_provider.image.manifest import Index
+from lls_provider.image.transports.transport import recorded_base_name
 from lls_provider.progress import Progress, counted, shown_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lls_provider.bundle.read import Bundle
-    from lls_provider.image.model import Image, JsonObject
-    from lls_provider.image.places import Output
+    from lls_provider.bundle.bundle import Bundle
+    from lls_provider.image.image import Image, JsonObject
+    from lls_provider.image.transports.transport import Output
 
 
 def write_images(
@@ -34,7 +33,9 @@ def write_images(
     pairs = list(zip(bundles, bases, strict=True))
     for bundle, base in pairs:
         require_fit(bundle, base, base_name=base_name, progress=progress)
-    images = [compose(bundle, base, base_name=known_as(base_name)) for bundle, base in pairs]
+    images = [
+        compose(bundle, base, base_name=recorded_base_name(base_name)) for bundle, base in pairs
+    ]
     content = Index.of(images) if len(images) > 1 else images[0]
     written = []
     for output in outputs:

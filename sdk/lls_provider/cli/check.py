@@ -1,9 +1,13 @@
-"""``lls-provider check``: every rule of the contract, for projects, bundles and images."""
+"""``lls-provider check``: every rule of the contract, for projects, bundles and images.
+
+Reports as JUnit XML, which every CI shows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import click
 
@@ -15,14 +19,15 @@ from lls_provider.cli.options import (
     platform_option,
     python_option,
 )
-from lls_provider.foreign import one_line
 from lls_provider.progress import counted
+from lls_provider.untrusted import escaped, one_line
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.report import Finding, Report
-    from lls_provider.image.platforms import Platform
-    from lls_provider.local.target import Target
+    from lls_provider.bundle.checks.report import Finding, Report
+    from lls_provider.image.image import Platform
+    from lls_provider.local.targets import ProviderSource
     from lls_provider.progress import Progress
+
 
 _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
 
@@ -57,13 +62,13 @@ def command(
     A project is also asked for its spec, in the environment of its distribution, and the
     answer is compared with its settings.
     """
-    from lls_provider.image.platforms import parse_platforms
-    from lls_provider.local.target import resolve_target
-    from lls_provider.runtime.probing import time_limit
+    from lls_provider.image.image import parse_platforms
+    from lls_provider.local.targets import resolve_source
+    from lls_provider.runtime.preflight.probe_client import time_limit
 
     time_limit()  # a wrong one is told before any work
     wanted = parse_platforms([platform])[0] if platform else None
-    found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
+    found = [resolve_source(text) for text in targets]  # a wrong name is told before any work
     progress = console()
     reports = [
         _check(target, distributions, python, wanted, insecure=insecure, progress=progress)
@@ -72,8 +77,6 @@ def command(
     if form == "json":
         show_document([report.to_document() for report in reports])
     elif form == "junit":
-        from lls_provider.cli.junit import junit
-
         show(junit(reports))
     else:
         show("\n\n".join(describe(report) for report in reports))
@@ -103,7 +106,7 @@ def _lines(finding: Finding) -> list[str]:
 
 
 def _check(
-    target: Target,
+    target: ProviderSource,
     distributions: Sequence[str],
     python: str | None,
     platform: Platform | None,
@@ -111,12 +114,12 @@ def _check(
     insecure: bool,
     progress: Progress,
 ) -> Report:
-    from lls_provider.local.target import Kind
+    from lls_provider.local.targets import SourceKind
 
-    if target.kind is Kind.PROJECT:
+    if target.kind is SourceKind.PROJECT:
         from functools import partial
 
-        from lls_provider.image.distribution import load_distributions
+        from lls_provider.image.inspect.distribution import load_distributions
         from lls_provider.project.check import check_project
 
         return check_project(
@@ -127,10 +130,50 @@ def _check(
             python=python,
             progress=progress,
         )
-    if target.kind is Kind.BUNDLE:
-        from lls_provider.bundle.check import check_bundle
+    if target.kind is SourceKind.BUNDLE:
+        from lls_provider.bundle.checks.bundle import check_bundle
 
         return check_bundle(target.path, label=target.text)
     from lls_provider.image.check import check_place
 
     return check_place(target.text, platform, insecure=insecure, progress=progress)
+
+
+def junit(reports: Iterable[Report]) -> str:
+    """A test suite a report, a test case a finding; errors are failures."""
+    root = Element("testsuites", name="lls-provider check")
+    for report in reports:
+        suite = SubElement(
+            root,
+            "testsuite",
+            name=escaped(report.target),
+            tests=str(len(report.findings)),
+            failures=str(len(report.errors)),
+            errors="0",
+            skipped="0",
+        )
+        for finding in report.findings:
+            _case(suite, report, finding)
+    indent(root)
+    # in ASCII, with references for all else: valid whatever the stream's encoding is
+    data: bytes = tostring(root, encoding="us-ascii", xml_declaration=True)
+    return data.decode("ascii")
+
+
+def _case(suite: Element, report: Report, finding: Finding) -> None:
+    name = f"{finding.rule} [{finding.platform}]" if finding.platform else finding.rule
+    case = SubElement(suite, "testcase", classname=escaped(report.target), name=escaped(name))
+    if finding.problem is None:
+        return
+    where = finding.problem.where
+    if where.file:
+        case.set("file", escaped(where.file))
+    if where.line is not None:
+        case.set("line", str(where.line))
+    text = escaped(f"{finding.problem.line()}\nResolution: {finding.problem.resolution}")
+    if finding.level == "error":
+        failure = SubElement(case, "failure", message=escaped(finding.what))
+        failure.set("type", finding.problem.code.slug)
+        failure.text = text
+    else:
+        SubElement(case, "system-out").text = f"WARNING: {text}"

@@ -16,7 +16,7 @@ from lls_provider.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.compat import Compatibility, Row, Verdict
+    from lls_provider.bundle.compat import Compatibility, ProviderRow, Verdict
 
 _HEAD = ("PROVIDER", "PACKAGE", "VERSION", "RESULT")
 
@@ -47,15 +47,14 @@ def command(
     oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. Give them in the order of
     the CR. One that would be refused is left out when those after it are judged.
     """
-    from lls_provider.bundle.compat import compatibility, server_of
-    from lls_provider.image.distribution import load_distributions
-    from lls_provider.local.bundles import bundle_of
-    from lls_provider.local.target import resolve_target
-    from lls_provider.runtime.probing import time_limit
+    from lls_provider.bundle.compat import compat_server, compatibility
+    from lls_provider.image.inspect.distribution import load_distributions
+    from lls_provider.local.targets import bundle_of, resolve_source
+    from lls_provider.runtime.preflight.probe_client import time_limit
     from lls_provider.wheels.build import scratch
 
     time_limit()  # a wrong one is told before any work
-    found = [resolve_target(text) for text in targets]  # a wrong name is told before any work
+    found = [resolve_source(text) for text in targets]  # a wrong name is told before any work
     progress = console()
     servers = load_distributions(distributions, python=python, insecure=insecure, progress=progress)
     with scratch("targets") as folder:
@@ -73,7 +72,7 @@ def command(
             )
             for number, target in enumerate(found)
         ]
-        result = compatibility(bundles, server_of(servers))
+        result = compatibility(bundles, compat_server(servers))
     if form == "json":
         show_document(result.to_document())
     else:
@@ -106,7 +105,7 @@ def _rows(verdict: Verdict) -> Iterator[tuple[str, ...]]:
         yield verdict.provider_id, row.name, row.version, _result(row)
 
 
-def _result(row: Row) -> str:
+def _result(row: ProviderRow) -> str:
     if row.action == "keep" and row.installed == row.version:
         return "there already"
     return {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.foreign import CHARACTERS_LIMIT, escaped, one_line
+from lls_provider.untrusted import CHARACTERS_LIMIT, escaped, one_line
 
 if TYPE_CHECKING:
     from lls_provider.progress import Advance, Progress

@@ -8,13 +8,13 @@ import click
 
 from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
 from lls_provider.cli.options import format_option, insecure_option, platform_option
-from lls_provider.foreign import one_line
 from lls_provider.progress import counted, shown_size
+from lls_provider.untrusted import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lls_provider.image.model import JsonObject
+    from lls_provider.image.image import JsonObject
 
 
 @click.command(
@@ -32,10 +32,10 @@ def command(image: str, *, platform: str | None, insecure: bool, form: str) -> N
     or docker-archive:FILE[:NAME]. Its manifest, configuration and labels are read, its layers are
     not: `check` reads those.
     """
-    from lls_provider.image.inspection import inspection
-    from lls_provider.image.places import find_image
-    from lls_provider.image.platforms import parse_platforms
-    from lls_provider.image.registry.pull import sbom_attached
+    from lls_provider.image.image import parse_platforms
+    from lls_provider.image.inspect.summary import inspection
+    from lls_provider.image.transports.registry.pull import sbom_attached
+    from lls_provider.image.transports.transport import find_image
 
     progress = console()
     wanted = parse_platforms([platform])[0] if platform else None

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lls_provider.cli.console import EXIT_STATUSES, console, show
-from lls_provider.project.answers import ANSWERS, KINDS, parse_answers
+from lls_provider.project.scaffold import ANSWERS, KINDS, parse_answers
 
 _PAIRS = ", ".join(f"{kind} {api}" for api, kind in KINDS.items())
 # \b keeps click from folding the list into a paragraph
@@ -33,11 +33,11 @@ The answers:
 @click.option("--no-input", is_flag=True, help="Ask nothing: defaults for what is not given.")
 def command(directory: Path | None, answers: tuple[str, ...], no_input: bool) -> None:
     """Make the project and say what to do next."""
-    from lls_provider.project.scaffold import new
+    from lls_provider.project.scaffold import scaffold
 
     if directory is not None and "=" in str(directory) and not directory.exists():
         directory, answers = None, (str(directory), *answers)
-    made = new(directory, parse_answers(answers), interactive=not no_input, progress=console())
+    made = scaffold(directory, parse_answers(answers), interactive=not no_input, progress=console())
     show(f"Made {made.path}\n")
     show("Next:")
     for words in (["test"], ["check"], ["up", "--check"]):

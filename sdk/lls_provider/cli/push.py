@@ -27,9 +27,9 @@ def command(image: str, references: tuple[str, ...], *, insecure: bool, form: st
     registry has is not sent again. The tag is put last: when a push fails, it stays as
     it was. Credentials are those of `podman login`, `docker login` or `skopeo login`.
     """
-    from lls_provider.image.places import find_image
-    from lls_provider.image.reference import tagged
-    from lls_provider.image.registry.push import push
+    from lls_provider.image.transports.registry.push import push
+    from lls_provider.image.transports.registry.reference import tagged
+    from lls_provider.image.transports.transport import find_image
 
     targets = [tagged(text.removeprefix("docker://")) for text in references]
     progress = console()

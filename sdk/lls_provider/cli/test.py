@@ -32,7 +32,7 @@ def command(
     pytest; it is temporary.
     """
     from lls_provider.cli.console import console
-    from lls_provider.image.distribution import load_distributions
+    from lls_provider.image.inspect.distribution import load_distributions
     from lls_provider.project.settings import read_settings
     from lls_provider.project.tests import run_tests
 

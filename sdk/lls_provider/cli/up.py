@@ -84,15 +84,15 @@ def command(
     [tool.lls-provider.up] of a project; options win. Without --check the server stays up until
     Ctrl-C.
     """
-    from lls_provider.local.calling import parse_call
-    from lls_provider.local.config import parse_config, parse_resource
-    from lls_provider.local.plan import Options, parse_environment
-    from lls_provider.local.target import resolve_target
+    from lls_provider.local.call import parse_call
+    from lls_provider.local.phases import parse_config, parse_resource
+    from lls_provider.local.plan import UpOptions, parse_environment
+    from lls_provider.local.targets import resolve_source
     from lls_provider.local.up import Up
-    from lls_provider.runtime.probing import time_limit
+    from lls_provider.runtime.preflight.probe_client import time_limit
 
     time_limit()  # a wrong one is told before any work
-    options = Options(
+    options = UpOptions(
         server=server,
         python=python,
         port=port,
@@ -105,7 +105,7 @@ def command(
         insecure=insecure,
     )
     progress = console()
-    with Up([resolve_target(text) for text in targets], options, progress) as up:
+    with Up([resolve_source(text) for text in targets], options, progress) as up:
         try:
             up.run()
         finally:

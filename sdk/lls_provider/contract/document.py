@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.contract.limits import DocumentLimits, document_limits, raising
+from lls_provider.contract.limits import DocumentLimits, document_limits, raise_hint
 from lls_provider.errors import Code, SdkError, Step, Where
 
 if TYPE_CHECKING:
-    from lls_provider.contract.nodes import Tree
+    from lls_provider.contract.yaml_text import NodeTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Document:
 
     source: str
     value: Any
-    tree: Tree | None = None
+    tree: NodeTree | None = None
 
     def where(self, path: Sequence[Step] = (), *, key: bool = False) -> Where:
         """The position of the value at ``path``, or of its key; lines and columns from 1.
@@ -75,12 +75,12 @@ def load(data: bytes, source: str, *, limits: DocumentLimits | None = None) -> D
     are told all at once: in the error's ``problems`` when there are several. Without ``limits``
     they are the default ones, with those that the user tells.
     """
-    from lls_provider.contract import plain
+    from lls_provider.contract import yaml_values
 
     limits = limits or document_limits()
     if len(data) > limits.size:
         raise _too_large(source, limits)
-    tree = plain.read(data, source, limits)
+    tree = yaml_values.read_plain(data, source, limits)
     return Document(source, tree.value, tree)
 
 
@@ -146,9 +146,9 @@ def dump(value: object) -> str:
     Block style, keys in their order, no aliases, no folded lines. Text that some YAML reader
     could take for another type is quoted. Raises TypeError for what is not plain data.
     """
-    from lls_provider.contract import emit
+    from lls_provider.contract import yaml_text
 
-    return emit.dump(value)
+    return yaml_text.dump_yaml(value)
 
 
 def _too_large(source: str, limits: DocumentLimits) -> SdkError:
@@ -156,5 +156,5 @@ def _too_large(source: str, limits: DocumentLimits) -> SdkError:
         Code.YAML_LIMIT,
         f"The document is larger than {limits.size:,} bytes",
         where=Where(file=source),
-        resolution=f"Make it smaller{raising('size', limits.size)}.",
+        resolution=f"Make it smaller{raise_hint('size', limits.size)}.",
     )

@@ -30,7 +30,7 @@ DOCUMENTS = {
 MOST: Mapping[str, int] = {"document_levels": 200, "document_digits": 4300}
 
 
-def raising(field: str, limit: int) -> str:
+def raise_hint(field: str, limit: int) -> str:
     """How the limit of documents that is ``limit`` now is raised; empty where it is the highest."""
     name = next(name for name, known in DOCUMENTS.items() if known == field)
     higher = min(4 * limit, MOST.get(name, 4 * limit))

@@ -1,4 +1,8 @@
-"""The documents of the contract as values: metadata, what the CR said, the merged fragment.
+"""The bundle's manifest: hashes of every file, the target, what is assumed to be provided.
+
+It is JSON, so that the installer's fast path reads it with the standard library alone.
+
+The documents of the contract as values: metadata, what the CR said, the merged fragment.
 
 `from_document` takes a document that passed its schema. Reading from a file checks that:
 everything wrong is told at once, with line and column.
@@ -6,32 +10,137 @@ everything wrong is told at once, with line and column.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lls_provider.contract import rules, schema
-from lls_provider.contract.document import Document, load_file
-from lls_provider.contract.manifest import (
-    FileHash,
-    Manifest,
-    Target,
-    dump_manifest,
-    read_manifest,
-)
-from lls_provider.contract.paths import API_VERSION
-from lls_provider.errors import Code, SdkError
+from lls_provider.contract import plain_data, schema, validation
+from lls_provider.contract.document import Document, load, load_file, read_bytes
+from lls_provider.contract.limits import document_limits
+from lls_provider.contract.names import API_VERSION
+from lls_provider.errors import Code, SdkError, Where
+
+FORMAT = 1
+_REBUILD = "Build the bundle again: this file is written by 'lls-provider build', not by hand."
+
+
+@dataclass(frozen=True, slots=True)
+class FileHash:
+    """What a file of the bundle must be."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuildTarget:
+    """What the wheels of a bundle were chosen for."""
+
+    python_tag: str  # cp312
+    platforms: tuple[str, ...]  # platform tags, best first
+    machine: str  # x86_64
+
+
+@dataclass(frozen=True, slots=True)
+class BundleManifest:
+    """``manifest.json``; the paths in ``files`` are relative to the bundle's root."""
+
+    files: Mapping[str, FileHash]
+    target: BuildTarget
+    provided: Mapping[str, str]  # version by package name: assumed to be in the distribution
+    distributions: tuple[str, ...]
+    overrides: tuple[str, ...]
+    sdk: str
+    installed_size: int
+    format: int = FORMAT
+    not_loaded: str | None = None  # why it was built although it loads beside no server
+
+    @classmethod
+    def from_document(cls, document: Document) -> BundleManifest:
+        """The manifest of a document that passed the schema ``manifest``."""
+        value = document.value
+        target = value["target"]
+        return cls(
+            files={
+                path: FileHash(found["sha256"], int(found["size"]))
+                for path, found in value["files"].items()
+            },
+            target=BuildTarget(target["python_tag"], tuple(target["platforms"]), target["machine"]),
+            provided=dict(value["provided"]),
+            distributions=tuple(value["distributions"]),
+            overrides=tuple(value["overrides"]),
+            sdk=value["sdk"],
+            installed_size=int(value["installed_size"]),
+            format=int(value["format"]),
+            not_loaded=value.get("not_loaded"),
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """The manifest as plain data."""
+        told = {} if self.not_loaded is None else {"not_loaded": self.not_loaded}
+        return {
+            **told,
+            "format": self.format,
+            "files": {
+                path: {"sha256": found.sha256, "size": found.size}
+                for path, found in self.files.items()
+            },
+            "target": {
+                "python_tag": self.target.python_tag,
+                "platforms": list(self.target.platforms),
+                "machine": self.target.machine,
+            },
+            "provided": dict(self.provided),
+            "distributions": list(self.distributions),
+            "overrides": list(self.overrides),
+            "sdk": self.sdk,
+            "installed_size": self.installed_size,
+        }
+
+
+def dump_manifest(manifest: BundleManifest) -> bytes:
+    """The bytes of ``manifest.json``: sorted keys, so that equal manifests are equal files."""
+    text = json.dumps(manifest.to_document(), indent=1, sort_keys=True, ensure_ascii=False)
+    return text.encode() + b"\n"
+
+
+def read_manifest(path: Path, source: str | None = None) -> BundleManifest:
+    """Read and check ``manifest.json``.
+
+    Raises SdkError FILE_MISSING, FILE_UNREADABLE, YAML_INVALID, YAML_LIMIT, DUPLICATE_KEY, or
+    what `rules.require` raises, with line and column.
+    """
+    name = source if source is not None else str(path)
+    data = read_bytes(path, name)
+    try:
+        document = Document(name, plain_data.parse_json(data, document_limits()))
+    except json.JSONDecodeError as error:
+        raise SdkError(
+            Code.YAML_INVALID,
+            "Invalid JSON",
+            why=f"{error.msg} (line {error.lineno}, column {error.colno})",
+            where=Where(name, error.lineno, error.colno),
+            resolution=_REBUILD,
+        ) from error
+    except ValueError:  # the reader with positions tells
+        document = load(data, name)
+    if validation.problems(document, "manifest"):
+        document = load(data, name)  # again, for the positions
+    validation.require(document, "manifest", "The bundle's manifest is not valid", _REBUILD)
+    return BundleManifest.from_document(document)
+
 
 __all__ = [
     "INIT_CONTAINER_PREFIX",
     "PROVIDER_ID_LIMIT",
+    "BuildTarget",
+    "BundleManifest",
     "CrdConfig",
     "FileHash",
-    "Manifest",
     "ProviderPackage",
-    "Target",
     "dump_manifest",
     "external_providers_document",
     "provider_entry",
@@ -172,11 +281,11 @@ def read_crd_config(path: Path, source: str | None = None, *, strict: bool = Fal
 
 
 def _require(document: Document, name: str, what: str, strict: bool) -> None:
-    found = rules.problems(document, name)
+    found = validation.problems(document, name)
     if not strict:
         found = [problem for problem in found if problem.code is not Code.FIELD_UNKNOWN]
     resolution = "Correct the file at the places listed."
-    rules.refuse(found, document.source, what, resolution)
+    validation.refuse(found, document.source, what, resolution)
 
 
 def provider_entry(

@@ -15,9 +15,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lls_provider import resources
-from lls_provider.contract.jsontext import Timestamp
+from lls_provider.contract.plain_data import Timestamp
 from lls_provider.errors import Code, Problem, Step
-from lls_provider.foreign import one_line
+from lls_provider.untrusted import one_line
 
 if TYPE_CHECKING:
     from lls_provider.contract.document import Document

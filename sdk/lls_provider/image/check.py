@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle import check as bundle_rules
-from lls_provider.bundle.elves import native_files
-from lls_provider.bundle.report import Finding, Findings, Report
-from lls_provider.contract.paths import IMAGE_ROOT, ZIPAPP_FILE
+from lls_provider.bundle.checks import bundle as bundle_rules
+from lls_provider.bundle.checks.elf import native_files
+from lls_provider.bundle.checks.report import Finding, Findings, Report
+from lls_provider.contract.names import IMAGE_ROOT, ZIPAPP_FILE
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
-from lls_provider.image.base import base_facts, check_base
 from lls_provider.image.compose import PREFIX
-from lls_provider.image.model import Image
-from lls_provider.image.places import find_image
-from lls_provider.image.registry.pull import RemoteLayer
+from lls_provider.image.image import Image
+from lls_provider.image.inspect.pythons import base_facts, check_base_image
+from lls_provider.image.transports.registry.pull import RemoteLayer
+from lls_provider.image.transports.transport import find_image
 from lls_provider.image.unpack import base_length, unpack
 from lls_provider.progress import SILENT, counted, shown_size
-from lls_provider.runtime.target import TargetPython, machine_of, shown_platform
+from lls_provider.runtime.target_python import TargetPython, machine_of, shown_platform
 from lls_provider.wheels.build import scratch
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.check import Collected
+    from lls_provider.bundle.checks.bundle import Collected
     from lls_provider.contract.models import ProviderPackage
-    from lls_provider.image.platforms import Platform
+    from lls_provider.image.image import Platform
     from lls_provider.progress import Progress
 
 _RULE = "image"
@@ -160,7 +160,7 @@ def _base(image: Image, collected: Collected, findings: Findings) -> None:
     native = collected.native
     if native is None:
         native = {wheel.filename: native_files(wheel) for wheel in collected.wheels}
-    check_base(base_facts(image), native, image.platform.machine, findings)
+    check_base_image(base_facts(image), native, image.platform.machine, findings)
 
 
 def _labels(image: Image, package: ProviderPackage, findings: Findings) -> None:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.index import Artifact, Index
-from lls_provider.image.media import (
+from lls_provider.image.image import (
     CONFIG_TYPES,
     GZIP_LAYER_TYPES,
     INDEX_TYPES,
@@ -18,27 +17,26 @@ from lls_provider.image.media import (
     PLAIN_LAYER_TYPES,
     REF_NAME,
     ZSTD_LAYER_TYPES,
+    Image,
+    this_platform,
 )
-from lls_provider.image.model import Image
-from lls_provider.image.platforms import this_platform
+from lls_provider.image.manifest import Artifact, Index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lls_provider.image.documents import Descriptor, Document
-    from lls_provider.image.index import Content
-    from lls_provider.image.model import JsonObject, Layer
-    from lls_provider.image.platforms import Platform
+    from lls_provider.image.image import JsonObject, Layer, Platform
+    from lls_provider.image.manifest import Content, Descriptor, RawDocument
 
 DOCUMENT_LIMIT = 4 << 20  # Documents of real images have kilobytes; registries stop here.
 _LAYER_LIMIT = 1000
 _NESTING_LIMIT = 4
 
 
-class Store(Protocol):
+class BlobStore(Protocol):
     """Where blobs are found by their descriptors. Its errors are IMAGE_INVALID and its own."""
 
-    def document(self, described: Descriptor) -> Document:
+    def document(self, described: Descriptor) -> RawDocument:
         """A manifest, index or configuration, of size and digest as described."""
         ...
 
@@ -48,7 +46,11 @@ class Store(Protocol):
 
 
 def choose(
-    store: Store, index: Document, *, tag: str | None = None, platform: Platform | None = None
+    store: BlobStore,
+    index: RawDocument,
+    *,
+    tag: str | None = None,
+    platform: Platform | None = None,
 ) -> Descriptor:
     """The one manifest that is meant.
 
@@ -73,7 +75,9 @@ def choose(
     return candidates[0]
 
 
-def _platform_missing(document: Document, wanted: Platform, actual: Sequence[Platform]) -> SdkError:
+def _platform_missing(
+    document: RawDocument, wanted: Platform, actual: Sequence[Platform]
+) -> SdkError:
     """The error about images none of which is for the platform that is wanted."""
     return SdkError(
         Code.IMAGE_MISSING,
@@ -85,14 +89,14 @@ def _platform_missing(document: Document, wanted: Platform, actual: Sequence[Pla
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredManifest:
     """A manifest or an index at its place; what it refers to is read when it is asked for.
 
     The ``index.json`` of a layout is a ``listing``: ``tag`` chooses in it.
     """
 
-    store: Store
-    document: Document
+    store: BlobStore
+    document: RawDocument
     media_type: str
     listing: bool = False
     tag: str | None = None
@@ -122,20 +126,20 @@ class Found:
         return _content(self.store, self.store.document(described), described.media_type)
 
 
-def _content(store: Store, document: Document, media_type: str) -> Content:
+def _content(store: BlobStore, document: RawDocument, media_type: str) -> Content:
     if media_type in INDEX_TYPES:
         return _read_index(store, document, 0)
     return read_image(store, document)
 
 
-def _read_index(store: Store, index: Document, depth: int) -> Index:
+def _read_index(store: BlobStore, index: RawDocument, depth: int) -> Index:
     _check_depth(index, depth)
     return Index(
         tuple(_member(store, it, depth) for it in _entries(index)), raw_manifest=index.data
     )
 
 
-def _member(store: Store, described: Descriptor, depth: int) -> Image | Artifact | Index:
+def _member(store: BlobStore, described: Descriptor, depth: int) -> Image | Artifact | Index:
     document = store.document(described)
     if described.media_type in INDEX_TYPES:
         return _read_index(store, document, depth + 1)
@@ -150,7 +154,7 @@ def _member(store: Store, described: Descriptor, depth: int) -> Image | Artifact
     return Artifact(document.data, described.media_type, layers)
 
 
-def read_image(store: Store, manifest: Document) -> Image:
+def read_image(store: BlobStore, manifest: RawDocument) -> Image:
     """The image of a manifest. Raises SdkError IMAGE_INVALID for everything wrong in it."""
     value = manifest.parse()
     described = manifest.descriptor(value.get("config"), "config")
@@ -178,14 +182,14 @@ def read_image(store: Store, manifest: Document) -> Image:
     )
 
 
-def _layers(manifest: Document, value: JsonObject) -> list[Any]:
+def _layers(manifest: RawDocument, value: JsonObject) -> list[Any]:
     layers = value.get("layers")
     if not isinstance(layers, list) or len(layers) > _LAYER_LIMIT:
         manifest.refuse(f"layers is no list of at most {_LAYER_LIMIT} layers")
     return layers
 
 
-def _entries(index: Document) -> list[Descriptor]:
+def _entries(index: RawDocument) -> list[Descriptor]:
     """What an index lists itself, of known types."""
     entries = index.parse().get("manifests")
     if not isinstance(entries, list) or len(entries) > _LAYER_LIMIT:
@@ -199,12 +203,12 @@ def _entries(index: Document) -> list[Descriptor]:
     return found
 
 
-def _check_depth(index: Document, depth: int) -> None:
+def _check_depth(index: RawDocument, depth: int) -> None:
     if depth > _NESTING_LIMIT:
         index.refuse(f"indexes are nested more than {_NESTING_LIMIT} deep")
 
 
-def _manifests(store: Store, index: Document, depth: int) -> list[Descriptor]:
+def _manifests(store: BlobStore, index: RawDocument, depth: int) -> list[Descriptor]:
     """The images that an index lists, also by way of indexes in it."""
     _check_depth(index, depth)
     found: list[Descriptor] = []
@@ -222,18 +226,18 @@ def _is_attestation(described: Descriptor) -> bool:
     return described.platform is not None and described.platform.os == "unknown"
 
 
-def _unknown_tag(index: Document, tag: str, found: Sequence[Descriptor]) -> NoReturn:
+def _unknown_tag(index: RawDocument, tag: str, found: Sequence[Descriptor]) -> NoReturn:
     tags = sorted({str(it.annotations.get(REF_NAME) or "(none)") for it in found})
     index.refuse(f"there is no image tagged {tag!r}; the tags are: {', '.join(tags)}")
 
 
-def _config_platform(store: Store, described: Descriptor) -> Platform:
+def _config_platform(store: BlobStore, described: Descriptor) -> Platform:
     manifest = store.document(described)
     config = store.document(manifest.descriptor(manifest.parse().get("config"), "config"))
     return config.platform(config.parse())
 
 
-def _layer(store: Store, manifest: Document, value: Any, diff_id: str, name: str) -> Layer:
+def _layer(store: BlobStore, manifest: RawDocument, value: Any, diff_id: str, name: str) -> Layer:
     described = manifest.descriptor(value, name)
     if described.media_type not in (*PLAIN_LAYER_TYPES, *GZIP_LAYER_TYPES, *ZSTD_LAYER_TYPES):
         manifest.refuse(f"{name} has an unknown type {described.media_type!r}")

@@ -19,7 +19,7 @@ _DIRECTORY_MODE = 0o755
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LayerFile:
     """A regular file of a layer: its path in the image and where its bytes come from."""
 
     name: str  # relative, such as ``lls-provider/packages/x.whl``
@@ -30,21 +30,21 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class LayerTree:
     """The files of one layer, sorted, with the folders above them."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[LayerFile, ...]
     mtime: int = 0
 
     @classmethod
-    def of(cls, entries: Iterable[Entry], mtime: int = 0) -> Tree:
+    def of(cls, entries: Iterable[LayerFile], mtime: int = 0) -> LayerTree:
         """The tree of ``entries`` in whatever order they come."""
         return cls(tuple(sorted(entries, key=lambda entry: _order(entry.name))), mtime)
 
     @property
     def size(self) -> int:
         """The length of the tar stream, known without reading a file."""
-        return sum(it.size if isinstance(it, Entry) else len(it) for it in self._pieces())
+        return sum(it.size if isinstance(it, LayerFile) else len(it) for it in self._pieces())
 
     @property
     def fingerprint(self) -> str:
@@ -53,7 +53,7 @@ class Tree:
             return ""
         hasher = hashlib.sha256()
         for piece in self._pieces():
-            hasher.update(piece.sha256.encode() if isinstance(piece, Entry) else piece)
+            hasher.update(piece.sha256.encode() if isinstance(piece, LayerFile) else piece)
         return hasher.hexdigest()
 
     def read(self, name: str) -> bytes | None:
@@ -69,14 +69,14 @@ class Tree:
         """The same of files whose hashes are all known; raises also when one has changed."""
         return self._chunks(_verified)
 
-    def _chunks(self, content: Callable[[Entry], Iterator[bytes]]) -> Iterator[bytes]:
+    def _chunks(self, content: Callable[[LayerFile], Iterator[bytes]]) -> Iterator[bytes]:
         for piece in self._pieces():
-            if isinstance(piece, Entry):
+            if isinstance(piece, LayerFile):
                 yield from content(piece)
             else:
                 yield piece
 
-    def _pieces(self) -> Iterator[bytes | Entry]:
+    def _pieces(self) -> Iterator[bytes | LayerFile]:
         """The tar stream, with an entry where its bytes stand."""
         length = 0
         folders = set()
@@ -98,7 +98,7 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ArchiveMember:
     """A file of an archive whose bytes are asked for once, when it is its turn."""
 
     name: str
@@ -106,12 +106,12 @@ class Member:
     chunks: Iterable[bytes]
 
     @classmethod
-    def of(cls, name: str, data: bytes) -> Member:
+    def of(cls, name: str, data: bytes) -> ArchiveMember:
         """A small member, held in memory."""
         return cls(name, len(data), (data,))
 
 
-def archive(members: Iterable[Member]) -> Iterator[bytes]:
+def write_tar(members: Iterable[ArchiveMember]) -> Iterator[bytes]:
     """The tar stream of ``members`` in the order they come; each must yield ``size`` bytes."""
     length = 0
     for member in members:
@@ -188,7 +188,7 @@ def _padded(length: int, block: int) -> int:
     return -(-length // block) * block
 
 
-def _content(entry: Entry) -> Iterator[bytes]:
+def _content(entry: LayerFile) -> Iterator[bytes]:
     left = entry.size
     try:
         with entry.source.open("rb", buffering=0) as stream:
@@ -212,7 +212,7 @@ def _content(entry: Entry) -> Iterator[bytes]:
         raise _changed(entry, f"It had {entry.size:,} bytes when the image was planned.")
 
 
-def _verified(entry: Entry) -> Iterator[bytes]:
+def _verified(entry: LayerFile) -> Iterator[bytes]:
     hasher = hashlib.sha256()
     for chunk in _content(entry):
         hasher.update(chunk)
@@ -221,7 +221,7 @@ def _verified(entry: Entry) -> Iterator[bytes]:
         raise _changed(entry, f"Its sha256 was {entry.sha256} and is now {hasher.hexdigest()}.")
 
 
-def _changed(entry: Entry, why: str) -> SdkError:
+def _changed(entry: LayerFile, why: str) -> SdkError:
     return SdkError(
         Code.HASH_MISMATCH,
         f"{entry.source.name} changed while the image was written",

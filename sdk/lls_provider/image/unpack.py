@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from lls_provider.bundle.publish import publishing
-from lls_provider.contract.paths import IMAGE_ROOT
+from lls_provider.bundle.publish import atomic_directory
+from lls_provider.contract.names import IMAGE_ROOT
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.image import entries
+from lls_provider.image import layer_reader
 from lls_provider.image.compose import MADE_BY
-from lls_provider.image.entries import Entry, LayerEntries, Parts
-from lls_provider.image.inspection import titles
+from lls_provider.image.inspect.summary import titles
+from lls_provider.image.layer_reader import LayerEntries, LayerEntry, Parts
 from lls_provider.image.tar import CHUNK
 
 if TYPE_CHECKING:
-    from lls_provider.image.model import Image
+    from lls_provider.image.image import Image
 
 _ROOT = IMAGE_ROOT[1:]
 _NAME_LIMIT = 255
@@ -33,17 +33,17 @@ _REBUILD = "Rebuild the image; `lls-provider build` writes regular files and fol
 
 
 @dataclass(frozen=True, slots=True)
-class Limits(entries.Limits):
+class UnpackLimits(layer_reader.LayerLimits):
     """How much of an image is read before it is refused as hostile."""
 
     paths: int = 20_000  # files and folders in /lls-provider
     content: int = 64 << 30  # bytes of the files in /lls-provider
 
 
-DEFAULT = Limits()
+DEFAULT_LIMITS = UnpackLimits()
 
 
-def unpack(image: Image, destination: Path, *, limits: Limits = DEFAULT) -> Path:
+def unpack(image: Image, destination: Path, *, limits: UnpackLimits = DEFAULT_LIMITS) -> Path:
     """Write the image's ``/lls-provider`` tree as ``destination`` and give that back.
 
     ``destination`` must not exist or be empty; it appears when it is complete. Whiteouts of
@@ -59,7 +59,7 @@ def unpack(image: Image, destination: Path, *, limits: Limits = DEFAULT) -> Path
             where=Where(file=str(destination)),
             resolution="Choose another directory, or remove this one first.",
         )
-    with publishing(destination, "the unpacked image") as staging:
+    with atomic_directory(destination, "the unpacked image") as staging:
         walk = LayerEntries(image, "The image cannot be unpacked", _REBUILD, limits)
         tree = _Tree(staging, limits, walk)
         if not _read_layers(image, tree, base_length(image)):
@@ -100,7 +100,7 @@ class _Tree:
     """The tree as the layers so far make it; every path remembers its layer."""
 
     root: Path
-    limits: Limits
+    limits: UnpackLimits
     walk: LayerEntries
     owners: dict[Parts, int] = field(default_factory=dict)
     content: int = 0
@@ -179,7 +179,7 @@ class _Tree:
                 del self.owners[known]
 
 
-def _take(entry: Entry, tree: _Tree) -> None:
+def _take(entry: LayerEntry, tree: _Tree) -> None:
     member, parts = entry.member, entry.parts
     if not parts:
         return
@@ -210,7 +210,7 @@ def _take(entry: Entry, tree: _Tree) -> None:
         tree.refuse(f"{entry.shown} is {kind}")
 
 
-def _hard_link(entry: Entry, inside: Parts, tree: _Tree) -> None:
+def _hard_link(entry: LayerEntry, inside: Parts, tree: _Tree) -> None:
     """A second name for a file of the same tree becomes a copy; any other link is refused."""
     target = entry.link
     known = target[1:]

@@ -1,30 +1,35 @@
 """Decides what a run of `up` does, before anything long runs; touches nothing.
 
 Settings come from each project's ``[tool.lls-provider]``; what stands on the command line wins.
+
+What `up` found out, as a value: for people and for programs.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.contract.apis import APIS
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
+from lls_provider.contract.names import APIS
 from lls_provider.errors import Code, SdkError
+from lls_provider.untrusted import bounded
 from lls_provider.wheels.distribution import is_portable
 
 if TYPE_CHECKING:
-    from lls_provider.image.model import Image
-    from lls_provider.local.target import Target
+    from lls_provider.image.image import Image
+    from lls_provider.local.targets import ProviderSource
     from lls_provider.project.settings import SampleCall, Settings
+
 
 _SERVERS = "'llama-stack==0.7.3', 'ogx==1.5.0' or python:PATH"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class UpOptions:
     """The command line of `up`."""
 
     server: str | None = None
@@ -40,7 +45,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class InspectedSource:
     """A target with what it says about itself before it is built or unpacked.
 
     ``image`` is a target's that is one, opened once: a tag may move while it is unpacked.
@@ -48,7 +53,7 @@ class Candidate:
     settings; ``python_tag`` is None where any Python will do.
     """
 
-    target: Target
+    target: ProviderSource
     settings: Settings | None = None
     distributions: tuple[str, ...] = ()
     python_tag: str | None = None
@@ -56,7 +61,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
+class PlannedProvider:
     """A provider ready to install: its bundle's metadata and what was said about it."""
 
     target: str
@@ -71,7 +76,7 @@ class Provider:
 class InitContainer:
     """What one init container of the Pod would be given (contract section 2, phase 1)."""
 
-    provider: Provider
+    provider: PlannedProvider
     order: int
     config: Mapping[str, Any] | None
 
@@ -81,7 +86,7 @@ class InitContainer:
         return INIT_CONTAINER_PREFIX + self.provider.provider_id
 
 
-def choose_server(given: str | None, candidates: Sequence[Candidate]) -> str:
+def choose_server(given: str | None, candidates: Sequence[InspectedSource]) -> str:
     """The server to run: the one asked for, else the first that a target was made for.
 
     Raises SdkError USAGE when nobody names one.
@@ -103,7 +108,7 @@ def choose_server(given: str | None, candidates: Sequence[Candidate]) -> str:
     )
 
 
-def choose_python(given: str | None, candidates: Sequence[Candidate]) -> str | None:
+def choose_python(given: str | None, candidates: Sequence[InspectedSource]) -> str | None:
     """The Python to run the server on: the one asked for, else the one a bundle was built for.
 
     None leaves the choice to the distribution.
@@ -128,7 +133,7 @@ def version_of_tag(tag: str) -> str | None:
 
 
 def init_containers(
-    providers: Sequence[Provider], configs: Mapping[str, Mapping[str, Any]]
+    providers: Sequence[PlannedProvider], configs: Mapping[str, Mapping[str, Any]]
 ) -> tuple[InitContainer, ...]:
     """The containers in CR order: API sections as in the contract, then as the targets came.
 
@@ -191,5 +196,83 @@ def choose_call(given: SampleCall | None, settings: Sequence[Settings]) -> Sampl
     return next((item.up.call for item in settings if item.up.call is not None), None)
 
 
-def _own_config(provider: Provider) -> Mapping[str, Any] | None:
+def _own_config(provider: PlannedProvider) -> Mapping[str, Any] | None:
     return provider.settings.up.config if provider.settings is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A phase that ended, well or not."""
+
+    name: str
+    seconds: float
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServedProvider:
+    """One entry of the server's ``/v1/providers``."""
+
+    provider_id: str
+    api: str
+    provider_type: str
+
+    @classmethod
+    def from_entry(cls, entry: Mapping[str, Any]) -> ServedProvider:
+        """The provider of an entry; KeyError when a field is missing."""
+        return cls(str(entry["provider_id"]), str(entry["api"]), str(entry["provider_type"]))
+
+
+@dataclass(frozen=True, slots=True)
+class CallReply:
+    """What the server replied: the status and the body, parsed where it is JSON."""
+
+    status: int
+    body: Any
+
+
+@dataclass(slots=True)
+class UpResult:
+    """What happened so far; filled phase by phase, so it tells of a failure too."""
+
+    server: str = ""
+    phases: list[Phase] = field(default_factory=list)
+    providers: tuple[ServedProvider, ...] = ()
+    call: CallReply | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """The result as plain data, for ``--format json``."""
+        return {
+            "server": self.server,
+            "phases": [
+                {"name": phase.name, "seconds": round(phase.seconds, 3), "ok": phase.ok}
+                for phase in self.phases
+            ],
+            "providers": [
+                {
+                    "provider_id": provider.provider_id,
+                    "api": provider.api,
+                    "provider_type": provider.provider_type,
+                }
+                for provider in self.providers
+            ],
+            "call": None
+            if self.call is None
+            else {"status": self.call.status, "body": self.call.body},
+        }
+
+    def text(self, call: str = "") -> str:
+        """The result for a reader; ``call`` names the sample call."""
+        rows = [(item.api, item.provider_id, item.provider_type) for item in self.providers]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+        lines = [f"{self.server} serves:"]
+        lines += [f"  {api:{widths[0]}}  {name:{widths[1]}}  {kind}" for api, name, kind in rows]
+        if self.call is not None:
+            lines.append(f"{call} -> {self.call.status}".strip())
+            lines.append(f"  {shown_body(self.call.body)}")
+        return "\n".join(lines)
+
+
+def shown_body(body: object) -> str:
+    """A reply's body on one line where it is JSON, else as it is."""
+    return bounded(body if isinstance(body, str) else json.dumps(body, ensure_ascii=False))

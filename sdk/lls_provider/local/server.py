@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.publish import writing
+from lls_provider.bundle.publish import wrapping_write_errors
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.calling import healthy
-from lls_provider.local.causes import port_in_use
-from lls_provider.local.sockets import HOST, group_listens, port_taken
+from lls_provider.local.call import is_healthy
+from lls_provider.local.log_diagnosis import port_in_use
+from lls_provider.local.ports import HOST, group_listens, port_taken
 
 if TYPE_CHECKING:
-    from lls_provider.local.blame import Suspects
+    from lls_provider.local.log_diagnosis import LogDiagnosis
     from lls_provider.local.workspace import Workspace
     from lls_provider.wheels.environment import Environment
 
@@ -98,7 +98,7 @@ class Server:
     """
 
     def __init__(
-        self, workspace: Workspace, *, label: str, port: int, log: Path, suspects: Suspects
+        self, workspace: Workspace, *, label: str, port: int, log: Path, suspects: LogDiagnosis
     ) -> None:
         self.label = label
         self.port = port
@@ -121,7 +121,7 @@ class Server:
         self, command: Sequence[str], *, environment: Mapping[str, str], directory: Path
     ) -> None:
         """Start it. Raises SdkError TOOL_MISSING when no process can be made."""
-        with writing(self.log, "the server's log"), self.log.open("wb") as log:
+        with wrapping_write_errors(self.log, "the server's log"), self.log.open("wb") as log:
             self._process = self._workspace.start(
                 command, environment=environment, directory=directory, log=log
             )
@@ -142,7 +142,7 @@ class Server:
                 pause = min(pause * 1.4, 0.5)
             else:
                 raise self.failure(f"ended before it was ready ({ended(status)})")
-            if healthy(self.port) and group_listens(process.pid, self.port):
+            if is_healthy(self.port) and group_listens(process.pid, self.port):
                 return
             if time.monotonic() > deadline:
                 raise self.failure(f"was not ready within {timeout:g} seconds")

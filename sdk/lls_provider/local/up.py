@@ -11,31 +11,36 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.publish import writing
-from lls_provider.bundle.read import read_bundle
-from lls_provider.contract.paths import VolumeTree
+from lls_provider.bundle.bundle import read_bundle
+from lls_provider.bundle.publish import wrapping_write_errors
+from lls_provider.contract.names import VolumeTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.compose import PREFIX, compose
-from lls_provider.image.distribution import load_distribution
-from lls_provider.image.layout import read_layout, write_layout
-from lls_provider.image.places import read_image
+from lls_provider.image.inspect.distribution import load_distribution
+from lls_provider.image.transports.layout import read_layout, write_layout
+from lls_provider.image.transports.transport import read_image
 from lls_provider.image.unpack import unpack
-from lls_provider.local import config, plan
-from lls_provider.local.blame import Suspects, log_end
-from lls_provider.local.calling import list_providers, send
-from lls_provider.local.fitting import require_fitting
-from lls_provider.local.phases import RUN_CONFIG, Runtime
-from lls_provider.local.plan import Candidate, Options, Provider
-from lls_provider.local.result import Phase, UpResult, shown
+from lls_provider.local import phases, plan
+from lls_provider.local.call import list_providers, send
+from lls_provider.local.config_check import require_valid_configs
+from lls_provider.local.log_diagnosis import LogDiagnosis, log_end
+from lls_provider.local.phases import RUN_CONFIG, Runtime, supply_missing_apis
+from lls_provider.local.plan import (
+    InspectedSource,
+    Phase,
+    PlannedProvider,
+    UpOptions,
+    UpResult,
+    shown_body,
+)
+from lls_provider.local.ports import free_port, require_free
 from lls_provider.local.server import Server, server_environment, start_command
-from lls_provider.local.sockets import free_port, require_free
-from lls_provider.local.supplying import supply_after
-from lls_provider.local.target import Kind, Target
+from lls_provider.local.targets import ProviderSource, SourceKind
 from lls_provider.local.workspace import Workspace
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.settings import SampleCall, Settings, read_settings
-from lls_provider.runtime.dependencies import Supply
-from lls_provider.runtime.signals import stopping
+from lls_provider.runtime.preflight.api_dependencies import Supply
+from lls_provider.runtime.process.signals import stop_signals
 from lls_provider.wheels.environment import Environment, ensure_environment
 
 if TYPE_CHECKING:
@@ -52,7 +57,7 @@ class Up:
     """
 
     def __init__(
-        self, targets: Sequence[Target], options: Options, progress: Progress = SILENT
+        self, targets: Sequence[ProviderSource], options: UpOptions, progress: Progress = SILENT
     ) -> None:
         self.options = options
         self.result = UpResult()
@@ -60,7 +65,7 @@ class Up:
         self._progress = progress
         self._stack = contextlib.ExitStack()
         self._workspace = Workspace(keep=options.keep)
-        self._candidates: tuple[Candidate, ...] = ()
+        self._candidates: tuple[InspectedSource, ...] = ()
         self._server: Server | None = None
         self._supply = Supply()  # what the server lacked for what the providers need
 
@@ -73,7 +78,7 @@ class Up:
             )
             self.result.server = plan.choose_server(self.options.server, self._candidates)
             plan.choose_base(self.options.base_config, self._settings)
-            stack.enter_context(stopping())
+            stack.enter_context(stop_signals())
             stack.enter_context(self._workspace)
             self._stack = stack.pop_all()
         return self
@@ -144,7 +149,7 @@ class Up:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            with writing(self._workspace.root, f"what the {name} phase makes"):
+            with wrapping_write_errors(self._workspace.root, f"what the {name} phase makes"):
                 raise
         finally:
             phase = Phase(name, time.monotonic() - begin, ok)
@@ -169,7 +174,7 @@ class Up:
             start_command(environment, Path(), 0)  # refuses what is no server, before the rest
             return environment
 
-    def _unpacked(self, distribution: Distribution) -> list[Provider]:
+    def _unpacked(self, distribution: Distribution) -> list[PlannedProvider]:
         """The bundles of all targets, those of projects and images out of an image."""
         layouts: dict[int, Path] = {}
         projects = [
@@ -182,18 +187,18 @@ class Up:
             with self._phase("build", f"building {names}"):
                 for index, settings in projects:
                     layouts[index] = self._built(index, settings, distribution)
-        found: list[Provider] = []
+        found: list[PlannedProvider] = []
         with self._phase("unpack", "unpacking"):
             for index, item in enumerate(self._candidates):
                 target = item.target
-                if target.kind is Kind.BUNDLE:
+                if target.kind is SourceKind.BUNDLE:
                     root = target.path.resolve()
                 else:
                     image = item.image or read_layout(layouts[index])
                     root = unpack(image, self._workspace.root / f"image-{index}")
                 bundle = read_bundle(root)
                 found.append(
-                    Provider(
+                    PlannedProvider(
                         target.text,
                         root,
                         bundle.provider_id,
@@ -207,8 +212,8 @@ class Up:
     def _built(self, index: int, settings: Settings, distribution: Distribution) -> Path:
         """The OCI layout of a project, made for the server that will run it."""
         # resolving and building are heavy
-        from lls_provider.bundle.machines import on_this_machine
-        from lls_provider.bundle.options import BundleOptions
+        from lls_provider.bundle.assemble import on_this_machine
+        from lls_provider.bundle.bundle import BundleOptions
         from lls_provider.project.bundle import bundle_project
 
         (bundle,) = bundle_project(
@@ -222,11 +227,11 @@ class Up:
         return layout
 
     def _configured(
-        self, providers: Sequence[Provider], volume: VolumeTree, environment: Environment
+        self, providers: Sequence[PlannedProvider], volume: VolumeTree, environment: Environment
     ) -> None:
         """Phases 1 to 4: everything before the server."""
         ids = [provider.provider_id for provider in providers]
-        configs = config.assign_configs(self.options.configs, ids)
+        configs = phases.assign_configs(self.options.configs, ids)
         containers = plan.init_containers(providers, configs)
         interpreter = environment.distribution.interpreter
         variables = self._variables(volume)
@@ -240,7 +245,7 @@ class Up:
             runtime.merge(environment.python)
         with self._phase("preflight", "validating the providers"):
             for container in containers:
-                require_fitting(
+                require_valid_configs(
                     container,
                     configs,
                     python=environment.python,
@@ -253,7 +258,7 @@ class Up:
     def _validated(
         self,
         runtime: Runtime,
-        providers: Sequence[Provider],
+        providers: Sequence[PlannedProvider],
         volume: VolumeTree,
         environment: Environment,
     ) -> None:
@@ -264,7 +269,7 @@ class Up:
             except SdkError as error:
                 run_yaml = volume.config / RUN_CONFIG
                 pins = environment.distribution.pins
-                found = supply_after(error, run_yaml, pins, self._variables(volume))
+                found = supply_missing_apis(error, run_yaml, pins, self._variables(volume))
                 if found is None or found.entries.keys() & self._supply.entries.keys():
                     raise
                 self._supply = self._supply.joined(found)
@@ -279,16 +284,16 @@ class Up:
                 return
 
     def _extract(
-        self, providers: Sequence[Provider], volume: VolumeTree, environment: Environment
+        self, providers: Sequence[PlannedProvider], volume: VolumeTree, environment: Environment
     ) -> None:
         line = environment.distribution.line
         assert line is not None  # noqa: S101 - refused before
         version = environment.distribution.pins[line.name]
         minimal = line.minimal_config(version)
         path = plan.choose_base(self.options.base_config, self._settings)
-        base = minimal if path is None else config.read_base(path).value
+        base = minimal if path is None else phases.read_base(path).value
         resources = [
-            config.of_provider(provider.settings.up.resources, provider.provider_id)
+            phases.of_provider(provider.settings.up.resources, provider.provider_id)
             for provider in providers
             if provider.settings is not None
         ]
@@ -296,12 +301,12 @@ class Up:
             group = {kind: [resource]}
             alone = len(providers) == 1
             resources.append(
-                config.of_provider(group, providers[0].provider_id) if alone else group
+                phases.of_provider(group, providers[0].provider_id) if alone else group
             )
-        made = config.with_resources(
-            config.localized(base, minimal), config.joined(resources), line.resources_key(version)
+        made = phases.with_resources(
+            phases.localized(base, minimal), phases.joined(resources), line.resources_key(version)
         )
-        config.write_base(config.with_supply(made, self._supply), volume.base_config)
+        phases.write_base(phases.with_supply(made, self._supply), volume.base_config)
 
     def _variables(self, volume: VolumeTree) -> dict[str, str]:
         home, temporary = (self._workspace.root / name for name in ("home", "tmp"))
@@ -317,10 +322,10 @@ class Up:
         )
 
     def _started(
-        self, providers: Sequence[Provider], volume: VolumeTree, environment: Environment
+        self, providers: Sequence[PlannedProvider], volume: VolumeTree, environment: Environment
     ) -> Server:
         """Phase 5, on a free port when none was asked for."""
-        suspects = Suspects(
+        suspects = LogDiagnosis(
             volume.python_packages,
             {item.module: item.provider_id for item in providers},
             own_base=plan.choose_base(self.options.base_config, self._settings) is None,
@@ -356,7 +361,7 @@ class Up:
                     self._server = server
                     return server
 
-    def _listed(self, server: Server, providers: Sequence[Provider]) -> None:
+    def _listed(self, server: Server, providers: Sequence[PlannedProvider]) -> None:
         with self._phase("providers", "asking the server for its providers"):
             self.result.providers = list_providers(server.port)
             server.require_alive()
@@ -390,26 +395,26 @@ class Up:
                     Code.CALL_FAILED,
                     f"{name} gave status {reply.status}, not {call.expect_status}",
                     server.log_text(before),
-                    why=f"The reply: {shown(reply.body)}",
+                    why=f"The reply: {shown_body(reply.body)}",
                 )
 
 
 _PORT_ATTEMPTS = 3
 
 
-def _candidate(target: Target, options: Options, progress: Progress) -> Candidate:
+def _candidate(target: ProviderSource, options: UpOptions, progress: Progress) -> InspectedSource:
     """What a target says about itself, read without building or unpacking it."""
-    if target.kind is Kind.PROJECT:
+    if target.kind is SourceKind.PROJECT:
         settings = read_settings(target.path)
-        return Candidate(target, settings, settings.distributions)
-    if target.kind is Kind.BUNDLE:
+        return InspectedSource(target, settings, settings.distributions)
+    if target.kind is SourceKind.BUNDLE:
         manifest = read_bundle(target.path).manifest
         if manifest is None:
-            return Candidate(target)
-        return Candidate(target, None, manifest.distributions, manifest.target.python_tag)
+            return InspectedSource(target)
+        return InspectedSource(target, None, manifest.distributions, manifest.target.python_tag)
     image = read_image(target.text, insecure=options.insecure, progress=progress)
     distributions = image.labels.get(f"{PREFIX}.distributions", "").split(",")
-    return Candidate(
+    return InspectedSource(
         target,
         None,
         tuple(name for name in distributions if name),
@@ -418,7 +423,7 @@ def _candidate(target: Target, options: Options, progress: Progress) -> Candidat
     )
 
 
-def _not_listed(server: Server, missing: Sequence[Provider]) -> SdkError:
+def _not_listed(server: Server, missing: Sequence[PlannedProvider]) -> SdkError:
     names = ", ".join(f"'{item.provider_id}' ({item.api})" for item in missing)
     first = missing[0]
     return SdkError(

@@ -21,9 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from lls_provider.bundle.publish import writing
+from lls_provider.bundle.publish import wrapping_write_errors
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.sockets import group_lives
+from lls_provider.local.ports import group_lives
 from lls_provider.wheels.cache import making_temporary
 
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
@@ -148,7 +148,7 @@ class Workspace:
     ) -> tuple[int, str]:
         """Run a process to its end; gives exit status and output (kept as ``NAME.log``)."""
         path = self.root / f"{name}.log"
-        with writing(path, "the output of a phase"), path.open("w+b") as log:
+        with wrapping_write_errors(path, "the output of a phase"), path.open("w+b") as log:
             process = self.start(command, environment=environment, directory=directory, log=log)
             try:
                 status = process.wait()

@@ -1,26 +1,30 @@
-"""Turns a project into a bundle: its wheel, the closure beyond the distribution, the tree."""
+"""Turns a project into a bundle: its wheel, the closure beyond the distribution, the tree.
+
+Where uv takes a project's dependencies from: ``[tool.uv.sources]``.
+"""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lls_provider.bundle.locking import Locking
-from lls_provider.bundle.options import BundleOptions
-from lls_provider.bundle.writable import writable_target
+from lls_provider.bundle.assemble import writable_target
+from lls_provider.bundle.bundle import BundleOptions
+from lls_provider.bundle.lock import LockMode
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
+from lls_provider.project.pyproject import FILE
 
 if TYPE_CHECKING:
-    from lls_provider.bundle.ahead import Ahead
-    from lls_provider.bundle.read import Bundle
+    from lls_provider.bundle.bundle import Bundle, PrefetchedWheels
     from lls_provider.contract.models import ProviderPackage
     from lls_provider.project.settings import Settings
-    from lls_provider.runtime.wheel import Wheel
+    from lls_provider.runtime.wheelfile.wheel import Wheel
     from lls_provider.wheels.interpreter import Interpreter
-    from lls_provider.wheels.lockfile import LockFile
+    from lls_provider.wheels.lock import LockFile
 
 
 def bundle_project(
@@ -38,15 +42,14 @@ def bundle_project(
     is asked for, TARGET_EXISTS before any work, LOCK_STALE, and what building, resolving,
     locking, fetching and assembling raise.
     """
-    from lls_provider.bundle.locked import build_requires, sources_digest
-    from lls_provider.bundle.waiting import started
-    from lls_provider.project.sources import uv_sources
+    from lls_provider.bundle.lock import build_requires, sources_digest
+    from lls_provider.bundle.trial import probe_pool
     from lls_provider.wheels.build import scratch
-    from lls_provider.wheels.fetch import require_portable, telling_damage
+    from lls_provider.wheels.fetch import reporting_damage, require_portable
 
     for out in outs.values():
         writable_target(out)
-    locking = Locking.of(options.lock, options.locked)
+    locking = LockMode.of(options.lock, options.locked)
     servers, interpreter = locking.servers(
         options.distributions,
         options.python or settings.python,
@@ -55,11 +58,11 @@ def bundle_project(
         base=settings.root,
     )
     trial = options.trial and replace(options.trial, environment=settings.up.env)
-    with scratch("project") as folder, started(servers, trial, outs) as trial:
+    with scratch("project") as folder, probe_pool(servers, trial, outs) as trial:
         sources = sources_digest(uv_sources(settings.root, settings.pyproject.data))
         build = build_requires(settings.pyproject.data)
         backend = locking.backend(build, interpreter, settings.root)
-        ahead: list[Ahead] = []
+        ahead: list[PrefetchedWheels] = []
 
         # another process builds the wheel: time for what does not need it
         def prepared() -> None:
@@ -67,19 +70,19 @@ def bundle_project(
             meanwhile()
 
         wheel = build_own_wheel(settings, folder, interpreter, progress, backend, prepared)
-        from lls_provider.bundle.gather import gather, normalized
-        from lls_provider.bundle.machines import assemble_each
-        from lls_provider.bundle.trial import try_beside
-        from lls_provider.bundle.wanted import Wanted
+        from lls_provider.bundle.assemble import assemble_each
+        from lls_provider.bundle.bundle import BundleRequest
+        from lls_provider.bundle.closure import collect_wheels, normalized_requirement
+        from lls_provider.bundle.trial import try_provider
 
         require_portable(wheel.path, outs)
-        wanted = Wanted(
-            requirement(wheel, settings.root if sources else None),
+        wanted = BundleRequest(
+            project_requirement(wheel, settings.root if sources else None),
             wheel,
             interpreter,
             servers,
             options.overrides,
-            normalized(options.bundle),
+            normalized_requirement(options.bundle),
             machines=tuple(outs),
             base=settings.root,
             sources=sources,
@@ -90,18 +93,18 @@ def bundle_project(
         gathered = {}
         for machine in outs:
             try:
-                found = gather(replace(wanted, machine=machine), progress)
+                found = collect_wheels(replace(wanted, machine=machine), progress)
             except SdkError as error:
                 if error.code is Code.RESOLUTION_FAILED:
                     error.where = settings.dependency_named_in(error.why)
                 raise
             gathered[machine] = found
-        package = metadata(settings, version=str(wheel.version))
+        package = project_metadata(settings, version=str(wheel.version))
         machine = wanted.machine if wanted.machine in gathered else next(iter(gathered))
         tried = None
-        with telling_damage(pair for it in gathered.values() for pair in it.fetched):
+        with reporting_damage(pair for it in gathered.values() for pair in it.fetched):
             if trial is not None and servers:
-                tried = try_beside(
+                tried = try_provider(
                     servers,
                     [wheel.path, *gathered[machine].wheels],
                     package,
@@ -117,14 +120,17 @@ def bundle_project(
         return made
 
 
-def _prepared(locked: LockFile | None, interpreter: Interpreter, outs: Mapping[str, Path]) -> Ahead:
+def _prepared(
+    locked: LockFile | None, interpreter: Interpreter, outs: Mapping[str, Path]
+) -> PrefetchedWheels:
     """What is known of the lock's wheels; what comes after the own wheel is imported and made."""
-    from lls_provider.bundle import gather, machines, trial, zipapp  # noqa: F401
-    from lls_provider.bundle.ahead import Ahead, read_ahead
-    from lls_provider.contract import emit  # noqa: F401
+    from lls_provider.bundle import assemble, closure, trial, zipapp  # noqa: F401
+    from lls_provider.bundle.bundle import PrefetchedWheels
+    from lls_provider.bundle.closure import prefetch_wheels
+    from lls_provider.contract import yaml_text  # noqa: F401
 
     zipapp.zipapp_path()
-    return read_ahead(locked, interpreter, outs) if locked is not None else Ahead()
+    return prefetch_wheels(locked, interpreter, outs) if locked is not None else PrefetchedWheels()
 
 
 def build_own_wheel(
@@ -140,7 +146,7 @@ def build_own_wheel(
     ``backend`` are the versions to build it with; ``meanwhile`` is called while it works. Raises
     SdkError MODULE_MISSING, or what building and reading a wheel raise.
     """
-    from lls_provider.runtime.wheel import read_wheel
+    from lls_provider.runtime.wheelfile.wheel import read_wheel
     from lls_provider.wheels.build import build_wheel
 
     wheel = read_wheel(
@@ -171,14 +177,14 @@ def build_own_wheel(
 
 def _ignored(settings: Settings, package: str) -> str:
     """What to do where a line of .gitignore hides the provider from the build backend."""
-    from lls_provider.project.ignored import hidden_by
+    from lls_provider.project.modules import ignoring_rule
 
     found = next(
         (
             (path, line)
             for folder in ("src/", "")
             if (settings.root / (path := f"{folder}{package}")).exists()
-            and (line := hidden_by(settings.root, f"{path}/provider.py")) is not None
+            and (line := ignoring_rule(settings.root, f"{path}/provider.py")) is not None
         ),
         None,
     )
@@ -192,7 +198,7 @@ def _ignored(settings: Settings, package: str) -> str:
     )
 
 
-def requirement(wheel: Wheel, source: Path | None = None) -> str:
+def project_requirement(wheel: Wheel, source: Path | None = None) -> str:
     """The requirement that only this wheel satisfies, or the folder that it was built from.
 
     From the folder uv reads ``[tool.uv.sources]`` too, which a wheel does not have.
@@ -200,7 +206,7 @@ def requirement(wheel: Wheel, source: Path | None = None) -> str:
     return f"{wheel.name} @ {(source or wheel.path).absolute().as_uri()}"
 
 
-def metadata(settings: Settings, *, version: str) -> ProviderPackage:
+def project_metadata(settings: Settings, *, version: str) -> ProviderPackage:
     """The metadata that settings make, still without the paths of wheels."""
     from lls_provider.contract.models import ProviderPackage
 
@@ -215,3 +221,33 @@ def metadata(settings: Settings, *, version: str) -> ProviderPackage:
         api=settings.api,
         wheel_path="",
     )
+
+
+def uv_sources(root: Path, pyproject: Mapping[str, Any]) -> dict[str, Any]:
+    """The sources of the project in ``root``: its own, and those that its workspace adds.
+
+    uv lets ``[tool.uv.sources]`` of a workspace's root hold for every member
+    (https://docs.astral.sh/uv/concepts/projects/workspaces/). Without them a member's name would
+    be looked for in the index, where it can be anybody's.
+    """
+    return {**_table(_workspace(root), "sources"), **_table(pyproject, "sources")}
+
+
+def _workspace(root: Path) -> Mapping[str, Any]:
+    """The ``pyproject.toml`` of the nearest workspace above a project."""
+    for folder in root.absolute().parents:
+        try:
+            found = tomllib.loads((folder / FILE).read_text("utf-8"))
+        except (OSError, ValueError):
+            continue  # uv itself says what is wrong with it
+        if "workspace" in _table(found):
+            return found
+    return {}
+
+
+def _table(pyproject: Mapping[str, Any], key: str | None = None) -> Mapping[str, Any]:
+    """The table ``[tool.uv]``, or one in it; empty where there is none."""
+    found: Any = pyproject
+    for step in ("tool", "uv", *([key] if key else [])):
+        found = found.get(step) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}

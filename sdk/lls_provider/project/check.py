@@ -8,20 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.report import Findings, Report
-from lls_provider.contract import rules
+from lls_provider.bundle.checks.report import Findings, Report
+from lls_provider.contract import validation
 from lls_provider.contract.document import dump, load
 from lls_provider.errors import Code, ExitStatus, Problem, SdkError
 from lls_provider.progress import SILENT, Progress
-from lls_provider.project.bundle import metadata
+from lls_provider.project.bundle import project_metadata
 from lls_provider.project.settings import read_settings
-from lls_provider.wheels.several import load_distributions
+from lls_provider.wheels.loading import load_distributions
 
 if TYPE_CHECKING:
     from lls_provider.project.settings import Settings
-    from lls_provider.runtime.probing import ProbeFailure, ProviderSpecInfo
+    from lls_provider.runtime.preflight.probe_client import ProbeFailure, ProviderSpecInfo
     from lls_provider.wheels.distribution import Distribution
-    from lls_provider.wheels.several import Loader
+    from lls_provider.wheels.loading import Loader
 
 # where a field of the metadata comes from
 _SOURCES = {
@@ -88,10 +88,10 @@ def _add(findings: Findings, rule: str, error: SdkError) -> None:
 
 def _advise(settings: Settings, findings: Findings) -> None:
     """What the metadata of the image would be warned of, told at the setting it comes from."""
-    package = metadata(settings, version=settings.version or "0.0.0")
+    package = project_metadata(settings, version=settings.version or "0.0.0")
     document = load(dump(package.to_document()).encode(), "the metadata")
     advice = []
-    for problem in rules.advice(document):
+    for problem in validation.advice(document):
         where = settings.pyproject.where(_SOURCES[problem.path])
         advice.append(replace(problem, where=where))
     findings.add("metadata", "warning", advice)
@@ -113,8 +113,8 @@ def _sample_call(settings: Settings, findings: Findings) -> None:
 
 
 def _spec(settings: Settings, server: Distribution, findings: Findings, progress: Progress) -> None:
-    from lls_provider.project.environment import provider_environment
-    from lls_provider.runtime.probing import probe
+    from lls_provider.project.tests import provider_environment
+    from lls_provider.runtime.preflight.probe_client import probe
 
     try:
         with provider_environment(settings, server, progress=progress) as environment:
@@ -136,16 +136,16 @@ def _spec(settings: Settings, server: Distribution, findings: Findings, progress
 
 def _hiding(settings: Settings, server: Distribution, python: Path, findings: Findings) -> None:
     """What the provider and its dependencies bring may hide no module of the server's."""
-    from lls_provider.bundle.behind import modules_of
-    from lls_provider.runtime.hiding import RESOLUTION, Front, hidden
-    from lls_provider.wheels.installed import read_installed
+    from lls_provider.bundle.server_constraints import modules_of
+    from lls_provider.runtime.install.shadowing import RESOLUTION, ShadowingModules, hidden_modules
+    from lls_provider.wheels.interpreter import read_installed
 
     try:
         there = read_installed(python)
     except (OSError, subprocess.SubprocessError, ValueError):
         return  # the probe has told what is wrong with that Python
     fronts = [
-        Front(
+        ShadowingModules(
             name,
             version,
             [f"{module.replace('.', '/')}.py" for module in there.modules.get(name, ())],
@@ -154,7 +154,7 @@ def _hiding(settings: Settings, server: Distribution, python: Path, findings: Fi
         for name, version in there.pins.items()
         if name not in server.pins
     ]
-    found = list(hidden(fronts, modules_of(server), server.interpreter.minor[1]))
+    found = list(hidden_modules(fronts, modules_of(server), server.interpreter.minor[1]))
     for it in found:
         findings.error(
             "shadowing",

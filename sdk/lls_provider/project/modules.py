@@ -1,12 +1,17 @@
-"""Finds the module of a provider in its source tree, without importing anything."""
+"""Finds the module of a provider in its source tree, without importing anything.
+
+Which line of a .gitignore hides a file of a project, as build backends read them.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from lls_provider.wheels.links import NO_SOURCE, leads_around
+from lls_provider.wheels.build import scratch
+from lls_provider.wheels.links import NO_SOURCE, is_link_loop
 
 _DEPTH = 5
 _NOT_SOURCE = NO_SOURCE | {"test", "tests"}
@@ -90,7 +95,31 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_new(link: Path, followed: set[str]) -> bool:
     end = os.path.realpath(link)
-    if end in followed or leads_around(link):
+    if end in followed or is_link_loop(link):
         return False
     followed.add(end)
     return True
+
+
+def ignoring_rule(root: Path, path: str) -> str | None:
+    """``.gitignore:LINE: PATTERN`` of what hides ``path`` below ``root``.
+
+    None when nothing does, or git is not there to say so. The project need not be a repository:
+    hatchling reads its .gitignore in any folder. Raises what `scratch` raises.
+    """
+    with scratch("git") as folder:
+        git = ["git", f"--git-dir={folder}", f"--work-tree={root.absolute()}"]
+        try:
+            subprocess.run([*git, "init", "--quiet"], capture_output=True, check=True, timeout=60)
+            done = subprocess.run(
+                [*git, "check-ignore", "--no-index", "--verbose", "-z", "--stdin"],
+                input=path.encode(),
+                cwd=root,
+                capture_output=True,
+                check=True,
+                timeout=60,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+    source, line, pattern, _, *_ = done.stdout.decode(errors="replace").split("\0")
+    return f"{source}:{line}: {pattern}"

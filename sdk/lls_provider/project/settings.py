@@ -17,9 +17,14 @@ from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.project.modules import find_module, holds_provider, provider_modules
 from lls_provider.project.pyproject import FILE, PyProject, load_pyproject
-from lls_provider.project.rooted import rooted_base, rooted_distribution
-from lls_provider.project.section import Rule, Section, metadata_rule
-from lls_provider.runtime.requirements import parse_requirement
+from lls_provider.project.table_reader import (
+    KeyRule,
+    TableReader,
+    metadata_rule,
+    rooted_base,
+    rooted_distribution,
+)
+from lls_provider.runtime.wheelfile.dist_info import parse_requirement
 from lls_provider.wheels.uv import names_dependency
 
 _TABLE = ("tool", "lls-provider")
@@ -115,8 +120,8 @@ def read_settings(project: Path) -> Settings:
     and column.
     """
     pyproject = load_pyproject(project)
-    top = Section(pyproject, (), dict(pyproject.data), [])
-    own = Section(pyproject, _TABLE, _own_table(pyproject), top.problems)
+    top = TableReader(pyproject, (), dict(pyproject.data), [])
+    own = TableReader(pyproject, _TABLE, _own_table(pyproject), top.problems)
     settings = _settings(project, top, own)
     if top.problems:
         raise _refusal(top)
@@ -142,10 +147,10 @@ def _own_table(pyproject: PyProject) -> dict[str, Any]:
     )
 
 
-def _settings(root: Path, top: Section, own: Section) -> Settings:
+def _settings(root: Path, top: TableReader, own: TableReader) -> Settings:
     """The settings; what is wrong with them stands in the problems, under a substitute value."""
     known = top.section("project", required='[project] with name = "acme-echo"')
-    project = known or Section(top.project, (), {}, [])
+    project = known or TableReader(top.project, (), {}, [])
     name = project.text("name", metadata_rule("metadata", "name"), required='name = "acme-echo"')
     _dependencies(project)
     api = own.text("api", metadata_rule("spec", "api"), required='api = "inference"')
@@ -168,7 +173,7 @@ def _settings(root: Path, top: Section, own: Section) -> Settings:
         module=_module(root, own) or "",
         pyproject=top.project,
         distributions=tuple(rooted_distribution(root, it) for it in own.texts("distribution")),
-        python=own.text("python", Rule("a version such as 3.12", pattern=r"^3\.[0-9]+$")),
+        python=own.text("python", KeyRule("a version such as 3.12", pattern=r"^3\.[0-9]+$")),
         platforms=own.texts("platforms"),
         base=rooted_base(root, base) if base is not None else None,
         test_requirements=_test_requirements(top, project),
@@ -180,7 +185,7 @@ def _settings(root: Path, top: Section, own: Section) -> Settings:
     return settings
 
 
-def _version(project: Section) -> str | None:
+def _version(project: TableReader) -> str | None:
     from packaging.version import InvalidVersion, Version
 
     if "version" in project.texts("dynamic"):
@@ -199,7 +204,7 @@ def _version(project: Section) -> str | None:
     return version
 
 
-def _dependencies(project: Section) -> None:
+def _dependencies(project: TableReader) -> None:
     """Complain about what no build backend would take, before it does so in a traceback."""
     for index, text in enumerate(project.texts("dependencies")):
         try:
@@ -215,7 +220,7 @@ def _dependencies(project: Section) -> None:
             )
 
 
-def _maintainer(project: Section) -> str | None:
+def _maintainer(project: TableReader) -> str | None:
     """The first e-mail address among the maintainers, else among the authors."""
     for key in ("maintainers", "authors"):
         people = project.table.get(key)
@@ -226,7 +231,7 @@ def _maintainer(project: Section) -> str | None:
     return None
 
 
-def _module(root: Path, own: Section) -> str | None:
+def _module(root: Path, own: TableReader) -> str | None:
     module = own.text(
         "module", metadata_rule("spec", "packageName"), required='module = "acme_echo"'
     )
@@ -257,7 +262,7 @@ def _module(root: Path, own: Section) -> str | None:
     return module
 
 
-def _test_requirements(top: Section, project: Section) -> tuple[str, ...]:
+def _test_requirements(top: TableReader, project: TableReader) -> tuple[str, ...]:
     """What the project's tests need: its dependency group or extra called ``test``."""
     from packaging.dependency_groups import resolve_dependency_groups
     from packaging.requirements import InvalidRequirement
@@ -280,7 +285,7 @@ def _test_requirements(top: Section, project: Section) -> tuple[str, ...]:
     return tuple(it for it in found if isinstance(it, str)) if isinstance(found, list) else ()
 
 
-def _other_requirements(top: Section, project: Section) -> dict[str, tuple[str, ...]]:
+def _other_requirements(top: TableReader, project: TableReader) -> dict[str, tuple[str, ...]]:
     """What the project names for anything else, by ``group NAME`` or ``extra NAME``."""
     found: dict[str, tuple[str, ...]] = {}
     for kind, table in (
@@ -293,7 +298,7 @@ def _other_requirements(top: Section, project: Section) -> dict[str, tuple[str, 
     return found
 
 
-def _up(root: Path, own: Section) -> UpSettings:
+def _up(root: Path, own: TableReader) -> UpSettings:
     up = own.section("up")
     if up is None:
         return UpSettings()
@@ -310,7 +315,7 @@ def _up(root: Path, own: Section) -> UpSettings:
     return settings
 
 
-def _resources(up: Section) -> dict[str, list[dict[str, Any]]]:
+def _resources(up: TableReader) -> dict[str, list[dict[str, Any]]]:
     resources = up.section("resources")
     if resources is None:
         return {}
@@ -329,15 +334,15 @@ def _resources(up: Section) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _call(root: Path, up: Section) -> SampleCall | None:
+def _call(root: Path, up: TableReader) -> SampleCall | None:
     call = up.section("call")
     if call is None:
         return None
-    methods = Rule("a method of HTTP", choices=_METHODS)
+    methods = KeyRule("a method of HTTP", choices=_METHODS)
     method = call.text("method", methods)
     path = call.text(
         "path",
-        Rule("a path that begins with /", pattern=r"^/[^\s]*$"),
+        KeyRule("a path that begins with /", pattern=r"^/[^\s]*$"),
         required='path = "/v1/chat/completions"',
     )
     body, form = call.plain("body"), call.mapping("form")
@@ -361,7 +366,7 @@ def _call(root: Path, up: Section) -> SampleCall | None:
     return SampleCall(method or ("POST" if sends else "GET"), path or "", body, status, form, files)
 
 
-def _file(root: Path, section: Section, name: str, *steps: str) -> Path | None:
+def _file(root: Path, section: TableReader, name: str, *steps: str) -> Path | None:
     """A file below the project, named relative to it; links are followed wherever they lead."""
     file = root / name
     top = root.absolute()
@@ -379,7 +384,7 @@ def _file(root: Path, section: Section, name: str, *steps: str) -> Path | None:
     return None
 
 
-def _refusal(top: Section) -> SdkError:
+def _refusal(top: TableReader) -> SdkError:
     problems = sorted(top.problems, key=lambda it: (it.where.line or 0, it.where.column or 0))
     if len(problems) > 1:
         return SdkError(

@@ -1,21 +1,36 @@
-"""Runs a project's own tests where they have to pass: beside the packages of the server."""
+"""Runs a project's own tests where they have to pass: beside the packages of the server.
+
+What a project's tests import and their environment lacks, and where the project names it.
+
+An environment to run a project in: the server's packages and the provider's own wheel.
+"""
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.wheels.several import load_distributions
+from lls_provider.project.bundle import build_own_wheel, project_requirement
+from lls_provider.wheels.loading import load_distributions
 
 if TYPE_CHECKING:
+    from lls_provider.progress import Progress
     from lls_provider.project.settings import Settings
     from lls_provider.wheels.distribution import Distribution
-    from lls_provider.wheels.several import Loader
+    from lls_provider.wheels.environment import Environment
+    from lls_provider.wheels.loading import Loader
+
 
 _NO_TESTS = 5  # pytest's exit status when it collected none
 _INTERRUPTED = 2
@@ -50,7 +65,6 @@ def run_tests(
     TESTS_FAILED when a test fails or there is none, SETTINGS_INVALID when no distribution is
     named anywhere, and what building, resolving and installing raise.
     """
-    from lls_provider.project.environment import provider_environment
 
     named = distribution or next(iter(settings.distributions), None)
     if named is None:
@@ -97,7 +111,6 @@ def _pytest(python: Path, root: Path, arguments: Sequence[str]) -> int:
 
 
 def _failed(settings: Settings, status: int, python: Path) -> SdkError:
-    from lls_provider.project.test_needs import advice, missing_imports
 
     if status == _NOT_ENDED:
         return SdkError(
@@ -114,7 +127,7 @@ def _failed(settings: Settings, status: int, python: Path) -> SdkError:
     }.get(status, ("has failing tests", "Correct what pytest shows above."))
     if status != _NO_TESTS:
         missing = missing_imports(python, settings.root)
-        resolution = advice(missing, settings.other_requirements) or resolution
+        resolution = missing_imports_advice(missing, settings.other_requirements) or resolution
     return SdkError(
         Code.TESTS_FAILED,
         f"{settings.name} {what}",
@@ -122,3 +135,129 @@ def _failed(settings: Settings, status: int, python: Path) -> SdkError:
         where=Where(file=str(settings.root)),
         resolution=resolution,
     )
+
+
+_FILES = 500  # that are looked into, at the most
+_FIND = (
+    "import importlib.util, json, sys; "
+    "named = json.loads(sys.argv[1]); "
+    "print(json.dumps([it for it in named if importlib.util.find_spec(it) is None]))"
+)
+
+
+def missing_imports(python: Path, root: Path) -> list[str]:
+    """The modules that the tests below ``root`` import and ``python`` does not find, sorted.
+
+    Empty when that cannot be told.
+    """
+    files = list(_test_files(root))
+    beside = {path.stem for path in files} | {path.parent.name for path in files}
+    wanted = {name for path in files for name in _imported(path)} - beside
+    try:
+        done = subprocess.run(
+            [str(python), "-I", "-c", _FIND, json.dumps(sorted(wanted))],
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        found: list[str] = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
+    return found
+
+
+def missing_imports_advice(missing: Sequence[str], others: Mapping[str, Sequence[str]]) -> str:
+    """What to write so that tests get the modules ``missing``; empty when none is.
+
+    ``others`` are the requirements of what is not installed for tests, by ``group NAME`` or
+    ``extra NAME``.
+    """
+    for module in missing:
+        for place, requirements in others.items():
+            named = next((it for it in requirements if _may_bring(it, module)), None)
+            if named is None:
+                continue
+            kind, _, name = place.partition(" ")
+            include = (
+                f'test = [{{ include-group = "{name}" }}]'
+                if kind == "group"
+                else f'test = ["{named}"]'
+            )
+            return (
+                f"The tests import {module}, which stands in the {kind} {name}; for tests the "
+                f"group test is installed. Write `{include}` into [dependency-groups], or add "
+                f"'{named}' to the group test that is there."
+            )
+    if missing:
+        return (
+            f"The tests import {', '.join(missing)}, which nothing brings. Add what does to the "
+            "group test in [dependency-groups]."
+        )
+    return ""
+
+
+def _may_bring(requirement: str, module: str) -> bool:
+    """Whether a package of that name is likely to have the module: ``pytest-httpx``, ``PyYAML``."""
+    try:
+        name = canonicalize_name(Requirement(requirement).name)
+    except InvalidRequirement:
+        return False
+    wanted = canonicalize_name(module)
+    return wanted == name or wanted in {name.removeprefix("py"), name.removeprefix("python-")}
+
+
+def _test_files(root: Path) -> Iterator[Path]:
+    found = 0
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(it for it in names if not it.startswith(".") and it != "node_modules")
+        for name in sorted(files):
+            path = Path(folder, name)
+            if name == "conftest.py" or (name.startswith("test_") and name.endswith(".py")):
+                found += 1
+                if found > _FILES:
+                    return
+                yield path
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """The top-level modules that a file imports at its own top level."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]
+
+
+@contextlib.contextmanager
+def provider_environment(
+    settings: Settings,
+    distribution: Distribution,
+    *,
+    extra: Sequence[str] = (),
+    progress: Progress,
+) -> Iterator[Environment]:
+    """A temporary environment of ``distribution`` with the project's wheel and ``extra``.
+
+    A wheel, not the source tree: what runs is what an image would carry. With
+    ``[tool.uv.sources]`` uv builds it anew, since only the folder has them. Raises SdkError as
+    building and resolving do.
+    """
+    from lls_provider.project.bundle import uv_sources
+    from lls_provider.wheels.build import scratch
+    from lls_provider.wheels.environment import layered_environment
+
+    sources = uv_sources(settings.root, settings.pyproject.data)
+    with scratch("own-wheel") as folder:
+        wheel = build_own_wheel(settings, folder, distribution.interpreter, progress)
+        with layered_environment(
+            distribution,
+            [project_requirement(wheel, settings.root if sources else None), *extra],
+            doing=f"installing {settings.name} beside {distribution.label}",
+            base=settings.root,
+            progress=progress,
+        ) as environment:
+            yield environment

@@ -20,7 +20,7 @@ def main() -> int:
     # nothing was written yet; `signals.stopping` takes over before anything is
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    from lls_provider.runtime.arguments import main as run
+    from lls_provider.runtime.cli.arguments import main as run
 
     # what a short process makes lives to its end: looking for garbage took a quarter of the plan
     gc.disable()
@@ -46,6 +46,6 @@ def _settle(stream: TextIO | None) -> None:
 
 
 if __name__ == "__main__":
-    from lls_provider.runtime.ending import guarded, told_log
+    from lls_provider.runtime.process.exit_guard import guarded, termination_log_argument
 
-    sys.exit(guarded(main, told_log(sys.argv)))
+    sys.exit(guarded(main, termination_log_argument(sys.argv)))

@@ -45,7 +45,7 @@ def volume_error(
     why = error.strerror or str(error)
     if error.errno in _IN_THE_WAY:
         name = _obstacle(told) or _obstacle(place) or name
-        why += f": {kind_of(name)} stands there" if name is not None else ""
+        why += f": {errno_kind(name)} stands there" if name is not None else ""
     elif error.errno in _FORBIDDEN and name is not None:
         why += _owner(name)
     return SdkError(
@@ -77,7 +77,7 @@ def image_error(error: OSError) -> SdkError:
     )
 
 
-def kind_of(path: str | os.PathLike[str]) -> str:
+def errno_kind(path: str | os.PathLike[str]) -> str:
     """What stands at a path, a link itself and not what it leads to: ``a file``."""
     try:
         return _KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), "a device")

@@ -20,14 +20,14 @@ from lls_provider.contract.models import (
     read_crd_config,
     read_provider_package,
 )
-from lls_provider.contract.paths import CRD_CONFIG_FILE, SPEC_FILE, VolumeTree
+from lls_provider.contract.names import CRD_CONFIG_FILE, SPEC_FILE, VolumeTree
 from lls_provider.contract.schema import path_text
 from lls_provider.errors import Code, SdkError, Step, Where
-from lls_provider.foreign import escaped, one_line
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
+from lls_provider.runtime.configuration import match_ids
 from lls_provider.runtime.errnos import volume_error
-from lls_provider.runtime.references import meeting
+from lls_provider.untrusted import escaped, one_line
 
 _TEMPORARY = ".merge-"
 _REINSTALL = (
@@ -155,7 +155,7 @@ def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Me
             "both are kept, as IDs count for each API alone"
             for other, entries in of_base.items()
             if other != api
-            and any(meeting(found.get("provider_id"), provider_id) for found in entries)
+            and any(match_ids(found.get("provider_id"), provider_id) for found in entries)
         ]
         kept = [found for found in sections.get(api) or [] if not _is_one_of(found, overridden)]
         sections[api] = [*kept, provider.entry()]
@@ -183,7 +183,7 @@ def _overrides(
     overridden, warnings = [], []
     for found in entries:
         written = found.get("provider_id")
-        same = meeting(written, provider.crd.provider_id)
+        same = match_ids(written, provider.crd.provider_id)
         if same is None:
             continue
         if same.alone:

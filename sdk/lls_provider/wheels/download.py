@@ -20,10 +20,10 @@ from lls_provider.wheels.http import (
     TIMEOUT,
     Counted,
     Interrupted,
-    cause,
-    reason,
+    network_cause,
+    network_reason,
     retry_after,
-    shown,
+    shown_url,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _PARTIAL = 206
 _DENIED = frozenset({401, 403})
 
 
-class Getter(Protocol):
+class Fetcher(Protocol):
     """What a file is asked of: a session of requests, or a client that knows how to log in."""
 
     def get(
@@ -58,7 +58,7 @@ def download(
     target: Path,
     *,
     sha256: str,
-    session: Getter,
+    session: Fetcher,
     advance: Advance,
     size: int | None = None,
     timeout: tuple[float, float] = TIMEOUT,
@@ -93,7 +93,7 @@ def download(
             raise SdkError(
                 Code.HASH_MISMATCH,
                 f"{target.name} is not the file that was locked",
-                why=f"Expected sha256 {sha256}\nReceived sha256 {found}\nFrom {shown(url)}",
+                why=f"Expected sha256 {sha256}\nReceived sha256 {found}\nFrom {shown_url(url)}",
                 where=Where(file=target.name),
                 resolution="Do not use it. Ask the index's owner why the file changed; a proxy or "
                 "a mirror may have altered it.",
@@ -110,7 +110,7 @@ def local_path(url: str) -> Path | None:
 def _attempt(
     url: str,
     partial: Path,
-    session: Getter,
+    session: Fetcher,
     counted: Counted,
     limit: int | None,
     timeout: tuple[float, float],
@@ -154,9 +154,9 @@ def _attempt(
             if expected.isdigit() and received != int(expected):
                 raise Interrupted(f"the connection ended after {received} of {expected} bytes")
     except requests.exceptions.SSLError as error:
-        raise _network(url, f"TLS: {cause(error)}") from error
+        raise _network(url, f"TLS: {network_cause(error)}") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise Interrupted(reason(error, timeout)) from error
+        raise Interrupted(network_reason(error, timeout)) from error
     return digest.hexdigest()
 
 
@@ -202,7 +202,7 @@ def _network(url: str, why: str) -> SdkError:
     return SdkError(
         Code.NETWORK,
         f"Cannot download {unquote(urlsplit(url).path).rpartition('/')[2]}",
-        why=f"{why}\nFrom {shown(url)}",
+        why=f"{why}\nFrom {shown_url(url)}",
         resolution="Check the network, the proxy (HTTPS_PROXY) and the certificates "
         "(SSL_CERT_FILE), for a slow index raise UV_HTTP_TIMEOUT, then run the command again: what "
         "has arrived is kept.",

@@ -41,7 +41,7 @@ _BOMS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FreezeLine:
     """A line of a requirements file, its continuations joined, without comments and hashes.
 
     ``above`` is the comment on the line before it.
@@ -97,7 +97,7 @@ def requirements_in(text: str) -> dict[str, str]:
     return found
 
 
-def names_places(path: Path, text: str) -> bool:
+def names_locations(path: Path, text: str) -> bool:
     """Whether a requirements file says where packages come from, itself or in one it includes.
 
     What it was resolved to may then be on no index that a build asks.
@@ -121,7 +121,7 @@ def names_places(path: Path, text: str) -> bool:
     return False
 
 
-def logical_lines(text: str) -> Iterator[Line]:
+def logical_lines(text: str) -> Iterator[FreezeLine]:
     """The lines that say something, as pip joins and strips them."""
     parts: list[str] = []
     first, above = 0, ""
@@ -136,7 +136,7 @@ def logical_lines(text: str) -> Iterator[Line]:
         content = re.sub(r"(^|\s)#.*$", "", whole, flags=re.DOTALL).strip()
         content = _OPTIONS.split(content)[0].strip()
         if content:
-            yield Line(first, content, above)
+            yield FreezeLine(first, content, above)
         above = whole.strip() if whole.lstrip().startswith("#") else ""
 
 
@@ -150,7 +150,7 @@ class _Reader:
         self.wrong: list[Problem] = []
         self.untold: list[Problem] = []
 
-    def read(self, line: Line) -> None:
+    def read(self, line: FreezeLine) -> None:
         content = line.content
         if _PLACES.match(content):
             return
@@ -163,7 +163,7 @@ class _Reader:
         else:
             self._requirement(line)
 
-    def _requirement(self, line: Line) -> None:
+    def _requirement(self, line: FreezeLine) -> None:
         try:
             requirement = Requirement(line.content)
         except InvalidRequirement as error:
@@ -191,7 +191,7 @@ class _Reader:
         else:
             self._pin(line, name, version)
 
-    def _editable(self, line: Line, place: str) -> None:
+    def _editable(self, line: FreezeLine, place: str) -> None:
         told = _COMMENT.match(line.above)
         if told and (version := _version(told["version"])):
             self._pin(line, canonicalize_name(told["name"]), version)
@@ -199,16 +199,16 @@ class _Reader:
         egg = _EGG.search(place)
         self._untold(line, egg["name"] if egg else "NAME")
 
-    def _pin(self, line: Line, name: str, version: str) -> None:
+    def _pin(self, line: FreezeLine, name: str, version: str) -> None:
         if self.pins.setdefault(name, version) != version:
             what = f"{name} is pinned to {self.pins[name]} and to {version}"
             self.wrong.append(self._problem(line, what))
 
-    def _untold(self, line: Line, name: str) -> None:
+    def _untold(self, line: FreezeLine, name: str) -> None:
         what = f"{without_logins(line.content)} tells no version"
         self.untold.append(self._problem(line, what, f"{name}==VERSION"))
 
-    def _problem(self, line: Line, what: str, instead: str = "") -> Problem:
+    def _problem(self, line: FreezeLine, what: str, instead: str = "") -> Problem:
         where = Where(self.source, line.number)
         resolution = f"Write {instead} in its place." if instead else ""
         return Problem(Code.DISTRIBUTION_INVALID, what, where, resolution)

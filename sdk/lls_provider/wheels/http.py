@@ -62,7 +62,7 @@ def new_session(*, redirects: bool = True, unverified: tuple[str, ...] = ()) -> 
     """
     from requests import Session
 
-    from lls_provider.wheels.trust import Trusting, told_certificates
+    from lls_provider.wheels.trust import TrustSettings, certificate_files
     from lls_provider.wheels.whole import NoRedirects
 
     if unverified:
@@ -70,13 +70,13 @@ def new_session(*, redirects: bool = True, unverified: tuple[str, ...] = ()) -> 
 
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     session = Session() if redirects else NoRedirects()
-    certificates = told_certificates(os.environ)
+    certificates = certificate_files(os.environ)
     for scheme in ("http://", "https://"):
-        session.mount(scheme, Trusting(certificates, unverified))
+        session.mount(scheme, TrustSettings(certificates, unverified))
     return session
 
 
-def patience(environ: Mapping[str, str]) -> tuple[float, float]:
+def retry_deadline(environ: Mapping[str, str]) -> tuple[float, float]:
     """Seconds to connect, seconds between two pieces: as uv is told (``UV_HTTP_TIMEOUT``)."""
     told = environ.get("UV_HTTP_TIMEOUT", "")
     return TIMEOUT[0], float(told) if told.isdecimal() and int(told) else TIMEOUT[1]
@@ -104,7 +104,7 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     return max(0.0, moment.timestamp() - (time.time() if now is None else now))
 
 
-def cause(error: BaseException) -> str:
+def network_cause(error: BaseException) -> str:
     """The innermost reason: what requests and urllib3 wrap around it helps nobody."""
     *_, seen = _within(error)
     root, asked = seen.__cause__, getattr(seen, "conn", None)
@@ -116,7 +116,7 @@ def cause(error: BaseException) -> str:
     return text.split("object at 0x")[-1].partition(">: ")[2] or text
 
 
-def reason(error: BaseException, timeout: tuple[float, float]) -> str:
+def network_reason(error: BaseException, timeout: tuple[float, float]) -> str:
     """Why a transfer broke, in words: `cause`, or how long nothing came."""
     from requests import ConnectTimeout
     from urllib3.exceptions import ReadTimeoutError
@@ -128,7 +128,7 @@ def reason(error: BaseException, timeout: tuple[float, float]) -> str:
             return f"nothing came for {timeout[1]:g} seconds"
         if isinstance(it, TimeoutError):  # while sending, the first of the two holds
             return f"nothing was taken for {timeout[0]:g} seconds"
-    return cause(error)
+    return network_cause(error)
 
 
 def _within(error: BaseException) -> Iterator[BaseException]:
@@ -140,7 +140,7 @@ def _within(error: BaseException) -> Iterator[BaseException]:
         seen = next((it for it in within if isinstance(it, BaseException)), None)
 
 
-def shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """The URL without credentials or query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"

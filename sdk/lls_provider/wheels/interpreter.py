@@ -2,6 +2,8 @@
 
 A machine's ``python3`` is often older than the servers need, and a newer one may exist only
 under a version manager whose shim on PATH fails: so nothing is believed that was not run.
+
+What a Python of this machine sees: its packages, and what each of them asks for.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
 from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.install.shadowing import recorded_modules
 from lls_provider.wheels.cache import user_home
 
 _TIMEOUT = 20.0  # seconds a candidate may take to tell its version
@@ -29,7 +35,7 @@ _VARIABLE = "LLS_PROVIDER_PYTHON"
 _PATCHES = (0, 99)  # the first and what may be the last patch release of a minor version
 
 OLDEST = (3, 11)  # what the installer needs, and so every image
-USUAL = (3, 12)  # what the servers of today run on
+DEFAULT_MINOR = (3, 12)  # what the servers of today run on
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class _Refused:
 
 def find_interpreter(
     *,
-    minimum: tuple[int, int] = USUAL,
+    minimum: tuple[int, int] = DEFAULT_MINOR,
     exactly: tuple[int, int] | None = None,
     explicit: str | None = None,
 ) -> Interpreter:
@@ -223,3 +229,53 @@ def _places() -> Iterable[Path]:
         with contextlib.suppress(OSError):
             yield from sorted(parent.glob(pattern))
     yield from (folder / "python3" for folder in folders)
+
+
+_LIST = (
+    "import importlib.metadata as m, json; "
+    "found = ((d.metadata, d) for d in m.distributions()); "
+    # what a broken uninstallation left has no name
+    "print(json.dumps("
+    "[[t['Name'], d.version, d.requires or [], d.read_text('RECORD') or '', "
+    "d.read_text('top_level.txt') or ''] for t, d in found if t and t['Name']]))"
+)
+_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPackages:
+    """Versions, requirements and modules by normalised name.
+
+    ``unreadable`` says what was passed over and why.
+    """
+
+    pins: Mapping[str, str]
+    requires: Mapping[str, tuple[str, ...]]
+    modules: Mapping[str, frozenset[str]]  # the outermost
+    unreadable: tuple[str, ...] = ()
+
+
+def read_installed(python: Path) -> InstalledPackages:
+    """Ask ``python`` itself. Raises OSError, SubprocessError or ValueError when it cannot say."""
+    done = subprocess.run(
+        [str(python), "-P", "-c", _LIST],  # -P: the current folder is not its packages
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        check=True,
+        timeout=_SECONDS,
+    )
+    pins: dict[str, str] = {}
+    requires: dict[str, tuple[str, ...]] = {}
+    modules: dict[str, frozenset[str]] = {}
+    unreadable: list[str] = []
+    for named, version, asked, record, top in json.loads(done.stdout):
+        name = canonicalize_name(named)
+        try:
+            read = str(Version(version or ""))
+        except InvalidVersion:
+            unreadable.append(f"{name}: its version is {version!r}")
+            continue
+        pins.setdefault(name, read)  # Python's first
+        requires.setdefault(name, tuple(asked))
+        modules.setdefault(name, recorded_modules(record, top))
+    return InstalledPackages(pins, requires, modules, tuple(unreadable))

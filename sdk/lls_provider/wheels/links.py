@@ -10,7 +10,7 @@ NO_SOURCE = frozenset({"build", "dist", "node_modules", "site-packages", "venv"}
 """Names of folders that hold no source of a project."""
 
 
-def leads_around(link: Path) -> bool:
+def is_link_loop(link: Path) -> bool:
     """Whether a link leads to a folder that holds it: whoever follows it finds no end."""
     return Path(os.path.realpath(link.parent)).is_relative_to(os.path.realpath(link))
 
@@ -24,7 +24,7 @@ def endless_links(root: Path) -> Iterator[Path]:
     """The links below a folder that lead around themselves from inside a package or ``src``."""
     for link in _links(root):
         inside = link.parent == root / "src" or (link.parent / "__init__.py").is_file()
-        if inside and os.path.isdir(link) and leads_around(link):  # noqa: PTH112 - never raises
+        if inside and os.path.isdir(link) and is_link_loop(link):  # noqa: PTH112 - never raises
             yield link
 
 

@@ -1,30 +1,33 @@
-"""Loads a distribution as the user named it: environment, profile, file or requirement."""
+"""Loads a distribution as the user named it: environment, profile, file or requirement.
+
+Several distributions at once: one image for all of them (contract decision 3).
+"""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.foreign import one_line
 from lls_provider.progress import SILENT, Progress
-from lls_provider.wheels import profiles, servers
-from lls_provider.wheels.freeze import freeze_pins, names_places, read_freeze, requirements_in
-from lls_provider.wheels.installed import read_installed
-from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter
+from lls_provider.untrusted import one_line
+from lls_provider.wheels import servers
+from lls_provider.wheels import servers as profiles
+from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, looks_like_path
+from lls_provider.wheels.freeze import freeze_pins, names_locations, read_freeze, requirements_in
+from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter, read_installed
 from lls_provider.wheels.uv import python_hint, run_uv, yanked
 from lls_provider.wheels.uv_causes import cause_of
 
 if TYPE_CHECKING:
+    from lls_provider.wheels.interpreter import Interpreter
     from lls_provider.wheels.servers import ServerLine
-
-
-from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, looks_like_path
 
 
 def load_distribution(
@@ -115,7 +118,7 @@ def _from_file(
             "'llama-stack==0.7.3', or python:PATH.",
         ) from error
     pins = freeze_pins(text, spec)
-    indexed = pins is None and not names_places(path, text)
+    indexed = pins is None and not names_locations(path, text)
     names = pins if pins is not None else requirements_in(text)
     line = servers.line_in(names)
     interpreter = _interpreter(line, python, at_least)
@@ -279,3 +282,93 @@ def _unusable(spec: str, why: str) -> SdkError:
         resolution="Name a requirement such as 'llama-stack==0.7.3', a file made by 'pip freeze', "
         "an environment (python:PATH), a profile (profile:NAME) or an image (docker://REF).",
     )
+
+
+class Loader(Protocol):
+    """Makes distributions of their names; one that also reads images lies above this room."""
+
+    def __call__(
+        self,
+        named: Sequence[str | Distribution],
+        /,
+        *,
+        python: str | None = None,
+        at_least: tuple[int, int] = OLDEST,
+        progress: Progress = SILENT,
+    ) -> tuple[Distribution, ...]:
+        """As `load_distributions`."""
+        ...
+
+
+def load_distributions(
+    named: Sequence[str | Distribution],
+    *,
+    python: str | None = None,
+    at_least: tuple[int, int] = OLDEST,
+    known: Callable[[str], Mapping[str, str] | None] = lambda _spec: None,
+    progress: Progress = SILENT,
+) -> tuple[Distribution, ...]:
+    """The distributions that were named, each once, all on one minor version of Python.
+
+    Where they choose different ones, all get the newest; a version ``at_least``, where ``python``
+    does not name one. ``known`` has the pins of what need not be resolved. Raises SdkError USAGE
+    when they cannot have the same, and what `load_distribution` raises.
+    """
+    found: dict[str, Distribution] = {}
+    for item in named:
+        if isinstance(item, str):
+            if item not in found:
+                found[item] = load_distribution(
+                    item,
+                    python=python,
+                    at_least=at_least,
+                    known=known(item),
+                    progress=progress,
+                )
+        else:
+            found[item.label] = item
+    newest = max((it.interpreter.minor for it in found.values()), default=(3, 0))
+    for spec, server in found.items():
+        chosen = spec in named and not spec.startswith(ENVIRONMENT_PREFIX)  # by us, so not fixed
+        if chosen and server.interpreter.minor != newest:
+            version = ".".join(map(str, newest))
+            found[spec] = load_distribution(
+                spec, python=version, known=known(spec), progress=progress
+            )
+    servers = tuple(found.values())
+    if len({it.interpreter.minor for it in servers}) > 1:
+        raise SdkError(
+            Code.USAGE,
+            "The distributions run on different Pythons",
+            why="\n".join(f"{it.label}: {it.interpreter}" for it in servers),
+            resolution="Build one image for each Python, or choose one with --python that all "
+            "of them run on.",
+        )
+    return servers
+
+
+def shared_versions(servers: Sequence[Distribution]) -> dict[str, tuple[str, ...]]:
+    """What every distribution has: by name its versions, each once, lowest first."""
+    names = set.intersection(*(set(server.pins) for server in servers)) if servers else set()
+    return {
+        name: tuple(sorted({server.pins[name] for server in servers}, key=Version))
+        for name in sorted(names)
+    }
+
+
+def agreed_versions(servers: Sequence[Distribution], names: Collection[str]) -> dict[str, str]:
+    """The version of each name that all distributions which have it agree on."""
+    found = {
+        name: {server.pins[name] for server in servers if name in server.pins} for name in names
+    }
+    return {name: min(versions) for name, versions in found.items() if len(versions) == 1}
+
+
+def join_closures(versions: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Versions by name as a manifest writes them."""
+    return {name: ", ".join(found) for name, found in versions.items()}
+
+
+def interpreter_of(servers: Sequence[Distribution]) -> Interpreter | None:
+    """The Python that the distributions run on; None without one."""
+    return servers[0].interpreter if servers else None

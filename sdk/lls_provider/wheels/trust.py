@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lls_provider.wheels.uv import is_on
+from lls_provider.wheels.uv import is_enabled
 from lls_provider.wheels.whole import WholeHeaders
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _SYSTEM = ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS")
 _PORTS = {"http": 80, "https": 443}
 
 
-class Trusting(WholeHeaders):
+class TrustSettings(WholeHeaders):
     """The adapter of a session: certificates as told, and hosts that need none.
 
     Each redirect comes here anew, so that an exception for one host is none for the next.
@@ -62,10 +62,10 @@ class Trusting(WholeHeaders):
             conn.conn_kw["ca_cert_data"] = self._certificates
 
 
-def told_certificates(environ: Mapping[str, str]) -> str:
+def certificate_files(environ: Mapping[str, str]) -> str:
     """The certificates that the variables name, as PEM; empty when there are none."""
     file, folders = environ.get("SSL_CERT_FILE", ""), environ.get("SSL_CERT_DIR", "")
-    if not file and not folders and any(is_on(environ, it) for it in _SYSTEM):
+    if not file and not folders and any(is_enabled(environ, it) for it in _SYSTEM):
         system = ssl.get_default_verify_paths()
         file, folders = system.cafile or "", system.capath or ""
     return _certificates(file, folders)

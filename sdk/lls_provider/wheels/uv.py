@@ -123,7 +123,7 @@ def run_uv(
     return out.decode(errors="replace")
 
 
-def is_on(environ: Mapping[str, str], name: str) -> bool:
+def is_enabled(environ: Mapping[str, str], name: str) -> bool:
     """Whether a variable of uv that is a switch is on."""
     return environ.get(name, "").lower() in {"1", "true", "yes", "on", "t", "y"}
 
@@ -261,7 +261,7 @@ def lacking_version(why: str) -> tuple[str, Version] | None:
         return None
 
 
-def clashing(why: str) -> dict[str, list[str]]:
+def clashing_packages(why: str) -> dict[str, list[str]]:
     """The packages on which an explanation names several bounds, and these."""
     bounds: dict[str, list[str]] = {}
     for name, bound in re.findall(

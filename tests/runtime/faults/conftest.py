@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lls_provider.contract.paths import VolumeTree
-from lls_provider.runtime import arguments
+from lls_provider.contract.names import VolumeTree
+from lls_provider.runtime.cli import arguments
 from lls_provider.runtime.merge import read_providers
-from lls_provider.runtime.outlook import look_ahead
-from lls_provider.runtime.volume import Volume, names, recorded_files
+from lls_provider.runtime.volume.reconcile import desired_state
+from lls_provider.runtime.volume.volume import Volume, names, recorded_files
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]
@@ -198,7 +198,7 @@ def check_visible(root: Path) -> set[str]:
     records = [record for record in volume.records() if record.provider_id in shown]
     assert {record.provider_id for record in records} == shown
     replaced = {dist_info for record in records for dist_info in record.replaced}
-    present = {str(item.candidate.name) for item in look_ahead(volume, records).distributions()}
+    present = {str(item.candidate.name) for item in desired_state(volume, records).distributions()}
     for record in records:
         for package in record.packages:
             assert package.name in present, (record.provider_id, package)

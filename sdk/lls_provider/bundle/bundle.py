@@ -1,0 +1,286 @@
+"""The bundle: a /lls-provider tree on this machine, and reading one.
+
+What a bundle's wheels are chosen for, as its manifest records it (contract decision 6).
+
+What a bundle is built for and of, whether of a project or of a published package.
+
+What a bundle is made of, and the wheels that were gathered for it.
+
+Hashes of files, and whether one that was taken earlier is still that of its file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement
+from packaging.utils import canonicalize_name, is_normalized_name
+
+from lls_provider.contract.models import (
+    BuildTarget,
+    BundleManifest,
+    FileHash,
+    ProviderPackage,
+    provider_id_from_name,
+    read_manifest,
+    read_provider_package,
+)
+from lls_provider.contract.names import IMAGE_ROOT, BundleTree
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.runtime.target_python import TargetPython, target_python
+from lls_provider.runtime.wheelfile.dist_info import parse_requirement
+from lls_provider.wheels.closure import linux_platforms
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.trial import Trial
+    from lls_provider.runtime.wheelfile.wheel import Wheel
+    from lls_provider.wheels.closure import Closure, Lock, LockedPackage
+    from lls_provider.wheels.distribution import Distribution
+    from lls_provider.wheels.interpreter import Interpreter
+    from lls_provider.wheels.lock import LockFile
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a provider image carries under ``/lls-provider`` (contract section 1).
+
+    ``contents`` are the wheels as they were read when the bundle was made; empty in one that was
+    read from its folder.
+    """
+
+    root: Path
+    metadata: ProviderPackage
+    manifest: BundleManifest | None  # None in a bundle made by hand
+    wheels: tuple[Path, ...]  # sorted by name; the provider's own is among them
+    contents: tuple[Wheel, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def tree(self) -> BundleTree:
+        """The places of its files."""
+        return BundleTree(self.root)
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The files' sha256 by path, as just taken; empty in a bundle that was read."""
+        taken = self.manifest.files if self.manifest is not None and self.contents else {}
+        return {path: found.sha256 for path, found in taken.items()}
+
+    @property
+    def provider_id(self) -> str:
+        """The ID in the fragment: the package's name in ``providerId`` form."""
+        return provider_id_from_name(self.metadata.name)
+
+    @property
+    def own_wheel(self) -> Path:
+        """The provider's own wheel. Raises SdkError BUNDLE_INVALID when it is not there."""
+        path = resolve_wheel_path(self.root, self.metadata.wheel_path)
+        if path is None or not path.is_file():
+            raise SdkError(
+                Code.BUNDLE_INVALID,
+                f"The provider's wheel is not in the bundle: {self.metadata.wheel_path}",
+                why="wheelPath must name an existing wheel under /lls-provider "
+                "(contract section 1).",
+                where=Where(file=str(self.tree.spec)),
+                resolution="Correct spec.wheelPath or add the wheel under packages/.",
+            )
+        return path
+
+    @property
+    def dependencies(self) -> tuple[Path, ...]:
+        """Every wheel but the provider's own."""
+        own = self.own_wheel
+        return tuple(wheel for wheel in self.wheels if wheel != own)
+
+
+def resolve_wheel_path(root: Path, wheel_path: str) -> Path | None:
+    """Where a path of the metadata lies below ``root``; None when it is not below /lls-provider.
+
+    The metadata's paths are those inside the image (contract section 1: absolute, read below
+    the installer's --source).
+    """
+    prefix = f"{IMAGE_ROOT}/"
+    if not wheel_path.startswith(prefix):
+        return None
+    parts = wheel_path.removeprefix(prefix).split("/")
+    if any(part in {"", ".", ".."} or "\0" in part for part in parts):
+        return None
+    return root.joinpath(*parts)
+
+
+def is_bundle(root: Path) -> bool:
+    """Whether ``root`` looks like a bundle: it has the metadata file."""
+    return BundleTree(root).spec.is_file()
+
+
+def read_bundle(root: Path) -> Bundle:
+    """The bundle at ``root``, ours or made by hand.
+
+    Raises SdkError FILE_MISSING, FILE_UNREADABLE and what the documents raise (DOCUMENT_INVALID,
+    YAML_INVALID and so on). The deeper rules are check_bundle's.
+    """
+    tree = BundleTree(root)
+    if not tree.spec.is_file():
+        raise SdkError(
+            Code.FILE_MISSING,
+            f"No {tree.spec.name} in {root}",
+            why="A bundle is a folder with lls-provider-spec.yaml and packages/*.whl "
+            "(contract section 1).",
+            where=Where(file=str(tree.spec)),
+            resolution="Name a bundle, or make one with `lls-provider build`.",
+        )
+    metadata = read_provider_package(tree.spec)
+    manifest = read_manifest(tree.manifest) if tree.manifest.exists() else None
+    return Bundle(root, metadata, manifest, bundle_wheels(tree))
+
+
+def bundle_wheels(tree: BundleTree) -> tuple[Path, ...]:
+    """The wheels under ``packages``, sorted by name."""
+    return tuple(sorted(path for path in tree.packages.glob("*.whl") if path.is_file()))
+
+
+def build_target(interpreter: Interpreter, machine: str | None = None) -> BuildTarget:
+    """The target of a build for ``interpreter`` on ``machine`` (default: this one).
+
+    The platforms are the policy that the resolution used, not what this machine's C library
+    happens to be: so the same bundle is the same bytes wherever it is built.
+    """
+    machine = machine or os.uname().machine
+    return BuildTarget(interpreter.tag, linux_platforms(machine), machine)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleOptions:
+    """The options of a build that say what goes into a bundle.
+
+    ``distributions`` are what to resolve against; without one every dependency goes into the
+    bundle, and so does what ``bundle`` names. ``python`` wins over the project's. The lock of
+    the closure is written to ``lock``; from the one at ``locked`` it is built without resolving.
+    With a ``trial`` the provider is loaded beside each distribution before it is assembled.
+    """
+
+    distributions: Sequence[str | Distribution] = ()
+    python: str | None = None
+    overrides: tuple[str, ...] = ()
+    bundle: tuple[str, ...] = ()
+    lock: Path | None = None
+    locked: Path | None = None
+    trial: Trial | None = None
+
+
+def require_valid_names(overrides: Sequence[str], bundle: Sequence[str]) -> None:
+    """Raises SdkError USAGE for an override or a name of a package that is none."""
+    for text in overrides:
+        try:
+            parse_requirement(text)
+        except InvalidRequirement as error:
+            raise _unreadable("--override", text, str(error).partition("\n")[0]) from error
+    for text in bundle:
+        if not is_normalized_name(canonicalize_name(text)):
+            raise _unreadable("--bundle", text, "It is no name of a package.")
+
+
+def _unreadable(option: str, text: str, why: str) -> SdkError:
+    like = "'pydantic==2.12.0'" if option == "--override" else "pydantic"
+    return SdkError(
+        Code.USAGE,
+        f"{option} {text!r:.200} cannot be read",
+        why=why,
+        resolution=f"Write it as {option} {like}.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PrefetchedWheels:
+    """What is known of wheels before they are gathered."""
+
+    wheels: Mapping[Path, Wheel] = field(default_factory=dict)
+    hashes: Mapping[Path, FileDigests] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRequest:
+    """What a bundle is made of.
+
+    ``own`` is the provider's wheel when it was built here; else the closure brings it.
+    ``bundle`` names packages that go into the bundle although a distribution provides them.
+    ``machine`` is the one that the bundle is for, ``machines`` are all that the build is for. uv
+    starts in ``base``, so that the settings and relative paths of a project hold. ``sources`` is
+    the digest of the project's ``[tool.uv.sources]``, ``build`` what its backend is. With
+    ``locked`` nothing is resolved. ``locks`` are what was resolved already: bundles for several
+    machines are of one resolution.
+    ``ahead`` is what is known of the lock's wheels already.
+    """
+
+    requirement: str
+    own: Wheel | None
+    interpreter: Interpreter
+    servers: tuple[Distribution, ...] = ()
+    overrides: tuple[str, ...] = ()
+    bundle: frozenset[str] = frozenset()
+    machine: str = field(default_factory=lambda: os.uname().machine)
+    machines: tuple[str, ...] = ()
+    base: Path | None = None
+    sources: str | None = None
+    build: tuple[str, ...] = ()
+    locked: LockFile | None = None
+    locks: dict[object, Lock] = field(default_factory=dict, repr=False, compare=False)
+    ahead: PrefetchedWheels = field(default_factory=PrefetchedWheels, repr=False, compare=False)
+
+    @property
+    def target(self) -> TargetPython:
+        """What markers are judged for."""
+        return target_python(self.interpreter.tag, manifest_machine=self.machine)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedWheels:
+    """Wheels with the packages that they are of, and the versions that are provided."""
+
+    packages: tuple[LockedPackage, ...]
+    wheels: tuple[Path, ...]
+    provided: Mapping[str, str]
+    closure: Closure
+    read: tuple[Wheel, ...] = ()  # those of the wheels that had to be read meanwhile
+
+    @property
+    def fetched(self) -> Iterator[tuple[LockedPackage, Path]]:
+        """Each package with its wheel."""
+        return zip(self.packages, self.wheels, strict=True)
+
+    @property
+    def expected(self) -> dict[str, str]:
+        """The sha256 by file name of what was not built here."""
+        return {it.filename: it.sha256 for it in self.packages if it.sha256 and not it.is_source}
+
+
+HASHING = 2  # threads: hashing does without Python's lock, and more would wait for the disk
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigests:
+    """The hash of a file, and what the file was when its bytes were read."""
+
+    found: FileHash
+    state: tuple[int, ...]
+
+    def holds_for(self, path: Path) -> bool:
+        """Whether ``path`` is that very file, be it under another name, and was not written to."""
+        return _state(path.stat()) == self.state
+
+
+def hash_file(path: Path) -> FileDigests:
+    """Read a file and take its hash. Raises OSError."""
+    with path.open("rb", buffering=0) as stream:
+        status = os.fstat(stream.fileno())
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return FileDigests(FileHash(digest, status.st_size), _state(status))
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    # not st_ctime: a hard link moves it
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

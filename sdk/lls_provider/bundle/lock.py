@@ -1,0 +1,249 @@
+"""Builds from a lock file, and writes one: what `gather` does, without resolving.
+
+What a build does with locks: it reads one, writes one, or neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.progress import counted
+from lls_provider.wheels.cache import writing
+from lls_provider.wheels.closure import Closure, markers_of, select_closure
+from lls_provider.wheels.download import local_path
+from lls_provider.wheels.http import shown_url
+from lls_provider.wheels.interpreter import DEFAULT_MINOR, OLDEST
+from lls_provider.wheels.loading import join_closures, shared_versions
+from lls_provider.wheels.lock import LockFile, LockInputs, input_differences, lock_text
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.bundle import BundleRequest, CollectedWheels
+    from lls_provider.progress import Progress
+    from lls_provider.wheels.distribution import Distribution
+    from lls_provider.wheels.interpreter import Interpreter
+    from lls_provider.wheels.lock import LockFile
+
+
+def lock_inputs(wanted: BundleRequest) -> LockInputs:
+    """What a bundle asks of a lock."""
+    if wanted.own is None:
+        requires = {str(Requirement(wanted.requirement))}
+    else:
+        # what stands under an extra of the provider itself is for its developers
+        requires = {_told(it) for it in wanted.own.requires if "extra" not in str(it.marker or "")}
+    return LockInputs(
+        python=".".join(map(str, wanted.interpreter.minor)),
+        requires=tuple(sorted(requires)),
+        build=tuple(sorted(wanted.build)),
+        sources=wanted.sources,
+        overrides=tuple(sorted(wanted.overrides)),
+        bundle=tuple(sorted(wanted.bundle)),
+        distributions={lock_label(it.label, wanted.base): it.pins for it in wanted.servers},
+    )
+
+
+def lock_label(label: str, base: Path | None = None) -> str:
+    """The name of a distribution in a lock, the same on every machine.
+
+    A path in the project's folder ``base`` is told from there, another one that starts at the root
+    by its last part.
+    """
+    kind, path = re.fullmatch(r"((?:[a-z-]+:)?)(.*)", label, re.DOTALL).groups()  # type: ignore[union-attr]
+    if "/" not in path or "://" in label or kind == "docker-daemon:":
+        return label
+    if base is not None and not path.startswith("~"):
+        place = os.path.relpath(path, base)
+        if not place.startswith(os.pardir):
+            return f"{kind}{place}"
+    return f"{kind}{Path(path).name}" if path.startswith(("/", "~")) else label
+
+
+def locked_pins(locked: LockFile, named: str, base: Path | None = None) -> Mapping[str, str]:
+    """The pins that a lock has for a distribution, so that it need not be resolved.
+
+    ``base`` is the project's folder. Raises SdkError LOCK_STALE for a distribution that the lock
+    was made without.
+    """
+    pins = locked.asked.distributions.get(lock_label(named, base))
+    if pins is None:
+        raise stale_lock_error(locked, [f"new: the provider is built beside {named}"])
+    return pins
+
+
+def build_requires(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a project's build backend is: ``[build-system] requires``, or setuptools (PEP 518)."""
+    told = pyproject.get("build-system", {}).get("requires")
+    return tuple(map(str, told)) if isinstance(told, list) else ("setuptools",)
+
+
+def sources_digest(sources: Mapping[str, Any]) -> str | None:
+    """A digest of what ``[tool.uv.sources]`` says; None where it says nothing."""
+    if not sources:
+        return None
+    text = json.dumps(sources, sort_keys=True, default=str)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def locked_closure(locked: LockFile, wanted: BundleRequest) -> Closure:
+    """The closure that a lock has for a bundle.
+
+    Raises SdkError LOCK_STALE when the bundle asks something else than the lock answers, and
+    what `select` raises.
+    """
+    if changes := input_differences(locked.asked, lock_inputs(wanted)):
+        raise stale_lock_error(locked, changes)
+    own = [canonicalize_name(wanted.own.name)] if wanted.own is not None else []
+    found = select_closure(
+        locked.lock,
+        interpreter=wanted.interpreter,
+        machine=wanted.machine,
+        pins={},
+        left_out=own,
+    )
+    provided = locked.provided_for(markers_of(wanted.interpreter, wanted.machine))
+    return Closure(found.packages, provided, found.lock, left_out=found.left_out)
+
+
+def stale_lock_error(locked: LockFile, changes: list[str]) -> SdkError:
+    """The error of a lock that does not fit the build."""
+    return SdkError(
+        Code.LOCK_STALE,
+        f"The lock {locked.path.name} is stale",
+        why="\n".join(changes),
+        where=Where(file=str(locked.path)),
+        resolution="Write it again with --lock in place of --locked, and commit it with the "
+        "change.",
+    )
+
+
+def write_lock(
+    path: Path, wanted: BundleRequest, closure: Closure, backend: Sequence[str] = ()
+) -> None:
+    """Write the lock of what was gathered, whole or not at all.
+
+    ``backend`` are the versions that the provider's own wheel was built with. Raises SdkError
+    LOCK_UNPORTABLE, NO_SPACE or OUTPUT_UNWRITABLE.
+    """
+    versions = join_closures(shared_versions(wanted.servers))
+    text = lock_text(
+        closure,
+        lock_inputs(wanted),
+        folder=path.parent.absolute(),
+        versions=versions,
+        backend=backend,
+    )
+    path = Path(os.path.realpath(path))  # a link stays a link
+    with writing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".pylock-", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def _told(requirement: Requirement) -> str:
+    """A requirement as a lock may show it: no login, no path of this machine."""
+    if requirement.url is None:
+        return str(requirement)
+    public = Requirement(str(requirement))
+    path = local_path(requirement.url)
+    public.url = shown_url(requirement.url) if path is None else f"file:{path.name}"
+    return str(public)
+
+
+@dataclass(frozen=True, slots=True)
+class LockMode:
+    """``file`` is the lock to build from, ``out`` the place of the one to write."""
+
+    file: LockFile | None
+    out: Path | None
+
+    @classmethod
+    def of(cls, out: Path | None, path: Path | None) -> LockMode:
+        """Read the lock at ``path`` and see that one can be written to ``out``.
+
+        Raises what `read_lock_file` and `writable_lock` raise.
+        """
+        from lls_provider.wheels.lock import read_lock_file, writable_lock
+
+        if out is not None:
+            writable_lock(out)
+        return cls(read_lock_file(path) if path is not None else None, out)
+
+    def servers(
+        self,
+        named: Sequence[str | Distribution],
+        python: str | None,
+        progress: Progress,
+        at_least: tuple[int, int] = OLDEST,
+        *,
+        base: Path | None = None,
+    ) -> tuple[tuple[Distribution, ...], Interpreter]:
+        """The distributions and the Python to build for; a lock's, where nothing else is told.
+
+        Without a lock and a told ``python`` it is of a version ``at_least``. ``base`` is the
+        project's folder.
+
+        Raises what `load_distributions` and `find_interpreter` raise, or LOCK_STALE.
+        """
+        from lls_provider.wheels.interpreter import find_interpreter
+        from lls_provider.wheels.loading import interpreter_of, load_distributions
+
+        file = self.file
+        if file is None:
+            servers = load_distributions(named, python=python, at_least=at_least, progress=progress)
+        else:
+            python = python or file.asked.python
+            servers = load_distributions(
+                named,
+                python=python,
+                known=lambda spec: locked_pins(file, spec, base),
+                progress=progress,
+            )
+        chosen = interpreter_of(servers)
+        return servers, chosen or find_interpreter(
+            minimum=max(DEFAULT_MINOR, at_least), explicit=python
+        )
+
+    def backend(
+        self, requires: Sequence[str], interpreter: Interpreter, base: Path
+    ) -> tuple[str, ...] | None:
+        """The versions to build the provider's wheel with; None leaves the choice to uv.
+
+        Raises what `backend_pins` raises.
+        """
+        from lls_provider.wheels.build import backend_pins
+
+        if self.file is not None:
+            return self.file.backend
+        if self.out is not None:
+            return backend_pins(requires, interpreter=interpreter, base=base)
+        return None
+
+    def write(
+        self,
+        wanted: BundleRequest,
+        found: CollectedWheels,
+        progress: Progress,
+        backend: Sequence[str] | None = None,
+    ) -> None:
+        """Write the lock of a bundle that is complete, if one was asked for."""
+        if self.out is not None:
+            write_lock(self.out, wanted, found.closure, backend or ())
+            progress.note(f"locked {counted(len(found.closure.packages), 'package')} in {self.out}")

@@ -1,0 +1,301 @@
+"""What can be done when a provider does not resolve beside a server: each way is tried.
+
+An author who reads "--override" needs to know whether it would help here and what it costs.
+Resolving once more takes a fraction of a second, because uv has the metadata by then.
+
+What to do when a published package does not resolve: its name, its version, its server.
+
+Whoever writes ``--package`` cannot change the requirements of what others published, but can
+name another version of it, another Python or another server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.wheels.loading import shared_versions
+from lls_provider.wheels.resolve import provided_in
+from lls_provider.wheels.servers import LINES
+from lls_provider.wheels.uv import python_hint
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.closure import Closure
+    from lls_provider.wheels.distribution import Distribution
+
+
+_SERVERS = frozenset(line.name for line in LINES)
+_TOGETHER = 8  # packages that one way is tried for at once
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A build that differs in what its options would make of it."""
+
+    overrides: tuple[str, ...] = ()
+    bundle: frozenset[str] = frozenset()
+    servers: tuple[Distribution, ...] | None = None  # instead of those that were named
+
+
+HintAttempt = Callable[[Change], Sequence["Closure"]]
+"""Resolves beside each server with a change; raises SdkError RESOLUTION_FAILED."""
+
+Judge = Callable[["Distribution", Mapping[str, str]], Sequence[str] | None]
+"""Which packages of a server do not accept versions in front of it; None when nobody knows."""
+
+
+def add_resolution_hints(
+    error: SdkError,
+    servers: Sequence[Distribution],
+    attempt: HintAttempt,
+    alternatives: Sequence[Distribution] = (),
+    *,
+    judge: Judge,
+    first: str,
+) -> None:
+    """Write into a RESOLUTION_FAILED which ways out apply, each with its consequence.
+
+    ``alternatives`` are distributions that could be built for instead; ``first`` is what to do
+    before all of these.
+    """
+    versions = shared_versions(servers)
+    named = list(provided_in(error.why, versions))
+    applying: list[str] = []
+    tried: list[str] = []
+    for way in (
+        *_groups(named, lambda names: _override(names, versions, attempt)),
+        # a server is never bundled
+        *_groups(
+            [name for name in named if name not in _SERVERS],
+            lambda names: _bundle(names, servers, attempt, judge),
+            never=_SERVERS,
+        ),
+        *(way for server in alternatives for way in _other(server, servers, attempt, judge)),
+    ):
+        if way.consequence is None:
+            tried.append(way.option)
+        else:
+            applying.append(f"  {way.option}: {way.consequence}")
+    lines = [f"{first}, or build with" if applying else f"{first}."]
+    lines += applying
+    if tried:
+        lines.append(f"These do not help: {'; '.join(tried)}.")
+    if not named:
+        lines.append(
+            "It is not about what the server provides, so --bundle does not apply; when a bound is "
+            "wrong upstream, --override 'NAME==VERSION' replaces it everywhere in the image, which "
+            "records it."
+        )
+    error.resolution = "\n".join(lines) + python_hint(error.why)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """An option, and its consequence where it helps; else which packages are in its way."""
+
+    option: str
+    consequence: str | None = None
+    hindered_by: tuple[str, ...] = ()
+
+
+def _groups(
+    names: Sequence[str],
+    way: Callable[[Sequence[str]], _Way],
+    never: Collection[str] = (),
+) -> Iterator[_Way]:
+    """The way for each name alone; when none helps, for all that turn out to be in the way.
+
+    A resolver's explanation names the first conflict; the next shows when that one is gone.
+    """
+    alone = [way([name]) for name in names]
+    yield from alone
+    if not alone or any(it.consequence is not None for it in alone):
+        return
+    together = list(names)
+    last = alone[0] if len(alone) == 1 else way(together)
+    while last.consequence is None:
+        more = [it for it in last.hindered_by if it not in together and it not in never]
+        together += more
+        if not more or len(together) > _TOGETHER:
+            break
+        last = way(together)
+    if last is not alone[0]:
+        yield last
+
+
+def _override(
+    names: Sequence[str], versions: dict[str, tuple[str, ...]], attempt: HintAttempt
+) -> _Way:
+    texts = tuple(
+        f"{name}=={found[0]}" if len(found) == 1 else f"{name}>={min(found, key=Version)}"
+        for name, found in ((name, versions[name]) for name in names)
+    )
+    option = " ".join(f"--override '{text}'" for text in texts)
+    closures = _closures(attempt, Change(overrides=texts))
+    if isinstance(closures, SdkError):
+        return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
+    return _Way(
+        option,
+        f"every bound on {_and(names)} is replaced and the image records it; what set the bound "
+        "runs with a version that it does not claim to support.",
+    )
+
+
+def _bundle(
+    names: Sequence[str], servers: Sequence[Distribution], attempt: HintAttempt, judge: Judge
+) -> _Way:
+    versions = shared_versions(servers)
+    option = " ".join(f"--bundle {name}" for name in names)
+    closures = _closures(attempt, Change(bundle=frozenset(names)))
+    if isinstance(closures, SdkError):
+        return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
+    goes_in = {it.name: it.version for it in closures[0].packages if it.version is not None}
+    brought = {name: version for name, version in goes_in.items() if name in names}
+    if not brought:  # nothing of the platform at hand needs them
+        theirs = _and([f"{name} {_and(versions[name])}" for name in sorted(names)])
+        return _Way(
+            option,
+            f"another platform's image gets its own in front of the server's {theirs}, for the "
+            "server itself and for other providers too.",
+        )
+    told = _and([f"{name} {version}" for name, version in sorted(brought.items())])
+    idle = [name for name in names if versions[name] == (brought.get(name),)]
+    if idle and len(idle) < len(names):  # the same version as the server's: perhaps not needed
+        fewer = _bundle([it for it in names if it not in idle], servers, attempt, judge)
+        if fewer.consequence is not None:
+            return fewer
+    judged = [judge(server, goes_in) for server in servers]
+    if refused := [line for lines in judged for line in lines or ()]:
+        return _Way(f"{option} (with {told} the server itself would not run: {_and(refused)})")
+    goes, stands = ("goes", "stands") if len(brought) == 1 else ("go", "stand")
+    behind = _and([_and(versions[name]) for name in sorted(brought)])
+    accept = (
+        "whether its packages accept that is not known"
+        if None in judged
+        else ("whose packages accept that")
+    )
+    return _Way(
+        option,
+        f"{told} {goes} into the image and {stands} in front of the server's {behind}, for "
+        f"the server itself ({accept}) and for other providers too.",
+    )
+
+
+def _other(
+    server: Distribution, servers: Sequence[Distribution], attempt: HintAttempt, judge: Judge
+) -> Iterator[_Way]:
+    """Another server; where it alone does not help, with packages bundled beside it."""
+    option = f"--distribution '{server.label}'"
+    consequence = f"the image is then for that server and not for {_labels(servers)}"
+    closures = _closures(attempt, Change(servers=(server,)))
+    if not isinstance(closures, SdkError):
+        yield _Way(option, f"{consequence}.")
+        return
+    versions = shared_versions([server])
+    helping = [
+        replace(
+            way, option=f"{option} {way.option}", consequence=f"{consequence}; {way.consequence}"
+        )
+        for way in _groups(
+            [name for name in provided_in(closures.why, versions) if name not in _SERVERS],
+            lambda names: _bundle(
+                names, [server], lambda change: attempt(replace(change, servers=(server,))), judge
+            ),
+            never=_SERVERS,
+        )
+        if way.consequence is not None
+    ]
+    yield from helping or [_Way(option)]
+
+
+def _closures(attempt: HintAttempt, change: Change) -> Sequence[Closure] | SdkError:
+    try:
+        return attempt(change)
+    except SdkError as error:
+        if error.code not in (Code.RESOLUTION_FAILED, Code.WHEEL_INCOMPATIBLE):
+            raise
+        return error
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
+
+
+def _labels(servers: Sequence[Distribution]) -> str:
+    return _and([server.label for server in servers])
+
+
+CHANGE_REQUIREMENT = (
+    "Change the requirement that the explanation names in the provider's dependencies"
+)
+
+Newest = Callable[[str], str | None]
+"""The newest version that satisfies a requirement; None when there is none to be had."""
+
+
+def resolution_of(error: SdkError, package: Requirement, newest: Newest) -> str | None:
+    """What to write after --package or --python instead; None when it is about something else."""
+    name = canonicalize_name(package.name)
+    exactly = rf"{re.escape(name)}(\[[^\]]*\])?"
+    if re.search(rf"(?<![\w.-]){exactly} was not found in", error.why):
+        return (
+            "Correct the name after --package, or name the index or folder that has it with "
+            "--index or --find-links."
+        )
+    if re.search(rf"there is no version of {exactly}===?", error.why):
+        version = newest(name)
+        known = f"; the newest for this Python is {name}=={version}" if version else ""
+        return f"Correct the version after --package{known}."
+    if python := re.search(
+        # of a package on an index, or of a file in a folder
+        rf"does not satisfy (?P<index>Python\S+) and {exactly}\S* depends on"
+        rf"|(?<![\w.-]){exactly}\S* requires (?P<file>Python \S+)",
+        error.why,
+    ):
+        return (
+            f"Name a Python that it supports ({python['index'] or python['file']}) with --python, "
+            f"or another version of {name} after --package."
+        )
+    return None
+
+
+def not_found_resolution(error: SdkError, package: Requirement | None) -> str | None:
+    """What to do when a dependency is nowhere to be had, which no override would change.
+
+    ``package`` is the published one whose dependency it is, None for a project's.
+    """
+    found = re.search(r"(?<![\w.-])([\w.-]+)(?:\[[^\]]*\])? was not found in", error.why)
+    if found is None:
+        return None
+    has_it = "name the index or folder that has it with --index or --find-links"
+    if package is None:
+        return f"Correct the name {found[1]} in the provider's dependencies, or {has_it}."
+    return f"{other_version_resolution(package)}; or, for {found[1]}, {has_it}."
+
+
+def other_version_resolution(package: Requirement) -> str:
+    """What comes first where a published package's requirements do not fit."""
+    return f"Name another version of {package.name} after --package, whose requirements fit"
+
+
+def required_server(error: SdkError, newest: Newest) -> str | None:
+    """The server that the explanation shows a provider to be made for: ``NAME==VERSION``."""
+    for line in LINES:
+        names = f"{line.name}|{canonicalize_name(line.api_package)}"
+        found = re.search(rf"depends? on (?:{names})((?:[<>=!~]=?=?[\w.*+]+,?)+)", error.why)
+        if found is None:
+            continue
+        text = f"{line.name}{found[1].rstrip(',.')}"
+        try:
+            version = newest(str(Requirement(text)))
+        except InvalidRequirement:
+            return None
+        return f"{line.name}=={version}" if version else None
+    return None

@@ -1,0 +1,254 @@
+"""What a provider's wheel says about itself without running it.
+
+The fallback of ``build --package`` for specs that cannot be imported outside their server:
+``provider.py`` is parsed and the calls that make specs are read where they are plain
+(contract section 1: ``<packageName>.provider`` has ``get_provider_spec()``).
+"""
+
+from __future__ import annotations
+
+import ast
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from lls_provider.contract.names import APIS
+from lls_provider.errors import Code
+from lls_provider.runtime.wheelfile.dist_info import Headers
+from lls_provider.runtime.wheelfile.members import wheel_error
+
+_SUFFIXES = ("/provider.py", "/provider/__init__.py")
+_SOURCE_LIMIT = 4 << 20
+_SPEC_FUNCTION = "get_provider_spec"
+_KINDS = {
+    "RemoteProviderSpec": "remote",
+    "InlineProviderSpec": "inline",
+    "remote_provider_spec": "remote",  # of servers up to 0.2
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StaticSpec:
+    """One spec: the package the server imports, and what the spec in it says."""
+
+    module: str  # the package that holds provider.py
+    api: str
+    provider_type: str
+    spec_module: str = ""  # the spec's own `module`; should be the package too
+
+
+def provider_modules(wheel: Path) -> tuple[str, ...]:
+    """The packages with a module ``provider``, the outermost first.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    with _opened(wheel) as archive:
+        return tuple(_sources(archive))
+
+
+def directory_specs(wheel: Path) -> tuple[str, ...]:
+    """Its YAML files for a server's ``external_providers_dir``.
+
+    Such a folder has ``remote/API/NAME.yaml`` and ``inline/API/NAME.yaml`` in it. Raises SdkError
+    WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    with _opened(wheel) as archive:
+        return tuple(
+            sorted(
+                name
+                for name in archive.namelist()
+                if (parts := name.split("/"))[-3:-2] in (["remote"], ["inline"])
+                and parts[-2] in APIS
+                and name.endswith((".yaml", ".yml"))
+            )
+        )
+
+
+def _sources(archive: zipfile.ZipFile) -> dict[str, str]:
+    """The member that is the module ``provider`` of each package, the outermost first."""
+    found = {}
+    for name in archive.namelist():
+        for suffix in _SUFFIXES:
+            parts = name.removesuffix(suffix).split("/")
+            if name.endswith(suffix) and all(part.isidentifier() for part in parts):
+                found[".".join(parts)] = name
+    return {it: found[it] for it in sorted(found, key=lambda module: (module.count("."), module))}
+
+
+def static_specs(wheel: Path) -> tuple[StaticSpec, ...]:
+    """Every spec that can be read off the wheel's provider modules, sorted, each once.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    found = {
+        spec
+        for module, tree in _trees(wheel)
+        for call in _calls(tree)
+        if (spec := _spec(call, tree, module)) is not None
+    }
+    return tuple(sorted(found))
+
+
+def unreadable_modules(wheel: Path) -> frozenset[str]:
+    """The provider modules that make specs of which `declared_specs` tells nothing.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    return frozenset(
+        module
+        for module, tree in _trees(wheel)
+        if any(_spec(call, tree, module) is None for call in _calls(tree))
+    )
+
+
+def declared_extras(wheel: Path) -> tuple[str, ...]:
+    """The names of its extras, normalised.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    return tuple(canonicalize_name(it) for it in _metadata(wheel).all("Provides-Extra"))
+
+
+def declared_vendor(wheel: Path) -> str | None:
+    """Who made it, as its METADATA has it: Maintainer, Author, or the name in their addresses.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    headers = _metadata(wheel)
+    for field in ("Maintainer", "Author", "Maintainer-email", "Author-email"):
+        text = (headers.optional(field) or "").split(",")[0]
+        name = text.partition("<")[0].strip().strip('"')
+        if name and "@" not in name:
+            return " ".join(name.split())
+    return None
+
+
+def declared_summary(wheel: Path) -> str | None:
+    """The one line that describes it.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    return _metadata(wheel).optional("Summary") or None
+
+
+def declared_maintainer(wheel: Path) -> str | None:
+    """An address to write to.
+
+    Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    """
+    headers = _metadata(wheel)
+    for field in ("Maintainer-email", "Author-email"):
+        for text in (headers.optional(field) or "").split(","):
+            address = text.rpartition("<")[2].strip().rstrip(">")
+            if "@" in address:
+                return address
+    return None
+
+
+def _metadata(wheel: Path) -> Headers:
+    with _opened(wheel) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        try:
+            (name,) = names
+            return Headers(archive.read(name))
+        except (ValueError, zipfile.BadZipFile) as error:
+            raise wheel_error(Code.WHEEL_METADATA_INVALID, wheel, f"METADATA: {error}") from error
+
+
+def _opened(wheel: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(wheel)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
+
+
+def _trees(wheel: Path) -> Iterator[tuple[str, ast.Module]]:
+    """Every provider module that can be parsed."""
+    with _opened(wheel) as archive:
+        for module, name in _sources(archive).items():
+            info = archive.getinfo(name)
+            if info.file_size > _SOURCE_LIMIT:
+                continue
+            try:
+                yield module, ast.parse(archive.read(info))
+            except (SyntaxError, ValueError):
+                continue  # for another Python than this one
+            except (RecursionError, MemoryError):
+                continue  # nested without end, which the parser tells in either way
+            except zipfile.BadZipFile as error:
+                raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
+
+
+def _spec(call: ast.Call, tree: ast.Module, module: str) -> StaticSpec | None:
+    """What a call that makes a spec plainly says; None when it does not say enough."""
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    kind = _KINDS.get(_called(call), "")
+    values = {word.arg: word.value for word in call.keywords if word.arg}
+    # the adapter of old servers holds what later stands in the spec itself
+    adapter = values.get("adapter")
+    inner = (
+        {word.arg: word.value for word in adapter.keywords if word.arg}
+        if isinstance(adapter, ast.Call)
+        else {}
+    )
+    api = _text(values.get("api"), constants)
+    provider_type = _text(values.get("provider_type"), constants)
+    adapter_type = _text(values.get("adapter_type", inner.get("adapter_type")), constants)
+    if not provider_type and adapter_type:
+        provider_type = f"{kind}::{adapter_type}"
+    if not api or not provider_type:
+        return None
+    spec_module = _text(values.get("module", inner.get("module")), constants)
+    return StaticSpec(module, api, provider_type, spec_module)
+
+
+def _calls(tree: ast.Module) -> list[ast.Call]:
+    """The calls that make specs: those in get_provider_spec(), else all of the module."""
+    functions = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name == _SPEC_FUNCTION
+    ]
+    for scope in (functions, [tree]):
+        calls = [
+            node
+            for part in scope
+            for node in ast.walk(part)
+            if isinstance(node, ast.Call) and _called(node) in _KINDS
+        ]
+        if calls:
+            return calls
+    return []
+
+
+def _called(call: ast.Call) -> str:
+    match call.func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def _text(node: ast.expr | None, constants: dict[str, ast.expr]) -> str:
+    """The text that an expression plainly is: a string, ``Api.safety``, or a constant's name."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Attribute(value=ast.Name(id="Api"), attr=text):
+            return text
+        case ast.Attribute(value=ast.Attribute(attr="Api"), attr=text):
+            return text
+        case ast.Attribute(value=inner, attr="value"):
+            return _text(inner, constants)
+        case ast.Name(id=name) if name in constants:
+            others = {key: value for key, value in constants.items() if key != name}
+            return _text(constants[name], others)
+    return ""

@@ -1,0 +1,74 @@
+"""JSON as plain data within the limits of documents; whatever is odd is left to the YAML reader.
+
+JSON is read first because YAML 1.1 has other numbers (``1e3`` is text there), tabs and escapes.
+What this reader refuses without saying where, `document.load` refuses with line and column.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lls_provider.contract.limits import DocumentLimits
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Timestamp(str):
+    """The text of an unquoted YAML timestamp, such as ``2026-11-22``.
+
+    No field of ours is a timestamp, so a schema never accepts one as text. In free data it
+    is text that `dump` writes back unquoted: the server reads what it would have read.
+    """
+
+    __slots__ = ()
+
+
+def parse_json(data: bytes, limits: DocumentLimits, *, constants: bool = False) -> Any:
+    """The value of a JSON text; raises ValueError for what `document.load` has to judge.
+
+    That is: no UTF-8 (`json` itself would take UTF-16), duplicate keys, NaN and Infinity, half
+    surrogate pairs, and whatever passes a limit. `json.JSONDecodeError` is a ValueError too. With
+    ``constants`` NaN and Infinity are the numbers that Python's writer of JSON means by them.
+    """
+    text = data.decode("utf-8-sig")
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=float if constants else _refuse
+        )
+    except RecursionError as error:
+        raise ValueError("too many levels") from error
+    _check(value, limits)
+    return value
+
+
+def _check(value: Any, limits: DocumentLimits) -> None:
+    level, depth, count = [value], 0, 0
+    while level:
+        count += len(level)
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                if _SURROGATE.search(item):
+                    raise ValueError("half a surrogate pair")
+            elif isinstance(item, dict):
+                below += [*item, *item.values()]
+            elif isinstance(item, list):
+                below += item
+        depth += any(isinstance(item, (dict, list)) for item in level)
+        if depth > limits.depth or count > limits.nodes:
+            raise ValueError("too many levels or values")
+        level = below
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("duplicate key")
+    return value
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,1 @@
+"""What an image's layers say: its files, its Pythons, its packages."""

@@ -1,0 +1,369 @@
+"""Which packages the server's Python in an image sees, from the files that the image has.
+
+The rule (docs/reference/distributions.md): packages are grouped into environments as Python
+does it, a virtual environment or an installation each. The server's is the one that holds a
+server; where several do or none does, the one whose Python the image's PATH finds first.
+
+What the file system of a runnable image offers: its Python and its C library, from its layers.
+
+The installer needs Python 3.11 or later (contract section 1). Native code is loaded where the
+server runs; the base tells what images there are like: what is too new for it is too new.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from email.parser import BytesHeaderParser
+from typing import TYPE_CHECKING, Any
+
+from packaging.utils import InvalidName, canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from lls_provider.bundle.checks.elf import newest_need, shown_glibc
+from lls_provider.errors import Code, Where
+from lls_provider.image.inspect.file_system import (
+    cached_facts,
+    is_libc,
+    is_metadata,
+    read_filesystem,
+)
+from lls_provider.progress import counted
+from lls_provider.wheels.servers import line_in
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.checks.elf import Glibc, NativeFile
+    from lls_provider.bundle.checks.report import Findings
+    from lls_provider.image.image import Image
+    from lls_provider.image.inspect.file_system import Filesystem
+    from lls_provider.image.layer_reader import Parts
+
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MINOR = re.compile(r"python3\.(\d{1,2})")
+_LIBRARIES = ("lib", "lib64")
+_USR: Parts = ("usr",)
+_LOCAL: Parts = ("usr", "local")
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePython:
+    """An environment of an image: its folders in the order of Python's path, and what is there.
+
+    ``requires`` holds what the METADATA of each package in ``pins`` asks for; ``unreadable``
+    says what was passed over and why.
+    """
+
+    prefix: Parts
+    minor: tuple[int, int]
+    folders: tuple[Parts, ...]
+    pins: Mapping[str, str]
+    requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the outermost
+
+    @classmethod
+    def of(cls, seen: Mapping[str, Any]) -> ImagePython:
+        """One that was written as JSON. Raises KeyError, TypeError, ValueError for another."""
+        major, minor = seen["minor"]
+        return cls(
+            tuple(seen["prefix"]),
+            (int(major), int(minor)),
+            tuple(map(tuple, seen["folders"])),
+            dict(seen["pins"]),
+            {name: tuple(found) for name, found in seen["requires"].items()},
+            tuple(seen["unreadable"]),
+            {name: tuple(found) for name, found in seen["modules"].items()},
+        )
+
+    def __str__(self) -> str:
+        folders = ", ".join(shown_pythons(it) for it in self.folders)
+        return f"Python {'.'.join(map(str, self.minor))} in {folders}"
+
+
+@dataclass(slots=True)
+class _Folder:
+    pins: dict[str, str] = field(default_factory=dict)
+    requires: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+    modules: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def shown_pythons(path: Parts) -> str:
+    """A path of the image as its container sees it."""
+    return "/" + "/".join(path)
+
+
+def find_pythons(files: Filesystem, environment: Mapping[str, str]) -> list[ImagePython]:
+    """Every environment of the image with packages; ``environment`` holds its variables."""
+    folders = _packages(files)
+    found: dict[tuple[Parts, str, tuple[int, int]], list[Parts]] = {}
+    for path in folders:
+        if (key := _key(path, files)) is not None:
+            found.setdefault(key, []).append(path)
+    told = [files.resolve(_parts(it)) for it in environment.get("PYTHONPATH", "").split(":") if it]
+    pythons = []
+    for (prefix, _kind, minor), own in sorted(found.items()):
+        behind = _system_folders(prefix, minor, files, found)
+        seen = [*(it for it in told if it in folders), *sorted(own, key=_rank), *behind]
+        seen = list(dict.fromkeys(seen))
+        pins: dict[str, str] = {}
+        requires: dict[str, tuple[str, ...]] = {}
+        modules: dict[str, tuple[str, ...]] = {}
+        for path in seen:  # Python takes the first that it finds
+            pins = {**folders[path].pins, **pins}
+            requires = {**folders[path].requires, **requires}
+            modules = {**folders[path].modules, **modules}
+        unreadable = [line for path in seen for line in folders[path].unreadable]
+        pythons.append(
+            ImagePython(prefix, minor, tuple(seen), pins, requires, tuple(unreadable), modules)
+        )
+    return pythons
+
+
+def choose_python(
+    pythons: Sequence[ImagePython], files: Filesystem, environment: Mapping[str, str]
+) -> ImagePython | None:
+    """The environment of the server, by the rule above; None when nothing decides."""
+    servers = [it for it in pythons if line_in(it.pins) is not None]
+    if len(servers) == 1:
+        return servers[0]
+    candidates = servers or pythons
+    for entry in environment.get("PATH", DEFAULT_PATH).split(":"):
+        folder = files.resolve(_parts(entry))
+        for name in ("python3", "python"):
+            python = (*folder, name)
+            if files.content(python) is None and files.link(python) is None:
+                continue
+            # a virtual environment's Python is a link to the one it was made of
+            for prefix in (folder[:-1], files.resolve(python)[:-2]):
+                if fitting := [it for it in candidates if _serves(it, prefix, python, files)]:
+                    return fitting[0]
+            break  # the first Python on PATH has no packages that were asked for: look further
+    return None
+
+
+def _serves(found: ImagePython, prefix: Parts, python: Parts, files: Filesystem) -> bool:
+    if found.prefix != prefix and not (prefix == _LOCAL and found.prefix == _USR):
+        return False
+    minor = _MINOR.fullmatch(files.resolve(python)[-1])
+    return minor is None or int(minor[1]) == found.minor[1]
+
+
+def _packages(files: Filesystem) -> dict[Parts, _Folder]:
+    """What each folder holds, by the folder that stands on a Python's path."""
+    folders: dict[Parts, _Folder] = {}
+    for path in files.paths():
+        if not is_metadata(path):
+            continue
+        # x.dist-info/METADATA, x.egg-info/PKG-INFO, or a file x.egg-info
+        place = path[:-1] if path[-1].endswith(".egg-info") else path[:-2]
+        folder = folders.setdefault(place, _Folder())
+        content = files.content(path)
+        try:
+            name, version, requires = _told(content or b"")
+        except ValueError as error:
+            folder.unreadable.append(f"{shown_pythons(path)}: {error}")
+            continue
+        other = folder.pins.get(name)
+        if other is not None and other != version:
+            folder.unreadable.append(f"{shown_pythons(path)}: {name} {other} lies beside it")
+            if Version(other) > Version(version):
+                continue
+        folder.pins[name], folder.requires[name] = version, requires
+        record = files.content((*path[:-1], "RECORD")) or b""
+        folder.modules[name] = tuple(record.decode("utf-8", "replace").split())
+    return folders
+
+
+def _told(data: bytes) -> tuple[str, str, tuple[str, ...]]:
+    """Name and version of a METADATA, normalised, and its requirements. Raises ValueError."""
+    headers = BytesHeaderParser().parsebytes(data)
+    try:
+        name = canonicalize_name(str(headers["Name"] or ""), validate=True)
+        version = str(Version(str(headers["Version"] or "")))
+    except (InvalidName, InvalidVersion) as error:
+        raise ValueError(f"it tells no name and version: {error!s:.200}") from error
+    return name, version, tuple(map(str, headers.get_all("Requires-Dist", ())))
+
+
+def _key(path: Parts, files: Filesystem) -> tuple[Parts, str, tuple[int, int]] | None:
+    """Prefix, kind and Python of a folder that a Python looks into by itself, else None."""
+    if len(path) < 3 or path[-1] not in ("site-packages", "dist-packages"):
+        return None
+    library, python, kind = path[-3:]
+    prefix = path[:-3]
+    if library not in _LIBRARIES:
+        return None
+    if (match := _MINOR.fullmatch(python)) is not None:
+        minor = (3, int(match[1]))
+    elif kind == "dist-packages" and python == "python3":  # Debian's, for its only Python
+        match = _MINOR.fullmatch(files.resolve((*prefix, "bin", "python3"))[-1])
+        if match is None:
+            return None
+        minor = (3, int(match[1]))
+    else:
+        return None
+    # a system's Python looks into /usr/local too, unless another was installed there
+    if prefix == _LOCAL and (kind == "dist-packages" or not _has_python(prefix, minor, files)):
+        prefix = _USR
+    return prefix, kind, minor
+
+
+def _has_python(prefix: Parts, minor: tuple[int, int], files: Filesystem) -> bool:
+    """Whether a Python was installed there; a link that leads elsewhere is none."""
+    python = files.resolve((*prefix, "bin", f"python3.{minor[1]}"))
+    return files.content(python) is not None and python[:-2] == prefix
+
+
+def _rank(path: Parts) -> tuple[bool, bool, bool]:
+    return path[:2] != _LOCAL, "lib64" not in path, "python3" in path
+
+
+def _system_folders(
+    prefix: Parts,
+    minor: tuple[int, int],
+    files: Filesystem,
+    found: Mapping[tuple[Parts, str, tuple[int, int]], Sequence[Parts]],
+) -> Iterator[Parts]:
+    """What a virtual environment with ``include-system-site-packages`` sees besides its own."""
+    text = (files.content((*prefix, "pyvenv.cfg")) or b"").decode(errors="replace")
+    settings = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            settings[key.strip().lower()] = value.strip()
+    if settings.get("include-system-site-packages", "").lower() != "true":
+        return
+    home = files.resolve(_parts(settings.get("home", "")))[:-1]
+    for (other, _kind, of), folders in sorted(found.items()):
+        if of == minor and other == home and other != prefix:
+            yield from sorted(folders, key=_rank)
+
+
+def _parts(path: str) -> Parts:
+    return tuple(part for part in path.split("/") if part not in {"", "."})
+
+
+_RULE = "base"
+_OLDEST = (3, 11)
+_VERSION = re.compile(r"python3\.([0-9]{1,2})")
+_OTHER_BASE = "Choose a base with Python 3.11 or later, such as docker.io/library/python:3.12-slim."
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFacts:
+    """``python`` is the path that PATH finds (none: empty), ``minor`` what its name tells."""
+
+    python: str
+    minor: int | None
+    libc: str  # such as ``2.36`` or ``musl``; empty where none was found
+
+    @property
+    def glibc(self) -> Glibc | None:
+        """The version of its glibc; None for another libc or none."""
+        major, dot, minor = self.libc.partition(".")
+        return (int(major), int(minor)) if dot else None
+
+
+def base_facts(image: Image) -> BaseFacts:
+    """Look into the layers of ``image``; what was seen is remembered by its digest.
+
+    Raises what reading a layer raises, and SdkError IMAGE_INVALID for hostile ones.
+    """
+    return cached_facts(
+        image, "bases", lambda: _look(image), dump=asdict, load=lambda seen: BaseFacts(**seen)
+    )
+
+
+def check_base_image(
+    facts: BaseFacts,
+    native: Mapping[str, Sequence[NativeFile]],
+    machine: str,
+    findings: Findings,
+    *,
+    where: Where = Where(),  # noqa: B008 - frozen
+) -> None:
+    """Judge a base that is to run the installer, and what the wheels need of its C library.
+
+    ``native`` holds the native files by the wheels' file names.
+    """
+    if not facts.python:
+        findings.error(
+            _RULE,
+            Code.IMAGE_INVALID,
+            "The base has no python3 on its PATH, so the installer cannot start",
+            where=where,
+            resolution=_OTHER_BASE,
+        )
+    elif facts.minor is not None and (3, facts.minor) < _OLDEST:
+        findings.error(
+            _RULE,
+            Code.IMAGE_INVALID,
+            f"The base has Python 3.{facts.minor} ({facts.python}): expected 3.11 or later",
+            where=where,
+            resolution=_OTHER_BASE,
+        )
+    _check_libc(facts, native, machine, findings, where)
+    if not findings.broken(_RULE):
+        version = f"Python 3.{facts.minor}" if facts.minor is not None else "a Python"
+        libc = f"glibc {facts.libc}" if facts.glibc else facts.libc or "an unknown C library"
+        findings.ok(_RULE, f"the base has {version} ({facts.python}) and {libc}")
+
+
+def _check_libc(
+    facts: BaseFacts,
+    native: Mapping[str, Sequence[NativeFile]],
+    machine: str,
+    findings: Findings,
+    where: Where,
+) -> None:
+    needing = {name: it for name, files in native.items() if (it := newest_need(files, machine))}
+    if facts.libc == "musl" and needing:
+        findings.warning(
+            _RULE,
+            Code.WHEEL_INCOMPATIBLE,
+            f"The base has musl, and {counted(len(needing), 'wheel')} with native code "
+            f"({', '.join(sorted(needing))}) need glibc",
+            where=where,
+            resolution="Fine for the installer, which loads none of it. The server's image must "
+            "have glibc; where it has musl too, these wheels cannot work.",
+        )
+    if facts.glibc is None:
+        return
+    for name, file in sorted(needing.items()):
+        if file.glibc is not None and file.glibc > facts.glibc:
+            findings.error(
+                _RULE,
+                Code.WHEEL_INCOMPATIBLE,
+                f"{name} needs {shown_glibc(file.glibc)}, the base has "
+                f"{shown_glibc(facts.glibc)}: {file.path}",
+                where=where,
+                resolution="Choose a newer base, or a version of the package whose wheel needs an "
+                "older C library.",
+            )
+
+
+def _look(image: Image) -> BaseFacts:
+    files = read_filesystem(image)
+    told = (image.config.get("config") or {}).get("Env") or ()
+    path = dict(text.partition("=")[::2] for text in told).get("PATH") or DEFAULT_PATH
+    python, minor = "", None
+    for entry in path.split(":"):
+        named = tuple(part for part in (*entry.split("/"), "python3") if part not in {"", "."})
+        leads_to = files.resolve(named)
+        if files.content(named) is not None:
+            match = _VERSION.fullmatch(leads_to[-1])
+            python, minor = "/" + "/".join(named), int(match[1]) if match else None
+            break
+    return BaseFacts(python, minor, _libc(files))
+
+
+def _libc(files: Filesystem) -> str:
+    kept = (files.content(path) for path in files.paths() if is_libc(path))
+    found = [content.decode() for content in kept if content]
+    versions = [(int(a), int(b)) for a, dot, b in (it.partition(".") for it in found) if dot]
+    if versions:
+        return ".".join(map(str, max(versions)))
+    return "musl" if "musl" in found else ""

@@ -1,0 +1,1 @@
+"""Where images are read from and written to: layouts, archives, daemons, registries."""

@@ -1,0 +1,1 @@
+"""Registries: references, login, pull and push."""

@@ -1,0 +1,182 @@
+"""What goes wrong between us and a registry, as errors: its words shown, no secret repeated.
+
+Addresses that a registry names (redirects, uploads, places of tokens), checked before use.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.transports.registry.reference import is_loopback
+from lls_provider.untrusted import one_line
+from lls_provider.wheels.http import ATTEMPTS, WAIT_LIMIT
+
+if TYPE_CHECKING:
+    from lls_provider.image.transports.registry.reference import Reference
+
+
+_TLS = re.compile(r"\b(SSL|TLS)|certificate", re.IGNORECASE)
+_SLOW = re.compile(r" (for|in) [\d.]+ (s|seconds)\b")
+LOGIN = "log in for"
+_WORDS_LIMIT = 500
+_ERRORS_LIMIT = 5
+
+
+def registry_refusal(
+    reference: Reference,
+    doing: str,
+    status: int,
+    body: bytes,
+    used: str,
+    *,
+    asked: float | None = None,
+) -> SdkError:
+    """What an answer's status means. ``used`` names the credentials sent, empty for none.
+
+    ``asked`` are the seconds that the registry wants to be waited for.
+    """
+    said = _said(status, body)
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        with_what = f"{used} were sent" if used else "No credentials were found or sent"
+        return _error(
+            Code.REGISTRY_DENIED,
+            reference,
+            doing,
+            f"{said}\n{with_what[0].upper()}{with_what[1:]}. Registries also answer so for a "
+            "repository that is not there.",
+            f"Log in with a user who may do this (`podman login {reference.registry}`, "
+            "`docker login` or `skopeo login`), or correct the name.",
+        )
+    if status == HTTPStatus.NOT_FOUND:
+        return _error(
+            Code.IMAGE_MISSING,
+            reference,
+            doing,
+            said,
+            "Correct the name, the tag or the digest; `skopeo list-tags docker://"
+            f"{reference.registry}/{reference.repository}` lists the tags.",
+        )
+    return request_failed(reference, doing, status, body, asked=asked)
+
+
+def request_failed(
+    reference: Reference, doing: str, status: int, body: bytes, *, asked: float | None = None
+) -> SdkError:
+    """An answer that does not help, whoever asks: a fault of the registry, or of us."""
+    waited = (
+        ""
+        if asked is None
+        else f"\nIt asks to wait {asked:,.0f} s; before each of {ATTEMPTS} attempts at most "
+        f"{WAIT_LIMIT:g} s are waited."
+    )
+    return _error(
+        Code.REGISTRY_FAILED,
+        reference,
+        doing,
+        f"{_said(status, body)}{waited}",
+        "Try again later; if it stays so, show this text to the registry's operator.",
+    )
+
+
+def network_error(reference: Reference, doing: str, why: str) -> SdkError:
+    """No attempt reached the registry or came to its end."""
+    return _error(
+        Code.NETWORK,
+        reference,
+        doing,
+        why,
+        "Check the certificates (SSL_CERT_FILE), or do without TLS with --insecure."
+        if _TLS.search(why)
+        else "Wait longer for a slow registry with LLS_PROVIDER_REGISTRY_TIMEOUT=SECONDS, or run "
+        "the command again later: what has arrived is kept."
+        if _SLOW.search(why)
+        else "Check the registry's name and port, the network and the proxy (HTTPS_PROXY), then "
+        "run the command again.",
+    )
+
+
+def protocol_error(reference: Reference, why: str) -> SdkError:
+    """The registry's answer is not what the distribution specification says."""
+    return _error(
+        Code.REGISTRY_FAILED,
+        reference,
+        "go on with",
+        f"The registry does not keep to the protocol: {why}.",
+        "Check that the name is that of a registry, and that no proxy changes its answers.",
+    )
+
+
+def _error(code: Code, reference: Reference, doing: str, why: str, resolution: str) -> SdkError:
+    return SdkError(
+        code,
+        f"Cannot {doing} {reference}",
+        why=why,
+        where=Where(image=str(reference)),
+        resolution=resolution,
+    )
+
+
+def _said(status: int, body: bytes) -> str:
+    return f"The registry answered {status} {_phrase(status)}{_words(body)}."
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _words(body: bytes) -> str:
+    """The registry's own explanation, from its errors document, on one line."""
+    try:
+        errors = json.loads(body)["errors"][:_ERRORS_LIMIT]
+        said = "; ".join(f"{it.get('code')}: {it.get('message')}" for it in errors)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return ""
+    shown = one_line(" ".join(said.split()), _WORDS_LIMIT)
+    return f": {shown}" if shown else ""
+
+
+_LIMIT = 8192
+_PORTS = {"https": 443, "http": 80}
+
+
+def same_origin(first: str, second: str) -> bool:
+    """Whether two addresses have one scheme, host and port: only there a login is shown."""
+    return _origin(first) == _origin(second)
+
+
+def follow(url: str, location: str | None, reference: Reference, *, insecure: bool) -> str:
+    """The address that the answer from ``url`` sends us to.
+
+    It must be https; plain http only with ``insecure``, or where registry and address are both
+    on this machine. Raises SdkError REGISTRY_FAILED.
+    """
+    if not location:
+        raise protocol_error(reference, "an answer lacks the header Location")
+    try:
+        there = urljoin(url, location)
+        parts = urlsplit(there)
+        host, _port = parts.hostname or "", parts.port
+    except ValueError:
+        raise protocol_error(reference, "it names an address that is none") from None
+    printable = there.isascii() and there.isprintable() and " " not in there
+    if not host or not printable or len(there) > _LIMIT or "@" in parts.netloc:
+        raise protocol_error(reference, "it names an address that is none")
+    plain = insecure or (reference.is_loopback and is_loopback(host))
+    if parts.scheme != "https" and not (parts.scheme == "http" and plain):
+        raise protocol_error(
+            reference, f"it names the address {parts.scheme}://{host}, which is not https"
+        )
+    return there
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)

@@ -1,0 +1,388 @@
+"""Credentials for registries, from where Docker and Podman keep them.
+
+``$DOCKER_AUTH_CONFIG`` holds what a file of theirs holds. Files: ``$REGISTRY_AUTH_FILE``,
+``$DOCKER_CONFIG/config.json``, Podman's ``containers/auth.json`` in ``$XDG_RUNTIME_DIR`` and the
+user's configuration, ``~/.docker/config.json``, ``~/.dockercfg``. The first that knows the registry
+wins. Helpers (``docker-credential-NAME``) are run by argument list.
+
+Answers a registry's challenge: Basic, or a bearer token from where the registry sends us.
+
+RFC 7235's ``WWW-Authenticate``, and the token protocol of the distribution project.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.transports.registry.reference import DOCKER_HUB, Reference
+from lls_provider.wheels.cache import user_home
+
+_FILE_LIMIT = 4 << 20
+_HELPER_SECONDS = 60
+_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_HUB_KEY = "https://index.docker.io/v1/"
+_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+_IDENTITY_USER = "<token>"  # the helpers' word for: the secret is an identity token
+_VARIABLE = "DOCKER_AUTH_CONFIG"
+_OLD_FILE = ".dockercfg"
+_ABSENT = "credentials not found"  # how every helper begins to say that it has none
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """How to prove who pushes or pulls; nothing of it shows in logs, errors or ``repr``."""
+
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The value of an ``Authorization`` header for username and password."""
+        pair = f"{self.username}:{self.password}".encode("utf-8", "surrogateescape")
+        return f"Basic {base64.b64encode(pair).decode('ascii')}"
+
+
+def find_credential(
+    reference: Reference, environment: Mapping[str, str] | None = None
+) -> Credential | None:
+    """The credential for the reference's registry and repository; None means anonymous.
+
+    Raises SdkError CREDENTIALS_INVALID when a file or helper that should know it is broken.
+    """
+    variables = os.environ if environment is None else environment
+    for path, document in _documents(variables):
+        found, broken = None, None
+        try:
+            found = _from_helper(path, document, reference)
+        except SdkError as error:
+            # the helper that is named may be missing where a file was copied to, as into CI
+            broken = error
+        found = found or _from_file(path, document, reference)
+        if found is not None:
+            return found
+        if broken is not None:
+            raise broken
+    return None
+
+
+def _documents(variables: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The files that are there, and what stands in a variable as Docker and GitLab read it."""
+    if told := variables.get(_VARIABLE):
+        yield Path(_VARIABLE), _parsed(Path(_VARIABLE), told.encode())
+    for path in _files(variables):
+        document = _load(path)
+        if document is not None:
+            # Docker's first form of the file is the table alone
+            yield path, {"auths": document} if path.name == _OLD_FILE else document
+
+
+def _files(variables: Mapping[str, str]) -> Iterator[Path]:
+    home = user_home()
+    if told := variables.get("REGISTRY_AUTH_FILE"):
+        yield Path(told)
+    if told := variables.get("DOCKER_CONFIG"):
+        yield Path(told) / "config.json"
+    if runtime := variables.get("XDG_RUNTIME_DIR"):
+        yield Path(runtime) / "containers" / "auth.json"
+    configuration = variables.get("XDG_CONFIG_HOME") or home / ".config"
+    yield Path(configuration) / "containers" / "auth.json"
+    if not variables.get("DOCKER_CONFIG"):
+        yield home / ".docker" / "config.json"
+    yield home / _OLD_FILE
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_FILE_LIMIT + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _invalid(path, f"it cannot be read: {error.strerror or error}") from error
+    return _parsed(path, data)
+
+
+def _parsed(path: Path, data: bytes) -> dict[str, Any]:
+    if len(data) > _FILE_LIMIT:
+        raise _invalid(path, f"it is larger than {_FILE_LIMIT:,} bytes")
+    try:
+        document = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        # the parser's message could quote the file, and the file holds secrets
+        raise _invalid(path, "it is no JSON") from None
+    if not isinstance(document, dict):
+        raise _invalid(path, "it is no JSON object")
+    return document
+
+
+def _from_file(path: Path, document: dict[str, Any], reference: Reference) -> Credential | None:
+    entries = _table(path, document, "auths")
+    keys = {_normal(key): key for key in entries}
+    for name in _names(reference):
+        if name in keys:
+            return _entry(path, entries[keys[name]], f"auths.{keys[name]}")
+    return None
+
+
+def _entry(path: Path, entry: object, name: str) -> Credential | None:
+    """The credential of an entry; None for an empty one, as Docker leaves beside a helper."""
+    if not isinstance(entry, dict):
+        raise _invalid(path, f"{name} is no object")
+    fields = {
+        key: entry.get(key) or ""
+        for key in ("auth", "username", "password", "identitytoken", "registrytoken")
+    }
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise _invalid(path, f"{name} has a value that is no text")
+    username, password = fields["username"], fields["password"]
+    if fields["auth"]:
+        try:
+            # other clients pass over line breaks, and a password may be any bytes
+            data = base64.b64decode(re.sub(r"[\r\n]", "", fields["auth"]), validate=True)
+        except (binascii.Error, ValueError):
+            raise _invalid(path, f"{name}.auth is no base64 text") from None
+        pair = data.decode("utf-8", "surrogateescape")
+        username, colon, password = pair.partition(":")
+        if not colon:
+            raise _invalid(path, f"{name}.auth is no base64 of USER:PASSWORD")
+        password = password.strip("\0")
+    found = Credential(username, password, fields["identitytoken"], fields["registrytoken"])
+    return _checked(path, found, name) if found != Credential() else None
+
+
+def _from_helper(path: Path, document: dict[str, Any], reference: Reference) -> Credential | None:
+    helpers = _table(path, document, "credHelpers")
+    keys = {_normal(key): key for key in helpers}
+    for name in _names(reference):
+        if name in keys:
+            return _ask(path, helpers[keys[name]], keys[name])
+    store = document.get("credsStore")
+    if not store:
+        return None
+    key = _HUB_KEY if reference.registry == DOCKER_HUB else reference.registry
+    return _ask(path, store, key)
+
+
+def _ask(path: Path, helper: object, key: str) -> Credential | None:
+    if not isinstance(helper, str) or not _HELPER_NAME.fullmatch(helper):
+        raise _invalid(path, f"{str(helper)[:60]!r} is no name of a credential helper")
+    command = f"docker-credential-{helper}"
+    try:
+        done = subprocess.run(
+            [command, "get"],
+            input=key.encode(),
+            capture_output=True,
+            timeout=_HELPER_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise _invalid(path, f"it names {command}, which is not on PATH") from error
+    except OSError as error:
+        raise _invalid(path, f"{command} cannot be started: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise _invalid(path, f"{command} did not answer in {_HELPER_SECONDS} s") from error
+    if done.returncode:
+        if done.stdout.decode("utf-8", "replace").strip().startswith(_ABSENT):
+            return None
+        raise _invalid(path, f"{command} failed with exit status {done.returncode} for {key}")
+    try:
+        answer = json.loads(done.stdout)
+        username, secret = answer["Username"], answer["Secret"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise _invalid(path, f"{command} did not answer with a username and a secret") from None
+    if not isinstance(username, str) or not isinstance(secret, str):
+        raise _invalid(path, f"{command} did not answer with a username and a secret")
+    if username == _IDENTITY_USER:
+        return _checked(path, Credential(identity_token=secret), command)
+    return Credential(username, secret) if username or secret else None
+
+
+def _names(reference: Reference) -> Iterator[str]:
+    """What the credential may be kept under, the most exact name first (Podman's rule)."""
+    parts = reference.repository.split("/")
+    for length in range(len(parts), -1, -1):
+        yield "/".join((reference.registry, *parts[:length]))
+
+
+def _normal(key: str) -> str:
+    """A key as a registry and perhaps a part of the repository: ``https://…/v1/`` is Docker's."""
+    place = key.partition("://")[2] or key
+    place = re.sub(r"/v[12]/?$", "", place).rstrip("/")
+    registry, slash, rest = place.partition("/")
+    return (DOCKER_HUB if registry in _HUB_NAMES else registry) + slash + rest
+
+
+def _table(path: Path, document: dict[str, Any], name: str) -> dict[str, Any]:
+    table = document.get(name)
+    if table is None:
+        return {}
+    if not isinstance(table, dict):
+        raise _invalid(path, f"{name} is no object")
+    return table
+
+
+def _checked(path: Path, credential: Credential, name: str) -> Credential:
+    for token in (credential.identity_token, credential.registry_token):
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise _invalid(path, f"the token of {name} is none")  # it would break a header
+    return credential
+
+
+def _invalid(path: Path, why: str) -> SdkError:
+    return SdkError(
+        Code.CREDENTIALS_INVALID,
+        "The registry's credentials cannot be read",
+        why=f"{path.name}: {why}.",
+        where=Where(file=str(path)),
+        resolution="Log in again (`podman login`, `docker login` or `skopeo login`), or correct "
+        "the file.",
+    )
+
+
+FindCredential = Callable[[Reference], Credential | None]
+
+_CLIENT = "lls-provider"
+_HEADER_LIMIT = 8192
+_SCHEME = re.compile(r"[\s,]*([A-Za-z][A-Za-z0-9-]*)(?![A-Za-z0-9-]|\s*=)")
+_PARAMETER = re.compile(
+    r"[\s,]*([A-Za-z][A-Za-z0-9_-]*)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s,\"]+))"
+)
+
+
+class AskForToken(Protocol):
+    """One request to the place of tokens; gives the body of its answer.
+
+    Raises SdkError REGISTRY_DENIED when it refuses, REGISTRY_FAILED for a URL that may not be
+    asked.
+    """
+
+    def __call__(
+        self, method: str, url: str, authorization: str | None, form: bytes | None
+    ) -> bytes:
+        """Send ``form`` (URL-encoded) where there is one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One way to prove oneself that the registry offers."""
+
+    scheme: str  # lower case
+    parameters: dict[str, str]
+
+
+def parse_challenges(header: str) -> list[Challenge]:
+    """The challenges of a ``WWW-Authenticate`` header, as far as it can be read."""
+    text = header[:_HEADER_LIMIT]
+    found: list[Challenge] = []
+    place = 0
+    while match := _SCHEME.match(text, place):
+        challenge = Challenge(match[1].lower(), {})
+        found.append(challenge)
+        place = match.end()
+        while match := _PARAMETER.match(text, place):
+            value = match[3] if match[2] is None else re.sub(r"\\(.)", r"\1", match[2])
+            challenge.parameters.setdefault(match[1].lower(), value)
+            place = match.end()
+    return found
+
+
+class Authorization:
+    """The ``Authorization`` header for one repository, renewed when the registry asks."""
+
+    def __init__(self, reference: Reference, scopes: tuple[str, ...], find: FindCredential) -> None:
+        self.header: str | None = None
+        self.used = ""  # what an error may say of the credentials
+        self.unread: SdkError | None = None  # why a login could not be read
+        self._reference = reference
+        self._scopes = scopes
+        self._find = find
+
+    def renew(self, challenges: str, ask: AskForToken) -> bool:
+        """Take up the header's best challenge; False when there is nothing to prove us with.
+
+        Raises SdkError REGISTRY_FAILED for a challenge or a token that cannot be used,
+        CREDENTIALS_INVALID for a login that cannot be read where one is needed, and what ``ask``
+        raises.
+        """
+        by_scheme = {it.scheme: it for it in reversed(parse_challenges(challenges))}
+        credential = self._found()
+        self.used = "the credentials of your login" if credential is not None else ""
+        if bearer := by_scheme.get("bearer"):
+            try:
+                self.header = f"Bearer {self._token(bearer, credential, ask)}"
+            except SdkError as error:
+                if self.unread is not None and error.code is Code.REGISTRY_DENIED:
+                    raise self.unread from error
+                raise
+        elif credential is None or not credential.username:
+            return False
+        elif "basic" in by_scheme:
+            self.header = credential.basic
+        else:
+            offered = ", ".join(sorted(by_scheme)) or "nothing that can be read"
+            raise self._failed(f"It asks for {offered:.200}; known are Bearer and Basic")
+        return True
+
+    def _found(self) -> Credential | None:
+        """The credential; one that cannot be read matters when nobody is let in without."""
+        try:
+            return self._find(self._reference)
+        except SdkError as error:
+            if error.code is not Code.CREDENTIALS_INVALID:
+                raise
+            self.unread = error
+            return None
+
+    def _token(self, bearer: Challenge, credential: Credential | None, ask: AskForToken) -> str:
+        if credential is not None and credential.registry_token:
+            return credential.registry_token
+        realm = bearer.parameters.get("realm", "")
+        # the registry's own idea of the scope counts only where we have none
+        scopes = self._scopes or tuple(filter(None, [bearer.parameters.get("scope")]))
+        fields = (
+            [("service", bearer.parameters["service"])] if "service" in bearer.parameters else []
+        )
+        if credential is not None and credential.identity_token:
+            grant = [
+                ("grant_type", "refresh_token"),
+                ("refresh_token", credential.identity_token),
+                ("client_id", _CLIENT),
+                ("scope", " ".join(scopes)),
+            ]
+            answer = ask("POST", realm, None, urlencode(fields + grant).encode("ascii"))
+        else:
+            query = urlencode(fields + [("scope", scope) for scope in scopes])
+            separator = "&" if urlsplit(realm).query else "?"
+            authorization = credential.basic if credential and credential.username else None
+            answer = ask("GET", f"{realm}{separator}{query}", authorization, None)
+        try:
+            document = json.loads(answer)
+            token = document.get("token") or document.get("access_token")
+        except (ValueError, RecursionError, AttributeError):
+            token = None
+        if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise self._failed("The place that it sends us to for a token gave none")
+        return token
+
+    def _failed(self, why: str) -> SdkError:
+        return SdkError(
+            Code.REGISTRY_FAILED,
+            f"{self._reference.registry} asks for a login that is not understood",
+            why=f"{why}.",
+            resolution="Check that the name is that of a registry; its operator can tell how to "
+            "log in.",
+        )

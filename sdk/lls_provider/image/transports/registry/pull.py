@@ -1,0 +1,209 @@
+"""Reads an image out of a registry; its layers are loaded when their bytes are asked for.
+
+Everything with a digest is kept in the cache under it: what is there needs no network, and a
+layer that broke off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.bundle.sbom import MEDIA_TYPE
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.image import BlobLayer, Image, sha256
+from lls_provider.image.manifest import Origin, RawDocument
+from lls_provider.image.reader import DOCUMENT_LIMIT, StoredManifest
+from lls_provider.image.transports.registry import errors
+from lls_provider.image.transports.registry.reference import is_digest
+from lls_provider.image.transports.registry.referrers import attached
+from lls_provider.image.transports.registry.repository import ManifestBytes, Repository
+from lls_provider.progress import SILENT
+from lls_provider.wheels.cache import cache_root, locked, writing
+from lls_provider.wheels.download import download
+
+if TYPE_CHECKING:
+    from lls_provider.image.image import Layer, Platform
+    from lls_provider.image.manifest import Descriptor
+    from lls_provider.image.transports.registry.http import RegistryTimeouts
+    from lls_provider.image.transports.registry.reference import Reference
+    from lls_provider.progress import Progress
+
+
+def pull(
+    reference: Reference,
+    *,
+    platform: Platform | None = None,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+    limits: RegistryTimeouts | None = None,
+) -> Image:
+    """The image that ``reference`` names; of several, the one for ``platform`` (else ours).
+
+    Raises SdkError IMAGE_MISSING, REGISTRY_DENIED, REGISTRY_FAILED, NETWORK, and IMAGE_INVALID
+    for everything that is wrong in the image. Reading a layer raises the same.
+    """
+    found = find_remote(reference, insecure=insecure, progress=progress, limits=limits)
+    return found.image(platform)
+
+
+def find_remote(
+    reference: Reference,
+    *,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+    limits: RegistryTimeouts | None = None,
+) -> StoredManifest:
+    """What ``reference`` names, an image or an index. Raises as `pull`."""
+    store = _Remote(Repository(reference, insecure=insecure, limits=limits), progress)
+    root = store.root()
+    return StoredManifest(
+        store, RawDocument(root.data, _source(reference, root.digest)), root.media_type
+    )
+
+
+def sbom_attached(image: Image) -> bool | None:
+    """Whether the registry that ``image`` was read from lists an SBOM of it, asked by digest.
+
+    None for an image from elsewhere, and where the registry does not answer that. Raises
+    SdkError NETWORK.
+    """
+    layer = image.layers[0] if image.layers else None
+    if not isinstance(layer, RemoteLayer):
+        return None
+    try:
+        return attached(layer.repository, image.digest, MEDIA_TYPE)
+    except SdkError as error:
+        if error.code is Code.NETWORK:
+            raise
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLayer:
+    """A layer in a registry, loaded into the cache when it is read."""
+
+    repository: Repository
+    digest: str
+    size: int
+    media_type: str
+    diff_id: str
+    title: str = ""
+    progress: Progress = SILENT
+
+    def chunks(self) -> Iterator[bytes]:
+        """The stored bytes, verified. Raises what `pull` raises, and NO_SPACE."""
+        path = _cached(self.digest)
+        if not path.is_file():
+            self._load(path)
+        stored = BlobLayer(path, self.digest, self.size, self.media_type, self.diff_id)
+        try:
+            yield from stored.chunks()
+        except SdkError as error:
+            if error.code is Code.IMAGE_INVALID:  # the disk, or somebody, has damaged it
+                path.unlink(missing_ok=True)
+            raise
+
+    def _load(self, path: Path) -> None:
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        reference = self.repository.reference
+        try:
+            with self.progress.task(f"pulling {self.digest[:19]}", self.size) as advance:
+                download(
+                    self.repository.url("blobs", self.digest),
+                    path,
+                    sha256=self.digest.removeprefix("sha256:"),
+                    session=self.repository.transport,
+                    timeout=self.repository.transport.timeout,
+                    advance=advance,
+                    size=self.size,
+                    sleep=self.repository.transport.sleep,
+                )
+        except SdkError as error:
+            if error.code is Code.HASH_MISMATCH:
+                raise errors.protocol_error(
+                    reference, f"a layer arrived with another digest\n{error.why}"
+                ) from error
+            if error.code is Code.NETWORK and error.where.image is None:
+                raise errors.network_error(reference, "read a layer of", error.why) from error
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """The store of blobs that a repository is."""
+
+    repository: Repository
+    progress: Progress
+
+    def root(self) -> ManifestBytes:
+        """What the reference names, without asking when its digest is in the cache."""
+        target = self.repository.reference.target
+        kept = _kept(target) if is_digest(target) else None
+        if kept is not None:
+            return ManifestBytes.of(kept)
+        found = self.repository.manifest(target)
+        _keep(found.data)
+        return found
+
+    def document(self, described: Descriptor) -> RawDocument:
+        source = _source(self.repository.reference, described.digest)
+        if described.size > DOCUMENT_LIMIT:
+            source.refuse(f"it is larger than {DOCUMENT_LIMIT:,} bytes")
+        data = _kept(described.digest)
+        missing = data is None
+        if data is None:
+            data = self._fetch(described)
+        described.verify(data, source)
+        if missing:
+            _keep(data)
+        return RawDocument(data, source)
+
+    def _fetch(self, described: Descriptor) -> bytes:
+        if described.is_manifest:
+            return self.repository.manifest(described.digest).data
+        return self.repository.blob(described.digest)
+
+    def layer(self, described: Descriptor, diff_id: str) -> Layer:
+        return RemoteLayer(
+            self.repository,
+            described.digest,
+            described.size,
+            described.media_type,
+            diff_id,
+            progress=self.progress,
+        )
+
+
+def _source(reference: Reference, digest: str) -> Origin:
+    return Origin(
+        digest,
+        Where(image=str(reference)),
+        "The image in the registry is damaged or not supported",
+        "Push the image again, or name another one.",
+    )
+
+
+def _cached(digest: str) -> Path:
+    return cache_root() / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
+def _kept(digest: str) -> bytes | None:
+    """A document of the cache; one that is damaged is as good as none."""
+    try:
+        data = _cached(digest).read_bytes()
+    except OSError:
+        return None
+    return data if sha256(data) == digest else None
+
+
+def _keep(data: bytes) -> None:
+    path = _cached(sha256(data))
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with locked(path.with_name(path.name + ".lock")), writing(path.parent):
+        partial.write_bytes(data)
+        partial.replace(path)

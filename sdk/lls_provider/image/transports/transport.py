@@ -1,0 +1,266 @@
+"""Where images come from and go to, as the command line writes it, in skopeo's words.
+
+Of the modules that know one kind of place each, those are imported that are asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.image.transports.registry import reference
+from lls_provider.image.transports.registry.reference import DEFAULT_TAG
+from lls_provider.progress import SILENT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lls_provider.image.image import Image, Platform
+    from lls_provider.image.manifest import Content
+    from lls_provider.image.reader import StoredManifest
+    from lls_provider.image.transports.registry.reference import Reference
+    from lls_provider.progress import Progress
+
+SCRATCH = "scratch"
+_OCI = "oci:"
+_OCI_ARCHIVE = "oci-archive:"
+_DOCKER_ARCHIVE = "docker-archive:"
+_REGISTRY = "docker://"
+_DAEMON = "docker-daemon:"
+_PREFIXES = (_REGISTRY, _DAEMON, _OCI, _OCI_ARCHIVE, _DOCKER_ARCHIVE)
+_PLACES = (
+    "docker://REGISTRY/NAME[:TAG], docker-daemon:NAME[:TAG], oci:DIR[:TAG], "
+    "oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME[:TAG]]"
+)
+
+
+class Output(Protocol):
+    """A place that an image goes to; its text is what the command line takes."""
+
+    def write(self, content: Content) -> str:
+        """Write ``content`` there, whole or not at all; gives the digest that it is known by."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OciLayout:
+    """An OCI layout to write, and the tag of the image in it."""
+
+    directory: Path
+    tag: str
+
+    def __str__(self) -> str:
+        return f"{_OCI}{self.directory}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
+
+    def write(self, content: Content) -> str:
+        """Write ``content`` there; gives its digest. Raises what `write_layout` raises."""
+        from lls_provider.image.transports.layout import write_layout
+
+        return write_layout(content, self.directory, tag=self.tag)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryTag:
+    """A tag in a registry, as a place that an image goes to."""
+
+    reference: Reference
+    insecure: bool = False
+    progress: Progress = SILENT
+
+    def __str__(self) -> str:
+        return f"{_REGISTRY}{self.reference}"
+
+    def write(self, content: Content) -> str:
+        """Push ``content``; gives its digest. Raises what `push` raises."""
+        from lls_provider.image.transports.registry.push import push
+
+        return push(content, self.reference, insecure=self.insecure, progress=self.progress)
+
+
+def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> Output:
+    """The place that ``--output`` names, refused before any work when it cannot be written.
+
+    ``insecure`` does without TLS in a registry. Raises SdkError USAGE for another kind of place,
+    TARGET_EXISTS, DAEMON_FAILED.
+    """
+    if text.startswith(_REGISTRY):
+        return RegistryTag(reference.tagged(text.removeprefix(_REGISTRY)), insecure, progress)
+    if text.startswith(_DAEMON) and text != _DAEMON:
+        from lls_provider.image.transports.daemon import Daemon, DaemonOutput
+
+        with Daemon.connect():  # whether it answers is told before the work
+            pass
+        return DaemonOutput(reference.tagged(text.removeprefix(_DAEMON)))
+    kind, colon, place = text.partition(":")
+    prefix = kind + colon
+    if place and prefix in (_OCI, _OCI_ARCHIVE, _DOCKER_ARCHIVE):
+        from lls_provider.image.transports import archive, layout
+
+        if prefix == _DOCKER_ARCHIVE:
+            file, name = _docker_archive(place)
+            archive.writable_archive(file)
+            return archive.DockerArchive(file, name)
+        path, tag = layout.parse_reference(place)
+        if prefix == _OCI_ARCHIVE:
+            archive.writable_archive(path)
+            return archive.OciArchive(path, tag or DEFAULT_TAG)
+        layout.writable_layout(path)
+        return OciLayout(path, tag or DEFAULT_TAG)
+    raise _unknown("--output", text, _PLACES)
+
+
+def require_index_sinks(outputs: Sequence[Output]) -> None:
+    """Refuse, before any work, places that hold one platform. Raises SdkError USAGE."""
+    from lls_provider.image.manifest import several_refused
+    from lls_provider.image.transports.archive import DockerArchive
+    from lls_provider.image.transports.daemon import DaemonOutput
+
+    for output in outputs:
+        if isinstance(output, (DockerArchive, DaemonOutput)):
+            raise several_refused(output)
+
+
+def prepare(outputs: Sequence[Output]) -> None:
+    """Import what writing to these places takes, at a time when there is nothing else to do."""
+    if any(isinstance(output, RegistryTag) for output in outputs):
+        import requests  # noqa: F401
+
+        from lls_provider.image.transports.registry import push  # noqa: F401
+
+
+def read_base(
+    text: str,
+    platform: Platform | None = None,
+    *,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+) -> Image | None:
+    """The base image that ``--base`` names; None for ``scratch``.
+
+    ``platform`` chooses where there are several. Raises what `find_place` raises, and SdkError
+    IMAGE_MISSING when there is none for the platform.
+    """
+    if text == SCRATCH:
+        return None
+    if not is_transport_name(text):
+        raise _unknown("--base", text, f"{SCRATCH}, {_PLACES}")
+    return find_transport(text, insecure=insecure, progress=progress).image(platform)
+
+
+def recorded_base_name(text: str) -> str:
+    """What other tools call the image at a place; empty for one that is in no registry."""
+    return str(reference.parse(text.removeprefix(_REGISTRY))) if text.startswith(_REGISTRY) else ""
+
+
+def read_image(
+    text: str,
+    platform: Platform | None = None,
+    *,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+) -> Image:
+    """The image that an argument names. Raises what `find_image` and reading it raise."""
+    return find_image(text, insecure=insecure, progress=progress).image(platform)
+
+
+def find_image(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> StoredManifest:
+    """What an argument names: a place as `find_place` takes it, or without its kind.
+
+    A folder here is a layout, a file an archive, anything else a reference. Raises what
+    `find_place` raises, and SdkError USAGE for a text that is none of these.
+    """
+    if is_transport_name(text):
+        return find_transport(text, insecure=insecure, progress=progress)
+    from lls_provider.image.transports.layout import parse_reference
+
+    path, tag = parse_reference(text)
+    if path.is_file():
+        return _find_archive(path, tag)
+    if text.startswith((".", "/")) or path.is_dir():
+        return _find_layout(path, tag)
+    return _find_remote(reference.parse(text), insecure=insecure, progress=progress)
+
+
+def is_transport_name(text: str) -> bool:
+    """Whether ``text`` says by its prefix what kind of place it names."""
+    return text.startswith(_PREFIXES)
+
+
+def find_transport(
+    text: str, *, insecure: bool = False, progress: Progress = SILENT
+) -> StoredManifest:
+    """What lies at a place that is named with its kind.
+
+    Raises SdkError USAGE for another kind of place and what `find_remote`, `find_daemon`,
+    `find_layout` and `find_archive` raise.
+    """
+    kind, path, name = _place(text)
+    if isinstance(path, Path):
+        tag = str(name) if name is not None else None
+        return _find_layout(path, tag) if kind == _OCI else _find_archive(path, tag)
+    if kind == _DAEMON:
+        from lls_provider.image.transports.daemon import find_daemon
+
+        progress.step(f"reading {path} out of the daemon")
+        return find_daemon(path)
+    return _find_remote(path, insecure=insecure, progress=progress)
+
+
+def _find_layout(path: Path, tag: str | None) -> StoredManifest:
+    from lls_provider.image.transports.layout import find_layout
+
+    return find_layout(path, tag)
+
+
+def _find_archive(path: Path, tag: str | None) -> StoredManifest:
+    from lls_provider.image.transports.archive import find_archive
+
+    return find_archive(path, tag)
+
+
+def _find_remote(named: Reference, *, insecure: bool, progress: Progress) -> StoredManifest:
+    from lls_provider.image.transports.registry.pull import find_remote
+
+    return find_remote(named, insecure=insecure, progress=progress)
+
+
+def local_file(text: str) -> Path | None:
+    """The file or folder of a place on this machine, None for a registry or a daemon.
+
+    Raises SdkError USAGE for a place that is written wrongly. Touches nothing.
+    """
+    _, path, _ = _place(text)
+    return path if isinstance(path, Path) else None
+
+
+def _place(text: str) -> tuple[str, Path | Reference, str | Reference | None]:
+    """Kind, path or reference, and the name of the image in a file, of a place."""
+    kind = next((it for it in _PREFIXES if text.startswith(it)), "")
+    place = text.removeprefix(kind)
+    if not place or not kind:
+        raise _unknown("The image", text, _PLACES)
+    if kind in (_REGISTRY, _DAEMON):
+        return kind, reference.parse(place), None
+    if kind == _DOCKER_ARCHIVE:
+        return kind, *_docker_archive(place)
+    from lls_provider.image.transports.layout import parse_reference
+
+    return kind, *parse_reference(place)
+
+
+def _docker_archive(place: str) -> tuple[Path, Reference | None]:
+    """File and name of an image; as skopeo reads it: a path there has no colon."""
+    file, _, name = place.partition(":")
+    return Path(file), reference.tagged(name) if name else None
+
+
+def _unknown(what: str, text: str, known: str) -> SdkError:
+    return SdkError(
+        Code.USAGE,
+        f"{what} {text!r:.200} is no place this version knows",
+        why=f"It takes {known}.",
+        resolution=f"Say what kind of place it is, such as docker://{text} or oci:{text}. From and "
+        "to elsewhere images are copied with skopeo: `skopeo copy SOURCE oci:DIR`.",
+    )

@@ -1,0 +1,172 @@
+"""Talking to the server that runs here: health, the list of providers, the sample call.
+
+With the standard library, straight to 127.0.0.1: no proxy of the user's environment comes in
+between.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import mimetypes
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.local.plan import CallReply, ServedProvider
+from lls_provider.local.ports import HOST
+from lls_provider.project.settings import SampleCall
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_BODY_LIMIT = 16 * 1024 * 1024
+
+
+def parse_call(text: str) -> SampleCall:
+    """The call written as ``METHOD PATH [JSON]``. Raises SdkError USAGE."""
+    words = text.strip().split(None, 2)
+    if len(words) < 2 or words[0].upper() not in _METHODS or not words[1].startswith("/"):
+        raise _bad_call(text, f"It begins with one of {', '.join(_METHODS)} and a path.")
+    if not re.fullmatch(r"[!-~]+", words[1]):
+        raise _bad_call(text, "The path holds characters that must be percent-encoded.")
+    body: Any = None
+    if len(words) == 3:
+        try:
+            body = json.loads(words[2])
+        except ValueError as error:
+            raise _bad_call(text, f"The body is not JSON: {error}.") from error
+    return SampleCall(method=words[0].upper(), path=words[1], body=body)
+
+
+def send(call: SampleCall, port: int, *, timeout: float) -> CallReply:
+    """Send one call and read the whole reply.
+
+    Raises SdkError CALL_FAILED when no reply comes, FILE_UNREADABLE for a file to send that
+    cannot be read. Whether the status is the expected one is the caller's question.
+    """
+    body, content_type = _payload(call)
+    headers = {"Accept": "application/json, */*"}
+    if content_type:
+        headers["Content-Type"] = content_type
+    try:
+        return _exchange(call.method, call.path, port, timeout, body, headers)
+    except (OSError, http.client.HTTPException) as error:
+        raise SdkError(
+            Code.CALL_FAILED,
+            f"The server gave no reply to {call.method} {call.path}",
+            why=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
+            resolution="Read the server's log for what it did with the call.",
+        ) from error
+
+
+def is_healthy(port: int, *, timeout: float = 2.0) -> bool:
+    """Whether something on ``port`` says that it is in good health."""
+    try:
+        return _exchange("GET", "/v1/health", port, timeout).status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def list_providers(port: int, *, timeout: float = 30.0) -> tuple[ServedProvider, ...]:
+    """What the server lists under ``/v1/providers``. Raises SdkError SERVER_FAILED."""
+    why = ""
+    try:
+        reply = _exchange("GET", "/v1/providers", port, timeout)
+        if reply.status == 200:
+            return tuple(ServedProvider.from_entry(entry) for entry in reply.body["data"])
+        why = f"GET /v1/providers gave status {reply.status}: {reply.body}"
+    except (OSError, http.client.HTTPException) as error:
+        why = f"GET /v1/providers: {type(error).__name__}: {error}"
+    except (KeyError, TypeError, IndexError):
+        why = f"GET /v1/providers gave something else than a list of providers: {reply.body!r:.500}"
+    raise SdkError(
+        Code.SERVER_FAILED,
+        "The server does not list its providers",
+        why=why,
+        resolution="Check that --server is a Llama Stack (OGX) server of a supported version.",
+    )
+
+
+def _exchange(
+    method: str,
+    path: str,
+    port: int,
+    timeout: float,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> CallReply:
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+    try:
+        connection.request(method, path, body=body, headers=dict(headers or {}))
+        response = connection.getresponse()
+        data = response.read(_BODY_LIMIT)
+        return CallReply(response.status, _parsed(data))
+    finally:
+        connection.close()
+
+
+def _parsed(data: bytes) -> Any:
+    text = data.decode("utf-8", "replace")
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _payload(call: SampleCall) -> tuple[bytes | None, str]:
+    """The body to send and its content type."""
+    if call.form or call.files:
+        return _multipart(call.form, call.files)
+    if call.body is None:
+        return None, ""
+    return json.dumps(call.body).encode(), "application/json"
+
+
+def _multipart(form: Mapping[str, str], files: Mapping[str, Path]) -> tuple[bytes, str]:
+    boundary = f"lls-provider-{secrets.token_hex(12)}"
+    parts: list[bytes] = []
+    for name, value in form.items():
+        parts.append(_part(boundary, f'name="{_quoted(name)}"', "", value.encode()))
+    for name, path in files.items():
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        disposition = f'name="{_quoted(name)}"; filename="{_quoted(path.name)}"'
+        parts.append(_part(boundary, disposition, kind, _read(path)))
+    parts.append(f"--{boundary}--\r\n".encode())
+    return b"".join(parts), f"multipart/form-data; boundary={boundary}"
+
+
+def _part(boundary: str, disposition: str, kind: str, data: bytes) -> bytes:
+    head = f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n"
+    if kind:
+        head += f"Content-Type: {kind}\r\n"
+    return head.encode() + b"\r\n" + data + b"\r\n"
+
+
+def _quoted(text: str) -> str:
+    # as browsers do (WHATWG, multipart/form-data encoding algorithm)
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SdkError(
+            Code.FILE_UNREADABLE,
+            f"Cannot read the sample file {path.name}",
+            why=error.strerror or str(error),
+            where=Where(file=str(path)),
+            resolution="Correct the path in [tool.lls-provider.up.call], or create the file.",
+        ) from error
+
+
+def _bad_call(text: str, why: str) -> SdkError:
+    return SdkError(
+        Code.USAGE,
+        f"--call cannot be understood: {text!r}",
+        why=why,
+        resolution="Write --call 'METHOD PATH [JSON]', for example "
+        '--call \'POST /v1/chat/completions {"model": "acme-echo/echo", "messages": []}\'.',
+    )

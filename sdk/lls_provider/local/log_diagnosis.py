@@ -1,0 +1,475 @@
+"""Finds the true cause of a failure in a server's log.
+
+The servers report any missing import as "get_provider_spec not found"; what was missing stands
+only in the chained traceback. A log holds tracebacks
+as Python prints them, or inside a column that the server's log handler indents.
+
+From a server's log to an error that says whose fault it is and what to change.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.runtime.wheelfile.wheel import read_wheel
+
+_TRACEBACK = "Traceback (most recent call last):"
+_DIRECT = "The above exception was the direct cause of the following exception:"
+_DURING = "During handling of the above exception, another exception occurred:"
+_RECORD = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+\d{4}-\d\d-\d\dT")
+_COMPLAINT = re.compile(r"(ERROR|CRITICAL)\s+\S+\s+(?P<text>.*)")
+_CATEGORY = re.compile(r"\s+category=\S+\s*$")
+_FRAME = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(, in ?(?P<name>.*))?$')
+_EXCEPTION = re.compile(r"(\w+\.)*[A-Z]\w*(: |:?$)|(\w+\.)+\w+: ")
+_IN_USE = re.compile(r"address already in use|\[Errno (98|48)\]", re.IGNORECASE)
+_EMPTY = re.compile(r"task cancelled|^Application startup failed|^$")
+_NOT_FOUND = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
+_NOT_INSTALLED = re.compile(
+    r"(?P<quote>[`'\"]?)(?P<name>[A-Za-z_][\w.-]*)[`'\"]? "
+    r"(?P<noun>(?:package|module|library) )?is not installed"
+)
+_PIP = re.compile(
+    r"pip3? install\s+(?:-[\w-]+\s+)*[`'\"]?(?P<name>[A-Za-z0-9](?:[\w.-]*\w)?|\.)"
+    r"(?:\[(?P<extras>[\w.,\s-]+)\])?"
+)
+_IMPORT_ERRORS = ("ModuleNotFoundError", "ImportError")
+# what a server that ends anyway also prints
+_ENDING = ("KeyboardInterrupt", "SystemExit", "CancelledError", "asyncio.exceptions.CancelledError")
+_LAST_LINES = 8
+_LONG_LINE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class TracebackFrame:
+    """One place of a traceback."""
+
+    file: str
+    line: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedCause:
+    """Why a server failed.
+
+    ``reason`` is the exception with its message, or the lines that come nearest to a reason;
+    ``frames`` are outermost first and empty where the log has no traceback. ``chain`` are the
+    reasons of all exceptions that led to one another, the first one first.
+    """
+
+    reason: str
+    frames: tuple[TracebackFrame, ...] = ()
+    chain: tuple[str, ...] = ()
+
+    @property
+    def missing_module(self) -> str | None:
+        """The module that an import did not find, or a message says is not installed."""
+        for reason in (self.reason, *self.chain):
+            if (found := _NOT_FOUND.match(reason)) is not None:
+                return found[1]
+        hint = _PIP.search(self.reason)
+        if hint is not None and not hint["extras"]:
+            return hint["name"]
+        found = _NOT_INSTALLED.search(self.reason)
+        if found is None:
+            return None
+        # other errors say so of drivers, models and programs too
+        is_import = self.reason.partition(":")[0] in _IMPORT_ERRORS
+        return found["name"] if is_import or found["quote"] or found["noun"] else None
+
+    @property
+    def asked_extras(self) -> tuple[tuple[str, str], ...]:
+        """Packages with an extra that a message says to install; ``.`` is the project itself."""
+        return tuple(
+            (hint["name"], extra.strip())
+            for reason in (self.reason, *self.chain)
+            for hint in _PIP.finditer(reason)
+            for extra in (hint["extras"] or "").split(",")
+            if extra.strip()
+        )
+
+    @property
+    def place(self) -> TracebackFrame | None:
+        """The innermost place that is not the import system's."""
+        inner = [frame for frame in self.frames if not frame.file.startswith("<frozen ")]
+        return inner[-1] if inner else None
+
+    def module_below(self, folder: Path) -> str | None:
+        """The dotted module of the innermost frame below ``folder``, such as ``acme.adapter``."""
+        for frame in reversed(self.frames):
+            path = Path(frame.file)
+            if path.is_relative_to(folder):
+                parts = list(path.relative_to(folder).with_suffix("").parts)
+                if parts[-1] == "__init__":
+                    parts.pop()
+                return ".".join(parts)
+        return None
+
+    def text(self) -> str:
+        """Reason and place as a reader wants them."""
+        place = self.place
+        if place is None:
+            return self.reason
+        within = f", in {place.name}" if place.name else ""
+        return f"{self.reason}\n  at {place.file}, line {place.line}{within}"
+
+
+def true_cause(log: str) -> LoggedCause | None:
+    """The cause of the last failure in ``log``; None when the log names none.
+
+    The last traceback counts, in it the exception that started the chain: ``raise … from``
+    says so itself, and what was raised while an import error was handled is a translation of
+    it. Without a traceback it is the last error record, else the last lines that are no records.
+    """
+    lines = [line.rstrip() for line in log.splitlines()]
+    roots = [(_root(chain), chain) for chain in _chains(lines)]
+    for link, chain in (it for it in reversed(roots) if not it[0].is_ending):
+        return LoggedCause(link.reason, link.frames, tuple(it.reason for it in chain))
+    # "Application startup failed. Exiting." says less than a SystemExit with a message
+    for link, chain in (it for it in reversed(roots) if ": " in it[0].reason):
+        return LoggedCause(link.reason, link.frames, tuple(it.reason for it in chain))
+    complaints = [text for text in _complaints(lines) if not _EMPTY.search(text)]
+    if complaints:
+        return LoggedCause(complaints[-1])
+    last = _unrecorded(lines)[-_LAST_LINES:]
+    return LoggedCause("\n".join(last)) if last else None
+
+
+def port_in_use(log: str) -> bool:
+    """Whether the server says that its port is taken."""
+    return any(_IN_USE.search(line) for line in _complaints(log.splitlines()))
+
+
+def last_lines(log: str, count: int = 25) -> str:
+    """The end of a log, without the padding and the frames of the servers' log handler."""
+    lines = [line.rstrip(" │") for line in log.rstrip().splitlines()]
+    return "\n".join(
+        line if len(line) <= _LONG_LINE else f"{line[:_LONG_LINE]}…" for line in lines[-count:]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """One exception of a chain."""
+
+    reason: str
+    frames: tuple[TracebackFrame, ...]
+    direct: bool  # the one before it was named as its cause
+    during: bool  # it was raised while the one before was handled
+
+    @property
+    def kind(self) -> str:
+        return self.reason.partition(":")[0]
+
+    @property
+    def is_ending(self) -> bool:
+        return self.kind in _ENDING
+
+
+def _root(chain: Sequence[_Link]) -> _Link:
+    index = len(chain) - 1
+    while index:
+        link, before = chain[index], chain[index - 1]
+        translated = before.kind in _IMPORT_ERRORS and link.kind not in _IMPORT_ERRORS
+        if not (link.direct or (link.during and translated)):
+            break
+        index -= 1
+    return chain[index]
+
+
+def _chains(lines: Sequence[str]) -> Iterator[list[_Link]]:
+    chain: list[_Link] = []
+    index = 0
+    joint = ""
+    while index < len(lines):
+        if not lines[index].endswith(_TRACEBACK):
+            index += 1
+            continue
+        link, index = _link(lines, index + 1, joint)
+        if link is not None:
+            if not joint and chain:
+                yield chain
+                chain = []
+            chain.append(link)
+        joint = _joint(lines, index)
+    if chain:
+        yield chain
+
+
+def _joint(lines: Sequence[str], index: int) -> str:
+    """The sentence that ties the next traceback to the one before ``index``; empty if none."""
+    while index < len(lines) and not lines[index].strip():
+        index += 1
+    text = lines[index].strip() if index < len(lines) else ""
+    return text if text in (_DIRECT, _DURING) else ""
+
+
+def _link(lines: Sequence[str], start: int, joint: str) -> tuple[_Link | None, int]:
+    """The exception whose traceback begins at ``start``, and where reading goes on."""
+    if start >= len(lines) or not _FRAME.match(lines[start]):
+        return None, start
+    # frames stand two columns right of the exception; a server's handler indents both
+    indent = _indent(lines[start]) - 2
+    frames: list[TracebackFrame] = []
+    index = start
+    while index < len(lines) and not _is_exception(lines[index], indent):
+        if _RECORD.match(lines[index]):
+            return None, index  # cut off
+        found = _FRAME.match(lines[index])
+        if found:
+            frames.append(TracebackFrame(found["file"], int(found["line"]), found["name"] or ""))
+        index += 1
+    if index == len(lines):
+        return None, index
+    reason, index = _reason(lines, index, indent)
+    return _Link(reason, tuple(frames), joint == _DIRECT, joint == _DURING), index
+
+
+def _is_exception(line: str, indent: int) -> bool:
+    # a narrow log handler wraps long source lines into this column too: hence the pattern
+    return _indent(line) == indent and _EXCEPTION.match(line[indent:]) is not None
+
+
+def _reason(lines: Sequence[str], start: int, indent: int) -> tuple[str, int]:
+    """The exception's line and the further lines of its message."""
+    message: list[str] = []
+    index = start
+    while index < len(lines):
+        line = lines[index]
+        if _RECORD.match(line) or line.strip() in (_DIRECT, _DURING):
+            break
+        if line.strip() and _indent(line) < indent:
+            break
+        if line.endswith(_TRACEBACK):
+            break
+        text = _CATEGORY.sub("", line[indent:])
+        message.append("" if text.strip().startswith("category=") else text)
+        index += 1
+    return "\n".join(message).strip(), index
+
+
+def _complaints(lines: Sequence[str]) -> Iterator[str]:
+    """The texts of the error records, each on one line."""
+    parts: list[str] = []
+    for line in lines:
+        found = _COMPLAINT.match(line)
+        if found or _RECORD.match(line) or not line.startswith(" "):
+            if parts:
+                yield _joined(parts)
+            parts = [found["text"]] if found else []
+        elif parts:
+            parts.append(line.strip())
+    if parts:
+        yield _joined(parts)
+
+
+def _unrecorded(lines: Sequence[str]) -> list[str]:
+    """The lines that the log handler did not write: usage errors, a SystemExit's message."""
+    found: list[str] = []
+    in_record = False
+    for line in lines:
+        in_record = bool(_RECORD.match(line)) or (in_record and line.startswith(" "))
+        if line.strip() and not in_record:
+            found.append(line)
+    return found
+
+
+def _joined(parts: Sequence[str]) -> str:
+    text = _CATEGORY.sub("", " ".join(part.strip() for part in parts))
+    # "module.name:123 " in front tells where the server logged, not what went wrong
+    return re.sub(r"^[\w.]+:\d+\s+", "", text).strip()
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip()) if line.strip() else -1
+
+
+_NO_SPACE = ("[Errno 28]", "[Errno 122]", "No space left on device", "disk is full")
+_SILENT = (
+    "The server's log names no error. A provider that ends the process while it starts, with "
+    "sys.exit() for example, leaves none."
+)
+_LOG_HEADING = "The end of the server's log:"
+
+
+@dataclass(frozen=True, slots=True)
+class LogDiagnosis:
+    """The providers that were installed, so that a traceback can be laid at one's door.
+
+    ``modules`` gives the providerId by module path; ``overlay`` is ``python-packages``. With
+    ``own_base`` the base configuration is our smallest one. ``wheels`` are the providers' own, by
+    providerId; ``projects`` are those whose source is at hand.
+    ``supplied`` are the APIs of which `up` added the server's own providers.
+    """
+
+    overlay: Path
+    modules: Mapping[str, str]
+    own_base: bool = False
+    wheels: Mapping[str, Path] = field(default_factory=dict)
+    projects: frozenset[str] = frozenset()
+    supplied: tuple[str, ...] = ()
+
+    def provider_of(self, cause: LoggedCause) -> str | None:
+        """The provider whose code the cause arose in, as far as the frames tell."""
+        module = cause.module_below(self.overlay)
+        if module is None:
+            return None
+        for name, provider_id in self.modules.items():
+            if module == name or module.startswith(f"{name}."):
+                return provider_id
+        # some dependency: with one provider there is no doubt whose
+        return next(iter(self.modules.values())) if len(self.modules) == 1 else None
+
+    def error(
+        self, code: Code, what: str, log: str, *, why: str = "", kept: bool = False
+    ) -> SdkError:
+        """The error for ``what``, with the true cause that ``log`` tells and the log's end.
+
+        A full disk makes it NO_SPACE, whatever ``code`` says.
+        """
+        cause = true_cause(log)
+        if cause is None:
+            nothing = _SILENT if log.strip() else "The server wrote nothing to its log."
+            end = log_end(log) if log.strip() else ""
+            return SdkError(
+                code,
+                what,
+                why="\n\n".join(text for text in (why, nothing, end) if text),
+                resolution="Run it again with --keep, and start the server by hand on the "
+                "configuration that is kept.",
+            )
+        provider = self.provider_of(cause)
+        if any(sign in cause.reason for sign in _NO_SPACE):
+            code = Code.NO_SPACE
+        paragraphs = [why, cause.text(), log_end(log)]
+        return SdkError(
+            code,
+            what,
+            why="\n\n".join(paragraph for paragraph in paragraphs if paragraph),
+            where=Where(provider=provider),
+            resolution=self._way(cause, provider, code, kept=kept),
+        )
+
+    def _way(self, cause: LoggedCause, provider: str | None, code: Code, *, kept: bool) -> str:
+        if self.own_base and _is_of_base(cause):
+            return _BASE
+        way = (
+            self._extra(cause, provider)
+            or self._of_server(cause)
+            or _resolution(cause, provider, code, kept=kept)
+        )
+        if not self.supplied or code is Code.NO_SPACE or cause.module_below(self.overlay):
+            return way
+        return (
+            f"{way} If it is about a provider of {' or '.join(self.supplied)}: lls-provider added "
+            "it because the spec needs that API; give one of your own with --base-config FILE."
+        )
+
+    def _of_server(self, cause: LoggedCause) -> str:
+        """What to do where the server's own code imports what its environment lacks; else empty."""
+        module = cause.missing_module
+        if module is None or not cause.frames or cause.module_below(self.overlay) is not None:
+            return ""
+        top = module.partition(".")[0]
+        if any(name.partition(".")[0] == top for name in self.modules):
+            return ""  # a module of the provider that the server is to load
+        base = "" if self.own_base else ", or take what needs it out of --base-config"
+        return (
+            f"The server itself imports '{module}', and its environment lacks it: give one that "
+            f"has it with --server python:ENV{base}."
+        )
+
+    def _extra(self, cause: LoggedCause, provider: str | None) -> str:
+        """What to do where an extra of the provider brings what is missing; else empty."""
+        wheel = self.wheels.get(provider or "")
+        module = cause.missing_module
+        if wheel is None or (module is None and not cause.asked_extras):
+            return ""
+        from lls_provider.bundle.option_search import extras_that_bring
+        from lls_provider.bundle.static_spec import declared_extras
+
+        try:
+            own = read_wheel(wheel)
+            extras = declared_extras(wheel)
+        except SdkError:
+            return ""  # installing it told what is wrong with it
+        asked = [
+            canonicalize_name(extra)
+            for name, extra in cause.asked_extras
+            if (name == "." or canonicalize_name(name) == own.name)
+            and canonicalize_name(extra) in extras
+        ]
+        if asked and provider in self.projects:
+            return (
+                f"An image is built without extras: add what the extra {asked[0]} brings to the "
+                "provider's dependencies and run it again."
+            )
+        if asked:
+            return (
+                "Build the image with the extra that the message names: lls-provider build "
+                f"--package '{own.name}[{asked[0]}]=={own.version}'."
+            )
+        found = extras_that_bring(own, module) if module is not None else []
+        if not found:
+            return ""
+        bringing, requirement = found[0]
+        if provider in self.projects:
+            return (
+                f"Its extra {bringing} brings '{module}', and an image is built without extras: "
+                f"add '{requirement}' to the provider's dependencies and run it again."
+            )
+        return (
+            f"Build the image with the extra that brings '{module}': lls-provider build --package "
+            f"'{own.name}[{bringing}]=={own.version}'."
+        )
+
+
+_BASE = (
+    "Start from a configuration that this server starts with: --base-config FILE. The smallest "
+    "one, which lls-provider makes itself, does not fit this version of the server: please report "
+    "it with what the cause names."
+)
+_OTHERS = ("providers", "registered_resources", "models", "shields", "tool_groups", "vector_dbs")
+
+
+def _is_of_base(cause: LoggedCause) -> bool:
+    """Whether a server refuses a part of its configuration that nobody gave."""
+    first, *lines = cause.reason.splitlines()
+    if "ValidationError" not in first or " for Stack" not in first:
+        return False
+    places = [line for line in lines if line and not line.startswith((" ", "For further"))]
+    # without a place it judges the whole: its name and its storage, nothing of the providers
+    return not places or not places[0].startswith(_OTHERS)
+
+
+def log_end(log: str) -> str:
+    """The end of a server's log as a part of an error, set off from our own words."""
+    return f"{_LOG_HEADING}\n" + textwrap.indent(last_lines(log), "  | ", lambda _line: True)
+
+
+def _resolution(cause: LoggedCause, provider: str | None, code: Code, *, kept: bool) -> str:
+    who = f"provider '{provider}'" if provider else "the provider that imports it"
+    if code is Code.NO_SPACE:
+        return "Free space, or set TMPDIR to a folder on a larger file system."
+    if cause.missing_module is not None:
+        return (
+            f"Add the package that holds the module '{cause.missing_module}' to the dependencies "
+            f"of {who}, then build it again."
+        )
+    if "ValidationError" in cause.reason.partition("\n")[0]:
+        return (
+            "Correct the configuration that it speaks of: --config or [tool.lls-provider.up.config]"
+            " for a provider, --base-config for the rest."
+        )
+    if provider is not None:
+        return f"Correct provider '{provider}' at the place shown."
+    if kept:
+        return "Read the whole log in the folder that is kept, and correct what it names."
+    return "Correct what the cause names; --keep keeps the whole log and the configuration."

@@ -1,0 +1,169 @@
+"""What a TARGET names: a provider's project, a bundle, or an image wherever it is.
+
+The bundle of a target, wherever it comes from: built, unpacked or there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.bundle.assemble import on_this_machine
+from lls_provider.bundle.bundle import is_bundle
+from lls_provider.contract.names import SPEC_FILE
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.inspect.distribution import load_distributions
+from lls_provider.image.transports.layout import is_layout, parse_reference
+from lls_provider.image.transports.registry import reference
+from lls_provider.image.transports.transport import is_transport_name, local_file, read_image
+from lls_provider.image.unpack import unpack
+from lls_provider.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.distribution import Distribution
+
+
+_PROJECT_FILE = "pyproject.toml"
+_LAYOUT_PREFIX = "oci:"
+
+
+class SourceKind(Enum):
+    """What lies at the target's path."""
+
+    PROJECT = "project"
+    BUNDLE = "bundle"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSource:
+    """A target as it was named, and what it is; an image is read by ``text``."""
+
+    text: str
+    kind: SourceKind
+    path: Path = Path()  # of a project or a bundle
+
+
+def resolve_source(text: str) -> ProviderSource:
+    """Find out what ``text`` names.
+
+    With a prefix (``oci:``, ``docker://`` and so on, see `image.places`) it is an image. A plain
+    path is looked at: a layout has ``oci-layout``, a bundle ``lls-provider-spec.yaml``, a project
+    ``pyproject.toml``, asked in this order; a file is an archive. Nothing is asked for over a
+    network. Raises SdkError FILE_MISSING, PROJECT_INVALID (nothing of these there), IMAGE_INVALID
+    (``oci:`` names no layout) or USAGE, each naming what was looked for.
+    """
+    if is_transport_name(text):
+        _require_image(text)
+        return ProviderSource(text, SourceKind.IMAGE)
+    path = Path(text)
+    layout, tag = parse_reference(text)
+    if path.is_file() or is_layout(path) or (tag is not None and is_layout(layout)):
+        return ProviderSource(text, SourceKind.IMAGE)
+    _require_there(path, text)
+    if is_bundle(path):
+        return ProviderSource(text, SourceKind.BUNDLE, path)
+    if (path / _PROJECT_FILE).is_file():
+        return ProviderSource(text, SourceKind.PROJECT, path)
+    raise SdkError(
+        Code.PROJECT_INVALID,
+        f"There is no provider at {text}",
+        why="Looked for:\n"
+        f"  {path / 'oci-layout'} (an OCI layout)\n"
+        f"  {path / SPEC_FILE} (a bundle)\n"
+        f"  {path / _PROJECT_FILE} (a project)",
+        where=Where(file=str(path)),
+        resolution="Name a project, a bundle directory or an image; "
+        "`lls-provider new DIR` makes a project.",
+    )
+
+
+def _require_image(text: str) -> None:
+    """Refuse a place that is written wrongly, or that is no file or layout of this machine."""
+    path = local_file(text)
+    if path is None:
+        return
+    if text.startswith(_LAYOUT_PREFIX):
+        _require_there(path, text)
+        if not is_layout(path):
+            raise SdkError(
+                Code.IMAGE_INVALID,
+                f"{path} is no OCI layout",
+                why="It has no file oci-layout.",
+                where=Where(file=str(path)),
+                resolution="Name the directory that was given to --output oci:DIR.",
+            )
+    elif not path.is_file():
+        raise SdkError(
+            Code.FILE_MISSING,
+            f"There is no file {path}",
+            why=f"The target was {text}.",
+            where=Where(file=str(path)),
+            resolution="Name a file that `lls-provider build`, `skopeo copy` or `docker save` "
+            "wrote.",
+        )
+
+
+def _require_there(path: Path, text: str) -> None:
+    if path.is_dir():
+        return
+    found = "It is no directory." if path.exists() else ""
+    raise SdkError(
+        Code.FILE_MISSING,
+        f"There is no directory {path}",
+        why=found or (f"The target was {text}." if text != str(path) else ""),
+        where=Where(file=str(path)),
+        resolution=f"Name an image in a registry docker://{text}."
+        if _is_registry(text)
+        else "Name an existing project or bundle directory, or an image: oci:DIR, "
+        "oci-archive:FILE, docker-archive:FILE, docker-daemon:REF or docker://REF.",
+    )
+
+
+def _is_registry(text: str) -> bool:
+    """Whether a path that is not there looks like a name that begins with a registry's host."""
+    if text.startswith((".", "/")):
+        return False
+    try:
+        return reference.parse(text).registry == text.partition("/")[0]
+    except SdkError:
+        return False
+
+
+def bundle_of(
+    target: ProviderSource,
+    folder: Path,
+    *,
+    distributions: Sequence[Distribution] = (),
+    python: str | None = None,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+) -> Path:
+    """The root of a target's bundle; what has to be made for it is made at ``folder``.
+
+    A project is built against ``distributions``, else against those that its settings name.
+    Raises what building, reading and unpacking raise.
+    """
+    if target.kind is SourceKind.BUNDLE:
+        return target.path.resolve()
+    if target.kind is SourceKind.IMAGE:
+        return unpack(read_image(target.text, insecure=insecure, progress=progress), folder)
+    from lls_provider.bundle.bundle import BundleOptions
+    from lls_provider.project.bundle import bundle_project  # resolving and building are heavy
+    from lls_provider.project.settings import read_settings
+
+    settings = read_settings(target.path)
+    beside = distributions or load_distributions(
+        settings.distributions,
+        python=python or settings.python,
+        at_least=settings.lowest_python,
+        insecure=insecure,
+        progress=progress,
+    )
+    (bundle,) = bundle_project(
+        settings, on_this_machine(folder), BundleOptions(beside, python), progress=progress
+    )
+    return bundle.root

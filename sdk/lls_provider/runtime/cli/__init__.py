@@ -1,0 +1,1 @@
+"""The command line of the runtime: arguments, commands, the start of the zipapp."""

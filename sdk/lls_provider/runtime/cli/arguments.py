@@ -1,0 +1,273 @@
+"""The runtime's command line (design, "The runtime's interface"): one parser for all callers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from lls_provider import __version__
+from lls_provider.runtime.install import up_to_date
+from lls_provider.runtime.process.exit_guard import TERMINATION_LOG, termination_log_argument
+
+TYPE_CHECKING = False  # importing typing for it would cost the fast path time
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+# Places of contract.paths and statuses of errors.ExitStatus, repeated here so that the fast path
+# imports neither; a test compares them.
+IMAGE_ROOT = "/lls-provider"
+VOLUME_ROOT = "/opt/llama-stack"
+CONTAINER_PREFIX = "install-provider-"
+OK = 0
+USAGE = 2
+
+_INSTALL_EXAMPLE = """\
+example:
+  lls-provider.pyz install --provider-id acme-echo --api inference \\
+      --image registry.example.com/acme/echo:1.0 --container install-provider-acme-echo --order 0
+"""
+_MERGE_EXAMPLE = """\
+example:
+  lls-provider.pyz merge --root /opt/llama-stack
+"""
+_PREFLIGHT_EXAMPLE = """\
+example:
+  lls-provider.pyz preflight --run-yaml /opt/llama-stack/config/run.yaml
+"""
+
+
+def main(argv: Sequence[str], *, prog: str = "lls-provider.pyz") -> int:
+    """Run ``install``, ``merge`` or ``preflight`` and return the exit status.
+
+    Errors are shown on stderr and in the termination log; none of them leaves as an exception.
+    """
+    try:
+        options = make_parser(prog).parse_args(list(argv))
+    except BadUsageError as error:
+        from lls_provider.runtime.cli import commands
+
+        return commands.bad_usage(error.parser, str(error), termination_log_argument(argv))
+    except _AnsweredError:
+        return OK
+    if options.command == "install":
+        _complete(options)
+        if _is_done(options):
+            sys.stderr.write(f"lls-provider: '{options.provider_id}' is installed already\n")
+            return OK
+    from lls_provider.runtime.cli import commands
+
+    return commands.run(options)
+
+
+class BadUsageError(Exception):
+    """What is wrong with the arguments of ``parser``."""
+
+    def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
+        super().__init__(message)
+        self.parser = parser
+
+
+class _AnsweredError(Exception):
+    """The help or the version was asked for, and shown."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would show and exit with: a Pod's status is to tell it as well."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadUsageError(self, message)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002
+        # not SystemExit, which modules of others raise as well
+        raise _AnsweredError
+
+
+def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
+    """The parser; what an environment variable tells is the default of its flag.
+
+    It raises BadUsageError.
+    """
+    parser = _Parser(
+        prog=prog,
+        description="Install providers into a Llama Stack Pod, merge their configuration into the "
+        "distribution's, and check that they load.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"lls-provider {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_install(_command(commands, "install", "phase 1: install a provider", _INSTALL_EXAMPLE))
+    _add_merge(_command(commands, "merge", "phase 3: merge the configuration", _MERGE_EXAMPLE))
+    _add_preflight(
+        _command(commands, "preflight", "phase 4: check every provider", _PREFLIGHT_EXAMPLE)
+    )
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[_Parser],
+    name: str,
+    text: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_install(parser: argparse.ArgumentParser) -> None:
+    _from_environment(parser, "--provider-id", "LLS_PROVIDER_ID", "ID", "the provider's ID")
+    _from_environment(
+        parser, "--api", "LLS_PROVIDER_API", "API", "the API section it stands in, in snake_case"
+    )
+    _from_environment(parser, "--image", "LLS_PROVIDER_IMAGE", "REF", "the provider image")
+    _from_environment(
+        parser,
+        "--container",
+        "LLS_INIT_CONTAINER",
+        "NAME",
+        f"this init container's name (default: {CONTAINER_PREFIX}ID)",
+        required=False,
+    )
+    parser.add_argument(
+        "--order",
+        type=int,
+        default=_environment("LLS_PROVIDER_ORDER"),
+        metavar="N",
+        help="the provider's place in the CR (default: after those installed) [LLS_PROVIDER_ORDER]",
+    )
+    config = parser.add_mutually_exclusive_group()
+    config.add_argument(
+        "--config", metavar="JSON", help="the provider's configuration [LLS_PROVIDER_CONFIG]"
+    )
+    config.add_argument("--config-file", metavar="FILE", help="the same from a file, JSON or YAML")
+    parser.add_argument(
+        "--source", default=IMAGE_ROOT, metavar="DIR", help="the bundle (default: %(default)s)"
+    )
+    _add_root(parser)
+    _from_environment(
+        parser,
+        "--python-tag",
+        "LLS_TARGET_PYTHON",
+        "TAG",
+        "the server's Python, such as cp312; wheels are checked against it",
+        required=False,
+    )
+    parser.add_argument(
+        "--termination-log",
+        default=TERMINATION_LOG,
+        metavar="FILE",
+        help="where an error is left for Kubernetes (default: %(default)s)",
+    )
+
+
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    _add_root(parser)
+    parser.add_argument(
+        "--base",
+        metavar="FILE",
+        help="the distribution's configuration (default: ROOT/base-config/run.yaml)",
+    )
+    parser.add_argument(
+        "--output-name",
+        default="run.yaml",
+        choices=("run.yaml", "config.yaml"),
+        help="the name of the file written to ROOT/config (default: %(default)s)",
+    )
+    parser.set_defaults(termination_log=TERMINATION_LOG)
+
+
+def _add_preflight(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run-yaml", required=True, metavar="FILE", help="the configuration that the server gets"
+    )
+    _add_root(parser)
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=_environment("LLS_PREFLIGHT_TIMEOUT"),
+        metavar="SECONDS",
+        help="how long each provider may take to load (default: 60) [LLS_PREFLIGHT_TIMEOUT]",
+    )
+    parser.set_defaults(termination_log=TERMINATION_LOG)
+
+
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--root", default=VOLUME_ROOT, metavar="DIR", help="the volume (default: %(default)s)"
+    )
+
+
+def _from_environment(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    variable: str,
+    metavar: str,
+    text: str,
+    *,
+    required: bool = True,
+) -> None:
+    default = _environment(variable)
+    parser.add_argument(
+        flag,
+        default=default,
+        required=required and default is None,
+        metavar=metavar,
+        help=f"{text} [{variable}]",
+    )
+
+
+def _environment(variable: str) -> str | None:
+    """A variable's value; one that is empty counts as not told."""
+    return os.environ.get(variable) or None
+
+
+def _seconds(text: str) -> float:
+    from lls_provider.runtime.preflight.probe_client import TIMEOUT_LIMIT, parse_seconds
+
+    seconds = parse_seconds(text)
+    if seconds is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.100} is no number of seconds above 0 and up to {TIMEOUT_LIMIT:.0f}"
+        )
+    return seconds
+
+
+def _complete(options: argparse.Namespace) -> None:
+    """Fill in what follows from other arguments, and the fingerprint of what was told."""
+    if options.container is None:
+        options.container = CONTAINER_PREFIX + options.provider_id
+    if options.config is None and options.config_file is None:
+        options.config = _environment("LLS_PROVIDER_CONFIG")
+    config = options.config
+    if options.config_file is not None:
+        try:
+            config = (up_to_date.content_fingerprint(options.config_file) or b"").hex()
+        except OSError:
+            config = None  # reading it again tells why
+    options.fingerprint = up_to_date.arguments_fingerprint(
+        [
+            options.provider_id,
+            options.api,
+            options.image,
+            options.container,
+            str(options.order),
+            config,
+        ]
+    )
+
+
+def _is_done(options: argparse.Namespace) -> bool:
+    try:
+        bundle = up_to_date.bundle_fingerprint(options.source, options.python_tag)
+        return up_to_date.is_up_to_date(
+            options.root, options.provider_id, bundle, options.fingerprint
+        )
+    except OSError:  # doing it tells why
+        return False

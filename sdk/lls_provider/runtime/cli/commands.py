@@ -1,0 +1,239 @@
+"""What the runtime shows: results on stdout, steps, notes and warnings on stderr.
+
+Carries out a parsed command line: values in, exit status out, every error shown once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from lls_provider import __version__
+from lls_provider.errors import Code, ExitStatus, SdkError, Where
+from lls_provider.progress import Silent, counted
+from lls_provider.runtime.messages import write_termination_log
+from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
+from lls_provider.untrusted import CHARACTERS_LIMIT, escaped, one_line
+
+if TYPE_CHECKING:
+    from lls_provider.runtime.install.install import InstallResult
+
+
+class Console(Silent):
+    """The progress of the runtime's own command line: plain lines for a container's log.
+
+    A step or a note is one line, whatever it quotes.
+    """
+
+    def step(self, text: str, /) -> None:
+        """A phase of the work starts."""
+        self.error(f"lls-provider: {one_line(text, CHARACTERS_LIMIT)}")
+
+    def note(self, text: str, /) -> None:
+        """A detail."""
+        self.error(f"lls-provider: note: {one_line(text, CHARACTERS_LIMIT)}")
+
+    def warn(self, text: str, /) -> None:
+        """Something to read; layouts that begin with WARNING are shown as they are."""
+        self.error(text if text.startswith("WARNING: ") else f"WARNING: {text}")
+
+    def error(self, text: str) -> None:
+        """A line, or several, on stderr."""
+        self._write(sys.stderr, text)
+
+    def result(self, text: str) -> None:
+        """A line of the result on stdout."""
+        self._write(sys.stdout, text)
+
+    @staticmethod
+    def _write(stream: TextIO | None, text: str) -> None:
+        # a log that is closed or cannot hold a character must not end the work
+        if stream is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            encoding = stream.encoding or "utf-8"
+            stream.write(escaped(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+            stream.flush()
+
+
+_KINDS: tuple[tuple[type, str], ...] = (
+    (str, "text"),
+    (list, "a list"),
+    (set, "a set"),
+    (bytes, "binary data"),
+    (bool, "true or false"),
+    (int, "a number"),
+    (float, "a number"),
+)
+_QUOTED = re.compile(r"'([^']{4,})'")
+
+
+_last: list[InstallResult] = []
+"""Kept to the end of the process: freeing what 90 wheels left behind takes a hundredth of it."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; an error goes to stderr and the termination log."""
+    console = Console()
+    try:
+        with stop_signals():
+            return int(_COMMANDS[options.command](options, console))
+    except StoppedBySignal as stop:
+        console.error(f"lls-provider: stopped before '{options.command}' was done")
+        return int(stop.status)
+    except SdkError as error:
+        return _show(error, options.termination_log, console)
+    except Exception as error:  # noqa: BLE001 - no traceback of ours reaches a user
+        return _show(_internal(error, options.command), options.termination_log, console)
+
+
+def bad_usage(parser: argparse.ArgumentParser, message: str, log: str) -> int:
+    """Show and leave in the termination log ``log`` what is wrong with the arguments."""
+    error = SdkError(
+        Code.USAGE,
+        f"'{parser.prog}' cannot be run like this",
+        why=message,
+        resolution="Correct the arguments of the container, or the variables that stand for them; "
+        f"'{parser.prog} --help' tells both.",
+    )
+    console = Console()
+    console.error(parser.format_usage())
+    return _show(error, log, console)
+
+
+def read_config(text: bytes, source: str) -> dict[str, Any]:
+    """A provider's configuration as JSON, or YAML by the contract's rules.
+
+    Raises SdkError with file, line and column: what `document.load` raises, or FIELD_TYPE when
+    it is no mapping. No value is told: it may be a password, and errors stand in the Pod's status.
+    """
+    from lls_provider.contract import document, plain_data
+    from lls_provider.contract.limits import document_limits
+
+    value: Any
+    try:
+        # to the YAML reader NaN would be text
+        value = plain_data.parse_json(text, document_limits(), constants=True)
+    except ValueError:
+        try:
+            value = document.load(text, source).value
+        except SdkError as error:
+            raise _without_values(error, text) from None
+    if isinstance(value, dict):
+        return value
+    raise SdkError(
+        Code.FIELD_TYPE,
+        "The provider's configuration is no mapping",
+        why=f"it is {next((noun for kind, noun in _KINDS if isinstance(value, kind)), 'nothing')}",
+        where=Where(file=source, line=1, column=1),
+        resolution='Give a mapping, such as {"url": "http://localhost:8000"}.',
+    )
+
+
+def _without_values(error: SdkError, text: bytes) -> SdkError:
+    """The same error without what it quotes of the configuration; a key stands there twice."""
+    if error.code is Code.DUPLICATE_KEY:
+        return error
+    document = text.decode("utf-8", "replace")
+    hidden = [
+        _QUOTED.sub(lambda it: "'…'" if it[1] in document else it[0], told)
+        for told in (error.what, error.why)
+    ]
+    return SdkError(
+        error.code, hidden[0], why=hidden[1], where=error.where, resolution=error.resolution
+    )
+
+
+def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
+    from lls_provider.runtime.process.prefetch import prefetching
+
+    with prefetching(Path(options.source)) as ahead:  # while all this is imported
+        import dataclasses
+
+        from lls_provider.runtime.install.install import InstallRequest, check_request, install
+
+        request = InstallRequest(
+            provider_id=options.provider_id,
+            api=options.api,
+            image=options.image,
+            container=options.container,
+            source=Path(options.source),
+            root=Path(options.root),
+            order=options.order,
+            python_tag=options.python_tag,
+            arguments=options.fingerprint,
+            config=None,
+        )
+        check_request(request)  # before its configuration is looked at
+        request = dataclasses.replace(request, config=_config(options))
+        _last[:] = [install(request, console, ahead=ahead)]
+    record = _last[0].record
+    console.result(
+        f"Installed provider '{record.provider_id}' (order {record.order}): "
+        f"{counted(len(record.packages), 'package')}"
+    )
+    return ExitStatus.OK
+
+
+def _config(options: argparse.Namespace) -> dict[str, Any] | None:
+    from lls_provider.contract import document
+
+    if options.config_file is not None:
+        path = Path(options.config_file)
+        return read_config(document.read_bytes(path, str(path)), str(path))
+    if options.config is not None:
+        return read_config(options.config.encode("utf-8", "surrogateescape"), "--config")
+    return None
+
+
+def _merge(options: argparse.Namespace, console: Console) -> ExitStatus:
+    from lls_provider.contract.names import VolumeTree
+    from lls_provider.runtime.merge import merge
+
+    root = Path(options.root)
+    base = Path(options.base) if options.base is not None else VolumeTree(root).base_config
+    result = merge(root, base=base, output_name=options.output_name, progress=console)
+    merged = counted(len(result.providers), "external provider")
+    console.result(f"Merged {merged} into {result.path}")
+    return ExitStatus.OK
+
+
+def _preflight(options: argparse.Namespace, console: Console) -> ExitStatus:
+    from lls_provider.runtime.preflight.preflight import preflight
+
+    preflight(
+        Path(options.run_yaml),
+        root=Path(options.root),
+        timeout=options.timeout,
+        progress=console,
+    )
+    console.result("All providers validated successfully")
+    return ExitStatus.OK
+
+
+_COMMANDS = {"install": _install, "merge": _merge, "preflight": _preflight}
+
+
+def _show(error: SdkError, log: str, console: Console) -> int:
+    message = error.render()
+    console.error(message)
+    write_termination_log(message + "\n", log)
+    return int(error.status)
+
+
+def _internal(error: Exception, command: str) -> SdkError:
+    """An error that nobody foresaw, with what a maintainer needs to find it."""
+    import traceback
+
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = f" at {Path(last[0].filename).name}:{last[0].lineno}" if last else ""
+    return SdkError(
+        Code.INTERNAL,
+        f"'{command}' failed in a way that nobody foresaw",
+        why=f"{type(error).__name__}: {error} (lls-provider {__version__}{place})",
+        resolution="Report this as a fault of lls-provider, with this message and the command.",
+    )

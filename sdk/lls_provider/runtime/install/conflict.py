@@ -1,0 +1,395 @@
+"""Which versions can live together: the rule of contract decision 1, and nothing but the rule.
+
+It reads no files: installed and new distributions come in, a decision goes out. The installer
+asks it on the volume, the author's side before anything is deployed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from lls_provider.runtime.wheelfile.dist_info import parse_requirement, parse_version
+
+Versions = tuple[Version, ...]
+_EXPLAINED = 64  # more conflicts than this are told as they are: explaining takes a round each
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The provider that a distribution came with.
+
+    ``own`` is the name of the provider's own distribution. ``provided`` is what its build
+    assumed the server to have, None when that is not known; ``distributions`` names that server.
+    One that was built for several servers assumes of a package each of their versions.
+    ``overrides`` stand in place of bounds that are wrong upstream.
+    """
+
+    provider: str
+    image: str = ""
+    own: NormalizedName | None = None
+    provided: Mapping[NormalizedName, Versions] | None = None
+    overrides: Mapping[NormalizedName, tuple[Requirement, ...]] = field(default_factory=dict)
+    distributions: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"provider '{self.provider}' (image: {self.image})"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A distribution that is installed or comes with the new image.
+
+    ``source`` is None for what somebody else put on the volume; that is never replaced.
+    """
+
+    name: NormalizedName
+    version: Version
+    requires: tuple[Requirement, ...] = ()
+    source: Source | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the provider itself and not one of its dependencies."""
+        return self.source is not None and self.source.own == self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A requirement that counts: its markers hold and its requirer is chosen."""
+
+    requirer: Candidate
+    name: NormalizedName
+    requirement: Requirement
+
+    def accepts(self, version: Version) -> bool:
+        """Whether a version satisfies it; pre-releases count, an URL accepts any."""
+        return self.requirement.specifier.contains(version, prereleases=True)
+
+    @property
+    def wanted(self) -> str:
+        """What is asked for, without the marker that let it count: ``dep[fast]>=2``."""
+        requirement = self.requirement
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        end = f" @ {requirement.url}" if requirement.url else str(requirement.specifier)
+        return f"{requirement.name}{extras}{end}"
+
+    def __str__(self) -> str:
+        source = self.requirer.source
+        requirer = f"{self.requirer.name} {self.requirer.version}"
+        if source is None:
+            return f"{requirer} (of no provider) needs {self.wanted}"
+        if self.requirer.is_own:
+            return f"{source} needs {self.wanted}"
+        return f"{source} needs {self.wanted} (by {requirer})"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A package of which no version at hand satisfies everyone, and who asks for what."""
+
+    name: NormalizedName
+    installed: Version | None
+    new: Version | None
+    provided: Version | None
+    demands: tuple[Demand, ...]
+    fixed: bool = False  # the installed one is a stranger's, which is never replaced
+
+    def render(self) -> str:
+        """The lines that the layout of contract section 6 takes."""
+        return "\n".join([f"{self.name}: {self._state()}", *(f"  {d}" for d in self.demands)])
+
+    def _state(self) -> str:
+        if self.installed is not None:
+            brings = self.new if self.new is not None else "none"
+            by = " by no provider and stays" if self.fixed else ""
+            return f"{self.installed} is installed{by}, this image brings {brings}"
+        if self.new is not None:
+            return f"this image brings {self.new}"
+        if self.provided is not None:
+            return f"the distribution provides {self.provided}, this image brings none"
+        return "neither this image nor the distribution provides it"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with the new distributions, or why nothing can be done.
+
+    ``install`` are new names, ``replace`` takes the place of an installed version, ``keep``
+    stays out because the installed one (its value) satisfies everyone.
+    """
+
+    install: tuple[NormalizedName, ...] = ()
+    replace: tuple[NormalizedName, ...] = ()
+    keep: Mapping[NormalizedName, Version] = field(default_factory=dict)
+    conflicts: tuple[Conflict, ...] = ()
+    used_overrides: tuple[str, ...] = ()
+
+
+def decide(
+    installed: Sequence[Candidate],
+    new: Sequence[Candidate],
+    environments: Sequence[Mapping[str, str]],
+) -> Decision:
+    """Keep, replace or fail, as a fixpoint over all distributions (contract decision 1).
+
+    ``environments`` are those that the target may be, for markers: a requirement counts when
+    its marker holds in all of them. It starts with everything installed kept, switches to the
+    new version what is not satisfied, and never switches back; what is then unsatisfied is the
+    conflict, told without what merely follows from other conflicts.
+    """
+    world = _World(installed, new, environments)
+    demands = world.settle()
+    if any(not world.is_satisfied(demand) for demand in demands):
+        names = world.roots()
+        return Decision(conflicts=tuple(world.conflicts(names)))
+    old, chosen = world.old, world.chosen
+    brought = sorted({candidate.name for candidate in new})
+    return Decision(
+        install=tuple(name for name in brought if name not in old),
+        replace=tuple(name for name in brought if name in old and chosen[name] is not old[name]),
+        keep={
+            name: old[name].version for name in brought if name in old and chosen[name] is old[name]
+        },
+        used_overrides=tuple(sorted(world.used_overrides)),
+    )
+
+
+def demands_among(
+    candidates: Sequence[Candidate], environments: Sequence[Mapping[str, str]]
+) -> list[Demand]:
+    """Every requirement that counts among ``candidates``, extras followed as far as they lead."""
+    return _World([], candidates, environments).settle()
+
+
+class _World:
+    """All distributions, the choice among them, and the requirements that follow from it."""
+
+    def __init__(
+        self,
+        installed: Sequence[Candidate],
+        new: Sequence[Candidate],
+        environments: Sequence[Mapping[str, str]],
+    ) -> None:
+        self.old = {candidate.name: candidate for candidate in installed}
+        self.new = {candidate.name: candidate for candidate in new}
+        self.chosen = {**self.new, **self.old}
+        self.used_overrides: set[str] = set()
+        self._environments = [dict(environment) for environment in environments]
+        self._holds: dict[tuple[str, str], bool] = {}
+
+    def settle(self, ignored: Collection[NormalizedName] = ()) -> list[Demand]:
+        """Find the fixpoint; gives the requirements that then count, but not on ``ignored``."""
+        self.chosen = {**self.new, **self.old}
+        waiting = {
+            name: candidate
+            for name, candidate in self.new.items()
+            if name in self.old
+            and self.old[name].source is not None
+            and self.old[name].version != candidate.version
+        }
+        while True:
+            demands = [demand for demand in self._demands() if demand.name not in ignored]
+            switch = {
+                demand.name
+                for demand in demands
+                if demand.name in waiting and not demand.accepts(self.chosen[demand.name].version)
+            }
+            if not switch:
+                return demands
+            for name in switch:
+                self.chosen[name] = waiting.pop(name)
+
+    def is_satisfied(self, demand: Demand) -> bool:
+        """Whether Python will find what is asked for: in the tree, behind it in the server."""
+        found = self.chosen.get(demand.name)
+        if found is not None:
+            # what was unsatisfied before, among what stays, is not this provider's doing
+            return demand.accepts(found.version) or (
+                found is self.old.get(demand.name) and self._key(demand) in self._before
+            )
+        if not self.new or self._key(demand) in self._before:
+            return True  # judged when it was installed
+        provided = self._provided_for(demand)
+        if provided is None:
+            return True  # not known: no false alarms
+        versions = provided.get(demand.name, ())
+        return bool(versions) and all(map(demand.accepts, versions))
+
+    def roots(self) -> set[NormalizedName]:
+        """The smallest set of names that explains the failure.
+
+        A name is a root when it stays in conflict although every other one were solved. What
+        is no root follows from one and is left out; what is in conflict only together stays.
+        """
+        names = self._unsatisfied()
+        if len(names) > _EXPLAINED:
+            return names
+        found: set[NormalizedName] = set()
+        while left := self._unsatisfied(found) & names:
+            alone = {name for name in left if name in self._unsatisfied((found | left) - {name})}
+            found |= alone or left
+        return found
+
+    def conflicts(self, names: Collection[NormalizedName]) -> Iterator[Conflict]:
+        """What is in conflict, by name, with everyone who rejects a version that is at hand."""
+        demands = self.settle()
+        for name in sorted(names):
+            asking = [demand for demand in demands if demand.name == name]
+            old, new = self.old.get(name), self.new.get(name)
+            versions = [candidate.version for candidate in (old, new) if candidate is not None]
+            provided = None if versions else self._found_behind(asking)
+            if provided is not None:
+                versions.append(provided)
+            rejecting = [
+                demand
+                for demand in asking
+                if not versions or any(not demand.accepts(version) for version in versions)
+            ]
+            yield Conflict(
+                name,
+                old.version if old is not None else None,
+                new.version if new is not None else None,
+                provided,
+                tuple(rejecting),
+                fixed=old is not None and old.source is None,
+            )
+
+    def _unsatisfied(self, ignored: Collection[NormalizedName] = ()) -> set[NormalizedName]:
+        demands = self.settle(ignored)
+        return {demand.name for demand in demands if not self.is_satisfied(demand)}
+
+    @cached_property
+    def _before(self) -> set[tuple[NormalizedName, str, str]]:
+        """What counted among the installed alone: not the extras that are asked for only now."""
+        before = _World(list(self.old.values()), [], self._environments)
+        return {self._key(demand) for demand in before.settle()}
+
+    def _key(self, demand: Demand) -> tuple[NormalizedName, str, str]:
+        requirer = demand.requirer
+        is_new = requirer is self.new.get(requirer.name)
+        return requirer.name, "new" if is_new else "old", str(demand.requirement)
+
+    def _demands(self) -> list[Demand]:
+        """Every requirement that counts now, extras followed as far as they lead."""
+        self.used_overrides.clear()
+        extras: dict[NormalizedName, set[str]] = defaultdict(lambda: {""})
+        found: dict[NormalizedName, list[Demand]] = {}
+        waiting = set(self.chosen)
+        while waiting:
+            for name in waiting:
+                found[name] = list(self._of(self.chosen[name], extras[name]))
+            touched, waiting = waiting, set()
+            for name in touched:
+                for demand in found[name]:
+                    wanted = {canonicalize_name(extra) for extra in demand.requirement.extras}
+                    if demand.name in self.chosen and not wanted <= extras[demand.name]:
+                        extras[demand.name] |= wanted
+                        waiting.add(demand.name)
+        own = [
+            Demand(candidate, candidate.name, Requirement(f"{candidate.name}=={candidate.version}"))
+            for candidate in (*self.old.values(), *self.new.values())
+            if candidate.is_own
+        ]
+        return own + [demand for name in sorted(found) for demand in found[name]]
+
+    def _of(self, requirer: Candidate, extras: set[str]) -> Iterator[Demand]:
+        overrides = requirer.source.overrides if requirer.source is not None else {}
+        for requirement in requirer.requires:
+            if not self._counts(requirement, extras):
+                continue
+            name = canonicalize_name(requirement.name)
+            if name not in overrides:
+                yield Demand(requirer, name, requirement)
+                continue
+            for override in overrides[name]:
+                told = f"{override} (instead of {requirement} of {requirer.name})"
+                self.used_overrides.add(told)
+                if self._counts(override, {""}):
+                    yield Demand(requirer, name, _with_extras(override, requirement.extras))
+
+    def _counts(self, requirement: Requirement, extras: set[str]) -> bool:
+        if requirement.marker is None:
+            return True
+        text = str(requirement.marker)
+        return any(self._marker_holds(requirement, text, extra) for extra in extras)
+
+    def _marker_holds(self, requirement: Requirement, text: str, extra: str) -> bool:
+        key = (text, extra if "extra" in text else "")
+        if key not in self._holds:
+            assert requirement.marker is not None  # noqa: S101 - `text` is its text
+            try:
+                self._holds[key] = all(
+                    requirement.marker.evaluate({**environment, "extra": extra})
+                    for environment in self._environments
+                )
+            except (UndefinedComparison, UndefinedEnvironmentName):
+                self._holds[key] = False  # such as ``os_name ~= 'x'``: it holds nowhere
+        return self._holds[key]
+
+    def _provided_for(self, demand: Demand) -> Mapping[NormalizedName, Versions] | None:
+        """What the server has, as the build of the new image assumed; None when not known."""
+        new = self.new.get(demand.requirer.name)
+        asking = demand.requirer if demand.requirer is new else next(iter(self.new.values()))
+        return asking.source.provided if asking.source is not None else None
+
+    def _found_behind(self, demands: Sequence[Demand]) -> Version | None:
+        """What the server has; where that may be several versions, one that somebody rejects."""
+        found = [
+            version
+            for demand in demands
+            for version in (self._provided_for(demand) or {}).get(demand.name, ())
+        ]
+        rejected = (it for it in found if not all(demand.accepts(it) for demand in demands))
+        return next(rejected, found[0] if found else None)
+
+
+def _with_extras(override: Requirement, extras: set[str]) -> Requirement:
+    """An override changes the bound; the extras that were asked for stay."""
+    if extras <= override.extras:
+        return override
+    found = Requirement(str(override))
+    found.extras = override.extras | extras
+    return found
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[NormalizedName, tuple[Requirement, ...]]:
+    """The overrides of a manifest by name; several of one name differ in their markers.
+
+    Raises InvalidRequirement.
+    """
+    found: dict[NormalizedName, tuple[Requirement, ...]] = {}
+    for text in texts:
+        requirement = parse_requirement(text)
+        name = canonicalize_name(requirement.name)
+        found[name] = (*found.get(name, ()), requirement)
+    return found
+
+
+def parse_provided(versions: Mapping[str, str]) -> dict[NormalizedName, Versions]:
+    """The provided versions of a manifest; one that is no version is left out.
+
+    Where the servers that an image is for have different ones, they stand in one text,
+    separated by commas.
+    """
+    found = {}
+    for name, text in versions.items():
+        try:
+            found[canonicalize_name(name)] = tuple(
+                parse_version(part.strip()) for part in text.split(",")
+            )
+        except InvalidVersion:
+            continue
+    return found
+
+
+def shown_versions(versions: Versions) -> str:
+    """Provided versions as a manifest writes them."""
+    return ", ".join(map(str, versions))

@@ -1,0 +1,279 @@
+"""What stands in front of the standard library or of the server once it is installed.
+
+python-packages comes first on the server's path, so a module there is found by everybody who
+imports that name. These are warnings, for where the server is known by the names of its packages
+only; where its modules are known, `hiding` decides.
+
+Which modules of a provider would hide one of the server's (contract decision 14).
+
+What a provider brings comes first on the server's path. A package without ``__init__``, or with
+one that only declares a namespace, is a part of a namespace and hides nothing itself: then the
+modules inside are compared, at any depth.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lls_provider.runtime.install.conflict import shown_versions
+from lls_provider.runtime.wheelfile.wheel import declares_namespace
+
+if TYPE_CHECKING:
+    from lls_provider.runtime.install.conflict import Source
+    from lls_provider.runtime.wheelfile.wheel import Wheel
+
+
+# public modules that a minor version of Python 3 no longer has, and that it has first
+_GONE = {
+    12: "asynchat asyncore distutils imp smtpd",
+    13: "aifc audioop cgi cgitb chunk crypt imghdr lib2to3 mailcap msilib nis nntplib ossaudiodev "
+    "pipes sndhdr spwd sunau telnetlib uu xdrlib",
+}
+_NEW = {14: "annotationlib compression"}
+_AT_START = {"sitecustomize", "usercustomize"}  # of `site`
+_TESTS = "test"  # Python does not count its own tests as a module; a `test` hides them all the same
+
+
+@dataclass(frozen=True, slots=True)
+class ServerModuleNames:
+    """A module of the server, and the distribution there that has it."""
+
+    distribution: str
+    version: str
+
+
+def standard_library(minor: int) -> frozenset[str]:
+    """The top-level modules of CPython ``3.minor``, whichever Python runs."""
+    names = {*sys.stdlib_module_names, _TESTS}
+    for first, gone in _GONE.items():
+        names = names - {*gone.split()} if minor >= first else names | {*gone.split()}
+    for first, new in _NEW.items():
+        names = names | {*new.split()} if minor >= first else names - {*new.split()}
+    return frozenset(names)
+
+
+def front_modules(wheel: Wheel) -> set[str]:
+    """The modules that a wheel puts in front of those behind it on the path.
+
+    A folder without ``__init__`` hides nothing: Python takes it as a part of a namespace, and
+    only when there is no module of that name further behind.
+    """
+    found = set()
+    for file in wheel.files:
+        first, _, rest = file.path.partition("/")
+        if "/" in rest:
+            continue
+        stem, _, ending = (rest or first).partition(".")
+        if not (ending in ("py", "so") or ending.endswith(".so")):
+            continue
+        if not rest:
+            found.add(stem)
+        elif stem == "__init__" and first.isidentifier():
+            found.add(first)
+    return found
+
+
+def assumed_modules(sources: Iterable[Source]) -> dict[str, ServerModuleNames]:
+    """The modules that the server is assumed to have, as far as names of distributions tell."""
+    found = {}
+    for source in sources:
+        for name, versions in (source.provided or {}).items():
+            found[name.replace("-", "_")] = ServerModuleNames(name, shown_versions(versions))
+    return found
+
+
+def shadowing_warnings(
+    wheels: Iterable[Wheel], minor: int, server: Mapping[str, ServerModuleNames]
+) -> Iterator[str]:
+    """One warning a wheel and what it hides; ``server`` are the server's modules by name."""
+    versions = {behind.distribution: behind.version for behind in server.values()}
+    standard = standard_library(minor)
+    for wheel in wheels:
+        named = f"{wheel.name} {wheel.version}"
+        front = front_modules(wheel)
+        hidden = sorted(front & standard)
+        if hidden:
+            yield f"{named} puts {_list(hidden)} in front of the standard library's"
+        for module in sorted(front & _AT_START):
+            yield f"{named} brings '{module}', which the server's Python runs at its start"
+        there = versions.get(wheel.name)
+        if there is not None and there != str(wheel.version):
+            yield f"{named} stands in front of the server's {wheel.name} {there}"
+        for module in sorted(front & server.keys()):
+            behind = server[module]
+            if behind.distribution != wheel.name:
+                yield (
+                    f"{named} puts '{module}' in front of that of the server's "
+                    f"{behind.distribution} {behind.version}"
+                )
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+ServerModules = Mapping[str, Sequence[ServerModuleNames]]
+"""The outermost modules of a server, each with the distributions there that have it."""
+
+# what packages ship beside their modules by mistake, and nobody imports
+_STRAY = {
+    *("__init__", "__main__", "conftest", "setup", "test", "testing", "tests", "integration_tests"),
+    *("benchmark", "benchmarks", "doc", "docs", "example", "examples", "samples", "scripts"),
+}
+# modules of Python that no server needs, and argparse 1.4.0 of PyPI, which serves as well
+_SPARE = {
+    *("antigravity", "argparse", "idlelib", "lib2to3", "this", "tkinter", "turtle", "turtledemo"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowingModules:
+    """A distribution that a provider brings: its files, and how to read one of them."""
+
+    name: str  # normalised
+    version: str
+    paths: Collection[str]  # relative to site-packages
+    read: Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenModule:
+    """A module of the server, or of Python where ``behind`` is None, that is not found any more."""
+
+    front: ShadowingModules
+    module: str
+    behind: ServerModuleNames | None
+
+    def __str__(self) -> str:
+        named = f"{self.front.name} {self.front.version} puts '{self.module}' in front of"
+        if self.behind is None:
+            return f"{named} the standard library's"
+        return f"{named} that of the server's {self.behind.distribution} {self.behind.version}"
+
+
+RESOLUTION = (
+    "Rename the module, or leave the package out of the provider's dependencies: the server would "
+    "import it in place of its own."
+)
+
+
+def outermost(paths: Iterable[str], namespaces: Collection[str] = ()) -> frozenset[str]:
+    """The modules and packages of a distribution that are in no package of it, with dots.
+
+    ``namespaces`` are the packages whose ``__init__`` declares them to be one.
+    """
+    split = [path.split("/") for path in paths if path.endswith((".py", ".so"))]
+    files = [(*folders, file.partition(".")[0]) for *folders, file in split]
+    packages = {file[:-1] for file in files if file[-1] == "__init__" and len(file) > 1}
+    packages -= {tuple(name.split(".")) for name in namespaces}
+    found = set()
+    for file in files:
+        inside = (file[:end] for end in range(1, len(file)) if file[:end] in packages)
+        module = next(inside, file)
+        if all(part.isidentifier() for part in module) and module[-1] != "__init__":
+            found.add(".".join(module))
+    return frozenset(name for name in found if name.partition(".")[0] not in _STRAY)
+
+
+def recorded_modules(record: str, top_level: str = "") -> frozenset[str]:
+    """The outermost modules of an installed distribution, from the text of its RECORD.
+
+    Where it has none, they are those of its ``top_level.txt``.
+    """
+    if not record:
+        return frozenset(top_level.split())
+    try:
+        return outermost(row[0] for row in csv.reader(io.StringIO(record, newline="")) if row)
+    except csv.Error:
+        return frozenset()
+
+
+def server_modules(
+    found: Iterable[tuple[str, str, Iterable[str]]],
+) -> dict[str, list[ServerModuleNames]]:
+    """The modules of distributions, each a normalised name, a version and its modules."""
+    modules: dict[str, list[ServerModuleNames]] = {}
+    for name, version, names in found:
+        for module in names:
+            if module.partition(".")[0] not in _STRAY:
+                modules.setdefault(module, []).append(ServerModuleNames(name, version))
+    return modules
+
+
+def hidden_modules(
+    fronts: Sequence[ShadowingModules], server: ServerModules, minor: int
+) -> Iterator[HiddenModule]:
+    """What the server would not find any more, with Python ``3.minor``.
+
+    The same distribution in front of the server's is bundled on purpose.
+    """
+    standard = standard_library(minor) - _SPARE
+    brought = {front.name for front in fronts}
+    for front in fronts:
+        yield from _hidden(front, server, standard, brought)
+
+
+def shadowing_modules(wheel: Wheel) -> ShadowingModules:
+    """A wheel as it will be installed."""
+    return ShadowingModules(
+        wheel.name, str(wheel.version), [file.path for file in wheel.files], _reader(wheel)
+    )
+
+
+def _hidden(
+    front: ShadowingModules,
+    server: ServerModules,
+    standard: Collection[str],
+    brought: Collection[str],
+) -> Iterator[HiddenModule]:
+    namespaces: set[str] = set()
+    while True:
+        modules = outermost(front.paths, namespaces)
+        found = {
+            module: behind
+            for module in modules
+            if (behind := _behind(module, server, brought)) is not None
+        }
+        declared = {it for it in found if _declares(front, it)}
+        if not declared:
+            break
+        namespaces |= declared
+    for module in sorted(modules):
+        if module in standard:
+            yield HiddenModule(front, module, None)
+        elif module in found:
+            yield HiddenModule(front, module, found[module])
+
+
+def _behind(
+    module: str, server: ServerModules, brought: Collection[str]
+) -> ServerModuleNames | None:
+    """Whose modules a module hides: those of its name, and those in a namespace of its name."""
+    for name in (module, *(it for it in server if it.startswith(f"{module}."))):
+        there = server.get(name, ())
+        if there and not any(it.distribution in brought for it in there):
+            return there[0]
+    return None
+
+
+def _declares(front: ShadowingModules, module: str) -> bool:
+    path = f"{module.replace('.', '/')}/__init__.py"
+    return path in front.paths and declares_namespace(front.read(path))
+
+
+def _reader(wheel: Wheel) -> Callable[[str], bytes]:
+    def read(path: str) -> bytes:
+        import zipfile
+
+        try:
+            with zipfile.ZipFile(wheel.path) as archive:
+                return archive.read(path)
+        except (KeyError, OSError, ValueError, zipfile.BadZipFile):
+            return b""  # below .data: a namespace is not declared there
+
+    return read

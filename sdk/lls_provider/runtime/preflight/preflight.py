@@ -1,0 +1,380 @@
+"""Phase 4: every provider of the final configuration is loaded once, before the server does it.
+
+Contract section 5: native code first, then the import, the spec, the metadata. The first failure
+ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.contract.document import Document, load_file
+from lls_provider.contract.limits import merged_limits
+from lls_provider.contract.models import ProviderPackage, read_provider_package
+from lls_provider.contract.names import SPEC_FILE, VolumeTree
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.progress import SILENT, Progress
+from lls_provider.runtime import messages
+from lls_provider.runtime.configuration import (
+    ConfiguredProvider,
+    configured_providers,
+    hidden_entries,
+    is_disabled,
+    unloadable_entries,
+    unserved_apis,
+)
+from lls_provider.runtime.install.plan import all_provided_differences
+from lls_provider.runtime.install.shadowing import RESOLUTION as HIDING_RESOLUTION
+from lls_provider.runtime.preflight.api_dependencies import (
+    REASON,
+    dependency_advice,
+    dependency_details,
+    missing_apis,
+    supply,
+)
+from lls_provider.runtime.preflight.probe_client import (
+    ProbeFailure,
+    ProbeRequest,
+    ProbeResult,
+    ProviderSpecInfo,
+    probe_all,
+    python_minor,
+)
+from lls_provider.runtime.preflight.server_packages import (
+    BroughtModules,
+    hidden_modules_of,
+    installed_modules,
+    server_packages,
+    unmet_requirements,
+)
+from lls_provider.runtime.target_python import NativeProblem, native_problems
+from lls_provider.runtime.volume.reconcile import desired_state, source_of
+from lls_provider.runtime.volume.volume import Volume, missing_packages
+
+if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+    from lls_provider.runtime.install.shadowing import ServerModules
+    from lls_provider.runtime.volume.installed import ProviderRecord
+
+
+HIDDEN = "A module of the provider would hide one of the server"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderContext:
+    """What the volume knows about a provider, as far as it does."""
+
+    record: ProviderRecord | None = None
+    metadata: ProviderPackage | None = None
+
+    @property
+    def image(self) -> str | None:
+        """The image it came from."""
+        return (self.record.image or None) if self.record is not None else None
+
+
+def preflight(
+    run_yaml: Path,
+    *,
+    root: Path,
+    python: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    progress: Progress = SILENT,
+    timeout: float | None = None,
+) -> list[ConfiguredProvider]:
+    """Check every provider with a ``module`` that the server would load; returns them.
+
+    ``python`` is the server's interpreter, by default the running one; ``timeout`` the seconds
+    that each provider may take, by default `probing.time_limit`. Raises SdkError
+    VALIDATION_FAILED or WHEEL_INCOMPATIBLE with a layout of contract section 6 at the first
+    failure, USAGE when ``run_yaml`` is not there or the time limit is none, and what reading it
+    raises.
+    """
+    document = _read(run_yaml)
+    environment = os.environ if env is None else env
+    providers = [
+        found
+        for found in configured_providers(document)
+        if not is_disabled(found.provider_id, environment)
+    ]
+    volume = Volume(root)
+    known = _known(volume, providers)
+    packages = volume.tree.python_packages
+    interpreter = python if python is not None else Path(sys.executable)
+    minor = sys.version_info.minor if python is None else python_minor(python)
+    _tell_assumptions(known, progress)
+    for warning in hidden_entries(document, environment):
+        progress.warn(warning)
+    for warning in unloadable_entries(document):
+        progress.warn(warning)
+    for provider, about in zip(providers, known, strict=True):
+        _check_there(provider, about, volume.tree)
+        _check_native(provider, about, packages, minor)
+    path = [packages] if packages.is_dir() else []
+    versions = None
+    if any(about.record is not None for about in known):
+        brought = installed_modules(volume.records(), packages)
+        _check_hiding(brought, providers, {}, minor)  # of the standard library, to be able to ask
+        there = server_packages(interpreter, path=path, env=env)
+        _check_hiding(brought, providers, there.modules if there else {}, minor)
+        versions = there.versions if there else None
+        for warning in unserved_apis(document, versions):
+            progress.warn(warning)
+        _tell_needs(volume, versions, minor, progress)
+    requests = [ProbeRequest(found.module, found.provider_type) for found in providers]
+    results = probe_all(interpreter, requests, path=path, env=env, timeout=timeout)
+    # the answers end with the first that kills the process, and so does this loop
+    with contextlib.closing(results):
+        for provider, about, result in zip(providers, known, results, strict=False):
+            spec = _judge(provider, result, about, progress)
+            missing = missing_apis(document, spec.api_dependencies, environment)
+            if missing:
+                found = supply(missing, versions, document, environment)
+                raise _refusal(
+                    provider, about, REASON, dependency_details(missing), dependency_advice(found)
+                )
+            progress.note(f"provider '{provider.provider_id}' ({provider.module}) loads")
+    return providers
+
+
+def _check_hiding(
+    brought: BroughtModules,
+    providers: Sequence[ConfiguredProvider],
+    server: ServerModules,
+    minor: int,
+) -> None:
+    """No installed module may be found in place of one of the server's (contract decision 14)."""
+    modules = {provider.provider_id: provider.module for provider in providers}
+    for record, found in hidden_modules_of(brought, server, minor):
+        module = modules.get(record.provider_id) or found[0].module
+        provider = ConfiguredProvider(record.provider_id, "", "", module)
+        told = (HIDDEN, "\n".join(map(str, found)), HIDING_RESOLUTION)
+        raise _refusal(provider, ProviderContext(record), *told, code=Code.MODULE_HIDDEN)
+
+
+def _tell_assumptions(known: Sequence[ProviderContext], progress: Progress) -> None:
+    """Overrides that are in use, and images that were built for different servers."""
+    records = [about.record for about in known if about.record is not None]
+    for record in records:
+        for override in record.overrides:
+            progress.note(f"override in use: {override} (of provider '{record.provider_id}')")
+    for found in all_provided_differences([source_of(record) for record in records]):
+        progress.warn(found.render())
+
+
+def _tell_needs(
+    volume: Volume, there: Mapping[NormalizedName, Version] | None, minor: int, progress: Progress
+) -> None:
+    """What providers need of the server that it has not: no failure, as long as all load."""
+    if there is None:
+        return
+    outlook = desired_state(volume, volume.records())
+    installed = [item.candidate for item in outlook.distributions()]
+    for demand, version in unmet_requirements(installed, there, minor):
+        found = "none" if version is None else str(version)
+        progress.warn(f"{demand}, this distribution has {found}")
+
+
+def _read(run_yaml: Path) -> Document:
+    try:
+        return load_file(run_yaml, limits=merged_limits())
+    except SdkError as error:
+        if error.code is Code.FILE_MISSING:
+            raise SdkError(
+                Code.USAGE,
+                "There is no configuration to check",
+                where=Where(file=str(run_yaml)),
+                resolution="Name the merged configuration with --run-yaml.",
+            ) from error
+        raise
+
+
+def _known(volume: Volume, providers: Sequence[ConfiguredProvider]) -> list[ProviderContext]:
+    """What the volume tells; an entry of another module is not the provider of that ID there."""
+    records = {record.provider_id: record for record in volume.records()}
+    found = []
+    for provider in providers:
+        spec = volume.tree.metadata / provider.provider_id / SPEC_FILE
+        record = records.get(provider.provider_id)
+        if record is None or not spec.is_file():
+            found.append(ProviderContext())
+            continue
+        metadata = read_provider_package(spec)
+        ours = metadata.package_name == provider.package
+        found.append(ProviderContext(record, metadata) if ours else ProviderContext())
+    return found
+
+
+def _check_there(provider: ConfiguredProvider, known: ProviderContext, tree: VolumeTree) -> None:
+    gone = (
+        missing_packages(tree, known.record, provider.package) if known.record is not None else None
+    )
+    if gone is not None:
+        raise _refusal(provider, known, gone.reason, gone.details, gone.resolution)
+
+
+def _check_native(
+    provider: ConfiguredProvider, known: ProviderContext, packages: Path, minor: int
+) -> None:
+    if known.record is None:
+        return
+    present = [
+        package.dist_info
+        for package in known.record.packages
+        if os.path.lexists(packages / package.dist_info)
+    ]
+    for problem in native_problems(packages, present, minor=minor):
+        raise _native_error(provider, known, problem, minor)
+
+
+def _native_error(
+    provider: ConfiguredProvider, known: ProviderContext, problem: NativeProblem, minor: int
+) -> SdkError:
+    if problem.kind == "architecture":
+        layout = messages.architecture(
+            provider.provider_id,
+            provider.module,
+            problem.package,
+            problem.expected,
+            problem.found,
+            known.image,
+        )
+        return _error(provider, known, Code.WHEEL_INCOMPATIBLE, layout)
+    made_for = f"the Python of this distribution (3.{minor})"
+    if problem.kind == "C library":
+        made_for = f"the C library of this distribution ({problem.expected})"
+    return _refusal(
+        provider,
+        known,
+        f"{problem.kind} mismatch",
+        f"Package: {problem.package}\nExpected: {problem.expected}\nFound: {problem.found}",
+        f"Build the provider image for {made_for}.",
+        code=Code.WHEEL_INCOMPATIBLE,
+    )
+
+
+def _judge(
+    provider: ConfiguredProvider, result: ProbeResult, known: ProviderContext, progress: Progress
+) -> ProviderSpecInfo:
+    if result.failure is not None:
+        raise _error(
+            provider,
+            known,
+            Code.VALIDATION_FAILED,
+            failure_layout(
+                result.failure,
+                provider.provider_id,
+                provider.module,
+                known.image,
+                installed=known.record is not None,
+            ),
+        )
+    spec = result.spec(provider.provider_type)
+    assert spec is not None  # noqa: S101 - the probe fails without one
+    if known.metadata is not None:
+        fields = [
+            messages.FieldComparison(
+                "provider_type", known.metadata.provider_type, spec.provider_type
+            ),
+            messages.FieldComparison("api", known.metadata.api, spec.api),
+        ]
+        if not all(field.matches for field in fields):
+            progress.warn(messages.metadata_mismatch(provider.provider_id, fields))
+    return spec
+
+
+def failure_layout(
+    failure: ProbeFailure,
+    provider_id: str,
+    module: str,
+    image: str | None,
+    *,
+    installed: bool = True,
+) -> str:
+    """The message of contract section 6 for a provider that does not load.
+
+    ``installed`` tells whether the volume knows the provider.
+    """
+    if failure.field is not None:
+        return messages.spec_invalid(
+            provider_id, module, failure.field, returned=failure.returned, way=failure.way
+        )
+    return messages.validation_failed(
+        provider_id,
+        module,
+        failure.reason,
+        failure.details,
+        resolution(failure, module, installed=installed),
+        image,
+    )
+
+
+def resolution(failure: ProbeFailure, module: str, *, installed: bool = True) -> str:
+    """A step the reader can take; ``installed`` as for `failure_layout`."""
+    package = module.partition("==")[0]
+    missing = failure.missing_module
+    if missing is not None and not failure.way:
+        if missing in (package, f"{package}.provider") or package.startswith(f"{missing}."):
+            if not installed:
+                return (
+                    "No provider of this ID and module is installed below --root: mount the volume "
+                    "that the init containers wrote, or put the package into the distribution's "
+                    "image if it is the distribution's own."
+                )
+            return (
+                f"Set spec.packageName in {SPEC_FILE} to the package that holds provider.py, and "
+                "see that its wheel is in the image."
+            )
+        if missing.partition(".")[0] in ("llama_stack_api", "ogx_api", "llama_stack"):
+            return (
+                f"Use a distribution that provides '{missing}', or a version of the provider made "
+                "for this one."
+            )
+        top = missing.partition(".")[0]
+        return f"Add '{top}' to the dependencies of the provider and build its image again."
+    if failure.way:
+        shown = (
+            "The traceback shows where that happens. " if '  File "' in failure.traceback else ""
+        )
+        return shown + failure.way
+    if failure.kind == "no-get-provider-spec":
+        return f"Define get_provider_spec() in {package}/provider.py."
+    if failure.kind == "invalid":
+        return "Correct what get_provider_spec() returns, or provider_type in the configuration."
+    return "Correct the provider where the traceback points to, and build its image again."
+
+
+def _refusal(
+    provider: ConfiguredProvider,
+    known: ProviderContext,
+    reason: str,
+    told: str,
+    way: str,
+    *,
+    code: Code = Code.VALIDATION_FAILED,
+) -> SdkError:
+    """A provider that the server could not run with, in the layout of contract section 6."""
+    layout = messages.validation_failed(
+        provider.provider_id, provider.module, reason, told, way, known.image
+    )
+    return _error(provider, known, code, layout)
+
+
+def _error(
+    provider: ConfiguredProvider, known: ProviderContext, code: Code, layout: str
+) -> SdkError:
+    return SdkError(
+        code,
+        f"Provider '{provider.provider_id}' failed validation",
+        where=Where(provider=provider.provider_id, image=known.image),
+        resolution=layout.rpartition("Resolution: ")[2],
+        layout=layout,
+    )

@@ -1,0 +1,271 @@
+"""Runs `probe` in the server's interpreter and reads its answers.
+
+Used by preflight, by ``check`` and by ``build --package``: what a provider says about itself is
+asked in one way only (contract section 5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.preflight.probe_process import (
+    VARIABLE,
+    ProbeExit,
+    ProbeProcess,
+    child_environment,
+    python_missing,
+)
+from lls_provider.untrusted import one_line
+
+FailureKind = Literal["import", "no-get-provider-spec", "call", "invalid"]
+
+TIMEOUT = 60.0
+"""Seconds that one provider may take to load, where nobody says otherwise."""
+TIMEOUT_LIMIT = 86_400.0
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpecInfo:
+    """One spec as ``get_provider_spec()`` returned it, alone or in a list."""
+
+    provider_type: str
+    api: str
+    module: str
+    config_class: str
+    is_list: bool
+    api_dependencies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFailure:
+    """Why a provider would not load.
+
+    ``reason`` is its true cause in one line, ``traceback`` the provider's own with that cause
+    first; ``missing_module`` is the module that could not be found, ``field`` the field that
+    the spec lacks and ``returned`` what is no spec. ``output`` is what the provider printed, where
+    it says more than we can. ``way`` is what to change, in sentences, where the failure tells.
+    """
+
+    kind: FailureKind
+    reason: str
+    traceback: str = ""
+    missing_module: str | None = None
+    field: str | None = None
+    output: str = ""
+    returned: str = ""
+    way: str = ""
+
+    @property
+    def details(self) -> str:
+        """The traceback, and below it what the provider printed."""
+        heading = "It printed:" if self.traceback and self.output else ""
+        return "\n".join(part for part in (self.traceback, heading, self.output) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRequest:
+    """What to ask: ``module`` as it stands in a configuration (a ``==version`` is split off).
+
+    ``provider_type`` chooses from a list of specs. ``imports`` also imports what the server
+    imports next, the spec's own module and config class; ``schema`` asks for the JSON Schema
+    of the latter.
+    """
+
+    module: str
+    provider_type: str | None = None
+    imports: bool = True
+    schema: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """The specs of a module and, when something is wrong with it, the failure."""
+
+    specs: tuple[ProviderSpecInfo, ...] = ()
+    failure: ProbeFailure | None = None
+    config_schema: dict[str, Any] | None = None
+
+    def spec(self, provider_type: str | None = None) -> ProviderSpecInfo | None:
+        """The spec a server takes for ``provider_type``: a single one, or the one that matches."""
+        for spec in self.specs:
+            if not spec.is_list or provider_type in (None, spec.provider_type):
+                return spec
+        return None
+
+
+def time_limit(environ: Mapping[str, str] = os.environ) -> float:
+    """The seconds that one provider may take to load: what LLS_PREFLIGHT_TIMEOUT says, else 60.
+
+    Raises SdkError USAGE when it says something else.
+    """
+    text = environ.get(VARIABLE, "")
+    seconds = parse_seconds(text) if text else TIMEOUT
+    if seconds is None:
+        raise SdkError(
+            Code.USAGE,
+            f"{VARIABLE}={text!r:.100} is no number of seconds",
+            resolution=f"Set it to a number such as 120, or unset it for {TIMEOUT:g}.",
+        )
+    return seconds
+
+
+def parse_seconds(text: str) -> float | None:
+    """A number of seconds as it is written; None for anything but more than 0 and up to a day."""
+    seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
+    return seconds if 0 < seconds <= TIMEOUT_LIMIT else None
+
+
+def probe(
+    python: Path,
+    module: str,
+    *,
+    provider_type: str | None = None,
+    path: Sequence[Path] = (),
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    imports: bool = True,
+    schema: bool = True,
+) -> ProbeResult:
+    """Ask one module; see `probe_all`."""
+    request = ProbeRequest(module, provider_type, imports, schema)
+    return next(probe_all(python, [request], path=path, env=env, timeout=timeout))
+
+
+def probe_all(
+    python: Path,
+    requests: Sequence[ProbeRequest],
+    *,
+    path: Sequence[Path] = (),
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> Generator[ProbeResult, None, None]:
+    """Ask several modules in one process, as the server loads them; yields in their order.
+
+    ``path`` goes in front of ``env``'s PYTHONPATH. ``timeout`` (by default `time_limit`) counts for
+    each module anew. When the process dies or hangs, that is the failure of the module it was at,
+    and the rest stays unanswered. Raises SdkError PYTHON_MISSING when ``python`` cannot be started,
+    and what `time_limit` raises.
+    """
+    if not requests:
+        return
+    timeout = time_limit() if timeout is None else timeout
+    with ProbeProcess(python, _told(requests), child_environment(path, env)) as child:
+        yield from _results(child, len(requests), timeout)
+
+
+class PooledProbe:
+    """A process that has imported what a server has, and waits to be told which provider to load.
+
+    That import takes a second, in which the provider can be built.
+    """
+
+    def __init__(self, child: ProbeProcess, orders: BinaryIO) -> None:
+        """Made by `waiting_probe`."""
+        self._child = child
+        self._orders = orders
+
+    def ask(
+        self, requests: Sequence[ProbeRequest], packages: Path, *, timeout: float | None = None
+    ) -> list[ProbeResult] | None:
+        """What `probe_all` gives with ``packages`` in front of the path.
+
+        None when only another process can tell: this one was asked before, or something in there
+        belongs in front of what it has imported.
+        """
+        if self._orders.closed:
+            return None
+        order = {
+            "path": [str(packages.absolute())],
+            "names": sorted({entry.name.partition(".")[0] for entry in packages.iterdir()}),
+            "requests": _told(requests),
+        }
+        timeout = time_limit() if timeout is None else timeout
+        with contextlib.suppress(BrokenPipeError), self._orders as orders:  # no answer tells why
+            orders.write(json.dumps(order).encode("ascii"))
+        found = list(_results(self._child, len(requests), timeout))
+        return None if self._child.has_declined else found
+
+
+@contextlib.contextmanager
+def pooled_probe(
+    python: Path, first: Sequence[str], *, env: Mapping[str, str], keep_bytecode: bool = False
+) -> Iterator[PooledProbe]:
+    """Start a process that imports the modules ``first``, as far as they are there, and waits.
+
+    ``keep_bytecode`` lets it write beside them what it compiles. The process ends with the
+    block. Raises SdkError PYTHON_MISSING when ``python`` cannot be started.
+    """
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb") as told, os.fdopen(write_end, "wb") as orders:
+        document = {"first": list(first), "from": told.fileno(), "keep": keep_bytecode}
+        with ProbeProcess(python, document, child_environment((), env), told.fileno()) as child:
+            told.close()
+            yield PooledProbe(child, orders)
+
+
+def python_minor(python: Path) -> int:
+    """The minor version of an interpreter. Raises SdkError PYTHON_MISSING when it does not run."""
+    code = "import sys; print(sys.version_info[1])"
+    try:
+        done = subprocess.run(
+            [str(python.absolute()), "-I", "-S", "-c", code],
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        return int(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise python_missing(python, str(error)) from error
+
+
+def _result(line: bytes) -> ProbeResult:
+    answer = json.loads(line)
+    failure = answer["failure"]
+    if failure is not None:
+        # what stands in a sentence must not begin a line of its own
+        lines = {
+            name: one_line(value)
+            for name, value in failure.items()
+            if isinstance(value, str) and name != "traceback"
+        }
+        failure = ProbeFailure(**{**failure, **lines})
+    return ProbeResult(
+        specs=tuple(
+            ProviderSpecInfo(**{**spec, "api_dependencies": tuple(spec["api_dependencies"])})
+            for spec in answer["specs"]
+        ),
+        failure=failure,
+        config_schema=answer["config_schema"],
+    )
+
+
+def _told(requests: Sequence[ProbeRequest]) -> list[dict[str, Any]]:
+    return [asdict(request) for request in requests]
+
+
+def _results(child: ProbeProcess, count: int, timeout: float) -> Iterator[ProbeResult]:
+    """The answers to so many requests; the death of the process is the last one."""
+    for _ in range(count):
+        line = child.answer(timeout)
+        if line is None:
+            yield ProbeResult(failure=_ended(child.death(timeout)))
+            return
+        try:
+            result = _result(line)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            result = ProbeResult(failure=_ended(child.forged()))
+        yield result
+
+
+def _ended(ending: ProbeExit) -> ProbeFailure:
+    return ProbeFailure("import", **ending._asdict())

@@ -1,0 +1,1 @@
+"""Processes of the runtime: workers, prefetch, signals and exit."""

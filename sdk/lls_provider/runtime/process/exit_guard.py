@@ -1,0 +1,127 @@
+"""How a process of ours ends: with 0 only when its work was done, whatever it imports.
+
+A module of somebody else may stand where Python looks first (PYTHONPATH) and end the process. So
+nothing is imported here that could be that module, before it is certain that there is a fault.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # importing typing for it would cost the fast path a quarter of its time
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+_exit = os._exit
+TERMINATION_LOG = "/dev/termination-log"
+_ENVIRONMENT = 3  # of errors.ExitStatus, and what a shell says of SIGINT
+_INTERRUPTED = 130
+_HARMLESS = "_sitebuiltins"  # where the function exit() is
+
+
+def guarded(work: Callable[[], int], log: str = "") -> int:
+    """The status of ``work``; whoever else ends the process does it with a message and status 3.
+
+    The message goes to stderr and to the termination log ``log``.
+    """
+    process = os.getpid()
+
+    def leave(status: int) -> None:
+        """In place of `os._exit`, which would end the process with 0 before the work is done."""
+        if status == 0 and os.getpid() == process:
+            frame = sys._getframe(1)  # noqa: SLF001 - inspect may be what is in the way
+            place = (frame.f_code.co_filename, frame.f_lineno)
+            status = _told("os._exit(0) was called there", place, log)
+        _exit(status)
+
+    os._exit = leave  # type: ignore[assignment]
+    try:
+        return work()
+    except SystemExit as error:
+        return exit_process(error, log)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - what runs the commands catches its own
+        why = f"{type(error).__name__}: {_text(error)}"
+        return _told(why, _place(error.__traceback__), log, what="lls-provider cannot be started")
+    finally:
+        os._exit = _exit
+
+
+def exit_process(error: SystemExit, log: str = "") -> int:
+    """Tell that a module which is not ours ended the process; gives the exit status for it."""
+    raised = "SystemExit" if error.code is None else f"SystemExit({_text(error.code)})"
+    return _told(f"{raised} was raised there", _place(error.__traceback__), log)
+
+
+def _text(value: object) -> str:
+    try:
+        return repr(value)[:200]
+    except BaseException:  # noqa: BLE001 - a stranger's object
+        return "..."
+
+
+def _place(trace: TracebackType | None) -> tuple[str, int] | None:
+    found = None
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if _HARMLESS not in file:
+            found = (file, trace.tb_lineno)
+        trace = trace.tb_next
+    return found
+
+
+def _told(
+    why: str,
+    place: tuple[str, int] | None,
+    log: str,
+    *,
+    what: str = "A module that is not ours ended the process",
+) -> int:
+    why += ". The work was not done."
+    variable = os.environ.get("PYTHONPATH")
+    resolution = "Remove that module from where Python looks for modules"
+    if variable:
+        resolution += f", or unset PYTHONPATH (it is {variable[:500]})"
+    resolution += "."
+    try:
+        from lls_provider.errors import Code, SdkError, Where
+
+        where = Where(file=place[0], line=place[1]) if place else Where()
+        error = SdkError(Code.PROCESS_ENDED, what, why=why, where=where, resolution=resolution)
+        message = error.render()
+    except BaseException:  # noqa: BLE001 - what is in the way may be in the way of this, too
+        file = f"File: {place[0]}:{place[1]}\n\n" if place else ""
+        message = f"ERROR: {what}\n\n{file}{why}\n\nResolution: {resolution}"
+    data = "".join(
+        it if it.isprintable() or it == "\n" else ascii(it)[1:-1] for it in message + "\n"
+    ).encode("utf-8", "backslashreplace")
+    for descriptor in (2, _opened(log)):
+        if descriptor is not None:
+            try:
+                os.write(descriptor, data[:4096])
+            except OSError:
+                continue
+    return _ENVIRONMENT
+
+
+def termination_log_argument(argv: Sequence[str]) -> str:
+    """The termination log, as far as arguments that nobody has parsed tell it."""
+    flag = "--termination-log"
+    told = ""
+    for word, after in zip(argv, [*argv, ""][1:], strict=True):
+        if word == flag:
+            told = after
+        elif word.startswith(f"{flag}="):
+            told = word.removeprefix(f"{flag}=")
+    return told or TERMINATION_LOG
+
+
+def _opened(log: str) -> int | None:
+    """The termination log, as far as it is there; the process ends with it open."""
+    try:
+        return os.open(log, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return None

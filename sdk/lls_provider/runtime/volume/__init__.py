@@ -1,0 +1,1 @@
+"""The shared volume: what is installed on it, and bringing it to a desired state."""

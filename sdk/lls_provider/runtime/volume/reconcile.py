@@ -1,0 +1,325 @@
+"""What the volume's packages will be once they are what given records say.
+
+An update is planned against the volume as it will be without what it takes the place of, while
+all of that is still there and working.
+
+Brings the packages on the volume to what the records say, by renames and removals.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
+
+from lls_provider.runtime.install.conflict import Candidate, Source, parse_overrides, parse_provided
+from lls_provider.runtime.volume.installed import RealFolders, read_regular
+from lls_provider.runtime.volume.volume import (
+    Volume,
+    make_folder,
+    names,
+    recorded_files,
+    restore_zipapp,
+)
+from lls_provider.runtime.wheelfile.contents import INSTALLER
+from lls_provider.runtime.wheelfile.dist_info import Headers, parse_requirement, parse_version
+from lls_provider.runtime.wheelfile.unpack import set_folder_times
+
+if TYPE_CHECKING:
+    from lls_provider.runtime.volume.installed import ProviderRecord
+
+
+_BLOCK = 512  # what `st_blocks` counts, in bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledDistribution:
+    """A ``.dist-info`` folder in python-packages."""
+
+    dist_info: str
+    candidate: Candidate
+    ours: bool
+
+
+@dataclass(frozen=True)
+class DesiredState:
+    """How the volume gets to what ``records`` say.
+
+    ``leaving`` are the dist-info folders that no record claims, ``leaving_files`` what goes
+    with them. ``stashes`` are the folders of packages that were replaced by providers that are
+    no more; of these, ``returning`` (a dist-info folder to its stash) come back.
+    """
+
+    packages: Path
+    records: tuple[ProviderRecord, ...]
+    leaving: tuple[str, ...]
+    leaving_files: tuple[str, ...]
+    stashes: tuple[Path, ...]
+    returning: Mapping[str, Path]
+
+    def sources(self) -> list[Source]:
+        """The providers that stay, by slot, as the conflict rule sees them."""
+        return [source_of(record) for record in self.records]
+
+    def find(self, path: str) -> Path | None:
+        """The file that will stand at a path relative to python-packages, where it is now."""
+        present = self.packages / path
+        if path not in self._gone and os.path.lexists(present):
+            return present
+        for stash in self.returning.values():
+            if os.path.lexists(stash / path):
+                return stash / path
+        return None
+
+    def top_levels(self) -> set[str]:
+        """The names that may stand directly in python-packages."""
+        folders = (self.packages, *self.returning.values())
+        return {name for folder in folders for name in names(folder)}
+
+    def files(self, dist_info: str) -> list[str]:
+        """What a distribution's RECORD lists, its own dist-info last; unsafe names never."""
+        return recorded_files(self._folder(dist_info))
+
+    def distributions(self) -> list[InstalledDistribution]:
+        """Everything that will be installed in python-packages, by name.
+
+        What has no readable name and version is no distribution to anybody, and passed over.
+        """
+        sources = {
+            package.dist_info: source_of(record)
+            for record in self.records
+            for package in record.packages
+        }
+        staying = {*dist_infos(self.packages), *self.returning} - {*self.leaving}
+        found = []
+        for name in sorted(staying):
+            candidate = _candidate(self._folder(name), sources.get(name))
+            if candidate is not None:
+                ours = is_managed(self._folder(name))
+                found.append(InstalledDistribution(name, candidate, ours))
+        return sorted(found, key=lambda item: item.candidate.name)
+
+    def freed(self) -> int:
+        """Bytes on the volume that removing what leaves will set free."""
+        return sum(_blocks(self.packages / path) for path in self.leaving_files) + sum(
+            _blocks(path) for stash in self.stashes for path in _dropped(stash, self.returning)
+        )
+
+    @cached_property
+    def _gone(self) -> frozenset[str]:
+        return frozenset(self.leaving_files)
+
+    def _folder(self, dist_info: str) -> Path:
+        return self.returning.get(dist_info, self.packages) / dist_info
+
+
+def desired_state(volume: Volume, records: Sequence[ProviderRecord]) -> DesiredState:
+    """Find what has to go and to come back for the volume to be what ``records`` say."""
+    packages = volume.tree.python_packages
+    claimed = {package.dist_info for record in records for package in record.packages}
+    present = dist_infos(packages)
+    leaving = [n for n in present if n not in claimed and is_managed(packages / n)]
+    providers = {record.provider_id for record in records}
+    stashes = [volume.replaced / n for n in names(volume.replaced) if n not in providers]
+    return DesiredState(
+        packages=packages,
+        records=tuple(records),
+        leaving=tuple(leaving),
+        leaving_files=tuple(files_of(packages, leaving)),
+        stashes=tuple(stashes),
+        returning={
+            name: stash / name for stash in stashes for name in names(stash) if name in claimed
+        },
+    )
+
+
+def files_of(packages: Path, leaving: Sequence[str]) -> Iterator[str]:
+    """The files of distributions, without those that others share or that lie behind a link."""
+    if not leaving:
+        return
+    folders = RealFolders(packages)
+    others = {name for name in dist_infos(packages) if name not in leaving}
+    shared = {path for name in others for path in recorded_files(packages / name)}
+    for name in leaving:
+        for path in recorded_files(packages / name):
+            if path not in shared and folders.hold(path):
+                yield path
+
+
+def dist_infos(packages: Path) -> list[str]:
+    """The dist-info folders in python-packages."""
+    return [name for name in names(packages) if name.endswith(".dist-info")]
+
+
+def is_managed(dist_info: Path) -> bool:
+    """Whether this installer put the distribution there: strangers' are never touched."""
+    return read_regular(dist_info / "INSTALLER") == INSTALLER
+
+
+def source_of(record: ProviderRecord) -> Source:
+    """What the conflict rule has to know about an installed provider."""
+    try:
+        overrides = parse_overrides(record.overrides)
+    except InvalidRequirement:
+        overrides = {}
+    return Source(
+        provider=record.provider_id,
+        image=record.image,
+        own=canonicalize_name(record.own) if record.own else None,
+        provided=parse_provided(record.provided) if record.provided is not None else None,
+        overrides=overrides,
+        distributions=record.distributions,
+    )
+
+
+def _candidate(dist_info: Path, source: Source | None) -> Candidate | None:
+    data = read_regular(dist_info / "METADATA")
+    if data is None:
+        return None
+    try:
+        headers = Headers(data)
+        name = canonicalize_name(headers.one("Name"))
+        version = parse_version(headers.one("Version"))
+    except (ValueError, InvalidVersion):
+        return None
+    requires = []
+    for text in headers.all("Requires-Dist"):
+        with contextlib.suppress(InvalidRequirement):
+            requires.append(parse_requirement(text))
+    return Candidate(name, version, tuple(requires), source)
+
+
+def _dropped(stash: Path, returning: Mapping[str, Path]) -> Iterator[Path]:
+    for name in names(stash):
+        if returning.get(name) != stash / name:
+            for folder, _, files in os.walk(stash / name):
+                yield from (Path(folder, file) for file in files)
+
+
+def _blocks(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks * _BLOCK
+    except OSError:
+        return 0
+
+
+def recover_interrupted(volume: Volume, records: Sequence[ProviderRecord]) -> list[str]:
+    """Make the volume what the records say; gives the dist-info folders removed."""
+    volume.clean_staging()
+    outlook = desired_state(volume, records)
+    reconcile(volume, outlook)
+    volume.resume()
+    volume.clean_staging()
+    return list(outlook.leaving)
+
+
+def remove_record(volume: Volume, records: Sequence[ProviderRecord]) -> None:
+    """Take providers off the volume, the last slot first; `settle` drops what they put.
+
+    Where they had replaced packages of others, all are suspended; the caller resumes them.
+    """
+    if any(record.replaced for record in records):
+        volume.suspend()
+    for record in sorted(records, key=lambda record: -record.order):
+        volume.retract(record.provider_id)
+
+
+def reconcile(volume: Volume, outlook: DesiredState) -> None:
+    """Carry out an outlook.
+
+    Where packages come back that visible providers rely on, the providers are suspended; the
+    caller resumes them.
+    """
+    if outlook.returning:
+        volume.suspend()
+    _drop(volume, outlook)
+    for stash in outlook.stashes:
+        for name in names(stash):
+            if outlook.returning.get(name) == stash / name:
+                move_tree(stash / name, outlook.packages)
+    if outlook.leaving or outlook.stashes:
+        restore_zipapp(volume, outlook.records)
+    for stash in outlook.stashes:
+        if stash.is_dir() and not stash.is_symlink():
+            shutil.rmtree(stash)
+        else:
+            stash.unlink()
+    if volume.replaced.is_dir() and not names(volume.replaced):
+        volume.replaced.rmdir()
+    if (outlook.leaving or outlook.stashes) and outlook.packages.is_dir():
+        set_folder_times(outlook.packages)
+
+
+def set_aside(volume: Volume, provider_id: str, dist_infos: Sequence[str]) -> None:
+    """Move distributions out of the tree, for ``provider_id`` which replaces them.
+
+    Every provider is suspended by that; the caller resumes them.
+    """
+    if not dist_infos:
+        return
+    volume.suspend()
+    packages, stashes = volume.tree.python_packages, volume.replaced / provider_id
+    leaving = set(files_of(packages, dist_infos))
+    for dist_info in dist_infos:
+        stash = stashes / dist_info
+        make_folder(stash)
+        for path in recorded_files(packages / dist_info):
+            source, target = packages / path, stash / path
+            if path in leaving and os.path.lexists(source):
+                make_folder(target.parent)
+                source.rename(target)
+                _prune(source.parent, packages)
+    set_folder_times(volume.replaced)
+
+
+def move_tree(source: Path, target: Path) -> None:
+    """Move all that lies below ``source`` into ``target`` by rename, merging folders.
+
+    A file that is there already stays. Folders named ``*.dist-info`` go first: from then on
+    the volume knows what the files that follow belong to.
+    """
+    for name in sorted(names(source), key=lambda name: not name.endswith(".dist-info")):
+        here, there = source / name, target / name
+        if not os.path.lexists(there):
+            here.rename(there)
+        elif here.is_dir() and not here.is_symlink() and there.is_dir() and not there.is_symlink():
+            move_tree(here, there)
+            set_folder_times(there, below=False)
+
+
+def _drop(volume: Volume, outlook: DesiredState) -> None:
+    own = tuple(f"{dist_info}/" for dist_info in outlook.leaving)
+    for path in outlook.leaving_files:
+        if path.startswith(own):
+            continue
+        target = outlook.packages / path
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            target.unlink()
+        _prune(target.parent, outlook.packages)
+    for dist_info in outlook.leaving:
+        # in one step: half of it would not be known as ours
+        volume.discard(outlook.packages / dist_info)
+
+
+def _prune(folder: Path, top: Path) -> None:
+    """Remove a folder and its parents as far as they are empty."""
+    while folder != top and top in folder.parents:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                return
+            raise
+        folder = folder.parent

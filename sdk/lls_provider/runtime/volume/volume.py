@@ -1,0 +1,354 @@
+"""The shared volume: its places, its lock, and the records that declare what is on it.
+
+The state of the volume is declared by the provider records alone. Everything of ours that no
+record claims is the rest of an interrupted installation and goes; what such an installation
+moved out of the way comes back. So no journal is needed.
+
+Packages that a record tells of and that are no longer on the volume.
+
+Without this a volume that is not mounted, or that somebody emptied, would look like a provider
+that names a wrong module.
+
+The zipapp's copy on the volume, which merge and preflight run from: the newest wins.
+
+The one that it takes the place of is kept, so that a provider that goes takes its own along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import hashlib
+import io
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lls_provider.contract.models import provider_id_problem, read_crd_config
+from lls_provider.contract.names import CRD_CONFIG_FILE, VolumeTree
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.progress import SILENT, Progress
+from lls_provider.runtime.errnos import errno_kind, volume_error
+from lls_provider.runtime.volume.installed import RECORD_FILE, ProviderRecord, read_regular
+from lls_provider.runtime.wheelfile.members import name_problem
+from lls_provider.runtime.wheelfile.unpack import FOLDER_MODE, MTIME_NS, set_folder_times, write_all
+
+if TYPE_CHECKING:
+    from packaging.version import Version
+
+
+_STAGING = ".staging"
+_REPLACED = ".replaced"
+_SUSPENDED = ".suspended"
+
+
+class Volume:
+    """The volume below ``root``; every writing method expects the lock to be held.
+
+    ``staging`` holds what an installation writes before it is published. ``replaced`` keeps, by
+    the provider that replaced them, the files of distributions that may have to come back.
+    ``suspended`` is the folder ``metadata`` while packages of visible providers change places.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.tree = VolumeTree(root)
+        self.staging = self.tree.external / _STAGING
+        self.replaced = self.tree.external / _REPLACED
+        self.suspended = self.tree.external / _SUSPENDED
+
+    @contextlib.contextmanager
+    def locked(self, progress: Progress = SILENT) -> Iterator[None]:
+        """Hold the volume's kernel lock; it dies with its owner, however that ends.
+
+        Raises SdkError VOLUME_UNWRITABLE when the folder cannot be made, VOLUME_UNSAFE when a
+        folder of ours is a link or a file.
+        """
+        folder = self.tree.external
+        try:
+            make_folder(folder)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise volume_error(error, "preparing the volume", folder) from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress.step(f"waiting for another installation into {folder} to end")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._check_places()
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _check_places(self) -> None:
+        """Whoever shares the volume may have put a link where a folder of ours belongs."""
+        tree = self.tree
+        folders = (tree.python_packages, tree.metadata, tree.zipapp.parent)
+        for folder in (*folders, self.staging, self.replaced, self.suspended):
+            if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
+                what = "a link" if folder.is_symlink() else "no folder"
+                raise SdkError(
+                    Code.VOLUME_UNSAFE,
+                    "The volume is not as an installation may use it",
+                    why=f"A folder belongs here, but it is {what}: writing would end elsewhere.",
+                    where=Where(file=str(folder)),
+                    resolution="Find out which container put it there, and give the Pod a new "
+                    "volume.",
+                )
+
+    def records(self) -> list[ProviderRecord]:
+        """Every installed provider, by slot; suspended ones as well.
+
+        A folder that another installer made is known by its ``crd-config.yaml``. Raises
+        SdkError DOCUMENT_INVALID, or what reading a ``crd-config.yaml`` raises.
+        """
+        found = {}
+        for parent in (self.tree.metadata, self.suspended):
+            for name in names(parent):
+                record = _record(parent / name)
+                if record is not None:
+                    found[name] = record
+        return sorted(found.values(), key=lambda record: (record.order, record.container))
+
+    @property
+    def providers(self) -> Path:
+        """The folder that holds one folder a provider at the moment."""
+        return self.suspended if self.suspended.is_dir() else self.tree.metadata
+
+    def suspend(self) -> None:
+        """Hide every provider: what they rely on is about to change places."""
+        if self.tree.metadata.is_dir() and not self.suspended.is_dir():
+            self.tree.metadata.rename(self.suspended)
+
+    def resume(self) -> None:
+        """Show the suspended providers, all at once."""
+        if not self.suspended.is_dir():
+            return
+        # somebody else may have made the folder anew after a run of ours was killed
+        for name in names(self.tree.metadata):
+            self.discard(self.suspended / name)
+            (self.tree.metadata / name).rename(self.suspended / name)
+        set_folder_times(self.suspended, below=False)
+        self.suspended.rename(self.tree.metadata)
+
+    def retract(self, provider_id: str) -> None:
+        """Make a provider's folder disappear at once."""
+        self.discard(self.providers / provider_id)
+
+    def discard(self, folder: Path) -> None:
+        """Take a folder off the volume in one step, then remove it."""
+        if os.path.lexists(folder):
+            rest = self.staging / "discarded"
+            make_folder(rest)
+            folder.rename(rest / folder.name)
+            shutil.rmtree(rest)
+
+    def clean_staging(self) -> None:
+        """Remove what an interrupted run left in the staging folder, and the folder."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.staging)
+            set_folder_times(self.tree.external, below=False)
+
+
+def names(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none when there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, when it is not there. Raises OSError."""
+    if not folder.is_dir():
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a new file with the fixed time (the umask must be 0o002 or less). Raises OSError."""
+    out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        write_all(out, data)
+        os.utime(out, ns=(MTIME_NS, MTIME_NS))
+    finally:
+        os.close(out)
+
+
+def recorded_files(dist_info: Path) -> list[str]:
+    """What the RECORD of a dist-info folder lists, its own files last; unsafe names never."""
+    data = read_regular(dist_info / "RECORD")
+    if data is None:
+        return []
+    try:
+        lines = io.StringIO(data.decode("utf-8"), newline="")
+        paths = [row[0] for row in csv.reader(lines) if row]
+    except (UnicodeDecodeError, csv.Error):
+        return []
+    prefix = dist_info.name + "/"
+    safe = [path for path in paths if name_problem(path) is None]
+    # RECORD itself comes last, so that an interrupted removal still knows the rest
+    return sorted(safe, key=lambda path: (path.startswith(prefix), path == prefix + "RECORD", path))
+
+
+def _record(folder: Path) -> ProviderRecord | None:
+    if provider_id_problem(folder.name) is not None:
+        return None
+    path = folder / RECORD_FILE
+    if os.path.lexists(path):
+        return ProviderRecord.load(read_regular(path), path)
+    if (folder / CRD_CONFIG_FILE).is_file():
+        crd = read_crd_config(folder / CRD_CONFIG_FILE)
+        return ProviderRecord(folder.name, crd.image, crd.init_container_name, crd.order)
+    return None
+
+
+class MissingPackage(NamedTuple):
+    """What is not there, as a message of contract section 6 tells it."""
+
+    reason: str
+    details: str
+    resolution: str
+
+
+def missing_packages(
+    tree: VolumeTree, record: ProviderRecord, package: str
+) -> MissingPackage | None:
+    """What of an installed provider with the module ``package`` is gone; None when it is there."""
+    packages = tree.python_packages
+    if not packages.is_dir():
+        kind = errno_kind(packages)
+        return MissingPackage(
+            "The packages of the installed providers are not there",
+            f"Folder: {packages}"
+            + ("" if kind == "nothing" else f"\n{kind.capitalize()} stands there instead."),
+            f"Mount all that the init containers wrote at {tree.external}, with python-packages in "
+            "it, or name its place with --root.",
+        )
+    own = next((it for it in record.packages if it.name == record.own), None)
+    if own is None:
+        return None
+    again = "Start the Pod again with a new volume, so that its init containers install again."
+    if not os.path.lexists(packages / own.dist_info):
+        return MissingPackage(f"The package {own.name} {own.version} is no longer there", "", again)
+    folder = package.replace(".", "/")
+    expected = {f"{folder}.py", f"{folder}/__init__.py", f"{folder}/provider.py"}
+    for path in recorded_files(packages / own.dist_info):
+        if path in expected and not os.path.lexists(packages / path):
+            return MissingPackage(
+                f"A file of the package {own.name} {own.version} is no longer there",
+                f"File: {packages / path}",
+                again,
+            )
+    return None
+
+
+_MODE = 0o755
+_OLD = ".old"
+_VERSION = re.compile(rb"""^__version__ = ["']([^"']+)["']""", re.MULTILINE)
+
+
+def running_zipapp() -> Path | None:
+    """The zipapp this code runs from, None when it runs from an installed SDK."""
+    archive = getattr(__spec__.loader, "archive", None) if __spec__ is not None else None
+    return Path(archive) if isinstance(archive, str) else None
+
+
+def prepare_zipapp(
+    volume: Volume, records: Sequence[ProviderRecord], zipapp: Path | None
+) -> str | None:
+    """Stage a copy, unless that which ``records`` leave on the volume is as new or newer.
+
+    Gives its SHA-256, None when nothing was staged.
+    """
+    if zipapp is None:
+        return None
+    data = zipapp.read_bytes()
+    standing = _standing(volume, records)
+    staged = volume.staging / volume.tree.zipapp.name
+    if standing is not None:
+        present = standing.read_bytes()
+        if present == data or _rank(standing, present) > _rank(zipapp, data):
+            return None
+        write_file(staged.with_suffix(_OLD), present, mode=_MODE)
+    write_file(staged, data, mode=_MODE)
+    return hashlib.sha256(data).hexdigest()
+
+
+def publish_zipapp(volume: Volume, provider_id: str) -> None:
+    """Put what was staged in its place, and keep what was there."""
+    target = volume.tree.zipapp
+    staged = volume.staging / target.name
+    old = staged.with_suffix(_OLD)
+    if old.exists():
+        stash = volume.replaced / provider_id
+        make_folder(stash)
+        old.replace(stash / target.name)
+        set_folder_times(volume.replaced)
+    if staged.exists():
+        make_folder(target.parent)
+        staged.replace(target)
+        set_folder_times(target.parent, below=False)
+
+
+def restore_zipapp(volume: Volume, records: Sequence[ProviderRecord]) -> None:
+    """Make the zipapp on the volume the one that the providers of ``records`` left there."""
+    target = volume.tree.zipapp
+    standing = _standing(volume, records)
+    if standing is None:
+        if target.parent.is_dir():
+            shutil.rmtree(target.parent)
+    elif standing != target:
+        standing.replace(target)
+        set_folder_times(target.parent, below=False)
+
+
+def _standing(volume: Volume, records: Sequence[ProviderRecord]) -> Path | None:
+    """The newest zipapp that one of the providers put there, wherever it is now."""
+    digests = {record.zipapp for record in records if record.zipapp}
+    if not digests:
+        return None
+    found = [path for path in _places(volume) if _digest(path) in digests]
+    return max(found, key=lambda path: _rank(path, path.read_bytes())) if found else None
+
+
+def _places(volume: Volume) -> Iterator[Path]:
+    zipapp = volume.tree.zipapp
+    places = (zipapp, *(volume.replaced / n / zipapp.name for n in names(volume.replaced)))
+    return (path for path in places if path.is_file())
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _rank(path: Path, data: bytes) -> tuple[bool, Version, bytes]:
+    """Newer versions rank higher, by PEP 440, and what has none below all.
+
+    Of equal ones the order of bytes decides, so it is settled.
+    """
+    from packaging.version import InvalidVersion, Version
+
+    from lls_provider.runtime.wheelfile.dist_info import parse_version
+
+    try:
+        return True, parse_version(_version(path)), data
+    except InvalidVersion:
+        return False, Version("0"), data
+
+
+def _version(path: Path) -> str:
+    """What a zipapp says that its version is; empty where it does not."""
+    import zipfile  # seldom: most volumes have no zipapp yet, or the same
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            match = _VERSION.search(archive.read("lls_provider/__init__.py"))
+    except (zipfile.BadZipFile, KeyError, OSError, ValueError, RuntimeError, EOFError, zlib.error):
+        return ""  # no zipapp of ours, whatever it is
+    return match[1].decode("utf-8", "replace") if match else ""

@@ -1,0 +1,1 @@
+"""One wheel file: its archive, its RECORD, its metadata, and unpacking it."""

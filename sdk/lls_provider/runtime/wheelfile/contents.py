@@ -1,0 +1,372 @@
+"""What a wheel puts into ``bin``: commands made from entry_points.txt, scripts it brings.
+
+What a wheel's archive holds: every file it writes, covered by its RECORD, and its metadata.
+
+Whose wheel it is, and what it needs, is for `wheel` to judge: that takes the library
+`packaging`, while all here takes the standard library alone, so that `readahead` can do it
+while `packaging` is still being imported.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lls_provider.contract.limits import TEXT_BYTES
+from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.wheelfile.dist_info import UNRECORDED, Headers, RecordEntry, parse_record
+from lls_provider.runtime.wheelfile.members import (
+    Member,
+    name_problem,
+    open_wheel,
+    read_member,
+    wheel_error,
+)
+from lls_provider.runtime.wheelfile.zip_directory import content_digest, limit_error, read_members
+
+if TYPE_CHECKING:
+    from lls_provider.contract.limits import WheelLimits
+
+
+_SECTIONS = ("console_scripts", "gui_scripts")
+_ENTRY_POINT = re.compile(
+    r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*)\s*:\s*(?P<call>[^\W\d]\w*(?:\.[^\W\d]\w*)*)"
+    r"\s*(?:\[[^\]]*\])?"
+)
+_SHEBANG = b"#!/usr/bin/env python3\n"
+_SCRIPT = """\
+#!/usr/bin/env python3
+# -*- coding: utf-8 -*-
+import re
+import sys
+from {module} import {name}
+if __name__ == '__main__':
+    sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])
+    sys.exit({call}())
+"""
+
+
+class Command(NamedTuple):
+    """An entry point that becomes a file of ``bin``."""
+
+    name: str
+    module: str
+    call: str
+
+    def source(self) -> bytes:
+        """The script, with a first line that any image with a Python on its path knows."""
+        first = self.call.partition(".")[0]
+        return _SCRIPT.format(module=self.module, name=first, call=self.call).encode()
+
+
+def parse_entry_points(data: bytes) -> list[Command]:
+    """The commands of an entry_points.txt; raises ValueError naming the line that is wrong.
+
+    Every section must be well formed, as far as it can be told; only those of commands count.
+    `configparser` would take time that grows with the square of a long line.
+    """
+    section: str | None = None
+    commands: dict[str, Command] = {}
+    for number, line in enumerate(data.decode("utf-8-sig").splitlines(), 1):
+        text = line.strip()
+        if not text or text[0] in "#;":
+            continue
+        if text[0] == "[" and text[-1] == "]":
+            section = text[1:-1].strip()
+            continue
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if section is None:
+            raise ValueError(f"line {number:,} stands in no section")
+        if section not in _SECTIONS:
+            continue
+        match = _ENTRY_POINT.fullmatch(value)
+        if not equals or match is None or "/" in name or name_problem(name) is not None:
+            raise ValueError(f"line {number:,}: {text!r:.200} is no script")
+        if name in commands:
+            raise ValueError(f"line {number:,}: {name!r:.200} stands there twice")
+        commands[name] = Command(name, match["module"], match["call"])
+    return list(commands.values())
+
+
+def with_shebang(content: bytes) -> bytes:
+    """A script of the wheel, its ``#!python`` made a line that any image with a Python knows."""
+    return _SHEBANG + content.partition(b"\n")[2]
+
+
+INSTALLER = b"lls-provider\n"
+_REPLACED = (*UNRECORDED, "INSTALLER", "REQUESTED")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_RECORD_LINE = 256  # bytes of RECORD for each member, besides its name
+
+
+class WheelFile(NamedTuple):
+    """A file that a wheel writes: where, and what it must be."""
+
+    path: str  # relative to python-packages
+    algorithm: str
+    digest: bytes
+    size: int
+    executable: bool
+    member: Member | None  # None: made here, `content` holds it
+    content: bytes = b""
+
+    @property
+    def record(self) -> str:
+        """Its line in the installed RECORD."""
+        encoded = binascii.b2a_base64(self.digest, newline=False).translate(_URL_SAFE, b"=")
+        return f"{_quoted(self.path)},{self.algorithm}={encoded.decode()},{self.size}\n"
+
+
+class Contents(NamedTuple):
+    """An archive that passed every check but that of its files' content."""
+
+    archive_size: int  # bytes
+    dist_info: str
+    data_folders: dict[str, str]
+    """Folders that end in .data but are not named as dist-info is, each with a member's name."""
+    metadata: Headers  # of METADATA
+    about: Headers  # of WHEEL
+    files: tuple[WheelFile, ...]
+    record: WheelFile
+    """The RECORD to install when all of the files are."""
+
+
+def read_contents(path: Path, limits: WheelLimits) -> Contents:
+    """Read and check a wheel's archive, its RECORD and the form of its metadata.
+
+    Raises SdkError: one of the codes ``WHEEL_...`` naming the file and what is wrong, or
+    FILE_UNREADABLE.
+    """
+    descriptor = open_wheel(path)
+    try:
+        return _Reader(path, descriptor, limits).contents()
+    finally:
+        os.close(descriptor)
+
+
+class _Reader:
+    def __init__(self, path: Path, descriptor: int, limits: WheelLimits) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.limits = limits
+        members = read_members(path, descriptor, limits)
+        self.members = {member.name: member for member in members}
+        self.dist_info = self._dist_info()
+        self.data = self.dist_info.removesuffix(".dist-info") + ".data"
+        self.data_folders: dict[str, str] = {}
+
+    def contents(self) -> Contents:
+        metadata, about = self._headers("METADATA"), self._headers("WHEEL")
+        files = self._files()
+        return Contents(
+            archive_size=os.fstat(self.descriptor).st_size,
+            dist_info=self.dist_info,
+            data_folders=self.data_folders,
+            metadata=metadata,
+            about=about,
+            files=files,
+            record=record_file(self.dist_info, files),
+        )
+
+    def _error(self, code: Code, why: str) -> SdkError:
+        return wheel_error(code, self.path, why)
+
+    def _dist_info(self) -> str:
+        found = {name.partition("/")[0] for name in self.members if ".dist-info/" in name}
+        found = {name for name in found if name.endswith(".dist-info")}
+        if len(found) != 1:
+            shown = ", ".join(sorted(found)[:5]) or "none"
+            why = f"one .dist-info folder is needed, found: {shown}"
+            raise self._error(Code.WHEEL_DIST_INFO_INVALID, why)
+        return found.pop()
+
+    def _text(self, name: str, limit: int = TEXT_BYTES) -> bytes:
+        member = self.members.get(f"{self.dist_info}/{name}")
+        if member is None:
+            is_record = name == "RECORD"
+            code = Code.WHEEL_RECORD_MISSING if is_record else Code.WHEEL_DIST_INFO_INVALID
+            raise self._error(code, f"{self.dist_info}/{name} is missing")
+        return self._content(member, limit)
+
+    def _content(self, member: Member, limit: int = TEXT_BYTES) -> bytes:
+        if member.size > limit:
+            raise limit_error(self.path, f"{member.name} has {member.size:,} bytes", f"{limit:,}")
+        return b"".join(read_member(self.path, self.descriptor, member))
+
+    def _headers(self, name: str) -> Headers:
+        try:
+            return Headers(self._text(name))
+        except ValueError as error:
+            raise self._error(Code.WHEEL_METADATA_INVALID, f"{name}: {error}") from error
+
+    def _files(self) -> tuple[WheelFile, ...]:
+        """Every file to write, in the order of the archive, then what is generated."""
+        names = sum(2 * len(member.raw_name) + _RECORD_LINE for member in self.members.values())
+        text = self._text("RECORD", TEXT_BYTES + names)
+        recorded = parse_record(text, self.dist_info, self.path, safe=self.members)
+        places = _Places(self.path, self.dist_info)
+        for member in self.members.values():
+            file = self._file(member, recorded)
+            if file is not None:
+                self._place(places, file)
+        if recorded:
+            why = f"RECORD names a file that is not there: {min(recorded)!r:.300}"
+            raise self._error(Code.WHEEL_FILE_MISSING, why)
+        for file in self._generated():
+            self._place(places, file)
+        places.check()
+        return tuple(places.files.values())
+
+    def _place(self, places: _Places, file: WheelFile) -> None:
+        """Give a file its place; two for one place count once when they are the same."""
+        before = places.add(file)
+        if before is None:
+            return
+        # what RECORD says of the second is not verified by unpacking the first
+        if before.size != file.size or self._digest(before) != self._digest(file):
+            why = f"two of its files would be written to {file.path!r:.300}, in different content"
+            raise self._error(Code.WHEEL_DUPLICATE_ENTRY, why)
+        if file.executable and not before.executable:
+            places.files[file.path] = before._replace(executable=True)
+
+    def _digest(self, file: WheelFile) -> bytes:
+        if file.member is None:
+            return hashlib.sha256(file.content).digest()
+        return content_digest(self.path, self.descriptor, file.member)
+
+    def _file(self, member: Member, recorded: dict[str, RecordEntry]) -> WheelFile | None:
+        in_info = member.name.removeprefix(f"{self.dist_info}/")
+        if in_info in UNRECORDED and in_info != member.name:
+            recorded.pop(member.name, None)
+            return None
+        told = recorded.pop(member.name, None)
+        if told is None:
+            why = f"RECORD does not cover {member.name!r:.300}"
+            raise self._error(Code.WHEEL_RECORD_INCOMPLETE, why)
+        if told.size is not None and told.size != member.size:
+            why = f"{member.name} has {member.size:,} bytes, RECORD says {told.size:,}"
+            raise self._error(Code.WHEEL_SIZE_MISMATCH, why)
+        if in_info in _REPLACED and in_info != member.name:
+            return None
+        path, is_script = member.name, False
+        if ".data/" in path:
+            path, is_script = self._destination(path)
+        executable = member.executable or is_script
+        file = WheelFile(path, told.algorithm, told.digest, member.size, executable, member)
+        return self._script(file, member) if is_script else file
+
+    def _destination(self, name: str) -> tuple[str, bool]:
+        """Where a member goes, as ``pip install --target`` has it; whether it is a script."""
+        folder, _, inside = name.partition("/")
+        if not folder.endswith(".data") or not inside:
+            return name, False
+        scheme, _, rest = inside.partition("/")
+        prefixes = {
+            "purelib": "",
+            "platlib": "",
+            "data": "",
+            "scripts": "bin/",
+            "headers": f"include/python/{self.dist_info.partition('-')[0]}/",
+        }
+        if folder != self.data:
+            self.data_folders.setdefault(folder, name)
+        if scheme not in prefixes or not rest:
+            why = f"{name!r:.300}: wheels have no such .data folder"
+            raise self._error(Code.WHEEL_DATA_INVALID, why)
+        return prefixes[scheme] + rest, scheme == "scripts"
+
+    def _script(self, file: WheelFile, member: Member) -> WheelFile:
+        """A script of the wheel: its ``#!python`` becomes a line that the server's image knows."""
+        pieces = read_member(self.path, self.descriptor, member)
+        if not next(pieces, b"").startswith(b"#!python"):
+            return file
+        content = self._content(member)
+        if hashlib.new(file.algorithm, content).digest() != file.digest:
+            why = f"{member.name} is not what RECORD says: its hash differs"
+            raise self._error(Code.WHEEL_HASH_MISMATCH, why)
+        return made(file.path, with_shebang(content), executable=True)
+
+    def _generated(self) -> Iterator[WheelFile]:
+        commands = self._commands()
+        allowed = self.limits.files_of(os.fstat(self.descriptor).st_size)
+        if len(self.members) + len(commands) > allowed:
+            why = f"it has {len(self.members):,} members and {len(commands):,} commands"
+            raise limit_error(self.path, why, f"{allowed:,}")
+        for command in commands:
+            yield made(f"bin/{command.name}", command.source(), executable=True)
+        yield made(f"{self.dist_info}/INSTALLER", INSTALLER)
+        yield made(f"{self.dist_info}/REQUESTED", b"")
+
+    def _commands(self) -> list[Command]:
+        if f"{self.dist_info}/entry_points.txt" not in self.members:
+            return []
+        try:
+            return parse_entry_points(self._text("entry_points.txt"))
+        except ValueError as error:
+            why = f"entry_points.txt: {error}"
+            raise self._error(Code.WHEEL_ENTRY_POINT_INVALID, why) from error
+
+
+class _Places:
+    """Where a wheel's files go: each place once, in any spelling, and inside its own folders."""
+
+    def __init__(self, wheel: Path, dist_info: str) -> None:
+        self._wheel = wheel
+        self._dist_info = dist_info
+        self._spelling: dict[str, str] = {}
+        self.files: dict[str, WheelFile] = {}
+
+    def add(self, file: WheelFile) -> WheelFile | None:
+        """Take a place; gives the file that has it already.
+
+        Raises SdkError when the place is somebody else's, or taken in another spelling.
+        """
+        path = file.path
+        if ".dist-info" in path:
+            self._check_info(path)
+        spelling = self._spelling.setdefault(path.casefold(), path)
+        if spelling != path:
+            why = f"{spelling!r:.300} and {path!r:.300} are one file where case does not count"
+            raise wheel_error(Code.WHEEL_CASE_COLLISION, self._wheel, why)
+        before = self.files.setdefault(path, file)
+        return None if before is file else before
+
+    def _check_info(self, path: str) -> None:
+        top = path.partition("/")[0]
+        if top.endswith(".dist-info") and (top != self._dist_info or path == f"{top}/RECORD"):
+            why = f"{path!r:.300} would be written to the metadata of an installed distribution"
+            raise wheel_error(Code.WHEEL_DIST_INFO_INVALID, self._wheel, why)
+
+    def check(self) -> None:
+        """Raise SdkError WHEEL_PATH_CONFLICT when a file is a folder of others."""
+        folders = {path.rpartition("/")[0] for path in self._spelling}
+        while folders:
+            both = folders & self._spelling.keys()
+            if both:
+                why = f"{self._spelling[min(both)]!r:.300} is a file and a folder at once"
+                raise wheel_error(Code.WHEEL_PATH_CONFLICT, self._wheel, why)
+            folders = {folder.rpartition("/")[0] for folder in folders if "/" in folder}
+
+
+def made(path: str, content: bytes, *, executable: bool = False) -> WheelFile:
+    """A file whose content is known before anything is unpacked."""
+    digest = hashlib.sha256(content).digest()
+    return WheelFile(path, "sha256", digest, len(content), executable, None, content)
+
+
+def record_file(dist_info: str, files: Iterable[WheelFile]) -> WheelFile:
+    """The RECORD of what is installed, sorted by path."""
+    lines = [file.record for file in sorted(files, key=attrgetter("path"))]
+    own = f"{dist_info}/RECORD"
+    return made(own, "".join([*lines, f"{_quoted(own)},,\n"]).encode())
+
+
+def _quoted(path: str) -> str:
+    """A path as a field of CSV. `csv` does the same, at three times the cost for 14,000 lines."""
+    return '"' + path.replace('"', '""') + '"' if "," in path or '"' in path else path

@@ -1,0 +1,154 @@
+"""Writes the files of wheels below a folder, each verified against RECORD while it is written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.errors import Code
+from lls_provider.runtime.process.workers import run_jobs
+from lls_provider.runtime.wheelfile.members import open_wheel, read_member, wheel_error
+
+if TYPE_CHECKING:
+    from lls_provider.runtime.wheelfile.contents import WheelFile
+    from lls_provider.runtime.wheelfile.wheel import Wheel
+
+MTIME_NS = 315_532_800 * 10**9
+"""1980-01-01: the time of everything installed, so that equal inputs give equal trees."""
+
+FOLDER_MODE = 0o775
+"""Group-writable: containers of one Pod may have different users, but share a group."""
+
+_JOB_BYTES = 8 * 1024 * 1024
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacking:
+    """A wheel and those of its files that are to be written."""
+
+    wheel: Wheel
+    files: tuple[WheelFile, ...]
+
+
+def unpack(unpackings: Sequence[Unpacking], folder: Path, *, workers: int) -> None:
+    """Write all files below ``folder``, which exists and is empty.
+
+    Modes and times depend on the wheels alone (the umask must be 0o002 or less: see
+    `install`). Raises SdkError WHEEL_..., NO_SPACE or VOLUME_UNWRITABLE; what was
+    written by then stays for the caller to remove.
+    """
+    jobs = list(_jobs(unpackings))
+    # the large ones first: a large one at the end would keep one process busy alone
+    jobs.sort(key=lambda job: -sum(file.size + 4096 for file in job.files))
+    root = os.fspath(folder)
+
+    def work(number: int) -> None:
+        _write(jobs[number], root)
+
+    run_jobs(len(jobs), work, workers=workers, doing="writing the packages")
+
+
+def folders_of(unpackings: Iterable[Unpacking]) -> frozenset[str]:
+    """The folders that files are written to, parents included; "" is the folder of them all."""
+    found = {""}
+    for unpacking in unpackings:
+        for folder in {file.path.rpartition("/")[0] for file in unpacking.files}:
+            while folder not in found:
+                found.add(folder)
+                folder = folder.rpartition("/")[0]
+    return frozenset(found)
+
+
+def set_folder_times(root: Path, *, below: bool = True) -> None:
+    """Give a folder, and every folder below it, the fixed time."""
+    set_times((folder for folder, _, _ in os.walk(root)) if below else [os.fspath(root)])
+
+
+def set_times(folders: Iterable[str]) -> None:
+    """Give folders the fixed time, as far as they are ours.
+
+    The volume's own folder belongs to the node, and a neighbour may run as another user.
+    """
+    for folder in folders:
+        try:
+            os.utime(folder, ns=(MTIME_NS, MTIME_NS), follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.EPERM:
+                raise
+
+
+def _jobs(unpackings: Sequence[Unpacking]) -> Iterator[Unpacking]:
+    """Parts of wheels, so that several processes can share a large one."""
+    total = sum(file.size for unpacking in unpackings for file in unpacking.files)
+    limit = max(_JOB_BYTES, total // 1024)
+    for unpacking in unpackings:
+        part: list[WheelFile] = []
+        size = 0
+        for file in unpacking.files:
+            part.append(file)
+            size += file.size
+            if size >= limit:
+                yield Unpacking(unpacking.wheel, tuple(part))
+                part, size = [], 0
+        if part:
+            yield Unpacking(unpacking.wheel, tuple(part))
+
+
+def _write(job: Unpacking, root: str) -> None:
+    path = job.wheel.path
+    made: set[str] = set()
+    descriptor = open_wheel(path)
+    try:
+        for file in job.files:
+            folder = os.path.dirname(file.path)  # noqa: PTH120 - 14,000 times
+            try:
+                if folder not in made:
+                    _make_folder(root, folder)
+                    made.add(folder)
+                _write_file(path, descriptor, file, f"{root}/{file.path}")
+            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                why = f"{file.path} is a file and a folder at once"
+                raise wheel_error(Code.WHEEL_PATH_CONFLICT, path, why) from error
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(root: str, folder: str) -> None:
+    try:
+        os.mkdir(f"{root}/{folder}" if folder else root, FOLDER_MODE)  # noqa: PTH102
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make_folder(root, os.path.dirname(folder))  # noqa: PTH120
+        _make_folder(root, folder)
+
+
+def _write_file(path: Path, wheel: int, file: WheelFile, target: str) -> None:
+    out = os.open(target, _FLAGS, 0o755 if file.executable else 0o644)
+    try:
+        if file.member is None:
+            write_all(out, file.content)
+        else:
+            digest = hashlib.new(file.algorithm)
+            for piece in read_member(path, wheel, file.member):
+                digest.update(piece)
+                write_all(out, piece)
+            if digest.digest() != file.digest:
+                why = f"{file.member.name} is not what RECORD says: its hash differs"
+                raise wheel_error(Code.WHEEL_HASH_MISMATCH, path, why)
+        os.utime(out, ns=(MTIME_NS, MTIME_NS))
+    finally:
+        os.close(out)
+
+
+def write_all(out: int, data: bytes) -> None:
+    """Write to a descriptor until nothing is left. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(out, view) :]

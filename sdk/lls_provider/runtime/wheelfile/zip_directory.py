@@ -1,0 +1,311 @@
+"""The central directory of a wheel: which members there are, refused whole when any could mislead.
+
+Two readers of one zip file can see two contents: when it has two ends, when data stand before
+it, when members overlap or when its counts do not agree. `zipfile` reads many of those in its
+own way; here each is an error, because what was scanned must be what is installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.wheelfile.members import (
+    DEFLATED,
+    ENCRYPTED,
+    STORED,
+    Member,
+    name_problem,
+    read_member,
+    renames,
+    wheel_error,
+)
+
+if TYPE_CHECKING:
+    from lls_provider.contract.limits import WheelLimits
+
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+_ENTRY = struct.Struct("<4s4x2H8x2L4H2x2L")  # without versions, time, checksum, inner attributes
+_LOCAL_SIZE = 30
+_COMMENT_BYTES = 0xFFFF
+_PATCHED = 0x20
+_UTF8 = 0x800
+_UNKNOWN_16 = 0xFFFF
+_UNKNOWN_32 = 0xFFFFFFFF
+_ZIP64_FIELD = 1
+_ENTRY_BYTES = 1024
+_DEFLATE_RATIO = 1032
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """Where the central directory lies, and how many entries it announces."""
+
+    offset: int
+    size: int
+    count: int
+
+
+def read_members(path: Path, descriptor: int, limits: WheelLimits) -> list[Member]:
+    """The files of an archive in its order; what they declare together is within the limits.
+
+    A member that stands there again, the same to the last byte, counts once.
+
+    Raises SdkError WHEEL_NOT_ZIP, WHEEL_TRUNCATED, WHEEL_ARCHIVE_INVALID, WHEEL_OVERLAP,
+    WHEEL_LIMIT, and for a single member WHEEL_PATH_UNSAFE, WHEEL_ENTRY_TYPE, WHEEL_ENCRYPTED,
+    WHEEL_COMPRESSION, WHEEL_SIZE_MISMATCH or WHEEL_DUPLICATE_ENTRY.
+    """
+    size = os.fstat(descriptor).st_size
+    directory = _find(path, descriptor, size)
+    allowed = limits.files_of(size)
+    if directory.count > allowed:
+        raise limit_error(path, f"it has {directory.count:,} members", f"{allowed:,}")
+    room = 65536 + directory.count * _ENTRY_BYTES
+    if directory.size > room:
+        why = f"its directory has {directory.size:,} bytes for {directory.count:,} members"
+        raise limit_error(path, why, f"{room:,}")
+    members = list(
+        _members(path, os.pread(descriptor, directory.size, directory.offset), directory)
+    )
+    total, allowed = sum(member.size for member in members), limits.bytes_of(size)
+    if total > allowed:
+        why = f"its {size:,} bytes unpack to {total:,} bytes"
+        raise limit_error(path, why, f"{allowed:,}")
+    return _once(path, descriptor, members)
+
+
+def _once(path: Path, descriptor: int, members: list[Member]) -> list[Member]:
+    """Each member once. Of two with one name tools take the first or the last: both are equal."""
+    found: dict[str, Member] = {}
+    for member in members:
+        first = found.setdefault(member.name, member)
+        if first is not member and not _equal(path, descriptor, first, member):
+            why = "it stands there twice, with different content"
+            raise _member_error(Code.WHEEL_DUPLICATE_ENTRY, path, member.name, why)
+    return list(found.values())
+
+
+def _equal(path: Path, descriptor: int, one: Member, other: Member) -> bool:
+    if (one.raw_name, one.flags & _UTF8, one.size, one.executable) != (
+        other.raw_name,
+        other.flags & _UTF8,
+        other.size,
+        other.executable,
+    ):
+        return False
+    return content_digest(path, descriptor, one) == content_digest(path, descriptor, other)
+
+
+def content_digest(path: Path, descriptor: int, member: Member) -> bytes:
+    """The SHA-256 of a member's content. Raises what `read_member` raises."""
+    digest = hashlib.sha256()
+    for piece in read_member(path, descriptor, member):
+        digest.update(piece)
+    return digest.digest()
+
+
+def limit_error(path: str | os.PathLike[str], why: str, allowed: str) -> SdkError:
+    """The error of a wheel, or of a folder of wheels, that asks for more than is allowed."""
+    return wheel_error(
+        Code.WHEEL_LIMIT,
+        path,
+        f"{why}; {allowed} are allowed",
+        resolution="Find out why it is that large. If it is meant to be, raise the limit with the "
+        "variable LLS_PROVIDER_LIMITS, such as LLS_PROVIDER_LIMITS=ratio=500,files=200000.",
+    )
+
+
+def _find(path: Path, descriptor: int, size: int) -> _Directory:
+    tail = os.pread(
+        descriptor, _END.size + _COMMENT_BYTES, max(0, size - _END.size - _COMMENT_BYTES)
+    )
+    ends = list(_ends(tail))
+    if not ends:
+        begins = os.pread(descriptor, 4, 0)
+        if begins == b"PK\x03\x04":
+            why = "the archive is cut short or data follow it: its end record is not at its end"
+            raise wheel_error(Code.WHEEL_TRUNCATED, path, why)
+        what = "the file is empty" if not size else "it is no zip file"
+        raise wheel_error(Code.WHEEL_NOT_ZIP, path, what)
+    if len(ends) > 1:
+        raise _invalid(path, "it has two ends, so two readers would see two contents")
+    end = size - len(tail) + ends[0]
+    _, disk, first_disk, here, count, length, offset, _ = _END.unpack_from(tail, ends[0])
+    told = (here, count, length, offset)
+    locator = os.pread(descriptor, _LOCATOR.size, end - _LOCATOR.size) if end >= 20 else b""
+    if locator.startswith(b"PK\x06\x07") and len(locator) == _LOCATOR.size:
+        end -= _LOCATOR.size + _END64.size
+        here, count, length, offset = _end64(path, descriptor, locator, end, told)
+    if disk or first_disk or here != count:
+        raise _invalid(path, "it is one part of several")
+    if offset + length > end:
+        raise wheel_error(
+            Code.WHEEL_TRUNCATED, path, "the archive is cut short: its directory is not whole"
+        )
+    if offset + length < end:
+        raise _invalid(path, "data stand before it, or between its directory and its end")
+    return _Directory(offset, length, count)
+
+
+def _ends(tail: bytes) -> Iterator[int]:
+    """Every place where an end record could be: the comment behind it ends with the file."""
+    at = tail.find(b"PK\x05\x06")
+    while at >= 0 and at + _END.size <= len(tail):
+        if at + _END.size + _END.unpack_from(tail, at)[-1] == len(tail):
+            yield at
+        at = tail.find(b"PK\x05\x06", at + 1)
+
+
+def _end64(
+    path: Path, descriptor: int, locator: bytes, end: int, told: tuple[int, ...]
+) -> tuple[int, int, int, int]:
+    """The same four numbers from the zip64 record; those told before must agree."""
+    _, disk, at, disks = _LOCATOR.unpack(locator)
+    record = os.pread(descriptor, _END64.size, end) if end >= 0 else b""
+    if at != end or len(record) < _END64.size or not record.startswith(b"PK\x06\x06"):
+        raise _invalid(path, "its zip64 record is not where it should be")
+    _, size, _, _, here_disk, first_disk, here, count, length, offset = _END64.unpack(record)
+    if size != _END64.size - 12 or disk or here_disk or first_disk or disks > 1:
+        raise _invalid(path, "its zip64 record is damaged")
+    found = (here, count, length, offset)
+    unknown = (_UNKNOWN_16, _UNKNOWN_16, _UNKNOWN_32, _UNKNOWN_32)
+    for short, long, open_value in zip(told, found, unknown, strict=True):
+        if short not in (long, open_value):
+            raise _invalid(path, "its two end records differ")
+    return found
+
+
+def _members(path: Path, data: bytes, directory: _Directory) -> Iterator[Member]:
+    entries = list(_entries(path, data, directory))
+    starts = sorted(entry[1] for entry in entries)
+    if starts and starts[0] != 0:
+        raise _invalid(path, "data stand before its first member")
+    # of two that begin at one place the first ends there: so neither has room
+    ends = dict(reversed(list(zip(starts, [*starts[1:], directory.offset], strict=True))))
+    for raw, offset, flags, method, compressed, size, mode in entries:
+        name = _name(path, raw, flags)
+        end = ends[offset]
+        if offset + _LOCAL_SIZE + len(raw) + compressed > end:
+            why = "it reaches into what follows it"
+            raise _member_error(Code.WHEEL_OVERLAP, path, name, why)
+        if not name.endswith("/"):
+            yield Member(
+                name, offset, end, raw, flags, method, compressed, size, bool(mode & 0o111)
+            )
+
+
+_Entry = tuple[bytes, int, int, int, int, int, int]
+"""Raw name, offset, flags, method, compressed size, size, mode."""
+
+
+def _entries(path: Path, data: bytes, directory: _Directory) -> Iterator[_Entry]:
+    at = 0
+    for number in range(1, directory.count + 1):
+        begin = at + _ENTRY.size
+        if begin > len(data) or data[at : at + 4] != b"PK\x01\x02":
+            raise _invalid(path, f"entry {number:,} of its directory is damaged")
+        (
+            _,
+            flags,
+            method,
+            compressed,
+            size,
+            name_length,
+            extra_length,
+            comment_length,
+            disk,
+            attributes,
+            offset,
+        ) = _ENTRY.unpack_from(data, at)
+        at = begin + name_length + extra_length + comment_length
+        raw = data[begin : begin + name_length]
+        extra = data[begin + name_length : begin + name_length + extra_length]
+        if extra and renames(extra, raw):
+            name = raw.decode("utf-8", "backslashreplace")
+            why = "a field names it otherwise"
+            raise _member_error(Code.WHEEL_HEADER_MISMATCH, path, name, why)
+        if _UNKNOWN_32 in (compressed, size, offset):
+            sizes = _zip64_sizes(path, raw, extra, (size, compressed, offset))
+            size, compressed, offset = sizes
+        if disk:
+            raise _invalid(path, "it is one part of several")
+        mode = attributes >> 16
+        problem = _problem(raw, flags, method, compressed, size, mode)
+        if problem is not None:
+            code, why = problem
+            raise _member_error(code, path, raw.decode("utf-8", "backslashreplace"), why)
+        yield raw, offset, flags, method, compressed, size, mode
+    if at != len(data):
+        raise _invalid(path, "its directory holds more than the entries it announces")
+
+
+def _problem(
+    raw: bytes, flags: int, method: int, compressed: int, size: int, mode: int
+) -> tuple[Code, str] | None:
+    """What makes an entry one that no wheel has, whatever its name."""
+    if flags & ENCRYPTED:
+        return Code.WHEEL_ENCRYPTED, "it is encrypted"
+    if method not in (STORED, DEFLATED) or flags & _PATCHED:
+        return Code.WHEEL_COMPRESSION, f"compression method {method} is not used in wheels"
+    kind = stat.S_IFMT(mode)
+    is_folder = raw.endswith(b"/")
+    if kind and kind != (stat.S_IFDIR if is_folder else stat.S_IFREG):
+        return Code.WHEEL_ENTRY_TYPE, "it is a link or a device, or another thing than its name"
+    if is_folder and (size or compressed > 2):
+        return Code.WHEEL_ENTRY_TYPE, "it is a folder with content"
+    if method == STORED and compressed != size:
+        return Code.WHEEL_SIZE_MISMATCH, "its two sizes differ"
+    if method == DEFLATED and size > compressed * _DEFLATE_RATIO:
+        why = f"{compressed:,} bytes cannot unpack to {size:,}"
+        return Code.WHEEL_SIZE_MISMATCH, why
+    return None
+
+
+def _zip64_sizes(
+    path: Path, raw: bytes, extra: bytes, told: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """Size, compressed size and offset, with those that did not fit from the zip64 field."""
+    at = 0
+    while at + 4 <= len(extra):
+        field, length = struct.unpack_from("<2H", extra, at)
+        if field == _ZIP64_FIELD:
+            values = struct.iter_unpack("<Q", extra[at + 4 : at + 4 + length // 8 * 8])
+            try:
+                found = [v if v != _UNKNOWN_32 else next(values)[0] for v in told]
+            except StopIteration:
+                break
+            return found[0], found[1], found[2]
+        at += 4 + length
+    name = raw.decode("utf-8", "backslashreplace")
+    raise _member_error(Code.WHEEL_ARCHIVE_INVALID, path, name, "its zip64 field is missing")
+
+
+def _name(path: Path, raw: bytes, flags: int) -> str:
+    """The name as text; without the flag for UTF-8 it is of the code page that zip began with."""
+    try:
+        name = raw.decode("utf-8" if flags & _UTF8 or raw.isascii() else "cp437")
+    except UnicodeDecodeError as error:
+        shown = raw.decode("utf-8", "backslashreplace")
+        why = "the name is not text"
+        raise _member_error(Code.WHEEL_PATH_UNSAFE, path, shown, why) from error
+    problem = name_problem(name.removesuffix("/"))
+    if problem is not None:
+        raise _member_error(Code.WHEEL_PATH_UNSAFE, path, name, problem)
+    return name
+
+
+def _invalid(path: Path, why: str) -> SdkError:
+    return wheel_error(Code.WHEEL_ARCHIVE_INVALID, path, f"the archive is damaged: {why}")
+
+
+def _member_error(code: Code, path: Path, name: str, why: str) -> SdkError:
+    return wheel_error(code, path, f"member {name!r:.300}: {why}")

@@ -1,0 +1,158 @@
+"""What ``--base`` and ``--output`` take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lls_provider.bundle.bundle import Bundle
+from lls_provider.errors import Code, SdkError
+from lls_provider.image.compose import compose
+from lls_provider.image.transports.layout import read_layout
+from lls_provider.image.transports.transport import parse_output, read_base, read_image
+
+MakeBundle = Callable[..., Bundle]
+MakeLayout = Callable[..., Path]
+
+
+def test_an_output_is_written_with_its_tag(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    output = parse_output(f"oci:{tmp_path}/new:v1")
+    digest = output.write(compose(make_bundle()))
+    assert read_layout(tmp_path / "new", "v1").digest == digest
+    assert str(output) == f"oci:{tmp_path}/new:v1"
+    assert str(parse_output(f"oci:{tmp_path}/other")) == f"oci:{tmp_path}/other"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("oci-archive:{}/x.tar", "oci-archive:{}/x.tar"),
+        ("oci-archive:{}/x.tar:v1", "oci-archive:{}/x.tar:v1"),
+        ("docker-archive:{}/x.tar", "docker-archive:{}/x.tar"),
+        ("docker-archive:{}/x.tar:acme/echo", "docker-archive:{}/x.tar:docker.io/acme/echo:latest"),
+        (
+            "docker-archive:{}/x.tar:localhost:5000/a:1",
+            "docker-archive:{}/x.tar:localhost:5000/a:1",
+        ),
+    ],
+)
+def test_archives_are_written(
+    make_bundle: MakeBundle, tmp_path: Path, given: str, shown: str
+) -> None:
+    output = parse_output(given.format(tmp_path))
+    assert str(output) == shown.format(tmp_path)
+    output.write(compose(make_bundle()))
+    assert (tmp_path / "x.tar").is_file()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "docker-archive:x.tar:UPPER",
+        f"docker-archive:x.tar:a@sha256:{'0' * 64}",
+        "oci-archive:",
+        "docker://",
+        "docker://quay.io/UPPER",
+        f"docker://quay.io/acme/echo@sha256:{'0' * 64}",
+    ],
+)
+def test_names_that_no_image_can_have_are_a_usage_error(text: str) -> None:
+    with pytest.raises(SdkError) as caught:
+        parse_output(text)
+    assert caught.value.code is Code.USAGE
+
+
+def test_an_output_that_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("x")
+    for place in ("oci:", "oci-archive:", "docker-archive:"):
+        with pytest.raises(SdkError) as caught:
+            parse_output(f"{place}{tmp_path}")
+        assert caught.value.code is Code.TARGET_EXISTS
+
+
+def test_bases(make_layout: MakeLayout) -> None:
+    assert read_base("scratch") is None
+    base = read_base(f"oci:{make_layout([('x', b'')])}")
+    assert base is not None
+    assert base.platform.architecture == "amd64"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "oci:", "docker-daemon:", "docker.io/library/python:3.12", "registry:x/y"]
+)
+def test_other_places_are_a_usage_error(text: str) -> None:
+    for parse in (parse_output, read_base):
+        with pytest.raises(SdkError) as caught:
+            parse(text)
+        assert caught.value.code is Code.USAGE
+        assert "skopeo copy" in caught.value.resolution
+
+
+def test_a_registry_is_named_as_skopeo_names_it() -> None:
+    assert str(parse_output("docker://quay.io/acme/echo")) == "docker://quay.io/acme/echo:latest"
+    assert str(parse_output("docker://python:3.12")) == "docker://docker.io/library/python:3.12"
+
+
+ARCHIVES = ("oci-archive:{}/x.tar:v1", "docker-archive:{}/x.tar:acme/echo")
+
+
+@pytest.mark.parametrize("place", ARCHIVES)
+def test_archives_are_bases_and_images(make_bundle: MakeBundle, tmp_path: Path, place: str) -> None:
+    text = place.format(tmp_path)
+    image = compose(make_bundle())
+    parse_output(text).write(image)
+    for read in (read_base, read_image):
+        found = read(text)
+        assert found is not None
+        assert found.config_bytes() == image.config_bytes()
+    assert read_image(f"{tmp_path}/x.tar").labels == image.labels  # a file needs no prefix
+    for other in (f"{text}-other", text.replace("x.tar", "y.tar")):
+        with pytest.raises(SdkError):
+            read_image(other)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("name", ["docker", "podman_service"])
+def test_a_daemon_is_an_output_a_base_and_an_image(
+    make_bundle: MakeBundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    name: str,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{request.getfixturevalue(name).socket}")
+    monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
+    text = "docker-daemon:localhost/acme/places:v1"
+    output = parse_output(text)
+    assert str(output) == text
+    image = compose(make_bundle())
+    output.write(image)
+    for read in (read_base, read_image):
+        found = read(text)
+        assert found is not None
+        assert found.config_bytes() == image.config_bytes()
+
+
+def test_no_daemon_is_told_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
+    for work in (lambda: parse_output("docker-daemon:a"), lambda: read_image("docker-daemon:a")):
+        with pytest.raises(SdkError) as caught:
+            work()
+        assert caught.value.code is Code.DAEMON_FAILED
+
+
+def test_an_image_is_a_layout_or_a_reference(make_layout: MakeLayout, tmp_path: Path) -> None:
+    layout = make_layout([("x", b"")])
+    expected = read_layout(layout).digest
+    for text in (str(layout), f"oci:{layout}"):
+        assert read_image(text).digest == expected
+    for text in (f"{tmp_path}/other", "./other", "oci:other"):
+        with pytest.raises(SdkError) as caught:
+            read_image(text)
+        assert caught.value.code is Code.FILE_MISSING
+    for text in ("docker://127.0.0.1:1/a/b:1", "127.0.0.1:1/a/b:1"):
+        with pytest.raises(SdkError) as caught:
+            read_image(text)
+        assert caught.value.code is Code.NETWORK

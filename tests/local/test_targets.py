@@ -1,0 +1,118 @@
+"""What a TARGET names is found out, or told with what was looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lls_provider.errors import Code, SdkError
+from lls_provider.local.targets import SourceKind, resolve_source
+
+
+def layout(path: Path) -> Path:
+    path.mkdir(parents=True)
+    (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    return path
+
+
+def bundle(path: Path) -> Path:
+    path.mkdir(parents=True)
+    (path / "lls-provider-spec.yaml").write_text("kind: ProviderPackage\n")
+    return path
+
+
+def project(path: Path) -> Path:
+    path.mkdir(parents=True)
+    (path / "pyproject.toml").write_text("")
+    return path
+
+
+def test_each_kind_is_told_by_its_marker_file(tmp_path: Path) -> None:
+    for make, kind in (
+        (layout, SourceKind.IMAGE),
+        (bundle, SourceKind.BUNDLE),
+        (project, SourceKind.PROJECT),
+    ):
+        path = make(tmp_path / kind.value)
+        target = resolve_source(str(path))
+        assert target.kind is kind
+        assert kind is SourceKind.IMAGE or target.path == path
+        assert target.text == str(path)
+
+
+@pytest.mark.parametrize("prefix", ["oci:", ""])
+def test_a_layout_may_have_prefix_and_tag(tmp_path: Path, prefix: str) -> None:
+    path = layout(tmp_path / "oci")
+    target = resolve_source(f"{prefix}{path}:v1")
+    assert (target.kind, target.text) == (SourceKind.IMAGE, f"{prefix}{path}:v1")
+
+
+def test_a_bundle_inside_a_project_is_not_taken_for_the_project(tmp_path: Path) -> None:
+    path = project(tmp_path / "both")
+    (path / "lls-provider-spec.yaml").write_text("kind: ProviderPackage\n")
+    assert resolve_source(str(path)).kind is SourceKind.BUNDLE
+
+
+def test_a_directory_without_any_marker_tells_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(SdkError) as caught:
+        resolve_source(str(tmp_path))
+    assert caught.value.code is Code.PROJECT_INVALID
+    for name in ("oci-layout", "lls-provider-spec.yaml", "pyproject.toml"):
+        assert str(tmp_path / name) in caught.value.why
+
+
+@pytest.mark.parametrize("prefix", ["oci:", ""])
+def test_a_missing_directory_is_named(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "absent"
+    with pytest.raises(SdkError) as caught:
+        resolve_source(f"{prefix}{path}")
+    assert caught.value.code is Code.FILE_MISSING
+    assert str(path) in caught.value.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}/image.tar",
+        "oci-archive:{}/image.tar:v1",
+        "docker-archive:{}/image.tar:acme/echo:1",
+        "docker://registry.example.com/acme/echo:1",
+        "docker-daemon:acme/echo",
+    ],
+)
+def test_an_image_may_be_anywhere_and_is_not_asked_for(tmp_path: Path, text: str) -> None:
+    (tmp_path / "image.tar").touch()
+    assert resolve_source(text.format(tmp_path)).kind is SourceKind.IMAGE
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+def test_a_missing_archive_is_named(tmp_path: Path, kind: str) -> None:
+    for path in (tmp_path / "absent.tar", tmp_path):
+        with pytest.raises(SdkError) as caught:
+            resolve_source(f"{kind}:{path}")
+        assert caught.value.code is Code.FILE_MISSING
+        assert str(path) in caught.value.what
+
+
+def test_a_name_of_a_registry_is_told_how_it_is_written() -> None:
+    with pytest.raises(SdkError) as caught:
+        resolve_source("registry.example.com/acme/echo:1")
+    assert "docker://registry.example.com/acme/echo:1" in caught.value.resolution
+    for path in ("acme-echo", "acme/echo", "./registry.example.com/x", "/nothing"):
+        with pytest.raises(SdkError) as caught:
+            resolve_source(path)
+        assert f"docker://{path}" not in caught.value.resolution
+
+
+def test_oci_without_a_layout_is_an_image_error(tmp_path: Path) -> None:
+    with pytest.raises(SdkError) as caught:
+        resolve_source(f"oci:{project(tmp_path / 'project')}")
+    assert caught.value.code is Code.IMAGE_INVALID
+
+
+@pytest.mark.parametrize("text", ["oci:", "docker://", "docker://UPPER", "docker-daemon:A"])
+def test_a_place_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(SdkError) as caught:
+        resolve_source(text)
+    assert caught.value.code is Code.USAGE

@@ -1,0 +1,152 @@
+"""A status of 0 means that the work was done, whatever a module of somebody else does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lls_provider.bundle.zipapp import zipapp_path
+from lls_provider.runtime.process.exit_guard import guarded
+from lls_provider.runtime.process.workers import may_fork, run_jobs
+
+WAYS = ["raise SystemExit(0)", "import sys; sys.exit()", "exit(0)", "import os; os._exit(0)"]
+
+
+def _run(words: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(folder), **variables}
+    return subprocess.run(words, capture_output=True, text=True, env=env)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("click", ["--version"]),
+        ("click", ["check", "{bundle}"]),
+        ("yaml", ["check", "{bundle}"]),
+        ("packaging", ["check", "{bundle}"]),
+    ],
+)
+def test_a_module_in_front_of_a_library_does_not_end_a_command_with_0(
+    tmp_path: Path, make_bundle: Callable[..., Path], module: str, words: list[str], way: str
+) -> None:
+    folder = tmp_path / "front"
+    folder.mkdir()
+    (folder / f"{module}.py").write_text(way + "\n")
+    bundle = make_bundle()
+    told = [word.format(bundle=bundle) for word in words]
+    command = [sys.executable, "-m", "lls_provider.cli", *told]
+    done = _run(command, folder)
+    assert done.returncode == 3
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0] == "ERROR: A module that is not ours ended the process"
+    assert f"File: {folder}/{module}.py:1" in lines
+    assert "was raised there. The work" in done.stderr or "was called there. The" in done.stderr
+    assert lines[-1] == (
+        "Resolution: Remove that module from where Python looks for modules, or unset PYTHONPATH "
+        f"(it is {folder})."
+    )
+    env = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    again = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert (again.returncode, again.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("way", [it for it in WAYS if it != "exit(0)"])  # of site, so not there
+@pytest.mark.parametrize("module", ["argparse", "shutil", "hashlib", "dataclasses", "re", "enum"])
+def test_a_module_in_front_of_the_standard_library_does_not_end_an_installation_with_0(
+    pod: Any, tmp_path: Path, make_bundle: Callable[..., Path], module: str, way: str
+) -> None:
+    folder = tmp_path / "front"
+    folder.mkdir()
+    # Python itself imports some of them at its start, and then nothing of ours has begun
+    real = f"import sys\nif sys.argv[0].endswith('.pyz') and sys.argv[1:]:\n    {way}\n"
+    (folder / f"{module}.py").write_text(real)
+    log = tmp_path / "termination-log"
+    log.touch()
+    words = ["install", "--provider-id", "acme-echo", "--api", "inference", "--image", "acme:1"]
+    words += ["--source", str(make_bundle()), "--root", str(pod.root)]
+    words += ["--termination-log", str(log)]
+    done = _run([sys.executable, "-S", str(zipapp_path()), *words], folder)
+    assert done.returncode == 3
+    assert done.stderr.startswith("ERROR: A module that is not ours ended the process\n")
+    assert f"File: {folder}/{module}.py:3" in done.stderr
+    assert log.read_text() == done.stderr
+    assert not (pod.external / "metadata" / "acme-echo").exists()
+
+
+def test_a_module_in_front_that_fails_is_named_without_a_traceback(
+    pod: Any, tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    folder = tmp_path / "front"
+    folder.mkdir()
+    (folder / "argparse.py").write_text("raise ValueError('not \x1b[31mthis one')\n")
+    words = ["install", "--provider-id", "acme-echo", "--api", "inference", "--image", "acme:1"]
+    words += ["--source", str(make_bundle()), "--root", str(pod.root)]
+    done = _run([sys.executable, "-S", str(zipapp_path()), *words], folder)
+    assert done.returncode == 3
+    assert done.stderr.startswith(
+        f"ERROR: lls-provider cannot be started\n\nFile: {folder}/argparse.py:1\n\nValueError: "
+    )
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_an_end_by_ctrl_c_has_the_status_of_a_shell() -> None:
+    def work() -> int:
+        raise KeyboardInterrupt
+
+    assert guarded(work) == 130
+
+
+def test_the_way_out_is_given_back(capfd: pytest.CaptureFixture[str]) -> None:
+    before = os._exit
+    assert guarded(lambda: 0) == 0
+    assert guarded(lambda: sys.exit(1)) == 3
+    assert os._exit is before
+    assert "SystemExit(1) was raised there" in capfd.readouterr().err
+
+
+def test_where_a_library_has_threads_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that C code started are none of Python's: `threading` does not count them."""
+    import _thread
+
+    release, started = threading.Lock(), threading.Lock()
+    release.acquire()
+    started.acquire()
+
+    def wait() -> None:
+        started.release()
+        release.acquire()
+
+    def forbidden() -> int:
+        raise AssertionError("it was forked")
+
+    _thread.start_new_thread(wait, ())
+    started.acquire()
+    try:
+        assert threading.active_count() == 1
+        assert not may_fork()
+        monkeypatch.setattr(os, "fork", forbidden)
+        done: list[int] = []
+        run_jobs(5, done.append, workers=2, doing="testing")
+        assert done == [0, 1, 2, 3, 4]
+    finally:
+        release.release()
+
+
+def test_where_the_system_tells_no_threads_nothing_is_forked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(_path: object) -> list[str]:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "listdir", refused)
+    assert not may_fork()
