@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
+from typing import Any
 
 from lls_provider.untrusted import bounded, escaped, one_line
 
@@ -160,7 +161,8 @@ class SdkError(Exception):
     ``what`` is one sentence, ``why`` the cause (any number of lines), ``resolution`` a step
     the reader can take. ``problems`` holds single complaints when there are several.
     ``layout`` is the whole message where the contract (section 6) fixes it to the letter.
-    ``detail`` is what found the failure, for callers that act on it; no reader sees it.
+    ``detail`` is what found the failure, for callers that act on it; no reader sees it. What is to
+    reach another process is plain data (what JSON has).
     """
 
     def __init__(
@@ -244,6 +246,100 @@ class SdkError(Exception):
                 for problem in self.problems
             ],
         }
+
+    def to_json(self) -> str:
+        """The whole error as one line of JSON, for another process; `from_json` reads it.
+
+        A ``detail`` that is not plain data is left out.
+        """
+        import json  # an install that has nothing to do starts without it
+
+        document = {
+            **self.to_document(),
+            "exit_status": int(self.status),
+            "layout": self.layout,
+            "detail": self.detail,
+        }
+        try:
+            return json.dumps(document, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            return json.dumps({**document, "detail": None})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> SdkError:
+        """The error that `to_json` wrote.
+
+        The text may come from anybody: raises ValueError for everything that is not such an error.
+        Fields that are unknown here are ignored, since a later release may have written them.
+        """
+        import json
+
+        try:
+            document = _mapping(json.loads(text, parse_constant=_no_constant))
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
+        code = _code_of(document.get("code"))
+        if document.get("exit_status") != int(code.status):
+            raise ValueError("the exit status is not that of the code")
+        problems = document.get("problems", [])
+        if not isinstance(problems, list):
+            raise ValueError("problems is not a list")  # noqa: TRY004
+        return cls(
+            code,
+            _text_of(document, "what"),
+            resolution=_text_of(document, "resolution"),
+            why=_text_of(document, "why", ""),
+            where=_where_of(document.get("where", {})),
+            problems=[
+                Problem(
+                    _code_of(it.get("code")),
+                    _text_of(it, "what"),
+                    _where_of(it.get("where", {})),
+                    _text_of(it, "resolution", ""),
+                    _text_of(it, "path", ""),
+                )
+                for it in map(_mapping, problems)
+            ],
+            layout=_text_of(document, "layout") if document.get("layout") is not None else None,
+            detail=document.get("detail"),
+        )
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("it is not an object")  # noqa: TRY004 - one error for all
+    return value
+
+
+def _text_of(document: dict[str, Any], key: str, default: str | None = None) -> str:
+    value = document.get(key, default)
+    if not isinstance(value, str):
+        raise ValueError(f"{key} is not text")  # noqa: TRY004 - one error for all
+    return value
+
+
+def _code_of(slug: object) -> Code:
+    for code in Code:
+        if code.slug == slug:
+            return code
+    raise ValueError("its code is unknown")
+
+
+def _where_of(value: Any) -> Where:
+    document = _mapping(value)
+    for key in ("line", "column"):
+        number = document.get(key)
+        if number is not None and (type(number) is not int or number < 1):
+            raise ValueError(f"{key} is not a number from 1")
+    texts = {
+        key: _text_of(document, key) if document.get(key) is not None else None
+        for key in ("file", "provider", "image")
+    }
+    return Where(line=document.get("line"), column=document.get("column"), **texts)
 
 
 def _problem_lines(problems: Iterable[Problem]) -> Iterable[str]:

@@ -88,7 +88,7 @@ def judge(tmp_path: Path, recorder: Recorder) -> Judge:
     ) -> None:
         package = tmp_path / "installed" / "acme_echo"
         package.mkdir(parents=True, exist_ok=True)
-        (package / "__init__.py").touch()
+        (package / "__init__.py").write_text("async def get_adapter_impl(config, deps): ...\n")
         (package / "provider.py").write_text(source)
         container = InitContainer(provider, 0, config)
         variables = {"PYTHONPATH": str(package.parent)}

@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
+from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.cli.arguments import main
-from lls_provider.runtime.messages import cut_message, write_termination_log
+from lls_provider.runtime.messages import (
+    ERROR_FILE,
+    cut_message,
+    write_error_file,
+    write_termination_log,
+)
+from lls_provider.runtime.preflight.probe_process import child_environment
+from lls_provider.runtime.process import exit_guard
 
 
 def test_a_short_message_is_written_whole(tmp_path: Path) -> None:
@@ -34,6 +42,67 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_pipe_that_nobody_reads_does_not_hold_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
     write_termination_log("x", str(tmp_path / "log"))
+
+
+COMMANDS = {
+    "install": ["install", "--provider-id", "a", "--api", "safety", "--image", "i"],
+    "merge": ["merge", "--root", "/nowhere"],
+    "preflight": ["preflight", "--run-yaml", "/nowhere"],
+    "usage": ["install"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_error_is_left_as_data_where_a_variable_says(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    place = tmp_path / "error.json"
+    place.write_text("of a run before")
+    place.chmod(0o444)
+    monkeypatch.setenv(ERROR_FILE, str(place))
+    status = main(COMMANDS[command])
+    error = SdkError.from_json(place.read_bytes())
+    assert error.status == status != 0
+    shown = capfd.readouterr().err
+    assert shown.endswith(f"{error.render()}\n")
+    assert list(tmp_path.iterdir()) == [place]
+    assert place.stat().st_mode & 0o777 == 0o600
+    monkeypatch.delenv(ERROR_FILE)
+    assert main(COMMANDS[command]) == status
+    assert capfd.readouterr().err == shown
+
+
+@pytest.mark.parametrize("place", ["no/folder", "folder", "nul\0", "x" * 300])
+def test_an_error_file_that_cannot_be_written_changes_nothing(tmp_path: Path, place: str) -> None:
+    (tmp_path / "folder").mkdir()
+    error = SdkError(Code.USAGE, "x", resolution="y")
+    write_error_file(error, f"{tmp_path}/{place}")
+    assert [it.name for it in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_process_that_a_module_ended_leaves_its_error_as_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert exit_guard._ERROR_FILE == ERROR_FILE
+    place = tmp_path / "error.json"
+    monkeypatch.setenv(ERROR_FILE, str(place))
+
+    def work() -> int:
+        raise SystemExit(0)
+
+    status = exit_guard.guarded(work)
+    error = SdkError.from_json(place.read_bytes())
+    assert (error.code, error.status) == (Code.PROCESS_ENDED, status)
+    assert error.where.file == __file__
+
+
+def test_a_provider_is_not_told_of_the_error_file() -> None:
+    values = child_environment((), {ERROR_FILE: "/x", "HOME": "/h"})
+    assert ERROR_FILE not in values
+    assert values["HOME"] == "/h"
 
 
 @pytest.mark.parametrize("limit", range(60, 90))

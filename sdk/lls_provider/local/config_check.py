@@ -1,8 +1,4 @@
-"""Whether a provider's config class itself takes a config: asked in the server's environment.
-
-A JSON Schema cannot tell what validators of the class make of a value before it is judged.
-
-Whether a provider's config fits what its config class takes, told before the server starts.
+"""Whether a provider's config fits what its config class takes, told before the server starts.
 
 A server validates it too, but ends at the first provider and tells it in a traceback; here every
 key is told, and where it stands.
@@ -11,7 +7,6 @@ key is told, and where it stands.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,67 +16,11 @@ from lls_provider.bundle.bundle import read_bundle
 from lls_provider.contract.names import BundleTree
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.runtime.preflight.probe_client import probe
-from lls_provider.wheels.build import scratch
+from lls_provider.runtime.preflight.probe_client import ProbeResult, probe
 
 if TYPE_CHECKING:
     from lls_provider.bundle.config_schema import Violation
     from lls_provider.local.plan import InitContainer, PlannedProvider
-
-
-_SECONDS = 60
-# `config_class(**config)` is what servers do
-_SCRIPT = """\
-import importlib, json, sys
-with open(sys.argv[1], encoding="ascii") as stream:
-    told = json.load(stream)
-if sys.path and sys.path[0] == "":
-    del sys.path[0]
-specs = importlib.import_module(told["module"] + ".provider").get_provider_spec()
-specs = specs if isinstance(specs, list) else [specs]
-spec = next((it for it in specs if it.provider_type == told["provider_type"]), specs[0])
-taken = spec.config_class
-if not isinstance(taken, type):
-    owner, _, name = str(taken).rpartition(".")
-    taken = getattr(importlib.import_module(owner), name)
-try:
-    taken(**told["config"])
-    answer = "taken"
-except Exception:
-    answer = "refused"
-with open(sys.argv[1], "w") as stream:
-    stream.write(answer)
-"""
-
-
-def accepts_config(
-    python: Path,
-    module: str,
-    provider_type: str,
-    config: Mapping[str, Any],
-    *,
-    variables: Mapping[str, str],
-) -> bool | None:
-    """Whether the class does; None when it cannot be asked, which others tell better."""
-    told = {"module": module, "provider_type": provider_type, "config": config}
-    with scratch("config") as folder:
-        place = folder / "config"  # a file, because an argument is for all to see
-        place.touch(0o600)
-        place.write_text(json.dumps(told), "ascii")
-        try:
-            subprocess.run(
-                [str(python), "-c", _SCRIPT, str(place)],
-                env=dict(variables),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_SECONDS,
-                check=True,
-            )
-            answer = place.read_text("ascii")
-        except (OSError, ValueError, subprocess.SubprocessError):
-            return None
-    return {"taken": True, "refused": False}.get(answer)
-
 
 _TABLE = ("tool", "lls-provider", "up", "config")
 
@@ -107,15 +46,23 @@ def require_valid_configs(
     provider, config = container.provider, container.config or {}
     if not config and provider.settings is not None:
         return  # asking a project's class takes a second, and here the server's word is plain
-    schema = _schema(provider, python, variables)
+    asked = ProbeResult()
+    schema: Mapping[str, Any] | None
+    if BundleTree(provider.bundle).config_schema.is_file():
+        schema = _stored_schema(provider)
+    elif provider.settings is not None:
+        asked = _ask(provider, config, python, variables)
+        schema = asked.config_schema
+    else:
+        return
     if schema is None:
         return
     if found := config_schema.violations(schema, config):
-        provider_type = read_bundle(provider.bundle).metadata.provider_type
-        taken = accepts_config(python, provider.module, provider_type, config, variables=variables)
-        if taken is None:
+        if asked.takes_config is None:
+            asked = _ask(provider, config, python, variables)
+        if asked.takes_config is None:
             return
-        if taken:
+        if asked.takes_config:
             told = "; ".join(f"{it.json_path} {it.reason}" for it in found)
             progress.warn(
                 f"the config class of '{provider.provider_id}' takes a config that its JSON Schema "
@@ -126,24 +73,26 @@ def require_valid_configs(
         raise _refused(provider, found, by_option=by_option, nothing=not config)
 
 
-def _schema(
-    provider: PlannedProvider, python: Path, variables: Mapping[str, str]
-) -> Mapping[str, Any] | None:
-    stored = BundleTree(provider.bundle).config_schema
-    if stored.is_file():
-        with stored.open("rb") as stream:
-            data = stream.read(config_schema.LIMIT + 1)
-        # `check` tells what is wrong with a schema; here it is about the config
-        return None if config_schema.schema_fault(data) else json.loads(data)
-    if provider.settings is None:
-        return None
-    result = probe(
+def _stored_schema(provider: PlannedProvider) -> Mapping[str, Any] | None:
+    with BundleTree(provider.bundle).config_schema.open("rb") as stream:
+        data = stream.read(config_schema.LIMIT + 1)
+    if config_schema.schema_fault(data):
+        return None  # `check` reports what is wrong with a schema; here it is about the config
+    schema: Mapping[str, Any] = json.loads(data)
+    return schema
+
+
+def _ask(
+    provider: PlannedProvider, config: Mapping[str, Any], python: Path, variables: Mapping[str, str]
+) -> ProbeResult:
+    """What the config class says; nothing where it cannot be asked, which preflight explains."""
+    return probe(
         python,
         provider.module,
-        provider_type=provider.settings.provider_type,
+        provider_type=read_bundle(provider.bundle).metadata.provider_type,
         env=variables,
+        config=config,
     )
-    return result.config_schema
 
 
 def _refused(

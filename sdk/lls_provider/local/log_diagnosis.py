@@ -1,7 +1,7 @@
 """Finds the true cause of a failure in a server's log.
 
-The servers report any missing import as "get_provider_spec not found"; what was missing stands
-only in the chained traceback. A log holds tracebacks
+Only what preflight and merge do not find before the server starts: exceptions of factories, of
+config classes, of calls and of the server itself, and a port that is taken. A log holds tracebacks
 as Python prints them, or inside a column that the server's log handler indents.
 
 From a server's log to an error that says whose fault it is and what to change.
@@ -18,18 +18,18 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.runtime.preflight.probe_errors import leads_back
 from lls_provider.runtime.wheelfile.wheel import read_wheel
 
 _TRACEBACK = "Traceback (most recent call last):"
 _DIRECT = "The above exception was the direct cause of the following exception:"
 _DURING = "During handling of the above exception, another exception occurred:"
 _RECORD = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+\d{4}-\d\d-\d\dT")
-_COMPLAINT = re.compile(r"(ERROR|CRITICAL)\s+\S+\s+(?P<text>.*)")
+_COMPLAINT = re.compile(r"(ERROR|CRITICAL)\s")
 _CATEGORY = re.compile(r"\s+category=\S+\s*$")
 _FRAME = re.compile(r'\s*File "(?P<file>.+)", line (?P<line>\d+)(, in ?(?P<name>.*))?$')
 _EXCEPTION = re.compile(r"(\w+\.)*[A-Z]\w*(: |:?$)|(\w+\.)+\w+: ")
 _IN_USE = re.compile(r"address already in use|\[Errno (98|48)\]", re.IGNORECASE)
-_EMPTY = re.compile(r"task cancelled|^Application startup failed|^$")
 _NOT_FOUND = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
 _NOT_INSTALLED = re.compile(
     r"(?P<quote>[`'\"]?)(?P<name>[A-Za-z_][\w.-]*)[`'\"]? "
@@ -42,7 +42,6 @@ _PIP = re.compile(
 _IMPORT_ERRORS = ("ModuleNotFoundError", "ImportError")
 # what a server that ends anyway also prints
 _ENDING = ("KeyboardInterrupt", "SystemExit", "CancelledError", "asyncio.exceptions.CancelledError")
-_LAST_LINES = 8
 _LONG_LINE = 300
 
 
@@ -59,14 +58,13 @@ class TracebackFrame:
 class LoggedCause:
     """Why a server failed.
 
-    ``reason`` is the exception with its message, or the lines that come nearest to a reason;
-    ``frames`` are outermost first and empty where the log has no traceback. ``chain`` are the
+    ``reason`` is the exception with its message; ``frames`` are outermost first. ``chain`` are the
     reasons of all exceptions that led to one another, the first one first.
     """
 
     reason: str
-    frames: tuple[TracebackFrame, ...] = ()
-    chain: tuple[str, ...] = ()
+    frames: tuple[TracebackFrame, ...]
+    chain: tuple[str, ...]
 
     @property
     def missing_module(self) -> str | None:
@@ -124,27 +122,21 @@ class LoggedCause:
 def true_cause(log: str) -> LoggedCause | None:
     """The cause of the last failure in ``log``; None when the log names none.
 
-    The last traceback counts, in it the exception that started the chain: ``raise … from``
-    says so itself, and what was raised while an import error was handled is a translation of
-    it. Without a traceback it is the last error record, else the last lines that are no records.
+    The last traceback counts, in it the exception that started the chain (`leads_back`).
     """
     lines = [line.rstrip() for line in log.splitlines()]
     roots = [(_root(chain), chain) for chain in _chains(lines)]
     for link, chain in (it for it in reversed(roots) if not it[0].is_ending):
         return LoggedCause(link.reason, link.frames, tuple(it.reason for it in chain))
-    # "Application startup failed. Exiting." says less than a SystemExit with a message
+    # a SystemExit says something only with a message
     for link, chain in (it for it in reversed(roots) if ": " in it[0].reason):
         return LoggedCause(link.reason, link.frames, tuple(it.reason for it in chain))
-    complaints = [text for text in _complaints(lines) if not _EMPTY.search(text)]
-    if complaints:
-        return LoggedCause(complaints[-1])
-    last = _unrecorded(lines)[-_LAST_LINES:]
-    return LoggedCause("\n".join(last)) if last else None
+    return None
 
 
 def port_in_use(log: str) -> bool:
     """Whether the server says that its port is taken."""
-    return any(_IN_USE.search(line) for line in _complaints(log.splitlines()))
+    return any(_COMPLAINT.match(line) and _IN_USE.search(line) for line in log.splitlines())
 
 
 def last_lines(log: str, count: int = 25) -> str:
@@ -177,8 +169,11 @@ def _root(chain: Sequence[_Link]) -> _Link:
     index = len(chain) - 1
     while index:
         link, before = chain[index], chain[index - 1]
-        translated = before.kind in _IMPORT_ERRORS and link.kind not in _IMPORT_ERRORS
-        if not (link.direct or (link.during and translated)):
+        if not leads_back(
+            stated=link.direct,
+            context_is_import=link.during and before.kind in _IMPORT_ERRORS,
+            is_import=link.kind in _IMPORT_ERRORS,
+        ):
             break
         index -= 1
     return chain[index]
@@ -253,38 +248,6 @@ def _reason(lines: Sequence[str], start: int, indent: int) -> tuple[str, int]:
         message.append("" if text.strip().startswith("category=") else text)
         index += 1
     return "\n".join(message).strip(), index
-
-
-def _complaints(lines: Sequence[str]) -> Iterator[str]:
-    """The texts of the error records, each on one line."""
-    parts: list[str] = []
-    for line in lines:
-        found = _COMPLAINT.match(line)
-        if found or _RECORD.match(line) or not line.startswith(" "):
-            if parts:
-                yield _joined(parts)
-            parts = [found["text"]] if found else []
-        elif parts:
-            parts.append(line.strip())
-    if parts:
-        yield _joined(parts)
-
-
-def _unrecorded(lines: Sequence[str]) -> list[str]:
-    """The lines that the log handler did not write: usage errors, a SystemExit's message."""
-    found: list[str] = []
-    in_record = False
-    for line in lines:
-        in_record = bool(_RECORD.match(line)) or (in_record and line.startswith(" "))
-        if line.strip() and not in_record:
-            found.append(line)
-    return found
-
-
-def _joined(parts: Sequence[str]) -> str:
-    text = _CATEGORY.sub("", " ".join(part.strip() for part in parts))
-    # "module.name:123 " in front tells where the server logged, not what went wrong
-    return re.sub(r"^[\w.]+:\d+\s+", "", text).strip()
 
 
 def _indent(line: str) -> int:
@@ -375,7 +338,7 @@ class LogDiagnosis:
     def _of_server(self, cause: LoggedCause) -> str:
         """What to do where the server's own code imports what its environment lacks; else empty."""
         module = cause.missing_module
-        if module is None or not cause.frames or cause.module_below(self.overlay) is not None:
+        if module is None or cause.module_below(self.overlay) is not None:
             return ""
         top = module.partition(".")[0]
         if any(name.partition(".")[0] == top for name in self.modules):

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +30,13 @@ from lls_provider.bundle.zipapp import zipapp_path
 from lls_provider.contract.document import Document, dump, load_file
 from lls_provider.contract.limits import CONFIGURATION, document_limits, merged_limits
 from lls_provider.contract.names import BundleTree, VolumeTree
-from lls_provider.errors import Code, ExitStatus, SdkError, Where
+from lls_provider.errors import Code, SdkError, Where
 from lls_provider.local.ports import HOST
+from lls_provider.runtime.messages import ERROR_FILE
 from lls_provider.runtime.preflight.api_dependencies import Supply, missing_in, supply
 from lls_provider.runtime.preflight.probe_client import time_limit
 from lls_provider.runtime.preflight.probe_process import VARIABLE
+from lls_provider.runtime.volume.installed import read_regular
 
 if TYPE_CHECKING:
     from lls_provider.local.plan import InitContainer
@@ -44,13 +45,13 @@ if TYPE_CHECKING:
     from lls_provider.runtime.preflight.api_dependencies import Supply
 
 
-_ERROR = re.compile(r"^ERROR: ", re.MULTILINE)
 # the lines of the layouts of contract sections 4 and 6 that follow a warning's first
 _WARNING_LINES = (" ", "Provider: ", "Field: ", "Note: ")
 _NOWHERE = Where()
 _NO_VARIABLES: Mapping[str, str] = {}
 _ISOLATED = ("-I", "-S")
 RUN_CONFIG = "run.yaml"
+_ERROR_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +124,17 @@ class Runtime:
         where: Where = _NOWHERE,
         variables: Mapping[str, str] = _NO_VARIABLES,
     ) -> None:
+        path = self.workspace.root / f"{name}-error.json"
+        path.unlink(missing_ok=True)  # of a phase that is repeated
         status, output = self.workspace.run(
             [str(python), *_ISOLATED, str(zipapp), *arguments],
-            environment={**self.environment, **variables},
+            # a runtime that is older than the variable ignores it
+            environment={**self.environment, **variables, ERROR_FILE: str(path)},
             directory=self.workspace.root,
             name=name,
         )
         if status:
-            raise runtime_error(arguments[0], status, output, where)
+            raise runtime_error(arguments[0], status, output, path, where)
         for paragraph in paragraphs(output):
             if paragraph.startswith("WARNING"):
                 self.progress.warn(paragraph)
@@ -155,55 +159,33 @@ def paragraphs(output: str) -> list[str]:
     return [paragraph.rstrip() for paragraph in found]
 
 
-def runtime_error(command: str, status: int, output: str, where: Where) -> SdkError:
-    """The error of a runtime command that ended with ``status``.
+def runtime_error(
+    command: str, status: int, output: str, path: Path, where: Where = _NOWHERE
+) -> SdkError:
+    """The error of a runtime command that ended with ``status``, read from the file ``path``.
 
-    Its own message stands as it is (contract section 6 fixes the layouts).
+    A process that was killed, or a runtime older than that file, leaves none: then it is INTERNAL
+    with the ``output``.
     """
-    found = _ERROR.search(output)
-    if found is None:
+    try:
+        error = SdkError.from_json(read_regular(path, _ERROR_LIMIT) or b"")
+    except (OSError, ValueError):
+        error = None
+    # what imported a provider may have written it
+    if error is None or error.status != status:
         return SdkError(
             Code.INTERNAL,
-            f"The {command} phase ended with exit status {status} and no message",
+            f"The {command} phase ended with exit status {status} and no error",
             why=output.strip() or "It printed nothing.",
             where=where,
             resolution="Report this as a fault of lls-provider, with the text above.",
         )
-    message = output[found.start() :].rstrip()
-    code = _code(status, message)
-    if code.status is ExitStatus.ENVIRONMENT:
-        return _lacking(code, message, where)
-    return SdkError(
-        code,
-        f"The {command} phase failed",
-        why=message,
-        where=where,
-        resolution="Follow the resolution that the message names.",
-        layout=message,
-    )
-
-
-def _lacking(code: Code, message: str, where: Where) -> SdkError:
-    """What the machine lacks, told for this machine: the installer speaks of a Pod's volume."""
-    what, _, rest = message.removeprefix("ERROR: ").partition("\n")
-    why = rest.rpartition("\n\nResolution: ")[0].strip()
-    return SdkError(
-        code,
-        what,
-        why=why if where.provider is None else why.rpartition("\n\n")[2],
-        where=where,
-        resolution="Free space in the temporary folder, or set TMPDIR to a folder on another file "
-        "system, one that this user can write to.",
-    )
-
-
-def _code(status: int, message: str) -> Code:
-    if status == ExitStatus.ENVIRONMENT:
-        full = "space" in message.lower()
-        return Code.NO_SPACE if full else Code.VOLUME_UNWRITABLE
-    if "dependency conflict" in message:
-        return Code.DEPENDENCY_CONFLICT
-    return Code.VALIDATION_FAILED
+    if error.code in (Code.NO_SPACE, Code.VOLUME_UNWRITABLE):  # it speaks of a Pod's volume
+        error.resolution = (
+            "Free space in the temporary folder, or set TMPDIR to a folder on another file system, "
+            "one that this user can write to."
+        )
+    return error.located(provider=where.provider, image=where.image)
 
 
 Resources = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -392,7 +374,7 @@ def supply_missing_apis(
     None for every other error, and where something is left that only the user can add: the message
     of preflight names it. ``pins`` are the versions of the server's packages.
     """
-    missing = missing_in(error.layout or "")
+    missing = missing_in(error.detail)
     if not missing:
         return None
     server = {canonicalize_name(name): Version(version) for name, version in pins.items()}

@@ -4,7 +4,7 @@ Every function returns the text without a trailing newline. ``contract/golden`` 
 example of each, and the tests compare. A value that somebody else wrote stays in its line: it
 cannot pass for another one, such as a resolution.
 
-The message that Kubernetes shows in a Pod's status (contract section 6).
+Where an error is left: in a Pod's status (contract section 6), and as data for a caller.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lls_provider.contract.names import IMAGE_ROOT, SPEC_FILE, TERMINATION_LOG_LIMIT, cr_name
 from lls_provider.untrusted import bounded, one_line
+
+if TYPE_CHECKING:
+    from lls_provider.errors import SdkError
+
 
 _INSTALLED_PACKAGES = "/opt/llama-stack/external-providers/installed-packages.txt"
 
@@ -157,6 +161,9 @@ Resolution: Build the provider image again with {SPEC_FILE} under {IMAGE_ROOT} \
 ('lls-provider build' writes it)."""
 
 
+ERROR_FILE = "LLS_PROVIDER_ERROR_FILE"
+"""The variable that names the file for an error as JSON."""
+
 # without waiting for somebody to read, should it be a pipe
 _FLAGS = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CUT = "\n[…]\n"
@@ -170,6 +177,21 @@ def write_termination_log(message: str, path: str) -> None:
             os.write(descriptor, cut_message(message, TERMINATION_LOG_LIMIT))
         finally:
             os.close(descriptor)
+
+
+def write_error_file(error: SdkError, path: str) -> None:
+    """Write the error as JSON, whole or not at all, best effort; `SdkError.from_json` reads it."""
+    part = f"{path}.{os.getpid()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = os.open(part, flags, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+                stream.write(error.to_json())
+            os.rename(part, path)  # noqa: PTH104 - pathlib is not needed otherwise
+        except BaseException:
+            os.unlink(part)  # noqa: PTH108
+            raise
 
 
 def cut_message(message: str, limit: int) -> bytes:

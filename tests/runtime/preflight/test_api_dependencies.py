@@ -176,8 +176,14 @@ def test_preflight_refuses_what_the_server_would_end_with(
     layout = caught.value.layout or ""
     assert "\nReason: Missing API dependencies\n" in layout
     assert "Missing: files, batches\n" in layout
-    assert api_dependencies.missing_in(layout) == ["files", "batches"]
-    assert api_dependencies.missing_in(layout.replace("Reason: Missing", "Reason: Other")) == []
+    assert api_dependencies.missing_in(caught.value.detail) == ["files", "batches"]
+    told = SdkError.from_json(caught.value.to_json())
+    assert api_dependencies.missing_in(told.detail) == ["files", "batches"]
+
+
+@pytest.mark.parametrize("detail", [None, 7, [], {}, {"missing_apis": "files"}, {"x": ["files"]}])
+def test_no_other_detail_is_about_missing_apis(detail: object) -> None:
+    assert api_dependencies.missing_in(detail) == []
 
 
 def test_preflight_passes_what_is_there(pod: Pod, make_bundle: MakeBundle) -> None:

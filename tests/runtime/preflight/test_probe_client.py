@@ -315,3 +315,45 @@ def test_a_process_that_nobody_asked_ends_with_the_block(tmp_path: Path) -> None
     with pooled_probe(Path(sys.executable), ["api"], env={"PYTHONPATH": str(tmp_path)}):
         process = (tmp_path / "begun").read_text()
     assert not Path(f"/proc/{process}").exists()
+
+
+TAKING = """\
+import os, sys
+class Config:
+    def __init__(self, **config):
+        {does}
+class Spec:
+    provider_type, api, module, config_class = "remote::x", "inference", "it", {name}
+def get_provider_spec():
+    return [Spec()]
+"""
+_CONFIGS: list[tuple[str, str, bool | None]] = [
+    ("pass", "Config", True),
+    ("pass", "'it.provider.Config'", True),
+    ("if config != {'a': ['s3cret']}: raise ValueError", "Config", True),
+    ("raise ValueError", "Config", False),
+    ("raise SystemExit(0)", "Config", None),
+    ("os._exit(0)", "Config", None),
+    ("pass", "'it.provider.Absent'", None),
+    ("assert 's3cret' not in open('/proc/self/cmdline').read()", "Config", True),
+    ("assert 's3cret' not in str(dict(os.environ))", "Config", True),
+    ("assert sys.argv == ['-c']", "Config", True),
+]
+
+
+@pytest.mark.parametrize(("does", "name", "expected"), _CONFIGS, ids=range(len(_CONFIGS)))
+def test_the_config_class_is_asked_whether_it_takes_a_config(
+    tmp_path: Path, does: str, name: str, expected: bool | None
+) -> None:
+    source = TAKING.replace("{does}", does).replace("{name}", name)
+    _package(tmp_path, "it", source, __init__=ADAPTER)
+    result = _probe(tmp_path, "it", config={"a": ["s3cret"]})
+    assert result.takes_config is expected
+    assert (result.failure is None) is (expected is not None)
+    assert _probe(tmp_path, "it").takes_config is None
+
+
+def test_a_large_config_reaches_the_class(tmp_path: Path) -> None:
+    source = TAKING.format(does="assert len(config['a']) == 1 << 20", name="Config")
+    _package(tmp_path, "it", source, __init__=ADAPTER)
+    assert _probe(tmp_path, "it", config={"a": "x" * (1 << 20)}).takes_config is True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lls_provider import __version__
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
 from lls_provider.progress import Silent, counted
-from lls_provider.runtime.messages import write_termination_log
+from lls_provider.runtime.messages import ERROR_FILE, write_error_file, write_termination_log
 from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
 from lls_provider.untrusted import CHARACTERS_LIMIT, escaped, one_line
 
@@ -222,6 +223,8 @@ def _show(error: SdkError, log: str, console: Console) -> int:
     message = error.render()
     console.error(message)
     write_termination_log(message + "\n", log)
+    if path := os.environ.get(ERROR_FILE):
+        write_error_file(error, path)
     return int(error.status)
 
 

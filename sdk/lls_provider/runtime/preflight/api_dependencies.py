@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
 REASON = "Missing API dependencies"
-_MISSING = "Missing: "
+_DETAIL = "missing_apis"
 
 # the routing table of each API that the server routes by itself
 _ROUTED = {
@@ -319,18 +319,24 @@ def _storage(document: Document, used: Collection[str]) -> tuple[dict[str, str],
     return names, lacking
 
 
-def missing_in(message: str) -> list[str]:
-    """The APIs that a message of preflight says are missing; empty for every other message."""
-    if f"\nReason: {REASON}\n" not in message:
-        return []
-    line = next((it for it in message.splitlines() if it.startswith(_MISSING)), "")
-    return [api for api in line.removeprefix(_MISSING).split(", ") if api]
+def missing_detail(missing: Iterable[str]) -> dict[str, list[str]]:
+    """The ``detail`` of preflight's error about missing APIs."""
+    return {_DETAIL: list(missing)}
+
+
+def missing_in(detail: object) -> list[str]:
+    """The APIs that the ``detail`` of an error says are missing; empty for every other detail.
+
+    It may come from a process that imported a provider.
+    """
+    found = detail.get(_DETAIL) if isinstance(detail, dict) else None
+    return [it for it in found if isinstance(it, str)] if isinstance(found, list) else []
 
 
 def dependency_details(missing: Iterable[str]) -> str:
     """What the message says of the missing APIs."""
     return (
-        f"{_MISSING}{', '.join(missing)}\n"
+        f"Missing: {', '.join(missing)}\n"
         "The spec names them in api_dependencies, and the configuration has no provider of them."
     )
 

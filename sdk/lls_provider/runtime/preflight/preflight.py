@@ -36,6 +36,7 @@ from lls_provider.runtime.preflight.api_dependencies import (
     dependency_advice,
     dependency_details,
     missing_apis,
+    missing_detail,
     supply,
 )
 from lls_provider.runtime.preflight.probe_client import (
@@ -138,9 +139,11 @@ def preflight(
             missing = missing_apis(document, spec.api_dependencies, environment)
             if missing:
                 found = supply(missing, versions, document, environment)
-                raise _refusal(
+                error = _refusal(
                     provider, about, REASON, dependency_details(missing), dependency_advice(found)
                 )
+                error.detail = missing_detail(missing)
+                raise error
             progress.note(f"provider '{provider.provider_id}' ({provider.module}) loads")
     return providers
 

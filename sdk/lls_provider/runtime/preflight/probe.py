@@ -3,9 +3,9 @@
 Stand-alone on purpose: `probing` runs it as ``PYTHON -c TEXT ANSWERS FAULTS REQUEST`` in an
 interpreter that has the server's packages and the overlay on its path but none of ours; the
 modules of ours that it imports are parts of that text. ``REQUEST`` is a JSON list of
-``{"module", "provider_type", "imports", "schema"}``; the answers go to the file descriptor
-``ANSWERS``, one JSON object a line and request, because providers print what they like. What
-`faulthandler` tells of a process that ends otherwise goes to ``FAULTS``.
+``{"module", "provider_type", "imports", "schema", "config"}``; the answers go to the file
+descriptor ``ANSWERS``, one JSON object a line and request, because providers print what they like.
+What `faulthandler` tells of a process that ends otherwise goes to ``FAULTS``.
 It is ASCII: an argument has to fit the locale of whoever starts it.
 
 A provider may replace what it likes, so everything that is called after its import is bound
@@ -56,7 +56,7 @@ from lls_provider.runtime.preflight.probe_spec import (
 
 _HIGHEST = 65_536
 SCHEMA_LIMIT = 4 * 1024 * 1024
-_EMPTY: dict[str, Any] = {"specs": [], "failure": None, "config_schema": None}
+_EMPTY: dict[str, Any] = {"specs": [], "failure": None, "config_schema": None, "takes_config": None}
 _UNREADABLE = ProbeError("call", "what it says of itself changes while it is read").document
 
 
@@ -249,6 +249,12 @@ def _use(spec: Any, request: dict[str, Any], answer: dict[str, Any]) -> None:
                 answer["config_schema"] = schema
         except Exception:  # noqa: BLE001 - a class without a JSON Schema is no fault
             answer["config_schema"] = None
+    if request["config"] is not None:
+        try:
+            config_class(**request["config"])  # as servers do
+            answer["takes_config"] = True
+        except Exception:  # noqa: BLE001 - a refusal, whatever it is made with
+            answer["takes_config"] = False
 
 
 def _schema(config_class: Any) -> Any:

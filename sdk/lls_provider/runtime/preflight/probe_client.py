@@ -78,22 +78,27 @@ class ProbeRequest:
 
     ``provider_type`` chooses from a list of specs. ``imports`` also imports what the server
     imports next, the spec's own module and config class; ``schema`` asks for the JSON Schema
-    of the latter.
+    of the latter, ``config`` whether the latter takes it.
     """
 
     module: str
     provider_type: str | None = None
     imports: bool = True
     schema: bool = False
+    config: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """The specs of a module and, when something is wrong with it, the failure."""
+    """The specs of a module and, when something is wrong with it, the failure.
+
+    ``takes_config`` is None where the class was not asked, or could not be.
+    """
 
     specs: tuple[ProviderSpecInfo, ...] = ()
     failure: ProbeFailure | None = None
     config_schema: dict[str, Any] | None = None
+    takes_config: bool | None = None
 
     def spec(self, provider_type: str | None = None) -> ProviderSpecInfo | None:
         """The spec a server takes for ``provider_type``: a single one, or the one that matches."""
@@ -135,9 +140,10 @@ def probe(
     timeout: float | None = None,
     imports: bool = True,
     schema: bool = True,
+    config: Mapping[str, Any] | None = None,
 ) -> ProbeResult:
     """Ask one module; see `probe_all`."""
-    request = ProbeRequest(module, provider_type, imports, schema)
+    request = ProbeRequest(module, provider_type, imports, schema, config)
     return next(probe_all(python, [request], path=path, env=env, timeout=timeout))
 
 
@@ -159,7 +165,13 @@ def probe_all(
     if not requests:
         return
     timeout = time_limit() if timeout is None else timeout
-    with ProbeProcess(python, _told(requests), child_environment(path, env)) as child:
+    environment = child_environment(path, env)
+    if any(request.config is not None for request in requests):
+        # it may hold secrets, and everybody on the machine can read the arguments of a process
+        with pooled_probe(python, (), env=environment) as waiting:
+            yield from waiting.load(requests, timeout)
+        return
+    with ProbeProcess(python, _told(requests), environment) as child:
         yield from _results(child, len(requests), timeout)
 
 
@@ -184,16 +196,23 @@ class PooledProbe:
         """
         if self._orders.closed:
             return None
+        timeout = time_limit() if timeout is None else timeout
+        found = list(self.load(requests, timeout, packages))
+        return None if self._child.has_declined else found
+
+    def load(
+        self, requests: Sequence[ProbeRequest], timeout: float, packages: Path | None = None
+    ) -> Iterator[ProbeResult]:
+        """What the process answers, to be called once; see `ask` for one that may decline."""
+        names = () if packages is None else (entry.name for entry in packages.iterdir())
         order = {
-            "path": [str(packages.absolute())],
-            "names": sorted({entry.name.partition(".")[0] for entry in packages.iterdir()}),
+            "path": [] if packages is None else [str(packages.absolute())],
+            "names": sorted({name.partition(".")[0] for name in names}),
             "requests": _told(requests),
         }
-        timeout = time_limit() if timeout is None else timeout
         with contextlib.suppress(BrokenPipeError), self._orders as orders:  # no answer tells why
             orders.write(json.dumps(order).encode("ascii"))
-        found = list(_results(self._child, len(requests), timeout))
-        return None if self._child.has_declined else found
+        yield from _results(self._child, len(requests), timeout)
 
 
 @contextlib.contextmanager
@@ -246,6 +265,7 @@ def _result(line: bytes) -> ProbeResult:
         ),
         failure=failure,
         config_schema=answer["config_schema"],
+        takes_config={True: True, False: False}.get(answer["takes_config"]),
     )
 
 

@@ -35,13 +35,23 @@ _PERIOD = 12  # calls that repeat together
 _TIMES = 3  # as often is a repetition
 
 
-def true_cause(error: BaseException) -> BaseException:
-    """The exception that started it all.
+def leads_back(*, stated: bool, context_is_import: bool, is_import: bool) -> bool:
+    """Whether the true cause of an error is the exception before it, and not the error itself.
 
-    ``raise ... from cause`` says so itself. An error raised while an ImportError was handled is
-    a translation of that one, unless the import system raised it: then a second import failed
-    after a first, and the second is what has to be mended. Of a group it is the first.
+    ``raise ... from cause`` says so itself (``stated``). An error raised while one of the import
+    system was handled (``context_is_import``) is a translation of that one, unless it is such an
+    error too (``is_import``): then a second import failed after a first, and the second is what
+    has to be mended.
     """
+    return stated or (context_is_import and not is_import)
+
+
+def _is_import(error: BaseException) -> bool:
+    return isinstance(error, ImportError) and error.name is not None
+
+
+def true_cause(error: BaseException) -> BaseException:
+    """The exception that started it all, by `leads_back`; of a group it is the first."""
     seen: set[int] = set()
     while id(error) not in seen:
         seen.add(id(error))
@@ -50,10 +60,8 @@ def true_cause(error: BaseException) -> BaseException:
             error = error.__cause__
         elif isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]  # as of tasks that failed together
-        elif (
-            isinstance(context, ImportError)
-            and context.name is not None
-            and not (isinstance(error, ImportError) and error.name is not None)
+        elif context is not None and leads_back(
+            stated=False, context_is_import=_is_import(context), is_import=_is_import(error)
         ):
             error = context
         else:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.messages import ERROR_FILE
 from lls_provider.runtime.preflight.probe_errors import (
     CHARACTERS,
     CLOSED,
@@ -278,6 +279,7 @@ def _signal_name(number: int) -> str:
 def child_environment(path: Sequence[Path], env: Mapping[str, str] | None) -> dict[str, str]:
     """The variables of a process like the server's: ``path`` in front, and it writes nothing."""
     values = dict(os.environ if env is None else env)
+    values.pop(ERROR_FILE, None)  # it is for our errors alone
     # absolute, because the child's working directory is another
     front = [str(entry.absolute()) for entry in path]
     behind = [

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _exit = os._exit
 TERMINATION_LOG = "/dev/termination-log"
+_ERROR_FILE = "LLS_PROVIDER_ERROR_FILE"  # termination.ERROR_FILE, which cannot be imported here
 _ENVIRONMENT = 3  # of errors.ExitStatus, and what a shell says of SIGINT
 _INTERRUPTED = 130
 _HARMLESS = "_sitebuiltins"  # where the function exit() is
@@ -92,6 +93,10 @@ def _told(
         where = Where(file=place[0], line=place[1]) if place else Where()
         error = SdkError(Code.PROCESS_ENDED, what, why=why, where=where, resolution=resolution)
         message = error.render()
+        if path := os.environ.get(_ERROR_FILE):
+            from lls_provider.runtime.messages import write_error_file
+
+            write_error_file(error, path)
     except BaseException:  # noqa: BLE001 - what is in the way may be in the way of this, too
         file = f"File: {place[0]}:{place[1]}\n\n" if place else ""
         message = f"ERROR: {what}\n\n{file}{why}\n\nResolution: {resolution}"

@@ -8,14 +8,13 @@ can be started, this one does the work.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import struct
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.errnos import volume_error
 from lls_provider.runtime.process.signals import as_worker, signals_deferred
 
@@ -190,25 +189,12 @@ def _message(error: BaseException, doing: str) -> bytes:
             why=f"{type(error).__name__}: {error}",
             resolution="Report this as a fault of lls-provider, with the command and its output.",
         )
-    document = {
-        "code": error.code.name,
-        "what": error.what,
-        "why": error.why[:2000],
-        "file": error.where.file,
-        "resolution": error.resolution,
-    }
-    return json.dumps(document).encode() + b"\n"
+    error.why = error.why[:2000]  # a pipe takes it whole
+    return error.to_json().encode() + b"\n"
 
 
 def _failure(message: bytes) -> SdkError:
-    document = json.loads(message.partition(b"\n")[0])
-    return SdkError(
-        Code[document["code"]],
-        document["what"],
-        why=document["why"],
-        where=Where(file=document["file"]),
-        resolution=document["resolution"],
-    )
+    return SdkError.from_json(message.partition(b"\n")[0])
 
 
 def _died(status: int, doing: str) -> SdkError:
