@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _exit = os._exit
 TERMINATION_LOG = "/dev/termination-log"
-_ERROR_FILE = "LLS_PROVIDER_ERROR_FILE"  # termination.ERROR_FILE, which cannot be imported here
+_ERROR_FILE = "LLS_PROVIDER_ERROR_FILE"  # messages.ERROR_FILE, which cannot be imported here
 _ENVIRONMENT = 3  # of errors.ExitStatus, and what a shell says of SIGINT
 _INTERRUPTED = 130
 _HARMLESS = "_sitebuiltins"  # where the function exit() is
