@@ -68,6 +68,20 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
     return make
 
 
+@pytest.fixture
+def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of `make_wheel` as the only place that uv takes packages from; a new cache."""
+    folder = tmp_path / "wheels"
+    empty = tmp_path / "no-index"
+    for place in (folder, empty):
+        place.mkdir(exist_ok=True)
+    monkeypatch.setenv("UV_DEFAULT_INDEX", empty.as_uri())
+    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
+    monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("UV_CACHE_DIR", raising=False)
+    return folder
+
+
 @dataclass
 class Index:
     """A server on loopback. ``faults`` holds, by path, what goes wrong in the next answers."""

@@ -6,21 +6,14 @@ import io
 import random
 import zipfile
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-import uv
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheelfile.wheel import read_wheel
-from lls_provider.wheels.build import build_wheel, repack, scratch
-
-if TYPE_CHECKING:
-    from lls_provider.wheels.interpreter import Interpreter
-
-Project = Callable[..., Path]
+from lls_provider.wheels.build import repack, scratch
 
 INFO = "demo-1.0.dist-info"
 WHEEL = "demo-1.0-py3-none-any.whl"
@@ -32,39 +25,6 @@ MEMBERS = {
     f"{INFO}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     f"{INFO}/RECORD": b"",
 }
-
-# A backend without requirements, so that building needs no index.
-BACKEND = """
-import os, pathlib, sys, zipfile
-
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    {body}
-    info = "demo-1.0.dist-info/"
-    with zipfile.ZipFile(os.path.join(wheel_directory, "demo-1.0-py3-none-any.whl"), "w") as out:
-        out.writestr("demo.py", "python = %r" % (sys.version_info[:2],))
-        out.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: demo\\nVersion: 1.0\\n")
-        out.writestr(info + "WHEEL",
-                     "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        out.writestr(info + "RECORD", "")
-    return "demo-1.0-py3-none-any.whl"
-"""
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project that brings its own backend; ``body`` runs first in each build."""
-
-    def make(body: str = "pass") -> Path:
-        folder = tmp_path / "project"
-        folder.mkdir()
-        (folder / "pyproject.toml").write_text(
-            '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-            '[project]\nname = "demo"\nversion = "1.0"\n'
-        )
-        (folder / "backend.py").write_text(BACKEND.format(body=body))
-        return folder
-
-    return make
 
 
 def write_zip(
@@ -211,135 +171,6 @@ def test_damaged_content_is_refused(tmp_path: Path, compression: int) -> None:
         for place in range(start, start + info.compress_size):
             content[place] ^= 0xFF
     broken(tmp_path, bytes(content))
-
-
-def test_a_project_becomes_a_wheel_for_its_python(
-    project: Project, tmp_path: Path, interpreter: Interpreter
-) -> None:
-    folder = project()
-    wheel = build_wheel(folder, tmp_path / "out", interpreter=interpreter)
-    assert wheel == tmp_path / "out" / WHEEL
-    assert sorted(it.name for it in wheel.parent.iterdir()) == [WHEEL]
-    with zipfile.ZipFile(wheel) as archive:
-        assert archive.read("demo.py").decode() == f"python = {interpreter.minor}"
-    assert read_wheel(wheel).name == "demo"
-
-
-def test_two_builds_are_equal(project: Project, tmp_path: Path, interpreter: Interpreter) -> None:
-    folder = project()
-    first = build_wheel(folder, tmp_path / "a", interpreter=interpreter).read_bytes()
-    assert build_wheel(folder, tmp_path / "b", interpreter=interpreter).read_bytes() == first
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        'raise ValueError("demo/data.json is missing")',
-        'raise SystemExit("demo/data.json is missing")',
-        'print("demo/data.json is missing"); sys.exit(3)',
-        'print("demo/data.json is missing", file=sys.stderr); sys.exit(3)',
-    ],
-)
-def test_what_the_backend_says_is_shown(
-    project: Project, tmp_path: Path, interpreter: Interpreter, body: str
-) -> None:
-    folder = project(body)
-    with pytest.raises(SdkError) as caught:
-        build_wheel(folder, tmp_path / "out", interpreter=interpreter)
-    error = caught.value
-    assert error.code is Code.WHEEL_BUILD_FAILED
-    assert "demo/data.json is missing" in error.why
-    assert error.where.file == str(folder)
-    assert "uv build --wheel" in error.resolution
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_build_that_is_tried_again_does_nothing_else_twice(
-    project: Project, tmp_path: Path, interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """First with what the cache has, then with the network."""
-    program = tmp_path / "uv"
-    program.write_text(
-        f"#!/bin/sh\necho offline=$UV_OFFLINE >>{tmp_path}/seen\n"
-        'echo "Network connectivity is disabled" >&2\nexit 2\n'
-    )
-    program.chmod(0o755)
-    monkeypatch.setattr(uv, "find_uv_bin", lambda: str(program))
-    calls: list[str] = []
-    with pytest.raises(SdkError) as caught:
-        build_wheel(
-            project(),
-            tmp_path / "out",
-            interpreter=interpreter,
-            pins=["hatchling==1"],
-            meanwhile=lambda: calls.append("once"),
-        )
-    assert caught.value.code is Code.NETWORK
-    assert (tmp_path / "seen").read_text().split() == ["offline=1", "offline="]
-    assert calls == ["once"]
-
-
-def test_other_failures_keep_their_kind(
-    project: Project, tmp_path: Path, interpreter: Interpreter
-) -> None:
-    folder = project('raise OSError(28, "No space left on device")')
-    with pytest.raises(SdkError) as caught:
-        build_wheel(folder, tmp_path / "out", interpreter=interpreter)
-    assert caught.value.code is Code.NO_SPACE
-
-
-def test_what_the_build_leaves_is_removed(
-    project: Project, tmp_path: Path, interpreter: Interpreter
-) -> None:
-    folder = project(
-        'for it in ("build/lib", "demo.egg-info", "src/demo.egg-info"): '
-        "pathlib.Path(it).mkdir(parents=True)"
-    )
-    (folder / "src").mkdir()
-    build_wheel(folder, tmp_path / "out", interpreter=interpreter)
-    assert not (folder / "build").exists()
-    assert list(folder.rglob("*.egg-info")) == []
-
-
-def test_a_failed_build_leaves_nothing_either(
-    project: Project, tmp_path: Path, interpreter: Interpreter
-) -> None:
-    folder = project('pathlib.Path("build").mkdir(); sys.exit(1)')
-    with pytest.raises(SdkError):
-        build_wheel(folder, tmp_path / "out", interpreter=interpreter)
-    assert not (folder / "build").exists()
-
-
-def test_what_was_there_before_stays(
-    project: Project, tmp_path: Path, interpreter: Interpreter
-) -> None:
-    folder = project()
-    for name in ("build", "demo.egg-info"):
-        (folder / name).mkdir()
-        (folder / name / "mine.txt").write_text("mine")
-    build_wheel(folder, tmp_path / "out", interpreter=interpreter)
-    for name in ("build", "demo.egg-info"):
-        assert (folder / name / "mine.txt").read_text() == "mine"
-
-
-def test_a_relative_path_of_the_project_is_enough(
-    project: Project, tmp_path: Path, interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(project())
-    assert build_wheel(Path(), tmp_path / "out", interpreter=interpreter).name == WHEEL
-
-
-@pytest.mark.network
-def test_a_project_of_setuptools_stays_as_it_was(tmp_path: Path, interpreter: Interpreter) -> None:
-    """setuptools comes from PyPI."""
-    folder = tmp_path / "project"
-    (folder / "src" / "demo").mkdir(parents=True)
-    (folder / "src" / "demo" / "__init__.py").write_text("")
-    (folder / "pyproject.toml").write_text('[project]\nname = "demo"\nversion = "1.0"\n')
-    before = sorted(folder.rglob("*"))
-    wheel = build_wheel(folder, tmp_path / "out", interpreter=interpreter)
-    assert "demo/__init__.py" in zipfile.ZipFile(wheel).namelist()
-    assert sorted(folder.rglob("*")) == before
 
 
 def test_a_temporary_folder_is_gone_whatever_happens() -> None:

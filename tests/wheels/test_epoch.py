@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.wheels.build import build_wheel
 from lls_provider.wheels.epoch import backend_epoch, source_date_epoch
+from lls_provider.wheels.pep517 import build_wheel
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def test_any_time_builds_the_same_wheel(
 def test_no_command_of_uv_runs_a_backend_with_a_wrong_time(
     text: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Locking and installing run build backends as `uv build` does."""
+    """uv runs build backends when it locks and installs."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
     with pytest.raises(SdkError, match="SOURCE_DATE_EPOCH is not a time"):
         run_uv(["pip", "compile", "pyproject.toml"], doing="resolving", cwd=project)

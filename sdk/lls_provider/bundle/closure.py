@@ -4,7 +4,7 @@ With several distributions (contract decision 3) provided is what all of them ha
 that satisfy the provider. One resolution knows one version of each package, so each distribution
 in turn is resolved against and the others judge the result by the installer's own rule.
 
-Reads and hashes the wheels of a lock while uv builds the provider's own in another process.
+Reads and hashes the wheels of a lock while the provider's own is built in another process.
 """
 
 from __future__ import annotations

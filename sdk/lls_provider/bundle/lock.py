@@ -228,7 +228,7 @@ class LockMode:
 
         Raises what `backend_pins` raises.
         """
-        from lls_provider.wheels.build import backend_pins
+        from lls_provider.wheels.build_environment import backend_pins
 
         if self.file is not None:
             return self.file.backend

@@ -147,7 +147,7 @@ def build_own_wheel(
     SdkError MODULE_MISSING, or what building and reading a wheel raise.
     """
     from lls_provider.runtime.wheelfile.wheel import read_wheel
-    from lls_provider.wheels.build import build_wheel
+    from lls_provider.wheels.pep517 import build_wheel
 
     wheel = read_wheel(
         build_wheel(

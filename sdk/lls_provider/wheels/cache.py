@@ -56,14 +56,17 @@ def user_home() -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the kernel lock of ``path``, made if it is not there; it dies with its owner."""
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the kernel lock of ``path``, made if it is not there; it dies with its owner.
+
+    Several may hold a ``shared`` one, and then nobody the other.
+    """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         with writing(path):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Advance, Progress, counted, shown_size
 from lls_provider.runtime.target_python import shown_platform
-from lls_provider.wheels.build import build_wheel, scratch
+from lls_provider.wheels.build import scratch
 from lls_provider.wheels.cache import cache_root, locked, user_home, writing
 from lls_provider.wheels.download import download, local_path
 from lls_provider.wheels.http import new_session, retry_deadline, shown_url
@@ -381,6 +381,8 @@ def _from_source(
             wheel = built[0]
         else:
             progress.note(f"{package.name} has no wheel: building one from {package.filename}")
+            from lls_provider.wheels.pep517 import build_wheel
+
             with scratch("sdist") as temporary:
                 made = build_wheel(
                     source,

@@ -82,20 +82,7 @@ def run_uv(
     RESOLUTION_FAILED with uv's explanation, NETWORK, NO_SPACE, CACHE_UNWRITABLE, TOOL_MISSING,
     USAGE for a wrong SOURCE_DATE_EPOCH, or TOOL_FAILED with all that uv said.
     """
-    environment = {
-        **os.environ,
-        **uv_cache_variables(),
-        "SOURCE_DATE_EPOCH": backend_epoch(),  # uv runs build backends in many of its commands
-        **(environ or {}),
-        "UV_NO_PROGRESS": "1",
-        "UV_PYTHON_DOWNLOADS": "never",
-        "NO_COLOR": "1",
-        "UV_NO_WRAP": "1",  # explanations are searched for names, and shown as they are
-    }
-    if cwd is not None:
-        environment |= _rooted(environment)
-    # a surrounding environment must not become the one that uv installs into
-    environment.pop("VIRTUAL_ENV", None)
+    environment = uv_environment(cwd, environ)
     try:
         process = subprocess.Popen(
             [_binary(), *args],
@@ -121,6 +108,28 @@ def run_uv(
         for line in without_logins(_ANSI.sub("", said.decode(errors="replace"))).splitlines():
             warned(line)
     return out.decode(errors="replace")
+
+
+def uv_environment(cwd: Path | None, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables of uv where it starts in ``cwd``, and of a build backend beside it.
+
+    ``environ`` are further ones. Raises SdkError USAGE for a wrong SOURCE_DATE_EPOCH.
+    """
+    environment = {
+        **os.environ,
+        **uv_cache_variables(),
+        "SOURCE_DATE_EPOCH": backend_epoch(),  # uv runs build backends in many of its commands
+        **(environ or {}),
+        "UV_NO_PROGRESS": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "NO_COLOR": "1",
+        "UV_NO_WRAP": "1",  # explanations are searched for names, and shown as they are
+    }
+    if cwd is not None:
+        environment |= _rooted(environment)
+    # a surrounding environment must not become the one that uv installs into
+    environment.pop("VIRTUAL_ENV", None)
+    return environment
 
 
 def is_enabled(environ: Mapping[str, str], name: str) -> bool:

@@ -56,18 +56,21 @@ _CAUSES = (
 )
 
 
+def requires_cause(said: str) -> str:
+    """What to do where ``[build-system] requires`` has no resolution."""
+    name = re.search(r"(?:you require|build-system depends on) ([\w.-]*\w)", said)
+    what = f" {name[1]} in" if name is not None else ""
+    return (
+        f"Correct{what} [build-system] requires of pyproject.toml, or name the index or "
+        "folder that has it with --index or --find-links."
+    )
+
+
 def backend_cause(said: str, backend: str) -> str | None:
     """What to do about a build that failed for its backend; None when it is about something else.
 
     ``backend`` is what ``[build-system] build-backend`` names.
     """
-    if "Failed to resolve requirements from `build-system.requires`" in said:
-        name = re.search(r"you require ([\w.-]*\w)", said)
-        what = f" {name[1]}" if name is not None else ""
-        return (
-            f"Correct{what} in [build-system] requires of pyproject.toml, or name the index or "
-            "folder that has it with --index or --find-links."
-        )
     missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", said)
     if missing is None:
         return None

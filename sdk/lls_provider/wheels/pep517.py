@@ -1,0 +1,281 @@
+"""Builds wheels with the library `build`: a project's backend (PEP 517) in an environment of uv's.
+
+The backend runs in the Python that the wheel is for. What it says goes to the progress as it
+comes, and its end into the error when it fails.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.progress import SILENT, Progress
+from lls_provider.wheels.build import repack, scratch
+from lls_provider.wheels.build_environment import build_environment
+from lls_provider.wheels.links import dead_links, endless_links
+from lls_provider.wheels.sdist import unpack_sdist
+from lls_provider.wheels.uv import uv_environment, uv_error
+from lls_provider.wheels.uv_causes import backend_cause, cause_of, requires_cause
+
+if TYPE_CHECKING:
+    from build import BuildBackendException, ProjectBuilder
+
+    from lls_provider.wheels.build_environment import BuildEnvironment
+    from lls_provider.wheels.interpreter import Interpreter
+
+_T = TypeVar("_T")
+_KEPT_LINES = 400  # of a backend's output, for the error
+_LINE_LIMIT = 32_000  # bytes that are taken for one line
+_FAULTS_OF_PROJECT = (Code.TOOL_FAILED, Code.RESOLUTION_FAILED, Code.WHEEL_BUILD_FAILED)
+_ENCODING = "utf-8:backslashreplace"  # of what a backend prints: as uv has it
+_SECRETS = ("UV_API_KEY", "UV_AUTH_TOKEN", "PYX_API_KEY", "PYX_AUTH_TOKEN")  # uv's own
+
+
+def build_wheel(
+    source: Path,
+    out: Path,
+    *,
+    interpreter: Interpreter,
+    base: Path | None = None,
+    pins: Sequence[str] | None = None,
+    meanwhile: Callable[[], object] | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Build the wheel of a project folder or of an sdist into the folder ``out``.
+
+    uv starts in ``base`` (default: the project folder). With ``pins``, the versions of
+    the backend and of what it needs, the network is not asked for what the cache has.
+    ``meanwhile`` is called once, in another thread, while the backend works. Returns the
+    repacked wheel. Raises SdkError WHEEL_BUILD_FAILED with what the build backend said,
+    NETWORK or NO_SPACE.
+    """
+    source = source.absolute()
+    for link in endless_links(source):
+        progress.warn(
+            f"{link.relative_to(source)} is a link to a folder around it: a build backend that "
+            "follows it packs everything many times over, or finds no end"
+        )
+    progress.step(f"building the wheel of {source.name}")
+    with scratch("wheel") as folder:
+        made = folder / "wheel"
+        with _alongside(meanwhile), _left_as_it_was(source):
+            tree = source if source.is_dir() else unpack_sdist(source, folder / "source")
+            build = _Build(source, tree, base, progress)
+            build.run(made, interpreter, pins)
+        built = sorted(made.glob("*.whl"))
+        if len(built) != 1:
+            raise SdkError(
+                Code.WHEEL_BUILD_FAILED,
+                f"The build of {source.name} gave {len(built)} wheels instead of one",
+                where=Where(file=str(source)),
+                resolution="Check [build-system] in its pyproject.toml.",
+            )
+        return repack(built[0], out)
+
+
+class _Build:
+    """One build: its project, and what its backend said last."""
+
+    def __init__(self, source: Path, tree: Path, base: Path | None, progress: Progress) -> None:
+        self._source = source
+        self._tree = tree
+        self._base = base or (source if source.is_dir() else None)
+        self._progress = progress
+        self._said: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._warned: set[str] = set()
+
+    def run(self, out: Path, interpreter: Interpreter, pins: Sequence[str] | None) -> None:
+        """Have the backend write its wheel into ``out``."""
+        # what a backend asks for is known by asking it: then it runs again, with all of it
+        requires = self._system_requires()
+        with self._environment(requires, interpreter, pins) as environment:
+            builder = self._builder(environment)
+            further = self._call(lambda: builder.get_requires_for_build("wheel", {}))
+            if not further:
+                self._call(lambda: builder.build("wheel", out, {}))
+                return
+        with self._environment(requires | further, interpreter, pins) as environment:
+            builder = self._builder(environment)
+            self._call(lambda: builder.build("wheel", out, {}))
+
+    def _system_requires(self) -> set[str]:
+        """``[build-system] requires``, or what stands for it (PEP 518)."""
+        from build import ProjectBuilder
+
+        with self._valid():
+            return ProjectBuilder(self._tree).build_system_requires
+
+    def _builder(self, environment: BuildEnvironment) -> ProjectBuilder:
+        from build import ProjectBuilder
+
+        with self._valid():
+            return ProjectBuilder.from_isolated_env(environment, self._tree, self._stream)
+
+    @contextmanager
+    def _valid(self) -> Iterator[None]:
+        """What is wrong with ``[build-system]`` as an error, what looks wrong as a warning."""
+        from build import BuildException
+
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                yield
+        except (BuildException, ValueError, OSError, RecursionError) as error:
+            raise self._failed(str(error)) from error
+        for text in dict.fromkeys(str(it.message) for it in caught):
+            if text not in self._warned:
+                self._warned.add(text)
+                self._progress.warn(text)
+
+    @contextmanager
+    def _environment(
+        self, requires: set[str], interpreter: Interpreter, pins: Sequence[str] | None
+    ) -> Iterator[BuildEnvironment]:
+        resolving = True
+        try:
+            with build_environment(
+                sorted(requires),
+                interpreter=interpreter,
+                base=self._base,
+                # those of an archive are about places on its author's machine
+                sources=self._tree if self._tree == self._source else None,
+                pins=pins,
+            ) as environment:
+                resolving = False
+                yield environment
+        except SdkError as error:
+            if not resolving or error.code not in _FAULTS_OF_PROJECT:
+                raise
+            raise self._failed(
+                error.why, cause_of(error.why) or requires_cause(error.why)
+            ) from error
+
+    def _call(self, hook: Callable[[], _T]) -> _T:
+        """What a hook of the backend returns; its failure is ours."""
+        from build import BuildBackendException
+
+        try:
+            return hook()
+        except BuildBackendException as error:
+            if isinstance(error.exception, SdkError):  # `build` wraps whatever a runner raises
+                raise error.exception from None
+            # where the backend cannot be imported, its traceback comes with the exception
+            traceback = getattr(error.exception, "traceback", None)
+            said = "\n".join(map(str, [*self._said, *filter(None, [traceback]), _ended(error)]))
+            failure = uv_error(said, 1, f"building the wheel of {self._source.name}")
+            if failure.code not in _FAULTS_OF_PROJECT:
+                raise failure from error
+            raise self._failed(failure.why) from error
+
+    def _stream(
+        self,
+        cmd: Sequence[str],
+        cwd: str | None = None,
+        extra_environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run a hook in its process: each line it writes is told, and kept for its error."""
+        told = uv_environment(self._base or self._tree, {"PYTHONIOENCODING": _ENCODING})
+        environment = {
+            **{name: value for name, value in told.items() if name not in _SECRETS},
+            **(extra_environ or {}),
+        }
+        with subprocess.Popen(
+            cmd,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            try:
+                assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+                while line := process.stdout.readline(_LINE_LIMIT):
+                    text = line.decode(errors="replace").rstrip("\r\n")
+                    self._said.append(text)
+                    self._progress.note(text)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, cmd)
+
+    def _failed(self, why: str, resolution: str | None = None) -> SdkError:
+        return SdkError(
+            Code.WHEEL_BUILD_FAILED,
+            f"The wheel of {self._source.name} cannot be built",
+            why=why,
+            where=Where(file=str(self._source)),
+            resolution=resolution
+            or cause_of(why)
+            or backend_cause(why, self._backend())
+            or _dead_link_named(self._tree, why)
+            or "Correct what the build backend reports above; "
+            f"'python -m build --wheel {self._source}' runs the same build.",
+        )
+
+    def _backend(self) -> str:
+        """What ``[build-system] build-backend`` names; empty when it names none."""
+        import tomllib
+
+        try:
+            text = (self._tree / "pyproject.toml").read_text("utf-8")
+            return str(tomllib.loads(text)["build-system"]["build-backend"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+
+def _ended(error: BuildBackendException) -> str:
+    match error.exception:
+        case subprocess.CalledProcessError(returncode=status):
+            return f"{error} (exit status: {status})"
+        case FileNotFoundError():  # of what the hook's process writes at its end
+            return "The backend's process ended without a result."
+        case _:
+            return str(error)
+
+
+def _dead_link_named(source: Path, said: str) -> str:
+    """What to do where a backend fails at a link that leads nowhere; empty for other causes."""
+    for link in dead_links(source):
+        if str(link) in said or f"'{link.relative_to(source)}'" in said:
+            return (
+                f"Remove {link.relative_to(source)}, or make the link lead to a file: it leads to "
+                f"{link.readlink()}, which is not there."
+            )
+    return ""
+
+
+@contextmanager
+def _alongside(work: Callable[[], object] | None) -> Iterator[None]:
+    """Do other work in a thread while the block runs; what it raises is raised after the block."""
+    if work is None:
+        yield
+        return
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        yield
+        done.result()
+
+
+@contextmanager
+def _left_as_it_was(source: Path) -> Iterator[None]:
+    """Remove what setuptools leaves in a project: a later build would take stale files from it."""
+    before = set(_leftovers(source))
+    try:
+        yield
+    finally:
+        for path in set(_leftovers(source)) - before:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _leftovers(source: Path) -> Iterator[Path]:
+    for pattern in ("build", "*.egg-info", "src/*.egg-info"):
+        yield from source.glob(pattern)
