@@ -117,7 +117,7 @@ def test_a_provider_that_does_not_load_is_told_with_its_true_cause(
     assert error.code is Code.VALIDATION_FAILED
     assert error.why.startswith("No module named 'tqdm_of_nobody'")
     assert "'tqdm_of_nobody'" in error.resolution
-    assert "--nevertheless" in error.resolution
+    assert "--allow-failure" in error.resolution
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_what_a_spec_or_factory_is_not_is_told_with_what_to_change(
             'File "acme_echo/provider.py", line 3, in <module>\nIt printed:\nlast words'
             in error.why
         )
-    stays = " To have the image all the same, say why with --nevertheless REASON."
+    stays = " To build the image all the same, use --allow-failure REASON."
     if published:
         assert error.resolution.endswith(f"after --package. For its author: {way}{stays}") or (
             error.resolution.endswith(f"another --distribution. For its author: {way}{stays}")
@@ -296,7 +296,7 @@ def test_what_the_server_itself_cannot_run_with_is_refused_with_who_needs_what(
         "shared 1.0 would hide its 2.0, but core 7 needs shared>=2; plugin 1 needs shared!=1.0"
     )
     assert "every other provider in the Pod" in caught.value.why
-    assert "--nevertheless" in caught.value.resolution
+    assert "--allow-failure" in caught.value.resolution
     with pytest.raises(SdkError, match="itself cannot run"):  # whatever machine it is for
         tried(*wheels, beside=beside, machine="s390x")
     told = tried(*wheels, beside=beside, trial=Trial("it works, seen"))
@@ -434,7 +434,9 @@ def test_a_provider_that_hides_a_module_of_the_environment_is_no_image(
     assert error.what == f"A module of the provider would hide one of {with_yaml.label}"
     assert error.why == HIDES
     assert error.resolution.startswith("Rename the module, or leave the package out")
-    assert tried(wheel, beside=with_yaml, trial=Trial(nevertheless="a test")).not_loaded == "a test"
+    assert (
+        tried(wheel, beside=with_yaml, trial=Trial(allow_failure="a test")).not_loaded == "a test"
+    )
 
 
 def test_who_renames_the_module_has_an_image(

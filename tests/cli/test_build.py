@@ -8,11 +8,17 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
+from lls_provider.cli import build
 from lls_provider.image.image import Image, Platform
 from lls_provider.image.transports.layout import write_layout
+
+if TYPE_CHECKING:
+    from lls_provider.cli.buildoptions import BuildOptions
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -61,6 +67,27 @@ def test_a_package_needs_one_version(cli: Cli, tmp_path: Path) -> None:
     done = cli("build", "--package", "acme>=1", "--output", "oci:x", cwd=tmp_path)
     assert done.returncode == 2
     assert "--package needs NAME==VERSION" in done.stderr
+
+
+def test_the_former_name_of_allow_failure_is_accepted_with_a_warning(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[BuildOptions] = []
+    monkeypatch.setattr(build, "_build", asked.append)
+    words = ["--package", "acme==1", "--output", "oci:x"]
+    runner = CliRunner()
+    new = runner.invoke(build.command, [*words, "--allow-failure", "a test"])
+    former = runner.invoke(build.command, [*words, "--nevertheless", "a test"])
+    assert (new.exit_code, new.stderr) == (0, "")
+    assert (former.exit_code, former.stdout) == (0, "")
+    assert former.stderr.startswith("WARNING: --nevertheless is now --allow-failure")
+    assert asked[0].allow_failure == "a test"
+    assert asked[0] == asked[1]
+
+    both = cli("build", *words, "--allow-failure", "a", "--nevertheless", "b", cwd=tmp_path)
+    assert both.returncode == 2
+    assert "Give --allow-failure only" in both.stderr
+    assert "nevertheless" not in cli("build", "--help").stdout
 
 
 def test_a_folder_that_is_something_else_is_kept(cli: Cli, project: Path, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def build(cli: Cli, project: Path, *words: str, **options: object) -> str:
     """The digest of the image."""
     done = cli(
         *("build", project, "--base", "scratch", "--distribution", "server.txt"),
-        *("--nevertheless", "the server is a list of versions"),
+        *("--allow-failure", "the server is a list of versions"),
         *("--python", "3.12", "--output", "oci:image", "--format", "json", *words),
         cwd=project.parent,
         **options,
@@ -85,7 +85,7 @@ def test_a_wheel_that_changed_in_the_cache_is_told_and_fetched_anew(
         wheel.write_bytes(data)
         done = cli(
             *("build", project, "--base", "scratch", "--distribution", "server.txt", "--locked"),
-            *("--nevertheless", "whatever", "--output", "oci:damaged"),
+            *("--allow-failure", "whatever", "--output", "oci:damaged"),
             cwd=project.parent,
             env=environment,
         )

@@ -15,7 +15,7 @@ from lls_provider.wheels.interpreter import find_interpreter
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
-WORDS = ("build", "acme", "--distribution", "server.txt", "--nevertheless", "it is no server")
+WORDS = ("build", "acme", "--distribution", "server.txt", "--allow-failure", "it is no server")
 
 
 @pytest.fixture

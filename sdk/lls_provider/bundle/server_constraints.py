@@ -170,7 +170,7 @@ def rejection(
         where=where,
         resolution=f"Ask for a version of {' and '.join(names)} that both accept; or, when a bound "
         "is wrong upstream, replace it with --override. To have the image all the same, build it "
-        "with --nevertheless REASON.",
+        "with --allow-failure REASON.",
     )
 
 

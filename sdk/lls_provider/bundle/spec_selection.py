@@ -90,7 +90,7 @@ def choose_spec(
             why="\n".join(unread),
             where=where,
             resolution=f"{way} To have the image all the same, say what it provides with {_FLAGS} "
-            "and why with --nevertheless REASON."
+            "and why with --allow-failure REASON."
             if way
             else f"{_RUN_IT} or say it with {_FLAGS}.",
             detail=detail,

@@ -73,12 +73,12 @@ class TrialProcess(NamedTuple):
 class Trial:
     """How a build tries its provider.
 
-    ``nevertheless`` is why an image is wanted although the provider does not load;
+    ``allow_failure`` is why an image is wanted although the provider does not load;
     ``environment`` are variables that it needs; ``waiting`` are processes beside servers, by
     the servers' labels.
     """
 
-    nevertheless: str | None = None
+    allow_failure: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     waiting: Mapping[str, TrialProcess] = field(default_factory=dict, repr=False, compare=False)
 
@@ -159,7 +159,7 @@ def try_provider(
     a warning. Raises SdkError VALIDATION_FAILED when it does not load or says something else
     than ``metadata``, MODULE_HIDDEN when a module of it would hide the server's,
     DEPENDENCY_CONFLICT when a server lacks something or does not accept itself what goes in front
-    of its packages, unless ``trial.nevertheless`` says why that is passed over; and what `run_uv`
+    of its packages, unless ``trial.allow_failure`` says why that is passed over; and what `run_uv`
     raises.
     """
     schemas = []
@@ -189,11 +189,11 @@ def try_provider(
                 schemas += [told.config_schema] if told.config_schema is not None else []
     except SdkError as error:
         passed = (Code.VALIDATION_FAILED, Code.DEPENDENCY_CONFLICT, Code.MODULE_HIDDEN)
-        if trial.nevertheless is None or error.code not in passed:
+        if trial.allow_failure is None or error.code not in passed:
             raise
         first = error.why.splitlines()[0] if error.why else ""
-        progress.warn(f"{error.what}: {first} (built nevertheless: {trial.nevertheless})")
-        return TrialResult(not_loaded=trial.nevertheless)
+        progress.warn(f"{error.what}: {first} (failure allowed: {trial.allow_failure})")
+        return TrialResult(not_loaded=trial.allow_failure)
     return TrialResult(schemas[0] if schemas else None)
 
 
@@ -288,7 +288,7 @@ def _judge(
             f"{metadata.package_name} does not load beside {server.label}",
             why=f"{failure.reason}\n\n{failure.details}".rstrip(),
             where=where,
-            resolution=f"{way} To have the image all the same, say why with --nevertheless REASON.",
+            resolution=f"{way} To build the image all the same, use --allow-failure REASON.",
             detail=LoadFailure(failure, tuple(wheels)),
         )
     spec = result.spec(metadata.provider_type)
@@ -371,7 +371,7 @@ def _require_unhidden(
     modules = modules_of(server, environment)
     found = list(hidden_modules(fronts, modules, server.interpreter.minor[1]))
     if found:
-        more = " To have the image all the same, say why with --nevertheless REASON."
+        more = " To build the image all the same, use --allow-failure REASON."
         raise hiding_error(server.label, found, where, more=more)
 
 

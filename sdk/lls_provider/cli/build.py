@@ -72,11 +72,12 @@ if TYPE_CHECKING:
     "that the server's own packages do not accept is refused.",
 )
 @click.option(
-    "--nevertheless",
+    "--allow-failure",
     metavar="REASON",
     help="Build although the provider does not load beside the distribution, or the distribution's "
     "own packages do not accept what is bundled; the reason is recorded in the image.",
 )
+@click.option("--nevertheless", hidden=True)
 @click.option(
     "--package",
     metavar="'NAME[EXTRA]==VERSION'",
@@ -97,7 +98,21 @@ def command(**options: object) -> None:
     /lls-provider of the image, with the metadata and the installer. The same input gives the
     same digest.
     """
+    _accept_former_name(options)
     _build(BuildOptions(**options))  # type: ignore[arg-type]
+
+
+def _accept_former_name(options: dict[str, object]) -> None:
+    """Read ``--nevertheless``, the name of ``--allow-failure`` before 0.1.0, for one release."""
+    reason = options.pop("nevertheless")
+    if reason is None:
+        return
+    from lls_provider.cli.console import console
+
+    if options["allow_failure"] is not None:
+        raise click.UsageError("Give --allow-failure only: '--nevertheless' is its former name.")
+    console().warn("--nevertheless is now --allow-failure; the next release refuses the old name.")
+    options["allow_failure"] = reason
 
 
 def _build(options: BuildOptions) -> None:
@@ -194,7 +209,7 @@ def _bundles(
         bundle=options.bundle,
         lock=lock_file if options.lock else None,
         locked=lock_file if options.locked else None,
-        trial=Trial(options.nevertheless),
+        trial=Trial(options.allow_failure),
     )
     if isinstance(source, str):
         from lls_provider.bundle.published import bundle_published

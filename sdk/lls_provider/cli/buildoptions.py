@@ -37,7 +37,7 @@ class BuildOptions:
     lock: bool
     locked: bool
     lock_file: Path | None
-    nevertheless: str | None
+    allow_failure: str | None
     insecure: bool
     form: str
 
