@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from lls_provider.bundle.static_spec import (
     declared_maintainer,
     declared_summary,
     declared_vendor,
+    defines_spec,
     provider_modules,
     static_specs,
 )
@@ -183,3 +185,15 @@ def test_what_is_no_wheel_is_told(tmp_path: Path) -> None:
 def test_a_module_nested_without_end_tells_nothing(make_wheel: MakeWheel, nested: str) -> None:
     wheel = make_wheel("acme", files={"acme/provider.py": "x = " + nested * 20_000 + "1\n"})
     assert static_specs(wheel) == ()
+
+
+def test_a_member_that_cannot_be_parsed_may_define_the_function(tmp_path: Path) -> None:
+    wheel = tmp_path / "it-1-py3-none-any.whl"
+    wheel.write_bytes(b"no zip")
+    assert defines_spec(wheel, "it/provider.py")
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("it/new.py", "def get_provider_spec(:\n")
+        archive.writestr("it/large.py", b"#" * ((4 << 20) + 1))
+        archive.writestr("it/without.py", "x = 1\n")
+    assert all(defines_spec(wheel, f"it/{name}.py") for name in ("absent", "new", "large"))
+    assert not defines_spec(wheel, "it/without.py")

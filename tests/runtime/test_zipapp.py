@@ -75,9 +75,9 @@ import collections, sys
 compiled = collections.Counter()
 sys.addaudithook(lambda event, args: compiled.update([args[1]]) if event == "compile" else None)
 sys.path.insert(0, sys.argv[1])
-from lls_provider.runtime import zipped
+from lls_provider.runtime.cli import bootstrap
 compiled.clear()
-zipped._compile_once()
+bootstrap._compile_once()
 import lls_provider.runtime.install.install
 print(*(count for file, count in compiled.items() if str(file).startswith(sys.argv[1])))
 print(lls_provider.runtime.install.install.__file__)
@@ -91,7 +91,7 @@ def test_each_module_is_compiled_once(zipapp: Path) -> None:
     counts, file = done.stdout.splitlines()
     assert len(counts.split()) > 50
     assert set(counts.split()) == {"1"}
-    assert file == f"{zipapp}/lls_provider/runtime/install.py"
+    assert file == f"{zipapp}/lls_provider/runtime/install/install.py"
 
 
 def test_it_tells_its_version(zipapp: Path) -> None:
@@ -299,14 +299,14 @@ _Dropped()
 @pytest.mark.parametrize(
     ("command", "module", "text"),
     [
-        ("install", "arguments", _STOP),
-        ("install", "commands", _STOP),
-        ("install", "install", _STOP),
-        ("install", "unpack", _STOP),
+        ("install", "cli/arguments", _STOP),
+        ("install", "cli/commands", _STOP),
+        ("install", "install/install", _STOP),
+        ("install", "wheelfile/unpack", _STOP),
         ("merge", "merge", _STOP),
         ("merge", "merge", _STOP_UNHEARD),
-        ("preflight", "preflight", _STOP),
-        ("preflight", "preflight", _STOP_UNHEARD),
+        ("preflight", "preflight/preflight", _STOP),
+        ("preflight", "preflight/preflight", _STOP_UNHEARD),
     ],
 )
 @pytest.mark.parametrize("prefix", [(), ("unshare", "--pid", "--fork")], ids=["", "as PID 1"])

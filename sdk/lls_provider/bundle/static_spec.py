@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from lls_provider.contract.names import APIS
-from lls_provider.errors import Code
+from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheelfile.dist_info import Headers
 from lls_provider.runtime.wheelfile.members import wheel_error
 
@@ -104,6 +104,29 @@ def unreadable_modules(wheel: Path) -> frozenset[str]:
     )
 
 
+def defines_spec(wheel: Path, member: str) -> bool:
+    """Whether a module binds ``get_provider_spec``; true when only running it could tell."""
+    try:
+        with _opened(wheel) as archive:
+            tree = _parsed(archive, member, wheel)
+    except (KeyError, SdkError):
+        return True  # it is under .data, or other rules report the archive
+    if tree is None:
+        return True
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.FunctionDef(name="get_provider_spec" | "__getattr__")
+                | ast.Name(id="get_provider_spec", ctx=ast.Store())
+            ):
+                return True
+            case ast.ImportFrom(names=names):
+                bound = {alias.asname or alias.name for alias in names}
+                if bound & {"get_provider_spec", "*"}:
+                    return True
+    return False
+
+
 def declared_extras(wheel: Path) -> tuple[str, ...]:
     """The names of its extras, normalised.
 
@@ -169,17 +192,22 @@ def _trees(wheel: Path) -> Iterator[tuple[str, ast.Module]]:
     """Every provider module that can be parsed."""
     with _opened(wheel) as archive:
         for module, name in _sources(archive).items():
-            info = archive.getinfo(name)
-            if info.file_size > _SOURCE_LIMIT:
-                continue
-            try:
-                yield module, ast.parse(archive.read(info))
-            except (SyntaxError, ValueError):
-                continue  # for another Python than this one
-            except (RecursionError, MemoryError):
-                continue  # nested without end, which the parser tells in either way
-            except zipfile.BadZipFile as error:
-                raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
+            tree = _parsed(archive, name, wheel)
+            if tree is not None:
+                yield module, tree
+
+
+def _parsed(archive: zipfile.ZipFile, member: str, wheel: Path) -> ast.Module | None:
+    """The source of a member; None when this Python does not parse it, or it is too large."""
+    try:
+        info = archive.getinfo(member)
+        return None if info.file_size > _SOURCE_LIMIT else ast.parse(archive.read(info))
+    except zipfile.BadZipFile as error:
+        raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
+    except (SyntaxError, ValueError):
+        return None  # for another Python than this one
+    except (RecursionError, MemoryError):
+        return None  # nested without end, which the parser reports in either way
 
 
 def _spec(call: ast.Call, tree: ast.Module, module: str) -> StaticSpec | None:

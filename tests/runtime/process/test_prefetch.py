@@ -155,12 +155,12 @@ def test_a_signal_ends_the_wait_for_a_process_that_hangs(bundle: Path) -> None:
     script = f"""
         import os, signal, sys
         from pathlib import Path
-        from lls_provider.runtime import readahead
+        from lls_provider.runtime.process import prefetch
         from lls_provider.runtime.process.signals import Stopped, stopping
-        readahead.worker_count = lambda: 2
-        readahead._packed = lambda *_: signal.pause()
+        prefetch.worker_count = lambda: 2
+        prefetch._packed = lambda *_: signal.pause()
         try:
-            with stopping(), readahead.reading_ahead(Path({str(bundle)!r})) as ahead:
+            with stopping(), prefetch.prefetching(Path({str(bundle)!r})) as ahead:
                 there = Path(f"/proc/self/task/{{os.getpid()}}/children").read_text().split()
                 print(*there, flush=True)
                 ahead()

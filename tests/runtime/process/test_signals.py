@@ -15,7 +15,7 @@ from lls_provider.runtime.process.signals import check_stopped, stop_signals
 BEGIN = """\
 import os, signal, threading, time
 from lls_provider.errors import ExitStatus
-from lls_provider.runtime import signals
+from lls_provider.runtime.process import signals
 from lls_provider.runtime.process.signals import Stopped, check_stopped, held_back, stopping
 
 def send(number):

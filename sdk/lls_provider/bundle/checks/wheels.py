@@ -6,8 +6,6 @@ own rules (`bundle.closure`, `runtime.target`, `runtime.shadowing`).
 
 from __future__ import annotations
 
-import ast
-import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from lls_provider.bundle.bundle import bundle_wheels
 from lls_provider.bundle.checks.elf import check_native
 from lls_provider.bundle.checks.report import complaint_text
 from lls_provider.bundle.server_constraints import describe_conflict, profiled_modules, unsatisfied
-from lls_provider.bundle.static_spec import static_specs
+from lls_provider.bundle.static_spec import defines_spec, static_specs
 from lls_provider.contract.names import IMAGE_ROOT
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import counted
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from lls_provider.bundle.checks.report import Findings
     from lls_provider.contract.models import BundleManifest, ProviderPackage
     from lls_provider.contract.names import BundleTree
-
-_SOURCE_LIMIT = 4 << 20  # of a provider.py that is parsed
 
 
 def read_wheels(tree: BundleTree, findings: Findings) -> list[Wheel]:
@@ -172,7 +168,7 @@ def _module(
         )
         return
     member = _module_file(holder, base)
-    if member.endswith(".py") and not _defines_spec(holder.path, member):
+    if member.endswith(".py") and not defines_spec(holder.path, member):
         findings.error(
             rule,
             Code.MODULE_MISSING,
@@ -213,33 +209,6 @@ def _module_file(wheel: Wheel, base: str) -> str:
         ):
             return file.path
     return ""
-
-
-def _defines_spec(wheel: Path, member: str) -> bool:
-    """Whether a module binds ``get_provider_spec``; true when only running it could tell."""
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            if archive.getinfo(member).file_size > _SOURCE_LIMIT:
-                return True
-            tree = ast.parse(archive.read(member))
-    except (KeyError, ValueError, SyntaxError, zipfile.BadZipFile):
-        return True  # under .data, or newer syntax than this Python knows
-    except (RecursionError, MemoryError):
-        return True  # nested without end, which the parser tells in either way
-    for node in ast.walk(tree):
-        match node:
-            case (
-                ast.FunctionDef(name="get_provider_spec")
-                | ast.Name(id="get_provider_spec", ctx=ast.Store())
-            ):
-                return True
-            case ast.ImportFrom(names=names):
-                bound = {alias.asname or alias.name for alias in names}
-                if bound & {"get_provider_spec", "*"}:
-                    return True
-            case ast.FunctionDef(name="__getattr__"):
-                return True
-    return False
 
 
 def _closure(
