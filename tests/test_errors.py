@@ -1,4 +1,4 @@
-"""An error as JSON: what one process writes another reads, and nothing else passes for one."""
+"""An error as its reader sees it, and as JSON: what one process writes another reads."""
 
 from __future__ import annotations
 
@@ -106,3 +106,44 @@ def test_what_a_later_release_adds_is_ignored() -> None:
 def test_nothing_else_passes_for_an_error(text: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         SdkError.from_json(text)
+
+
+def _error() -> SdkError:
+    return SdkError(
+        Code.DOCUMENT_INVALID,
+        "The document is not valid",
+        why="two things are wrong",
+        where=Where(file="run.yaml"),
+        resolution="Correct both.",
+        problems=[
+            Problem(Code.FIELD_TYPE, "a is no text", Where(file="run.yaml", line=3, column=5)),
+            Problem(Code.FIELD_UNKNOWN, "b is unknown", resolution="Remove b."),
+        ],
+    )
+
+
+def test_problems_stand_below_the_cause_each_with_its_own_way_out() -> None:
+    text = _error().render()
+    assert "- run.yaml:3:5: a is no text\n- b is unknown\n  Remove b.\n\nResolution:" in text
+
+
+def test_a_program_gets_the_same_as_plain_data() -> None:
+    document = _error().to_document()
+    assert document["code"] == "document-invalid"
+    assert document["where"] == {"file": "run.yaml"}
+    assert document["problems"] == [
+        {
+            "code": "field-type",
+            "what": "a is no text",
+            "where": {"file": "run.yaml", "line": 3, "column": 5},
+            "path": "",
+            "resolution": "",
+        },
+        {
+            "code": "field-unknown",
+            "what": "b is unknown",
+            "where": {},
+            "path": "",
+            "resolution": "Remove b.",
+        },
+    ]

@@ -49,16 +49,18 @@ class Target:
 
 TARGETS = {
     "conflict": Target(
-        (f"{RUNTIME}/conflict.py",),
+        (f"{RUNTIME}/install/conflict.py",),
         ("tests/runtime/install/test_conflict.py", "tests/runtime/test_conflict_vectors.py"),
     ),
     "archive": Target(
-        (f"{RUNTIME}/directory.py", f"{RUNTIME}/archive.py"),
-        ("tests/runtime/wheelfile/test_members.py", "tests/hostile/test_wheels.py"),
-        "not (before_deployment or zipapp or RECORD or metadata or cut_anywhere)",
+        (f"{RUNTIME}/wheelfile/zip_directory.py", f"{RUNTIME}/wheelfile/members.py"),
+        (
+            "tests/runtime/wheelfile/test_members.py",
+            "tests/runtime/wheelfile/test_zip_directory.py",
+        ),
     ),
     "reconcile": Target(
-        (f"{RUNTIME}/outlook.py", f"{RUNTIME}/settle.py"),
+        (f"{RUNTIME}/volume/reconcile.py",),
         (
             "tests/runtime/volume/test_volume.py",
             "tests/runtime/volume/test_installed_slots.py",

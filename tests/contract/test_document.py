@@ -684,3 +684,8 @@ def test_the_vocabulary_is_imported_without_the_parser() -> None:
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "[]"
+
+
+def test_a_merge_of_a_list_takes_mappings_alone() -> None:
+    error = _refusal(b"x: &x {a: 1}\ny:\n  <<: [*x, 7]\n")
+    assert "'<<' takes a mapping or a list of mappings" in error.render()

@@ -37,12 +37,19 @@ def zip64(**changes: int) -> bytes:
     plain = archive(entries())
     _, _, _, here, count, size, offset, _ = END.unpack(plain[-22:])
     body = plain[:-22]
-    told = {"here": here, "count": count, "size": size, "offset": offset, "at": len(body)}
+    told = {
+        "here": here,
+        "count": count,
+        "size": size,
+        "offset": offset,
+        "at": len(body),
+        "length": 44,
+    }
     told |= changes
     record = struct.pack(
         "<4sQ2H2L4Q",
         b"PK\x06\x06",
-        44,
+        told.pop("length"),
         45,
         45,
         0,
@@ -82,6 +89,7 @@ def ratio_bomb() -> bytes:
 
 CASES: list[Case] = [
     ("empty", NOT_ZIP, "empty", lambda: b""),
+    ("without members", Code.WHEEL_DIST_INFO_INVALID, "found: none", lambda: archive([])),
     ("a page", NOT_ZIP, "no zip", lambda: b"<html>404 not found</html>"),
     ("a tar", NOT_ZIP, "no zip", lambda: b"dep/__init__.py" + bytes(10_240)),
     ("followed by data", CUT, "end record", lambda: wheel() + b"evil"),
@@ -134,6 +142,7 @@ CASES: list[Case] = [
     ),
     ("with a zip64 count that lies", ARCHIVE, "end records differ", lambda: zip64(here=3, count=3)),
     ("with a zip64 place that lies", ARCHIVE, "end records differ", lambda: zip64(offset=1)),
+    ("with a zip64 end of another size", ARCHIVE, "is damaged", lambda: zip64(length=45)),
     ("with a zip64 end elsewhere", ARCHIVE, "not where", lambda: zip64(at=0)),
     ("with a zip64 end beyond", ARCHIVE, "not where", lambda: zip64(at=1 << 62)),
     (

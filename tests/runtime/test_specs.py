@@ -64,6 +64,7 @@ NO_SPEC = [
     ),
     ("def get_provider_spec(): yield Spec()\n", "a generator", "`return` the spec"),
     ("def get_provider_spec(): Spec()\n", "None", "with `return` and a spec"),
+    ("get_provider_spec = dict\n", "an empty dict", "Return a spec in its place"),
     (returning("[]"), "an empty list", "Put at least one spec into the list."),
     (returning("(Spec(), Spec('remote::y'))"), "a tuple", "Return a list, such as"),
     (returning("(Spec(),)"), "a tuple", "a comma behind it makes a tuple"),
@@ -252,7 +253,26 @@ INLINE = "async def get_provider_impl(config, deps)"
             "def {name}(config, deps): yield Config()\n",
             "{name} in module 'acme.adapter' yields, which cannot be awaited",
         ),
-        # what gives something to await
+        (
+            "def {name}(config, deps):\n    it: object = Config()\n    return it\n",
+            "{name} in module 'acme.adapter' is not async",
+        ),
+        (
+            "def {name}(config, deps):\n    def inner(): return make(1)\n    return Config()\n",
+            "{name} in module 'acme.adapter' is not async",
+        ),
+        # what gives something to await, or may do so
+        ("{name} = getattr\n", None),
+        ("def {name}(config, deps): ...\n{name}.__wrapped__ = {name}\n", None),
+        ("exec('def {name}(config, deps): return 1')\n", None),
+        ("made = {'it': lambda config, deps: Config()}\n{name} = made['it']\n", None),
+        (
+            (
+                "async def make(c): ...\ndef {name}(config, deps):\n    try:\n        x = 1\n"
+                "    except ValueError:\n        return make(config)\n    return None\n"
+            ),
+            None,
+        ),
         ("async def {name}(config, deps): ...\n", None),
         ("async def make(c): ...\ndef {name}(config, deps): return make(config)\n", None),
         (
@@ -392,6 +412,11 @@ def test_a_class_of_the_servers_decides_which_factory_is_called(tmp_path: Path) 
     source = "class InlineProviderSpec(Spec): ...\n" + returning("InlineProviderSpec('remote::x')")
     failure, _, _ = refused(tmp_path, source)
     assert "get_provider_impl" in failure.reason
+
+
+def test_a_class_of_the_servers_decides_for_a_remote_provider_too(tmp_path: Path) -> None:
+    source = "class RemoteProviderSpec(Spec): ...\n" + returning("RemoteProviderSpec('inline::x')")
+    assert asked(tmp_path, source).failure is None
 
 
 @pytest.mark.parametrize(

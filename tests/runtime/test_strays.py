@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.recorder import Recorder
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.errnos import image_error, volume_error
+from lls_provider.runtime.install import install as installing
 from lls_provider.runtime.install.install import install
 from lls_provider.runtime.merge import merge
 from lls_provider.runtime.preflight.preflight import preflight
 
 if TYPE_CHECKING:
-    from tests.recorder import Recorder
-
     MakeBundle = Callable[..., Path]
     Pod = Any
 
@@ -338,3 +338,38 @@ def test_the_same_installation_twice_at_once_does_not_say_that_anything_differs(
     assert differs
     again = subprocess.run([*argv, "--config", '{"a": 2}'], capture_output=True, text=True)
     assert "only the arguments differ" in again.stderr
+
+
+def test_the_file_system_of_an_image_may_fail() -> None:
+    error = image_error(OSError(errno.EIO, os.strerror(errno.EIO), "/lls-provider/x.whl"))
+    assert (error.code, error.why) == (Code.FILE_UNREADABLE, "Input/output error")
+    assert error.where.file == "/lls-provider/x.whl"
+    assert error.resolution == "Build the provider image again with 'lls-provider build'."
+
+
+def test_an_error_of_the_volume_may_name_no_place_and_none_that_is_there() -> None:
+    nameless = volume_error(OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), "writing")
+    assert (nameless.why, nameless.where.file) == ("Not a directory", None)
+    gone = OSError(errno.EACCES, os.strerror(errno.EACCES), "none/of/it")
+    assert volume_error(gone, "writing").why == "Permission denied"
+
+
+def test_an_image_that_cannot_be_read_while_it_is_summed_is_told(
+    pod: Pod, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_arguments: object) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/lls-provider")
+
+    monkeypatch.setattr(installing, "bundle_fingerprint", fails)
+    assert _refused(lambda: pod.install(make_bundle())).code is Code.FILE_UNREADABLE
+
+
+def test_what_nobody_claims_is_told_when_it_goes(
+    pod: Pod, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    pod.install(make_bundle())
+    shutil.rmtree(pod.external / "metadata" / "acme-echo")
+    told = Recorder()
+    guard = make_bundle("acme-guard")
+    install(pod.request(guard, "acme-guard"), workers=1, progress=told)
+    assert "removed acme_echo-1.0: nobody claims it" in told.notes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.runtime.target_python import elf_machine, read_elf_machine
+from lls_provider.runtime.target_python import elf_machine, read_elf_machine, read_is_module
 
 
 def _header(bits: int, machine: int, order: str = "<") -> bytes:
@@ -39,3 +39,13 @@ def test_the_running_interpreter_is_of_this_machine() -> None:
 
 def test_a_file_that_cannot_be_read_is_no_elf(tmp_path: Path) -> None:
     assert read_elf_machine(tmp_path / "none") is None
+
+
+def test_only_a_file_with_an_init_function_of_its_name_is_a_module(tmp_path: Path) -> None:
+    module, empty = tmp_path / "core.so", tmp_path / "empty.so"
+    module.write_bytes(b"\x7fELF" + bytes(9) + b"\0PyInit_core\0")
+    empty.touch()
+    assert read_is_module(module)
+    assert not read_is_module(module.rename(tmp_path / "other.so"))
+    assert not read_is_module(empty)
+    assert not read_is_module(tmp_path / "none.so")

@@ -109,3 +109,25 @@ def test_what_is_for_one_machine_must_be_for_this_one(
 
 def test_a_distribution_that_is_gone_is_no_problem(tmp_path: Path) -> None:
     assert list(native_problems(tmp_path, ["gone-1.dist-info"])) == []
+
+
+def test_a_wheel_for_every_machine_may_be_for_another_python(
+    problems: Callable[..., list[NativeProblem]],
+) -> None:
+    (found,) = problems(tag="cp399-none-any")
+    assert found.kind == "Python ABI"
+
+
+@pytest.mark.parametrize("answer", [OSError(), ValueError(), None])
+def test_a_c_library_that_does_not_tell_its_version_is_not_glibc(
+    problems: Callable[..., list[NativeProblem]],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Exception | None,
+) -> None:
+    def confstr(_name: str) -> None:
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr(os, "confstr", confstr)
+    (found,) = problems(tag=f"py3-none-manylinux_2_999_{MACHINE}")
+    assert found.expected == f"musl on linux/{MACHINE}" or found.expected.startswith("musl on ")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lls_provider.contract import models, names
@@ -83,3 +85,12 @@ def test_bad_usage_is_status_2(argv: list[str]) -> None:
 def test_a_variable_with_a_bad_number_is_bad_usage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLS_PROVIDER_ORDER", "first")
     assert main(["install", *REQUIRED]) == 2
+
+
+def test_a_config_file_that_cannot_be_read_is_told_when_it_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = str(tmp_path / ("x" * 300))
+    words = ["install", "--provider-id", "a", "--api", "inference", "--image", "i"]
+    assert main([*words, "--root", str(tmp_path), "--config-file", name]) != 0
+    assert "File name too long" in capsys.readouterr().err

@@ -129,6 +129,11 @@ def test_a_marker_that_does_not_hold_for_the_target_does_not_count(requirement: 
     assert not _decide([], [_c(ECHO, "echo", "1", requirement), _c(ECHO, "dep", "2")]).conflicts
 
 
+def test_what_stands_behind_a_requirement_that_does_not_count_counts() -> None:
+    new = [_c(ECHO, "echo", "1", "other; python_version < '3'", "dep>=2"), _c(ECHO, "dep", "1")]
+    assert [conflict.name for conflict in _decide([], new).conflicts] == ["dep"]
+
+
 def test_extras_are_followed_as_far_as_they_lead() -> None:
     new = [
         _c(ECHO, "echo", "1", "a[x]"),
@@ -283,6 +288,14 @@ def test_who_asks_for_what_shows_extras_and_addresses() -> None:
 def test_what_was_broken_before_is_not_this_providers_doing() -> None:
     installed = [_c(None, "old", "1", "dep>=9"), _c(None, "dep", "1")]
     assert not _decide(installed, [_c(GUARD, "guard", "1", "dep")]).conflicts
+
+
+def test_what_was_missing_before_is_not_this_providers_doing_whatever_its_server_has() -> None:
+    guard = Source("g", "i", canonicalize_name("guard"), parse_provided({"dep": "1"}))
+    installed = [_c(ECHO, "echo", "1", "gone", "dep>=2")]
+    decision = _decide(installed, [_c(guard, "guard", "1")])
+    assert not decision.conflicts
+    assert decision.install == ("guard",)
 
 
 def test_a_providers_own_code_is_not_swapped_for_another_version() -> None:

@@ -249,3 +249,33 @@ def test_what_was_shared_is_as_in_a_clean_run_when_one_owner_goes(
     clean.install(echo)
     clean.install(modest, "acme-guard")
     assert pod.snapshot() == clean.snapshot()
+
+
+def test_a_file_that_is_no_module_may_be_missing_where_the_provider_stands_already(
+    pod: Any, make_bundle: MakeBundle
+) -> None:
+    files = {"acme_echo/provider.py": "x = 1"}
+    pod.install(make_bundle(files=files))
+    more = make_bundle(files={**files, "acme_echo/words.txt": "one"})
+    assert not pod.install(more, "acme-guard").plan.warnings
+    assert not (pod.packages / "acme_echo" / "words.txt").exists()
+
+
+def test_two_wheels_of_an_image_may_share_an_init_that_means_the_same(
+    pod: Any, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    one = make_wheel("ns-a", "1", {"ns/__init__.py": PKGUTIL, "ns/a.py": "x = 1"})
+    two = make_wheel("ns-b", "1", {"ns/__init__.py": OTHER_PKGUTIL, "ns/b.py": "x = 2"})
+    assert not pod.install(make_bundle(dependencies=[one, two])).plan.warnings
+    assert "ns/__init__.py" in _recorded(pod, "ns_b-1.dist-info")
+    assert _import(pod, "import ns.a, ns.b; print(ns.a.x, ns.b.x)") == "1 2"
+
+
+def test_an_init_too_large_to_be_compared_is_told(
+    pod: Any, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    pod.install(make_bundle(dependencies=[make_wheel("dep", "1", {"ns/__init__.py": ""})]))
+    large = make_wheel("tool", "1", {"ns/__init__.py": "#" * 2_000_000, "ns/b.py": ""})
+    guard = make_bundle("acme-guard", dependencies=[large])
+    (warning,) = pod.install(guard, "acme-guard").plan.warnings
+    assert warning.startswith("ns/__init__.py of tool 1 is not installed")

@@ -179,3 +179,17 @@ def test_preflight_lets_namespaces_and_stray_folders_pass(
     base.parent.mkdir(parents=True)
     base.write_text("version: 2\n")
     assert len(preflight(merge(pod.root).path, root=pod.root)) == 1
+
+
+def test_a_record_that_is_no_table_tells_nothing() -> None:
+    assert recorded_modules('"' + "x" * 200_000) == frozenset()
+
+
+def test_what_many_distributions_leave_beside_their_package_is_nobodys() -> None:
+    assert [*server_modules([("a", "1", ["tests", "docs.conf", "a"])])] == ["a"]
+
+
+def test_what_a_wheel_has_not_got_reads_as_empty(make_wheel: Callable[..., Path]) -> None:
+    front = shadowing_modules(read_wheel(make_wheel("x", files={"x/__init__.py": "A = 1"})))
+    assert front.read("x/__init__.py") == b"A = 1"
+    assert front.read("y/__init__.py") == b""

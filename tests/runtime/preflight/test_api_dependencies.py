@@ -191,3 +191,16 @@ def test_preflight_passes_what_is_there(pod: Pod, make_bundle: MakeBundle) -> No
     base = "version: 2\nproviders: {files: [{provider_id: x, provider_type: 'inline::x'}]}\n"
     found = preflight(merged(pod, base), root=pod.root)
     assert [it.provider_id for it in found] == ["acme-echo"]
+
+
+def test_what_two_need_is_supplied_once(tmp_path: Path) -> None:
+    once = supplied(["files"], {"ogx": "1.5.0"})
+    assert supplied(["files", "files"], {"ogx": "1.5.0"}) == once
+
+
+def test_two_supplies_together_have_what_each_adds() -> None:
+    one, two = (supplied([api], {"ogx": "1.5.0"}) for api in ("files", "batches"))
+    both = one.joined(two)
+    assert {*both.entries} == {*one.entries, *two.entries}
+    assert {*both.backends} == {*one.backends, *two.backends}
+    assert (both.listed, both.unknown) == ((), ())

@@ -390,3 +390,78 @@ def test_images_built_for_different_servers_are_a_warning(
         )
     ]
     assert "override in use: dep<3 (of provider 'acme-echo')" in heard.notes
+
+
+def test_a_configuration_that_cannot_be_read_is_told_as_it_is(pod: Pod, tmp_path: Path) -> None:
+    with pytest.raises(SdkError) as caught:
+        preflight(tmp_path, root=pod.root)
+    assert caught.value.code is Code.FILE_UNREADABLE
+
+
+def test_a_configuration_without_providers_is_fine(pod: Pod, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    for text in ("version: 2\n", "providers:\n", "[]\n"):
+        path.write_text(text)
+        assert preflight(path, root=pod.root) == []
+
+
+def test_a_wheel_for_another_c_library_is_found(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    wheel = make_wheel("numby", tag=f"py3-none-manylinux_2_999_{os.uname().machine}")
+    pod.install(make_bundle(dependencies=[wheel], manifest=False))
+    text = _refused(pod, _merge(pod))
+    assert "Reason: C library mismatch" in text
+    assert "Build the provider image for the C library of this distribution (" in text
+
+
+@pytest.mark.parametrize("answer", ["exit 1", "exit 0"])
+def test_a_python_that_does_not_list_its_packages_may_still_load_the_providers(
+    pod: Pod, make_bundle: MakeBundle, tmp_path: Path, answer: str
+) -> None:
+    """What it lacks is not known then, and no warning."""
+    pod.install(make_bundle(requires=["absent"], provided={"absent": "1"}))
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *importlib.metadata.distributions*) {answer};; esac\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    heard = Heard()
+    found = preflight(_merge(pod), root=pod.root, python=python, progress=heard)
+    assert [provider.provider_id for provider in found] == ["acme-echo"]
+    assert heard.warnings == []
+
+
+def test_a_package_of_the_server_whose_version_is_none_is_passed_over(
+    pod: Pod, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    pod.install(make_bundle(requires=["odd"], provided={"odd": "1"}))
+    info = tmp_path / "server" / "odd-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: as you like\n")
+    heard = Heard()
+    env = {**os.environ, "PYTHONPATH": str(info.parent)}
+    preflight(_merge(pod), root=pod.root, env=env, progress=heard)
+    assert [it.rpartition("needs ")[2] for it in heard.warnings] == [
+        "odd, this distribution has none"
+    ]
+
+
+def test_what_two_distributions_of_a_provider_need_is_told_once(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    pod.install(make_bundle(requires=["absent", "absent"], provided={"absent": "1"}))
+    heard = Heard()
+    preflight(_merge(pod), root=pod.root, progress=heard)
+    assert len([it for it in heard.warnings if "needs absent" in it]) == 1
+
+
+def test_the_servers_own_provider_of_an_api_that_nothing_else_loads_is_its_business(
+    pod: Pod,
+) -> None:
+    heard = Heard()
+    own = "providers: {container_runtime: [{provider_id: x, provider_type: 'inline::x'}]}\n"
+    preflight(_merge(pod, own), root=pod.root, progress=heard)
+    assert heard.warnings == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -357,3 +358,21 @@ def test_a_large_config_reaches_the_class(tmp_path: Path) -> None:
     source = TAKING.format(does="assert len(config['a']) == 1 << 20", name="Config")
     _package(tmp_path, "it", source, __init__=ADAPTER)
     assert _probe(tmp_path, "it", config={"a": "x" * (1 << 20)}).takes_config is True
+
+
+def test_a_provider_that_closes_what_it_did_not_open_is_told(tmp_path: Path) -> None:
+    path = _package(tmp_path, "bad", "import os; os.closerange(3, 100_000)\n")
+    failure = _failure(path, "bad")
+    assert failure.reason == "loading it closed file descriptors that it did not open"
+
+
+def test_a_signal_without_a_name_is_told_by_its_number(tmp_path: Path) -> None:
+    number = signal.SIGRTMIN + 1
+    text = f"import os; os.kill(os.getpid(), {number})\n"
+    reason = _failure(_package(tmp_path, "bad", text), "bad").reason
+    assert reason == f"loading it killed the Python process: signal {number}"
+
+
+def test_who_has_no_spec_gives_none() -> None:
+    assert ProbeResult().spec() is None
+    assert ProbeResult().spec("remote::x") is None

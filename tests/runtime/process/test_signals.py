@@ -134,3 +134,31 @@ def test_outside_the_main_thread_nothing_is_changed() -> None:
 def test_without_a_signal_nothing_happens() -> None:
     with stop_signals():
         check_stopped()
+
+
+def test_what_else_a_destructor_raises_is_shown_as_ever() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            BEGIN
+            + dedent("""
+                class Raises:
+                    def __del__(self):
+                        raise ValueError("of a stranger")
+                with stopping():
+                    Raises()
+                    class Stops:
+                        def __del__(self):
+                            raise Stopped(signal.SIGTERM)
+                    Stops()
+                print("done")
+            """),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert "ValueError: of a stranger" in done.stderr
+    assert "Stopped" not in done.stderr

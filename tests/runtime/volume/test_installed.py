@@ -66,3 +66,10 @@ def test_a_replaced_package_has_no_line() -> None:
 
 def test_no_provider_is_an_empty_list() -> None:
     assert installed_packages_text([]) == ""
+
+
+def test_a_folder_in_place_of_a_record_is_no_record() -> None:
+    with pytest.raises(SdkError) as caught:
+        ProviderRecord.load(None, PATH)
+    assert caught.value.code is Code.DOCUMENT_INVALID
+    assert "no regular file" in caught.value.why

@@ -1,23 +1,33 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.volume.installed import open_regular
 from lls_provider.runtime.volume.reconcile import (
     desired_state,
     move_tree,
     reconcile,
     recover_interrupted,
     remove_record,
+    set_aside,
+    source_of,
 )
-from lls_provider.runtime.volume.volume import Volume, recorded_files
-from lls_provider.runtime.wheelfile.unpack import MTIME_NS
+from lls_provider.runtime.volume.volume import (
+    Volume,
+    missing_packages,
+    recorded_files,
+    restore_zipapp,
+)
+from lls_provider.runtime.wheelfile.unpack import MTIME_NS, set_times
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]
@@ -253,3 +263,217 @@ def test_folders_of_no_provider_are_passed_over(tmp_path: Path) -> None:
     _write(volume.tree.metadata, {".hidden/installed.json": "{", "Not An ID/crd-config.yaml": "x"})
     (volume.tree.metadata / "empty").mkdir()
     assert volume.records() == []
+
+
+def test_providers_that_others_made_visible_meanwhile_are_taken_over(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    pod.install(make_bundle())
+    volume = Volume(pod.root)
+    volume.suspend()
+    _write(
+        volume.tree.metadata, {"acme-echo/crd-config.yaml": "newer", "other/crd-config.yaml": ""}
+    )
+    volume.resume()
+    assert not volume.suspended.exists()
+    assert (volume.tree.metadata / "acme-echo/crd-config.yaml").read_text() == "newer"
+    assert [it.name for it in (volume.tree.metadata / "acme-echo").iterdir()] == ["crd-config.yaml"]
+    assert (volume.tree.metadata / "other").is_dir()
+
+
+def test_the_zipapp_stays_where_it_is_when_it_is_the_newest(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    bundle = make_bundle()
+    (bundle / "lls-provider.pyz").write_bytes(b"app")
+    pod.install(bundle)
+    volume = Volume(pod.root)
+    before = pod.snapshot()
+    restore_zipapp(volume, volume.records())
+    assert volume.tree.zipapp.read_bytes() == b"app"
+    assert pod.snapshot() == before
+
+
+def test_a_record_with_overrides_that_nobody_can_read_has_none(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    pod.install(make_bundle(overrides=["dep<3"]))
+    (record,) = Volume(pod.root).records()
+    assert [*source_of(record).overrides] == ["dep"]
+    assert source_of(replace(record, overrides=("???",))).overrides == {}
+
+
+def test_what_comes_back_is_found_where_it_waits_and_what_does_not_is_freed(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    old, new = (make_wheel("dep", f"{n}.0", {f"dep{n}.py": "x" * 9000}) for n in (1, 2))
+    pod.install(make_bundle(requires=["dep"], dependencies=[old]))
+    guard = make_bundle("acme-guard", requires=["dep>=2"], dependencies=[new])
+    pod.install(guard, "acme-guard", order=1)
+    volume = Volume(pod.root)
+    echo = [record for record in volume.records() if record.provider_id == "acme-echo"]
+    outlook = desired_state(volume, echo)
+    assert outlook.find("dep1.py") == volume.replaced / "acme-guard/dep-1.0.dist-info/dep1.py"
+    assert outlook.find("dep2.py") is None
+    assert outlook.find("dep3.py") is None
+    # without either of them, the old version goes too
+    assert desired_state(volume, []).freed() >= outlook.freed() + 9000
+
+
+@pytest.mark.parametrize(
+    "place", ["x" * 300, "/proc/self/mem/x", "/nowhere/x"], ids=["too long", "not there", "gone"]
+)
+def test_reading_tells_what_is_not_there_from_what_fails(place: str) -> None:
+    if len(place) > 255:
+        with pytest.raises(OSError, match="too long"):
+            open_regular(Path(place))
+    else:
+        assert open_regular(Path(place)) is None
+
+
+def test_a_folder_that_cannot_be_removed_is_no_silence(
+    pod: Pod, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod.install(make_bundle())
+
+    def fails(_self: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "rmdir", fails)
+    volume = Volume(pod.root)
+    with pytest.raises(OSError, match="Input/output"):
+        reconcile(volume, desired_state(volume, []))
+
+
+def test_only_the_fixed_time_of_a_neighbours_folder_is_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        set_times([str(tmp_path / "none")])
+
+
+def test_a_provider_without_a_distribution_of_its_own_has_lost_nothing(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    pod.install(make_bundle())
+    (record,) = Volume(pod.root).records()
+    assert missing_packages(Volume(pod.root).tree, replace(record, own=None), "acme_echo") is None
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_is_no_stash_goes_and_what_a_link_leads_to_stays(tmp_path: Path, kind: str) -> None:
+    volume = Volume(tmp_path / "volume")
+    other = _write(tmp_path / "other", {"a": "keep"})
+    volume.replaced.mkdir(parents=True)
+    stray = volume.replaced / "nobody"
+    if kind == "file":
+        stray.write_text("x")
+    else:
+        stray.symlink_to(other)
+    reconcile(volume, desired_state(volume, []))
+    assert not volume.replaced.exists()
+    assert (other / "a").read_text() == "keep"
+
+
+KINDS = ("file", "folder", "link")
+
+
+def _make(path: Path, kind: str, text: str, outside: Path) -> None:
+    if kind == "file":
+        path.write_text(text)
+    elif kind == "folder":
+        _write(path, {text: text})
+    else:
+        path.symlink_to(outside)
+
+
+@pytest.mark.parametrize("here", KINDS)
+@pytest.mark.parametrize("there", KINDS)
+def test_moving_merges_two_folders_and_nothing_else(tmp_path: Path, here: str, there: str) -> None:
+    outside = _write(tmp_path / "outside", {"o": "o"})
+    source, target = _write(tmp_path / "s", {}), _write(tmp_path / "t", {})
+    source.mkdir()
+    target.mkdir()
+    _make(source / "x", here, "here", outside)
+    _make(target / "x", there, "there", outside)
+    before = _tree(target)
+    move_tree(source, target)
+    both = here == there == "folder"
+    assert _tree(target) == ({"x/here": "here", "x/there": "there"} if both else before)
+    assert (target / "x").is_symlink() is (there == "link")
+    assert os.path.lexists(source / "x")
+    assert _tree(outside) == {"o": "o"}
+
+
+def test_moving_touches_the_time_of_no_folder_that_it_only_passes(tmp_path: Path) -> None:
+    source = _write(tmp_path / "s", {"ns/a": ""})
+    target = _write(tmp_path / "t", {"ns/other/b": ""})
+    os.utime(target / "ns/other", ns=(1, 1))
+    move_tree(source, target)
+    assert (target / "ns/other").stat().st_mtime_ns == 1
+
+
+def test_where_nothing_changes_no_folder_gets_another_time(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    pod.install(make_bundle())
+    strangers = _write(pod.packages / "strangers", {"a": ""})
+    os.utime(strangers, ns=(1, 1))
+    volume = Volume(pod.root)
+    reconcile(volume, desired_state(volume, volume.records()))
+    assert strangers.stat().st_mtime_ns == 1
+
+
+def test_what_is_set_aside_leaves_what_others_share(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    shared = {"ns/shared.py": "x"}
+    one = make_wheel("one", "1", {**shared, "ns/one.py": ""})
+    two = make_wheel("two", "1", {**shared, "ns/two.py": ""})
+    pod.install(make_bundle(dependencies=[one, two]))
+    volume = Volume(pod.root)
+    set_aside(volume, "acme-guard", ["one-1.dist-info"])
+    stash = volume.replaced / "acme-guard" / "one-1.dist-info"
+    assert {"ns/one.py", "one-1.dist-info/METADATA"} <= set(_tree(stash))
+    assert "ns/shared.py" not in _tree(stash)
+    assert {"ns/shared.py", "ns/two.py"} <= set(_tree(pod.packages))
+    assert not (pod.packages / "ns/one.py").exists()
+    assert {it.stat().st_mtime_ns for it in volume.replaced.rglob("*") if it.is_dir()} == {MTIME_NS}
+
+
+def test_setting_nothing_aside_suspends_nobody(pod: Pod, make_bundle: MakeBundle) -> None:
+    pod.install(make_bundle())
+    volume = _Watched(pod.root)
+    set_aside(volume, "acme-guard", [])
+    assert volume.before == []
+    assert not volume.replaced.exists()
+
+
+def test_the_zipapp_of_who_leaves_goes_though_nothing_was_replaced(
+    pod: Pod, make_bundle: MakeBundle
+) -> None:
+    pod.install(make_bundle())
+    guard = make_bundle("acme-guard")
+    (guard / "lls-provider.pyz").write_bytes(b"app")
+    pod.install(guard, "acme-guard", order=1)
+    volume = Volume(pod.root)
+    assert volume.tree.zipapp.is_file()
+    keep = [record for record in volume.records() if record.order == 0]
+    volume.retract("acme-guard")
+    reconcile(volume, desired_state(volume, keep))
+    assert not volume.tree.zipapp.exists()
+
+
+def test_what_is_freed_is_counted_in_blocks_of_the_file_system(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    dep = make_wheel("dep", "1", {"dep.py": "x" * 20_000, "deep/er.py": "y" * 9000})
+    pod.install(make_bundle(dependencies=[dep], requires=["dep"]))
+    newer = make_wheel("dep", "2", {"dep.py": "z" * 30_000})
+    guard = make_bundle("acme-guard", requires=["dep>=2"], dependencies=[newer])
+    pod.install(guard, "acme-guard", order=1)
+    volume = Volume(pod.root)
+    folders = (pod.packages, volume.replaced)
+    files = [it for folder in folders for it in folder.rglob("*") if it.is_file()]
+    zipapps = [it for it in files if it.name == volume.tree.zipapp.name]
+    wanted = sum(it.lstat().st_blocks * 512 for it in files if it not in zipapps)
+    assert wanted > 59_000
+    assert desired_state(volume, []).freed() == wanted

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.hostile import crafted
 
 from lls_provider.contract.limits import WheelLimits
 from lls_provider.errors import Code, SdkError
@@ -43,7 +44,20 @@ def test_members_are_read_as_they_were_written(tmp_path: Path, method: int) -> N
 
 @pytest.mark.parametrize(
     "name",
-    ["/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/.", "..", "a\\b", "a\nb", "a" * 256, ""],
+    [
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a//b",
+        "./a",
+        "a/.",
+        "..",
+        "a\\b",
+        "a\nb",
+        "a" * 256,
+        "",
+        "a\udc80",
+    ],
 )
 def test_a_name_that_could_leave_the_folder_is_a_problem(name: str) -> None:
     assert name_problem(name) is not None
@@ -147,3 +161,33 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(SdkError) as caught:
         open_wheel(tmp_path / "a.whl")
     assert caught.value.code is Code.WHEEL_NOT_FILE
+
+
+def test_a_member_whose_header_is_gone_is_refused(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "a.whl", {"a": b"1", "b": b"2"})
+    descriptor = open_wheel(path)
+    _, member = read_members(path, descriptor, WheelLimits())
+    os.truncate(path, member.offset + 10)
+    with pytest.raises(SdkError) as caught:
+        list(read_member(path, descriptor, member))
+    os.close(descriptor)
+    assert caught.value.code is Code.WHEEL_TRUNCATED
+    assert caught.value.why == "member 'b': the archive ends in its header"
+
+
+@pytest.mark.parametrize("more", range(0, 600, 23))
+def test_content_is_whole_wherever_a_piece_ends(tmp_path: Path, more: int) -> None:
+    """What zlib holds back at the end of a piece comes too."""
+    content = bytes(256 * 1024 + more)
+    assert _read(_zip(tmp_path / "a.whl", {"a": content})) == {"a": content}
+
+
+def test_sizes_are_read_from_the_zip64_field_wherever_it_stands(tmp_path: Path) -> None:
+    other = struct.pack("<2H", 0xCAFE, 2) + b"xx"
+    field = struct.pack("<2H2Q", 1, 16, 100, 100)
+    unknown = {"size": 0xFFFFFFFF, "compressed": 0xFFFFFFFF}
+    path = tmp_path / "a.whl"
+    path.write_bytes(
+        crafted.archive([crafted.Entry(b"a", b"x" * 100, extra=other + field, central=unknown)])
+    )
+    assert _read(path) == {"a": b"x" * 100}

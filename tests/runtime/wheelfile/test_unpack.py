@@ -71,3 +71,17 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, make_wheel: MakeWheel
     with pytest.raises(SdkError):
         unpack([Unpacking(wheel, wheel.files)], out, workers=1)
     assert victim.read_text() == "old"
+
+
+def test_a_wheel_may_end_with_what_is_a_job_of_its_own(
+    tmp_path: Path, make_wheel: MakeWheel
+) -> None:
+    path = make_wheel("x", files={"x/a.py": "a"})
+    wheel = read_wheel(path)
+    large = make_wheel("y", files={"y/a.py": "a", "y/big.bin": bytes(9_000_000)})
+    files = tuple(sorted(read_wheel(large).files, key=lambda it: it.size))
+    out = tmp_path / "out"
+    out.mkdir()
+    unpack([Unpacking(read_wheel(large), files), Unpacking(wheel, wheel.files)], out, workers=1)
+    assert (out / "y/big.bin").stat().st_size == 9_000_000
+    assert (out / "x/a.py").read_text() == "a"

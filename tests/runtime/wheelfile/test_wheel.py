@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
+from lls_provider.contract.limits import WheelLimits
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheelfile.contents import made, record_file
-from lls_provider.runtime.wheelfile.wheel import read_wheel
+from lls_provider.runtime.wheelfile.wheel import check_total, read_wheel
 
 MakeWheel = Callable[..., Path]
 
@@ -226,3 +227,49 @@ def test_a_script_that_is_not_what_record_says_is_refused(make_wheel: MakeWheel)
     path = make_wheel("x", files={"x-1.0.data/scripts/run": "#!python\n"}, record=other_hash)
     why = _refused(path, Code.WHEEL_HASH_MISMATCH)
     assert "x-1.0.data/scripts/run is not what RECORD says" in why
+
+
+def test_of_two_files_for_one_place_one_may_be_executable(make_wheel: MakeWheel) -> None:
+    again = "x-1.0.data/purelib/tool.py"
+    wheel = read_wheel(make_wheel("x", files={"tool.py": "x", again: "x"}, modes={again: 0o755}))
+    (file,) = [it for it in wheel.files if it.path == "tool.py"]
+    assert file.executable
+
+
+def test_a_script_may_stand_there_as_it_will_be_written(make_wheel: MakeWheel) -> None:
+    files = {
+        "x-1.0.data/scripts/run": "#!python\nprint()\n",
+        "x-1.0.data/data/bin/run": "#!/usr/bin/env python3\nprint()\n",
+    }
+    wheel = read_wheel(make_wheel("x", files=files))
+    assert [it.path for it in wheel.files].count("bin/run") == 1
+
+
+def test_who_installed_it_is_ours_to_say(make_wheel: MakeWheel) -> None:
+    wheel = read_wheel(make_wheel("x", files={f"{INFO}/INSTALLER": "pip\n"}))
+    (file,) = [it for it in wheel.files if it.path == f"{INFO}/INSTALLER"]
+    assert file.content == b"lls-provider\n"
+
+
+def test_a_data_folder_within_a_package_is_one_of_its_own(make_wheel: MakeWheel) -> None:
+    paths = {file.path for file in read_wheel(make_wheel("x", files={"x/my.data/a": ""})).files}
+    assert "x/my.data/a" in paths
+
+
+def test_a_file_beside_the_packages_is_no_module(make_wheel: MakeWheel) -> None:
+    assert read_wheel(make_wheel("x", files={"README.txt": "", "x.py": ""})).top_levels == {"x"}
+
+
+def test_wheels_together_have_a_limit_of_files(make_wheel: MakeWheel, tmp_path: Path) -> None:
+    wheels = [read_wheel(make_wheel("x")), read_wheel(make_wheel("y"))]
+    count = sum(len(it.files) for it in wheels)
+    check_total(wheels, tmp_path, WheelLimits(files=count))
+    with pytest.raises(SdkError) as caught:
+        check_total(wheels, tmp_path, WheelLimits(files=count - 1))
+    assert caught.value.code is Code.WHEEL_LIMIT
+    assert f"the 2 wheels have {count} files together" in caught.value.why
+
+
+def test_a_folder_of_no_version_is_not_the_wheels_own(make_wheel: MakeWheel) -> None:
+    path = make_wheel("x", files={"x-one.data/purelib/a.py": ""})
+    assert "another wheel" in _refused(path, Code.WHEEL_DATA_INVALID)

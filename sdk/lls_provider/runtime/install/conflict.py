@@ -100,7 +100,7 @@ class Conflict:
     new: Version | None
     provided: Version | None
     demands: tuple[Demand, ...]
-    fixed: bool = False  # the installed one is a stranger's, which is never replaced
+    fixed: bool  # the installed one is a stranger's, which is never replaced
 
     def render(self) -> str:
         """The lines that the layout of contract section 6 takes."""

@@ -13,6 +13,7 @@ import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -190,7 +191,7 @@ def _members(path: Path, data: bytes, directory: _Directory) -> Iterator[Member]
     if starts and starts[0] != 0:
         raise _invalid(path, "data stand before its first member")
     # of two that begin at one place the first ends there: so neither has room
-    ends = dict(reversed(list(zip(starts, [*starts[1:], directory.offset], strict=True))))
+    ends = dict(reversed(list(pairwise([*starts, directory.offset]))))
     for raw, offset, flags, method, compressed, size, mode in entries:
         name = _name(path, raw, flags)
         end = ends[offset]
