@@ -7,21 +7,21 @@ same modules answer where a test can see into them.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from lls_provider.runtime.preflight import probe_spec
 from lls_provider.runtime.preflight.probe import _answer, _json
-from lls_provider.runtime.preflight.probe_client import ProbeResult, _result
+from lls_provider.runtime.preflight.probe_client import ProbeRequest, ProbeResult, _result
 
 
 def answered(
     folder: Path, module: str, provider_type: str | None = None, *, schema: bool = True
 ) -> ProbeResult:
     """What they say of a module below ``folder``, which is forgotten again."""
-    request = {"module": module, "provider_type": provider_type, "imports": True, "schema": schema}
+    request = asdict(ProbeRequest(module, provider_type, schema=schema))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         patch.setattr(sys, "dont_write_bytecode", True)

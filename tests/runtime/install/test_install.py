@@ -190,7 +190,7 @@ def test_a_duplicate_id_names_both_images(pod: Pod, make_bundle: MakeBundle) -> 
     assert "other/image:2" in error.why
 
 
-@pytest.mark.parametrize("step", ["make_plan", "prepare", "stage", "swap", "publish"])
+@pytest.mark.parametrize("step", ["make_plan", "prepare_record", "stage", "swap", "publish_record"])
 @pytest.mark.parametrize("after", [False, True])
 def test_an_interrupted_run_is_invisible_and_the_next_ends_clean(
     pod: Pod,
@@ -207,7 +207,7 @@ def test_an_interrupted_run_is_invisible_and_the_next_ends_clean(
     pod.install(echo)
     with _killed_at(monkeypatch, step, after), pytest.raises(_Killed):
         pod.install(guard, "acme-guard")
-    if not (step == "publish" and after):
+    if not (step == "publish_record" and after):
         assert [p.crd.provider_id for p in read_providers(_tree(pod))] == ["acme-echo"]
     pod.install(guard, "acme-guard")
     clean = make_pod("clean")

@@ -38,6 +38,8 @@ ADAPTER = """\
 import dataclasses
 async def get_adapter_impl(config, deps): ...
 class Config: ...
+class Takes:
+    def __init__(self, a): assert a == 1
 class Schema:
     @classmethod
     def model_json_schema(cls):
@@ -99,6 +101,7 @@ FIELDS = {
 SOURCES = {
     "fine": SPEC,
     "a class": "import adapter\n" + SPEC + "Spec.config_class = adapter.Config\n",
+    "takes": SPEC + "Spec.config_class = 'adapter.Takes'\n",
     "schema": SPEC + "Spec.config_class = 'adapter.Schema'\n",
     "no number": SPEC + "Spec.config_class = 'adapter.NotANumber'\n",
     "large": SPEC + "Spec.config_class = 'adapter.Large'\n",
@@ -176,10 +179,12 @@ def test_they_say_of_any_provider_what_the_script_says(tmp_path: Path) -> None:
     requests += [
         ProbeRequest("p0", imports=False, schema=True),
         ProbeRequest("p0", imports=True, schema=False),
+        ProbeRequest("p2", config={"a": 1}),
+        ProbeRequest("p2", config={"a": 2}),
     ]
     status, found, dumped = _run(_told(requests), folder=tmp_path)
     script = [*probe_all(Path(sys.executable), requests, path=[tmp_path], timeout=60)]
-    names = [*SOURCES, "without imports", "without schema"]
+    names = [*SOURCES, "without imports", "without schema", "right", "wrong"]
     for name, one, other in zip(names, found, script, strict=True):
         assert without_texts(one) == without_texts(other), name
     assert (status, dumped) == (0, "")
@@ -189,10 +194,11 @@ def test_they_say_of_any_provider_what_the_script_says(tmp_path: Path) -> None:
         "3": {},
         "null": "z",
     }
+    assert (told["right"].takes_config, told["wrong"].takes_config) == (True, False)
     fails = {name: it.failure.reason for name, it in told.items() if it.failure is not None}
     assert {*told} - {*fails} == {
         *("fine", "a class", "schema", "no number", "large", "data", "needs", "list", "depth"),
-        *("without imports", "without schema"),
+        *("without imports", "without schema", "takes", "right", "wrong"),
     }
     assert fails["changes"] == "what it says of itself changes while it is read"
     assert fails["raises a cause"] == fails["raises a translation"] == "No module named 'gone'"
