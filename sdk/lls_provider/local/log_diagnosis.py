@@ -1,10 +1,8 @@
-"""Finds the true cause of a failure in a server's log.
+"""From a server's log to an error with the true cause, the provider at fault and what to change.
 
-Only what preflight and merge do not find before the server starts: exceptions of factories, of
-config classes, of calls and of the server itself, and a port that is taken. A log holds tracebacks
-as Python prints them, or inside a column that the server's log handler indents.
-
-From a server's log to an error that says whose fault it is and what to change.
+It covers only what preflight and merge do not find before the server starts: exceptions of
+factories, of config classes, of calls and of the server itself, and a port that is taken. A log
+holds tracebacks as Python prints them, or inside a column that the server's log handler indents.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The messages that the contract fixes to the letter (section 6; the override of section 4).
 
-Every function returns the text without a trailing newline. ``contract/golden`` holds one
-example of each, and the tests compare. A value that somebody else wrote stays in its line: it
-cannot pass for another one, such as a resolution.
-
-Where an error is left: in a Pod's status (contract section 6), and as data for a caller.
+Every function that makes one returns the text without a trailing newline. ``contract/golden``
+holds one example of each, and the tests compare. A value that somebody else wrote stays in its
+line: it cannot pass for another one, such as a resolution. The functions at the end leave an error
+in a Pod's status, and as data for whoever started the runtime.
 """
 
 from __future__ import annotations
