@@ -333,11 +333,11 @@ STAYING = textwrap.dedent(
     from lls_provider.local.plan import Options
     from lls_provider.local.targets import resolve_target
     from lls_provider.local.up import Up
-    from lls_provider.runtime.process.signals import Stopped
+    from lls_provider.runtime.process.signals import Stopped, stopping
 
     options = Options(server=sys.argv[2], port=int(sys.argv[3]))
     try:
-        with Up([resolve_target(sys.argv[1])], options) as up:
+        with stopping(), Up([resolve_target(sys.argv[1])], options) as up:
             up.run()
             print(up.log.parent, up.server_group, flush=True)
             up.stay()

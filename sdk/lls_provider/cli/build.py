@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lls_provider.cli.buildoptions import BuildOptions
-from lls_provider.cli.console import EXIT_STATUSES
+from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
 from lls_provider.cli.options import (
     distribution_option,
     format_option,
     index_options,
+    indexes_of,
     insecure_option,
     lock_options,
     platform_option,
     python_option,
-    use_indexes,
 )
+from lls_provider.progress import counted, shown_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from lls_provider.bundle.bundle import Bundle
-    from lls_provider.progress import Progress
-    from lls_provider.project.settings import Settings
-    from lls_provider.wheels.distribution import Distribution
+    from lls_provider.operations.build import BuildResult
 
 
 @click.command(
@@ -91,7 +86,7 @@ if TYPE_CHECKING:
 @lock_options
 @insecure_option()
 @format_option()
-def command(**options: object) -> None:
+def command(*, output: tuple[str, ...], form: str, **options: Any) -> None:
     """Build the project at PATH (default: here), or a published package, into an image.
 
     The provider's wheel and every wheel that the distribution does not provide go into
@@ -99,139 +94,51 @@ def command(**options: object) -> None:
     same digest.
     """
     _accept_former_name(options)
-    _build(BuildOptions(**options))  # type: ignore[arg-type]
+    from lls_provider.operations.build import BuildRequest, build_request
+
+    request = BuildRequest(
+        outputs=output,
+        overrides=options.pop("override"),
+        indexes=indexes_of(options),
+        command=_command_line(),
+        **options,
+    )
+    result = build_request(request, progress=console())
+    if form == "json":
+        show_document(result.to_document())
+    else:
+        show(describe(result))
 
 
-def _accept_former_name(options: dict[str, object]) -> None:
+def _accept_former_name(options: dict[str, Any]) -> None:
     """Read ``--nevertheless``, the name of ``--allow-failure`` before 0.1.0, for one release."""
     reason = options.pop("nevertheless")
     if reason is None:
         return
-    from lls_provider.cli.console import console
-
     if options["allow_failure"] is not None:
         raise click.UsageError("Give --allow-failure only: '--nevertheless' is its former name.")
     console().warn("--nevertheless is now --allow-failure; the next release refuses the old name.")
     options["allow_failure"] = reason
 
 
-def _build(options: BuildOptions) -> None:
-    from lls_provider.cli.console import console
-    from lls_provider.image.transports.transport import (
-        parse_output,
-        prepare,
-        read_base,
-        require_index_sinks,
-    )
-    from lls_provider.runtime.preflight.probe_client import time_limit
-    from lls_provider.wheels.build import scratch
-    from lls_provider.wheels.epoch import source_date_epoch
-
-    # whatever can be told before the long work is told before it
-    options.require_consistent()
-    source_date_epoch()
-    time_limit()
-    use_indexes(
-        default_index=options.default_index,
-        index=options.index,
-        find_links=options.find_links,
-        offline=options.offline,
-    )
-    progress = console()
-    outputs = [
-        parse_output(text, insecure=options.insecure, progress=progress) for text in options.output
-    ]
-    source = options.source()
-    platforms = options.chosen_platforms(source)
-    if len(platforms) > 1:
-        require_index_sinks(outputs)
-    named = options.chosen_base(source)
-    bases = [
-        read_base(named, platform, insecure=options.insecure, progress=progress)
-        for platform in platforms
-    ]
-    servers = _servers(source, options, progress)
-
-    def meanwhile() -> None:
-        from lls_provider.cli import built  # noqa: F401 - imported when nothing else is to do
-
-        prepare(outputs)
-
-    with scratch("build") as folder:
-        outs = {platform.machine: folder / platform.machine for platform in platforms}
-        bundles = _bundles(source, options, servers, outs, meanwhile, progress)
-        from lls_provider.cli.built import show_built, write_images
-
-        images, written = write_images(bundles, bases, outputs, base_name=named, progress=progress)
-        show_built(bundles, images, written, options.form)
+def describe(result: BuildResult) -> str:
+    """The provider, its images and where they went, for people."""
+    provider = result.provider
+    lines = [f"{provider.name} {provider.version}: {provider.api} {provider.provider_type}"]
+    for image in result.images:
+        total = sum(wheel.size for wheel in image.wheels)
+        lines.append(f"  platform: {image.platform}")
+        lines.append(f"  wheels:   {len(image.wheels)}, {shown_size(total)}")
+        if result.distributions:
+            provided = counted(len(image.provided), "package")
+            lines.append(f"  provided: {provided} by {', '.join(result.distributions)}")
+    lines += [f"  {written.output} {written.digest}" for written in result.outputs]
+    return "\n".join(lines)
 
 
-def _servers(
-    source: str | Settings, options: BuildOptions, progress: Progress
-) -> Sequence[str | Distribution]:
-    """What to resolve against, images among it loaded."""
-    project = None if isinstance(source, str) else source
-    named = options.distributions or (project.distributions if project else ())
-    if not named:
-        return ()
-    from lls_provider.image.inspect.distribution import with_images
-
-    return with_images(
-        named,
-        python=options.python or (project.python if project else None),
-        insecure=options.insecure,
-        progress=progress,
-    )
-
-
-def _bundles(
-    source: str | Settings,
-    options: BuildOptions,
-    servers: Sequence[str | Distribution],
-    outs: Mapping[str, Path],
-    meanwhile: Callable[[], object],
-    progress: Progress,
-) -> list[Bundle]:
-    """The bundles of a published package, named as a requirement, or of a project.
-
-    ``meanwhile`` is called while a project's wheel is built.
-    """
-    from lls_provider.bundle.bundle import BundleOptions
-    from lls_provider.bundle.trial import Trial
-    from lls_provider.wheels.lock import LOCK_NAME
-
-    project = Path() if isinstance(source, str) else source.root
-    lock_file = options.lock_file or project / LOCK_NAME
-    told = BundleOptions(
-        servers,
-        python=options.python,
-        overrides=options.override,
-        bundle=options.bundle,
-        lock=lock_file if options.lock else None,
-        locked=lock_file if options.locked else None,
-        trial=Trial(options.allow_failure),
-    )
-    if isinstance(source, str):
-        from lls_provider.bundle.published import bundle_published
-        from lls_provider.bundle.spec_selection import SpecFlags
-
-        return bundle_published(
-            source,
-            outs,
-            told,
-            asked=SpecFlags(options.module, options.api, options.provider_type),
-            vendor=options.vendor,
-            words=_command_line(),
-            progress=progress,
-        )
-    from lls_provider.project.bundle import bundle_project
-
-    return bundle_project(source, outs, told, meanwhile=meanwhile, progress=progress)
-
-
-def _command_line() -> list[str]:
+def _command_line() -> tuple[str, ...]:
     """The words of this command line, without the logins that an index may have in its URL."""
     from lls_provider.wheels.uv import without_logins
 
     words: tuple[str, ...] = click.get_current_context().find_root().obj or ()
-    return ["lls-provider", *map(without_logins, words)]
+    return ("lls-provider", *map(without_logins, words))

@@ -5,7 +5,7 @@ Reports as JUnit XML, which every CI shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -24,9 +24,6 @@ from lls_provider.untrusted import escaped, one_line
 
 if TYPE_CHECKING:
     from lls_provider.bundle.checks.report import Finding, Report
-    from lls_provider.image.image import Platform
-    from lls_provider.local.targets import ProviderSource
-    from lls_provider.progress import Progress
 
 
 _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
@@ -62,18 +59,16 @@ def command(
     A project is also asked for its spec, in the environment of its distribution, and the
     answer is compared with its settings.
     """
-    from lls_provider.image.image import parse_platforms
-    from lls_provider.local.targets import resolve_source
-    from lls_provider.runtime.preflight.probe_client import time_limit
+    from lls_provider.operations.check import check_each
 
-    time_limit()  # a wrong one is told before any work
-    wanted = parse_platforms([platform])[0] if platform else None
-    found = [resolve_source(text) for text in targets]  # a wrong name is told before any work
-    progress = console()
-    reports = [
-        _check(target, distributions, python, wanted, insecure=insecure, progress=progress)
-        for target in found
-    ]
+    reports = check_each(
+        targets,
+        distributions=distributions,
+        python=python,
+        platform=platform,
+        insecure=insecure,
+        progress=console(),
+    )
     if form == "json":
         show_document([report.to_document() for report in reports])
     elif form == "junit":
@@ -103,40 +98,6 @@ def _lines(finding: Finding) -> list[str]:
     if finding.problem and finding.problem.resolution:
         lines.append(f"          Resolution: {finding.problem.resolution}")
     return lines
-
-
-def _check(
-    target: ProviderSource,
-    distributions: Sequence[str],
-    python: str | None,
-    platform: Platform | None,
-    *,
-    insecure: bool,
-    progress: Progress,
-) -> Report:
-    from lls_provider.local.targets import SourceKind
-
-    if target.kind is SourceKind.PROJECT:
-        from functools import partial
-
-        from lls_provider.image.inspect.distribution import load_distributions
-        from lls_provider.project.check import check_project
-
-        return check_project(
-            target.path,
-            label=target.text,
-            distributions=distributions,
-            load_named=partial(load_distributions, insecure=insecure),
-            python=python,
-            progress=progress,
-        )
-    if target.kind is SourceKind.BUNDLE:
-        from lls_provider.bundle.checks.bundle import check_bundle
-
-        return check_bundle(target.path, label=target.text)
-    from lls_provider.image.check import check_place
-
-    return check_place(target.text, platform, insecure=insecure, progress=progress)
 
 
 def junit(reports: Iterable[Report]) -> str:

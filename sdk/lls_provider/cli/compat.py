@@ -47,32 +47,15 @@ def command(
     oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. Give them in the order of
     the CR. One that would be refused is left out when those after it are judged.
     """
-    from lls_provider.bundle.compat import compat_server, compatibility
-    from lls_provider.image.inspect.distribution import load_distributions
-    from lls_provider.local.targets import bundle_of, resolve_source
-    from lls_provider.runtime.preflight.probe_client import time_limit
-    from lls_provider.wheels.build import scratch
+    from lls_provider.operations.compat import compat
 
-    time_limit()  # a wrong one is told before any work
-    found = [resolve_source(text) for text in targets]  # a wrong name is told before any work
-    progress = console()
-    servers = load_distributions(distributions, python=python, insecure=insecure, progress=progress)
-    with scratch("targets") as folder:
-        bundles = [
-            (
-                target.text,
-                bundle_of(
-                    target,
-                    folder / str(number),
-                    distributions=servers,
-                    python=python,
-                    insecure=insecure,
-                    progress=progress,
-                ),
-            )
-            for number, target in enumerate(found)
-        ]
-        result = compatibility(bundles, compat_server(servers))
+    result = compat(
+        targets,
+        distributions=distributions,
+        python=python,
+        insecure=insecure,
+        progress=console(),
+    )
     if form == "json":
         show_document(result.to_document())
     else:

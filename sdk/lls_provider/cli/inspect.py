@@ -12,9 +12,8 @@ from lls_provider.progress import counted, shown_size
 from lls_provider.untrusted import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lls_provider.image.image import JsonObject
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 
 @click.command(
@@ -32,28 +31,22 @@ def command(image: str, *, platform: str | None, insecure: bool, form: str) -> N
     or docker-archive:FILE[:NAME]. Its manifest, configuration and labels are read, its layers are
     not: `check` reads those.
     """
-    from lls_provider.image.image import parse_platforms
-    from lls_provider.image.inspect.summary import inspection
-    from lls_provider.image.transports.registry.pull import sbom_attached
-    from lls_provider.image.transports.transport import find_image
+    from lls_provider.operations.inspect import inspect
 
     progress = console()
-    wanted = parse_platforms([platform])[0] if platform else None
-    found = find_image(image, insecure=insecure, progress=progress)
-    content = found.image(wanted) if wanted else found.whole()
-    document = inspection(content, attached=sbom_attached)
-    if not any(it["provider"] for it in document.get("images", [document])):
+    found = inspect(image, platform=platform, insecure=insecure, progress=progress)
+    if not found.is_provider:
         progress.note(
             "an image made by hand, or of something else: it has no labels of a provider; "
             f"`lls-provider check {image}` reads what is in it"
         )
     if form == "json":
-        show_document({"image": image, **document})
+        show_document(found.to_document())
     else:
-        show("\n".join(one_line(line) for line in _lines(image, document)))
+        show("\n".join(one_line(line) for line in _lines(image, found.facts)))
 
 
-def _lines(name: str, found: JsonObject) -> Iterator[str]:
+def _lines(name: str, found: Mapping[str, Any]) -> Iterator[str]:
     yield name
     yield f"  digest:   {found['digest']}"
     if found["kind"] == "index":
@@ -79,13 +72,13 @@ def _lines(name: str, found: JsonObject) -> Iterator[str]:
         yield f"    {layer['digest'][:19]}  {shown_size(layer['size']):>10}  {layer['title']}"
 
 
-def _sbom(sbom: JsonObject) -> str:
+def _sbom(sbom: Mapping[str, Any]) -> str:
     inside = "in the image" if sbom["digest"] else "none in the image"
     how = {True: ", attached to it", False: ", not attached", None: ""}[sbom["attached"]]
     return inside + how
 
 
-def _provider_lines(provider: JsonObject) -> Iterator[str]:
+def _provider_lines(provider: Mapping[str, Any]) -> Iterator[str]:
     who = f"{provider['name']} {provider['version']}"
     yield f"  provider: {who}" + (f" of {provider['vendor']}" if provider["vendor"] else "")
     yield f"  serves:   {provider['api']} as {provider['provider_type']}"

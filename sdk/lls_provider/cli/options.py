@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lls_provider.errors import Code, SdkError
+if TYPE_CHECKING:
+    from lls_provider.wheels.indexes import Indexes
 
-_NAMED = re.compile(r"[\w.-]+=")  # of [NAME=]URL
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 DISTRIBUTION = "REQUIREMENT|FILE|python:PATH|profile:NAME|IMAGE"
 
@@ -66,7 +64,7 @@ def insecure_option() -> Decorator:
 
 
 def index_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--default-index``, ``--index``, ``--find-links`` and ``--offline``: see `use_indexes`."""
+    """``--default-index``, ``--index``, ``--find-links`` and ``--offline``: see `indexes_of`."""
     for option in (
         click.option(
             "--offline",
@@ -96,40 +94,12 @@ def index_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def use_indexes(
-    *, default_index: str | None, index: Sequence[str], find_links: Sequence[str], offline: bool
-) -> None:
-    """Let this process, and what it starts, take packages from where the options say.
+def indexes_of(options: dict[str, Any]) -> Indexes:
+    """The value of `index_options`, which are taken out of ``options``."""
+    from lls_provider.wheels.indexes import Indexes
 
-    Raises SdkError USAGE for a folder that is not there: of an index uv would say nothing.
-    """
-    for option, told in (
-        ("--find-links", find_links),
-        ("--index", index),
-        ("--default-index", [default_index] if default_index is not None else []),
-    ):
-        for text in told:
-            _require_place(option, text)
-    if default_index is not None:
-        os.environ["UV_DEFAULT_INDEX"] = default_index
-    if index:
-        os.environ["UV_INDEX"] = " ".join(index)
-    if find_links:  # uv starts in other folders too
-        there = [it if "://" in it else str(Path(it).absolute()) for it in find_links]
-        os.environ["UV_FIND_LINKS"] = ",".join(there)
-    if offline:
-        os.environ["UV_OFFLINE"] = "1"
-
-
-def _require_place(option: str, text: str) -> None:
-    place = text if option == "--find-links" else _NAMED.sub("", text)
-    if "://" in place or Path(place).is_dir():
-        return
-    raise SdkError(
-        Code.USAGE,
-        f"{option} {text!r:.200}: there is no such folder",
-        resolution="Name a folder of this machine, or a URL with its scheme, such as https://….",
-    )
+    names = ("default_index", "index", "find_links", "offline")
+    return Indexes(**{name: options.pop(name) for name in names})
 
 
 def lock_options(function: Callable[..., Any]) -> Callable[..., Any]:

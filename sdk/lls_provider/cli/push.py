@@ -27,20 +27,11 @@ def command(image: str, references: tuple[str, ...], *, insecure: bool, form: st
     registry has is not sent again. The tag is put last: when a push fails, it stays as
     it was. Credentials are those of `podman login`, `docker login` or `skopeo login`.
     """
-    from lls_provider.image.transports.registry.push import push
-    from lls_provider.image.transports.registry.reference import tagged
-    from lls_provider.image.transports.transport import find_image
+    from lls_provider.operations.push import push
 
-    targets = [tagged(text.removeprefix("docker://")) for text in references]
-    progress = console()
-    found = find_image(image, insecure=insecure, progress=progress).whole()
-    written = []
-    for target in targets:
-        progress.step(f"pushing to {target}")
-        written.append((target, push(found, target, insecure=insecure, progress=progress)))
+    result = push(image, references, insecure=insecure, progress=console())
     if form == "json":
-        outputs = [{"output": f"docker://{it}", "digest": digest} for it, digest in written]
-        show_document({"outputs": outputs})
+        show_document(result.to_document())
         return
-    for target, digest in written:
-        show(f"{target} {digest}")
+    for written in result.outputs:
+        show(f"{written.output.removeprefix('docker://')} {written.digest}")

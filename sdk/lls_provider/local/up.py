@@ -15,7 +15,7 @@ from lls_provider.bundle.bundle import read_bundle
 from lls_provider.bundle.publish import wrapping_write_errors
 from lls_provider.contract.names import VolumeTree
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.image.compose import PREFIX, compose
+from lls_provider.image.compose import PREFIX
 from lls_provider.image.inspect.distribution import load_distribution
 from lls_provider.image.transports.layout import read_layout, write_layout
 from lls_provider.image.transports.transport import read_image
@@ -40,7 +40,6 @@ from lls_provider.local.workspace import Workspace
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.settings import SampleCall, Settings, read_settings
 from lls_provider.runtime.preflight.api_dependencies import Supply
-from lls_provider.runtime.process.signals import stop_signals
 from lls_provider.wheels.environment import Environment, ensure_environment
 
 if TYPE_CHECKING:
@@ -78,7 +77,6 @@ class Up:
             )
             self.result.server = plan.choose_server(self.options.server, self._candidates)
             plan.choose_base(self.options.base_config, self._settings)
-            stack.enter_context(stop_signals())
             stack.enter_context(self._workspace)
             self._stack = stack.pop_all()
         return self
@@ -212,18 +210,19 @@ class Up:
     def _built(self, index: int, settings: Settings, distribution: Distribution) -> Path:
         """The OCI layout of a project, made for the server that will run it."""
         # resolving and building are heavy
-        from lls_provider.bundle.assemble import on_this_machine
         from lls_provider.bundle.bundle import BundleOptions
-        from lls_provider.project.bundle import bundle_project
+        from lls_provider.operations.build import make_images
 
-        (bundle,) = bundle_project(
+        ((_, image),) = make_images(
             settings,
-            on_this_machine(self._workspace.root / f"bundle-{index}"),
+            self._workspace.folder(f"bundle-{index}"),
             BundleOptions([distribution]),
+            {os.uname().machine: None},
+            fitting=False,  # preflight asks the server that will run it
             progress=self._progress,
         )
         layout = self._workspace.root / f"layout-{index}"
-        write_layout(compose(bundle), layout)
+        write_layout(image, layout)
         return layout
 
     def _configured(

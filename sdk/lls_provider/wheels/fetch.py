@@ -9,6 +9,7 @@ Brings the files of a closure into the cache, in parallel; sdists become wheels 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import hashlib
 import itertools
 import os
@@ -29,6 +30,7 @@ from lls_provider.wheels.build import scratch
 from lls_provider.wheels.cache import cache_root, locked, user_home, writing
 from lls_provider.wheels.download import download, local_path
 from lls_provider.wheels.http import new_session, retry_deadline, shown_url
+from lls_provider.wheels.indexes import settings
 from lls_provider.wheels.uv import is_enabled
 
 if TYPE_CHECKING:
@@ -92,8 +94,9 @@ class Logins:
 
 
 def index_logins(base: Path | None = None) -> Logins:
-    """The logins of this process, and of the project in ``base`` (default: here)."""
-    return Logins(index_locations(os.environ, base or Path()), os.environ)
+    """The logins of the current `Indexes`, this process and the project in ``base`` (or here)."""
+    environ = settings()
+    return Logins(index_locations(environ, base or Path()), environ)
 
 
 def index_locations(environ: Mapping[str, str], base: Path) -> tuple[IndexLocation, ...]:
@@ -105,7 +108,7 @@ def wheelhouses(base: Path | None = None) -> list[Path]:
     """The folders of this machine in which uv looks for files."""
     start = (base or Path()).absolute()
     found = []
-    for source in index_locations(os.environ, start):
+    for source in index_locations(settings(), start):
         path = local_path(source.url) if "://" in source.url else start / source.url
         if path is not None and path.is_dir():
             found.append(path)
@@ -113,8 +116,8 @@ def wheelhouses(base: Path | None = None) -> list[Path]:
 
 
 def is_offline() -> bool:
-    """Whether the network must not be used (``UV_OFFLINE``)."""
-    return is_enabled(os.environ, "UV_OFFLINE")
+    """Whether the network must not be used (`Indexes`, or ``UV_OFFLINE``)."""
+    return is_enabled(settings(), "UV_OFFLINE")
 
 
 def _of_variables(environ: Mapping[str, str]) -> Iterator[IndexLocation]:
@@ -221,7 +224,11 @@ def _fetched(
         progress.task("fetching", total) as advance,
         ThreadPoolExecutor(min(jobs, len(packages))) as pool,
     ):
-        pending = [pool.submit(_file, package, advance, base) for package in packages]
+        # each thread sees the indexes that hold here; a context is entered by one at a time
+        pending = [
+            pool.submit(contextvars.copy_context().run, _file, package, advance, base)
+            for package in packages
+        ]
         try:
             return [it.result() for it in pending]
         except BaseException:

@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.wheels.cache import cache_of, unwritable_cache, uv_cache_variables
 from lls_provider.wheels.epoch import backend_epoch
+from lls_provider.wheels.indexes import settings
 from lls_provider.wheels.uv_causes import cause_of
 
 _SHOWN_LINES = 40
@@ -78,7 +79,8 @@ def run_uv(
 
     ``doing`` completes the sentence "Failed while …"; ``meanwhile`` is called while uv runs,
     ``warned`` with each line of what it said although it succeeded. The
-    user's own settings of uv (indexes, proxies, certificates) hold. Raises SdkError
+    user's own settings of uv (indexes, proxies, certificates) hold, the current `Indexes` win over
+    them. Raises SdkError
     RESOLUTION_FAILED with uv's explanation, NETWORK, NO_SPACE, CACHE_UNWRITABLE, TOOL_MISSING,
     USAGE for a wrong SOURCE_DATE_EPOCH, or TOOL_FAILED with all that uv said.
     """
@@ -116,7 +118,7 @@ def uv_environment(cwd: Path | None, environ: Mapping[str, str] | None = None) -
     ``environ`` are further ones. Raises SdkError USAGE for a wrong SOURCE_DATE_EPOCH.
     """
     environment = {
-        **os.environ,
+        **settings(),
         **uv_cache_variables(),
         "SOURCE_DATE_EPOCH": backend_epoch(),  # uv runs build backends in many of its commands
         **(environ or {}),

@@ -1,0 +1,89 @@
+"""Checks a project, a bundle or an image against every rule of the contract."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lls_provider.operations.arguments import several
+from lls_provider.progress import SILENT, Progress
+from lls_provider.wheels.indexes import Indexes, using
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.checks.report import Report
+
+
+def check(
+    target: str | os.PathLike[str],
+    *,
+    distributions: str | Sequence[str] = (),
+    python: str | None = None,
+    platform: str | None = None,
+    insecure: bool = False,
+    indexes: Indexes = Indexes(),  # noqa: B008 - frozen
+    progress: Progress = SILENT,
+) -> Report:
+    """Check a project, a bundle directory or an image, ours or made by hand.
+
+    The arguments are the options of ``lls-provider check``. Returns every finding; what is wrong
+    with the target is a finding, not an exception. Raises SdkError where it cannot be checked:
+    USAGE for a name or a platform that cannot be read, FILE_MISSING, PROJECT_INVALID and what
+    reading an image and preparing a distribution raise.
+    """
+    (report,) = check_each(
+        [target],
+        distributions=distributions,
+        python=python,
+        platform=platform,
+        insecure=insecure,
+        indexes=indexes,
+        progress=progress,
+    )
+    return report
+
+
+def check_each(
+    targets: Sequence[str | os.PathLike[str]],
+    *,
+    distributions: str | Sequence[str] = (),
+    python: str | None = None,
+    platform: str | None = None,
+    insecure: bool = False,
+    indexes: Indexes = Indexes(),  # noqa: B008 - frozen
+    progress: Progress = SILENT,
+) -> list[Report]:
+    """Check several targets; a name that is wrong is reported before any work.
+
+    Raises what `check` raises.
+    """
+    from functools import partial
+
+    from lls_provider.bundle.checks.bundle import check_bundle
+    from lls_provider.image.check import check_place
+    from lls_provider.image.image import parse_platforms
+    from lls_provider.image.inspect.distribution import load_distributions
+    from lls_provider.local.targets import ProviderSource, SourceKind, resolve_source
+    from lls_provider.project.check import check_project
+    from lls_provider.runtime.preflight.probe_client import time_limit
+
+    time_limit()
+    wanted = parse_platforms([platform])[0] if platform else None
+    found = [resolve_source(text) for text in several(targets)]
+
+    def checked(target: ProviderSource) -> Report:
+        if target.kind is SourceKind.PROJECT:
+            return check_project(
+                target.path,
+                label=target.text,
+                distributions=several(distributions),
+                load_named=partial(load_distributions, insecure=insecure),
+                python=python,
+                progress=progress,
+            )
+        if target.kind is SourceKind.BUNDLE:
+            return check_bundle(target.path, label=target.text)
+        return check_place(target.text, wanted, insecure=insecure, progress=progress)
+
+    with using(indexes):
+        return [checked(target) for target in found]

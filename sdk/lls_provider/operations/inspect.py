@@ -1,0 +1,66 @@
+"""Reads what an image or an index says of itself: manifest, configuration, labels; no layer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lls_provider.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from lls_provider.image.image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """An image, or all images of an index, and what they say of themselves.
+
+    ``name`` is how it was named, ``digest`` that of the image or of the index. ``facts`` are
+    plain data, with a mapping for each image of an index below ``images``.
+    """
+
+    name: str
+    digest: str
+    images: tuple[Image, ...]
+    facts: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def is_provider(self) -> bool:
+        """Whether an image carries the labels of a provider."""
+        described = self.facts.get("images", [self.facts])
+        return any(image["provider"] for image in described)
+
+    def to_document(self) -> dict[str, Any]:
+        """The result as plain data, for ``--format json``."""
+        return {"image": self.name, **self.facts}
+
+
+def inspect(
+    image: str | os.PathLike[str],
+    *,
+    platform: str | None = None,
+    insecure: bool = False,
+    progress: Progress = SILENT,
+) -> Inspection:
+    """Read what ``image`` says of itself; of an index the image for ``platform``, or all.
+
+    It is named as ``[docker://]REF``, ``docker-daemon:REF``, ``oci:DIR[:TAG]``,
+    ``oci-archive:FILE[:TAG]``, ``docker-archive:FILE[:NAME]`` or by the path of a layout or an
+    archive. Raises SdkError: USAGE for a name or a platform that cannot be read, IMAGE_MISSING,
+    IMAGE_INVALID, REGISTRY_DENIED, REGISTRY_FAILED, DAEMON_FAILED or NETWORK.
+    """
+    from lls_provider.image.image import parse_platforms
+    from lls_provider.image.inspect.summary import inspection
+    from lls_provider.image.manifest import Index
+    from lls_provider.image.transports.registry.pull import sbom_attached
+    from lls_provider.image.transports.transport import find_image
+
+    name = os.fspath(image)
+    wanted = parse_platforms([platform])[0] if platform else None
+    found = find_image(name, insecure=insecure, progress=progress)
+    content = found.image(wanted) if wanted else found.whole()
+    images = content.images if isinstance(content, Index) else (content,)
+    facts = inspection(content, attached=sbom_attached)
+    return Inspection(name, content.digest, images, facts)
