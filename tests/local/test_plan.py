@@ -10,7 +10,7 @@ import pytest
 from lls_provider.errors import Code, SdkError
 from lls_provider.local import plan
 from lls_provider.local.plan import InspectedSource, PlannedProvider
-from lls_provider.local.targets import ProviderSource, SourceKind
+from lls_provider.operations.targets import ProviderSource, SourceKind
 from lls_provider.project.pyproject import PyProject
 from lls_provider.project.settings import SampleCall, Settings, UpSettings
 

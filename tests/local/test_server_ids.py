@@ -19,8 +19,8 @@ import yaml
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.local.plan import ServedProvider, UpOptions
-from lls_provider.local.targets import resolve_source
 from lls_provider.local.up import Up
+from lls_provider.operations.targets import resolve_source
 from lls_provider.runtime.configuration import is_disabled, resolve_reference
 from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.loading import load_distribution

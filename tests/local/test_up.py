@@ -27,8 +27,8 @@ from lls_provider.image.transports.layout import write_layout
 from lls_provider.local.call import parse_call
 from lls_provider.local.plan import CallReply, ServedProvider, UpOptions, UpResult
 from lls_provider.local.ports import HOST, free_port, group_lives
-from lls_provider.local.targets import resolve_source
 from lls_provider.local.up import Up
+from lls_provider.operations.targets import resolve_source
 from lls_provider.progress import Silent
 from lls_provider.project.settings import SampleCall
 
@@ -330,18 +330,18 @@ def test_an_environment_without_a_server_is_refused(make_provider: MakeProvider)
 STAYING = textwrap.dedent(
     """
     import sys
-    from lls_provider.local.plan import Options
-    from lls_provider.local.targets import resolve_target
+    from lls_provider.local.plan import UpOptions
+    from lls_provider.operations.targets import resolve_source
     from lls_provider.local.up import Up
-    from lls_provider.runtime.process.signals import Stopped, stopping
+    from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
 
-    options = Options(server=sys.argv[2], port=int(sys.argv[3]))
+    options = UpOptions(server=sys.argv[2], port=int(sys.argv[3]))
     try:
-        with stopping(), Up([resolve_target(sys.argv[1])], options) as up:
+        with stop_signals(), Up([resolve_source(sys.argv[1])], options) as up:
             up.run()
             print(up.log.parent, up.server_group, flush=True)
             up.stay()
-    except Stopped as stopped:
+    except StoppedBySignal as stopped:
         sys.exit(stopped.status)
     """
 )

@@ -87,8 +87,8 @@ def command(
     from lls_provider.local.call import parse_call
     from lls_provider.local.phases import parse_config, parse_resource
     from lls_provider.local.plan import UpOptions, parse_environment
-    from lls_provider.local.targets import resolve_source
     from lls_provider.local.up import Up
+    from lls_provider.operations.targets import resolve_source
     from lls_provider.runtime.preflight.probe_client import time_limit
 
     time_limit()  # a wrong one is told before any work

@@ -1,4 +1,4 @@
-"""Decides what a run of `up` does, before anything long runs; touches nothing.
+"""Decides what a run of `up` does, before anything long runs; changes nothing.
 
 Settings come from each project's ``[tool.lls-provider]``; what stands on the command line wins.
 
@@ -13,15 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lls_provider.bundle.bundle import read_bundle
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
 from lls_provider.contract.names import APIS
 from lls_provider.errors import Code, SdkError
+from lls_provider.image.compose import PREFIX
+from lls_provider.image.transports.transport import read_image
+from lls_provider.operations.targets import SourceKind
+from lls_provider.progress import SILENT, Progress
+from lls_provider.project.settings import read_settings
 from lls_provider.untrusted import bounded
 from lls_provider.wheels.distribution import is_portable
 
 if TYPE_CHECKING:
     from lls_provider.image.image import Image
-    from lls_provider.local.targets import ProviderSource
+    from lls_provider.operations.targets import ProviderSource
     from lls_provider.project.settings import SampleCall, Settings
 
 
@@ -58,6 +64,32 @@ class InspectedSource:
     distributions: tuple[str, ...] = ()
     python_tag: str | None = None
     image: Image | None = None
+
+
+def inspect_source(
+    target: ProviderSource, options: UpOptions, progress: Progress = SILENT
+) -> InspectedSource:
+    """What a target says about itself, read without building or unpacking it.
+
+    Raises what reading settings, a bundle or an image raises.
+    """
+    if target.kind is SourceKind.PROJECT:
+        settings = read_settings(target.path)
+        return InspectedSource(target, settings, settings.distributions)
+    if target.kind is SourceKind.BUNDLE:
+        manifest = read_bundle(target.path).manifest
+        if manifest is None:
+            return InspectedSource(target)
+        return InspectedSource(target, None, manifest.distributions, manifest.target.python_tag)
+    image = read_image(target.text, insecure=options.insecure, progress=progress)
+    distributions = image.labels.get(f"{PREFIX}.distributions", "").split(",")
+    return InspectedSource(
+        target,
+        None,
+        tuple(name for name in distributions if name),
+        image.labels.get(f"{PREFIX}.target.python"),
+        image,
+    )
 
 
 @dataclass(frozen=True, slots=True)

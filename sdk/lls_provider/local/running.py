@@ -60,8 +60,8 @@ def up(
     """
     from lls_provider.local.call import parse_call
     from lls_provider.local.plan import UpOptions
-    from lls_provider.local.targets import resolve_source
     from lls_provider.local.up import Up
+    from lls_provider.operations.targets import resolve_source
     from lls_provider.runtime.preflight.probe_client import time_limit
 
     time_limit()

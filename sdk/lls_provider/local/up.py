@@ -15,10 +15,8 @@ from lls_provider.bundle.bundle import read_bundle
 from lls_provider.bundle.publish import wrapping_write_errors
 from lls_provider.contract.names import VolumeTree
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.image.compose import PREFIX
 from lls_provider.image.inspect.distribution import load_distribution
 from lls_provider.image.transports.layout import read_layout, write_layout
-from lls_provider.image.transports.transport import read_image
 from lls_provider.image.unpack import unpack
 from lls_provider.local import phases, plan
 from lls_provider.local.call import list_providers, send
@@ -35,14 +33,15 @@ from lls_provider.local.plan import (
 )
 from lls_provider.local.ports import free_port, require_free
 from lls_provider.local.server import Server, server_environment, start_command
-from lls_provider.local.targets import ProviderSource, SourceKind
 from lls_provider.local.workspace import Workspace
+from lls_provider.operations.targets import SourceKind
 from lls_provider.progress import SILENT, Progress
-from lls_provider.project.settings import SampleCall, Settings, read_settings
 from lls_provider.runtime.preflight.api_dependencies import Supply
 from lls_provider.wheels.environment import Environment, ensure_environment
 
 if TYPE_CHECKING:
+    from lls_provider.operations.targets import ProviderSource
+    from lls_provider.project.settings import SampleCall, Settings
     from lls_provider.wheels.distribution import Distribution
 
 CALL_TIMEOUT = 300.0  # seconds; a provider may well load a model at its first call
@@ -73,7 +72,8 @@ class Up:
             if self.options.port is not None:
                 require_free(self.options.port)
             self._candidates = tuple(
-                _candidate(target, self.options, self._progress) for target in self._targets
+                plan.inspect_source(target, self.options, self._progress)
+                for target in self._targets
             )
             self.result.server = plan.choose_server(self.options.server, self._candidates)
             plan.choose_base(self.options.base_config, self._settings)
@@ -399,27 +399,6 @@ class Up:
 
 
 _PORT_ATTEMPTS = 3
-
-
-def _candidate(target: ProviderSource, options: UpOptions, progress: Progress) -> InspectedSource:
-    """What a target says about itself, read without building or unpacking it."""
-    if target.kind is SourceKind.PROJECT:
-        settings = read_settings(target.path)
-        return InspectedSource(target, settings, settings.distributions)
-    if target.kind is SourceKind.BUNDLE:
-        manifest = read_bundle(target.path).manifest
-        if manifest is None:
-            return InspectedSource(target)
-        return InspectedSource(target, None, manifest.distributions, manifest.target.python_tag)
-    image = read_image(target.text, insecure=options.insecure, progress=progress)
-    distributions = image.labels.get(f"{PREFIX}.distributions", "").split(",")
-    return InspectedSource(
-        target,
-        None,
-        tuple(name for name in distributions if name),
-        image.labels.get(f"{PREFIX}.target.python"),
-        image,
-    )
 
 
 def _not_listed(server: Server, missing: Sequence[PlannedProvider]) -> SdkError:

@@ -63,7 +63,7 @@ def check_each(
     from lls_provider.image.check import check_place
     from lls_provider.image.image import parse_platforms
     from lls_provider.image.inspect.distribution import load_distributions
-    from lls_provider.local.targets import ProviderSource, SourceKind, resolve_source
+    from lls_provider.operations.targets import ProviderSource, SourceKind, resolve_source
     from lls_provider.project.check import check_project
     from lls_provider.runtime.preflight.probe_client import time_limit
 

@@ -31,7 +31,7 @@ def compat(
     """
     from lls_provider.bundle.compat import compat_server, compatibility
     from lls_provider.image.inspect.distribution import load_distributions
-    from lls_provider.local.targets import bundle_of, resolve_source
+    from lls_provider.operations.targets import bundle_of, resolve_source
     from lls_provider.runtime.preflight.probe_client import time_limit
     from lls_provider.wheels.build import scratch
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.targets import SourceKind, resolve_source
+from lls_provider.operations.targets import SourceKind, resolve_source
 
 
 def layout(path: Path) -> Path:
