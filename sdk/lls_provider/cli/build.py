@@ -100,7 +100,7 @@ def command(*, output: tuple[str, ...], form: str, **options: Any) -> None:
         outputs=output,
         overrides=options.pop("override"),
         indexes=indexes_of(options),
-        command=_command_line(),
+        command=_command_line() if options["package"] is not None else (),
         **options,
     )
     result = build_request(request, progress=console())
