@@ -6,6 +6,7 @@ comes, and its end into the error when it fails.
 
 from __future__ import annotations
 
+import contextvars
 import shutil
 import subprocess
 import warnings
@@ -260,7 +261,7 @@ def _alongside(work: Callable[[], object] | None) -> Iterator[None]:
         yield
         return
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(work)
+        done = pool.submit(contextvars.copy_context().run, work)
         yield
         done.result()
 
