@@ -31,7 +31,7 @@ from lls_provider.local.server import server_environment, start_command
 from lls_provider.project.bundle import bundle_project
 from lls_provider.project.scaffold import scaffold
 from lls_provider.project.settings import read_settings
-from lls_provider.wheels.cache import cache_root
+from lls_provider.system.cache import cache_root
 from lls_provider.wheels.environment import Environment, ensure_environment
 from lls_provider.wheels.loading import load_distribution
 

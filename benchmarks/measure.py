@@ -24,7 +24,7 @@ from typing import Any
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.bundle import build_target
 from lls_provider.contract.models import ProviderPackage
-from lls_provider.wheels.cache import cache_root, locked
+from lls_provider.system.cache import cache_root, locked
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
 
 HERE = Path(__file__).resolve().parent

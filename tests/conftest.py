@@ -15,7 +15,7 @@ from tests.engines import containers, pythonbase
 from tests.engines import registry as registries
 from tests.recorder import Recorder
 
-from lls_provider.wheels.cache import uv_cache_root
+from lls_provider.system.cache import uv_cache_root
 from lls_provider.wheels.interpreter import find_interpreter
 
 CI = os.environ.get("CI", "") not in ("", "0", "false")

@@ -26,6 +26,13 @@ def test_the_zipapp_holds_the_runtime_and_two_libraries_only() -> None:
         "progress.py",
         "resources.py",
         "runtime",
+        "system",
+    }
+    system = {name for name in names if name.startswith("lls_provider/system/")}
+    assert {name.rpartition("/")[2] for name in system} == {
+        "__init__.py",
+        "files.py",
+        "os_errors.py",
     }
 
 

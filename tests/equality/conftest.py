@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from lls_provider.bundle.zipapp import zipapp_path
-from lls_provider.wheels.cache import cache_root, locked
+from lls_provider.system.cache import cache_root, locked
 from lls_provider.wheels.interpreter import find_interpreter
 
 HERE = Path(__file__).parent

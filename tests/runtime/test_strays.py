@@ -15,11 +15,11 @@ import pytest
 from tests.recorder import Recorder
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.errnos import image_error, volume_error
 from lls_provider.runtime.install import install as installing
 from lls_provider.runtime.install.install import install
 from lls_provider.runtime.merge import merge
 from lls_provider.runtime.preflight.preflight import preflight
+from lls_provider.runtime.volume_errors import image_error, volume_error
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]

@@ -13,7 +13,7 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheelfile.wheel import read_wheel
-from lls_provider.wheels.build import repack, scratch
+from lls_provider.wheels.build import repack
 
 INFO = "demo-1.0.dist-info"
 WHEEL = "demo-1.0-py3-none-any.whl"
@@ -171,20 +171,3 @@ def test_damaged_content_is_refused(tmp_path: Path, compression: int) -> None:
         for place in range(start, start + info.compress_size):
             content[place] ^= 0xFF
     broken(tmp_path, bytes(content))
-
-
-def test_a_temporary_folder_is_gone_whatever_happens() -> None:
-    with pytest.raises(ZeroDivisionError), scratch("test") as folder:
-        (folder / "file").write_text("")
-        raise ZeroDivisionError
-    assert not folder.exists()
-
-
-def test_without_a_place_for_temporary_folders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
-    with pytest.raises(SdkError) as caught, scratch("test"):
-        pytest.fail("there is no folder to work in")
-    assert caught.value.code is Code.OUTPUT_UNWRITABLE
-    assert str(tmp_path / "gone") in str(caught.value.where.file)

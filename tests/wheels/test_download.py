@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.system.http import new_session, retry_deadline
 from lls_provider.wheels.download import download, local_path
-from lls_provider.wheels.http import new_session, retry_deadline
 
 PIECE = 256 * 1024
 PIECES = 4

@@ -29,7 +29,6 @@ from lls_provider.bundle.bundle import (
     hash_file,
 )
 from lls_provider.bundle.config_schema import dump_schema
-from lls_provider.bundle.publish import atomic_directory, wrapping_write_errors
 from lls_provider.bundle.sbom import SbomContents, dump_sbom
 from lls_provider.bundle.server_constraints import describe_conflict, missing_by_server, unsatisfied
 from lls_provider.contract import validation
@@ -60,6 +59,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import Progress, counted
 from lls_provider.runtime.target_python import target_python
 from lls_provider.runtime.wheelfile.wheel import Wheel, check_total, read_wheel
+from lls_provider.system.output import output_directory, wrapping_write_errors
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -131,7 +131,7 @@ def assemble(
     with wrapping_write_errors(out, _WHAT):
         writable_target(out)
     wheels = _by_name(own_wheel, dependencies)
-    with atomic_directory(out, _WHAT) as staging:
+    with output_directory(out, _WHAT) as staging:
         tree = BundleTree(staging)
         tree.packages.mkdir()
         files: dict[str, FileHash] = {}

@@ -43,7 +43,7 @@ from lls_provider.runtime.install.shadowing import hidden_modules, shadowing_mod
 from lls_provider.runtime.volume.installed import ProviderRecord, decide_slot
 from lls_provider.runtime.volume.reconcile import InstalledDistribution
 from lls_provider.runtime.wheelfile.unpack import Unpacking, unpack
-from lls_provider.wheels.build import scratch
+from lls_provider.system.temporary import scratch
 from lls_provider.wheels.loading import join_closures, shared_versions
 
 if TYPE_CHECKING:

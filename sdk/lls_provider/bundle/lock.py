@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,11 @@ from packaging.utils import canonicalize_name
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import counted
-from lls_provider.wheels.cache import writing
+from lls_provider.system.cache import writing
+from lls_provider.system.files import write_atomically
+from lls_provider.system.http import shown_url
 from lls_provider.wheels.closure import Closure, markers_of, select_closure
 from lls_provider.wheels.download import local_path
-from lls_provider.wheels.http import shown_url
 from lls_provider.wheels.interpreter import DEFAULT_MINOR, OLDEST
 from lls_provider.wheels.loading import join_closures, shared_versions
 from lls_provider.wheels.lock import LockFile, LockInputs, input_differences, lock_text
@@ -146,15 +146,7 @@ def write_lock(
     )
     path = Path(os.path.realpath(path))  # a link stays a link
     with writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".pylock-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_atomically(path, text.encode(), mode=0o644)
 
 
 def _told(requirement: Requirement) -> str:

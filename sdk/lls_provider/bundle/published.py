@@ -158,7 +158,7 @@ class _Build:
             self._require_provider()
         from lls_provider.bundle.closure import add_hints
         from lls_provider.bundle.option_search import Fix, Proposer, find_fixes, shown_command
-        from lls_provider.wheels.build import scratch
+        from lls_provider.system.temporary import scratch
 
         def attempt(fix: Fix) -> None:
             spec = fix.spec

@@ -44,7 +44,7 @@ from lls_provider.runtime.preflight.probe_client import (
 )
 from lls_provider.runtime.target_python import target_python
 from lls_provider.runtime.wheelfile.wheel import read_wheel
-from lls_provider.wheels.build import scratch
+from lls_provider.system.temporary import scratch
 from lls_provider.wheels.environment import existing_environment
 from lls_provider.wheels.servers import line_of_module
 from lls_provider.wheels.uv import run_uv

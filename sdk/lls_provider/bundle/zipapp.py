@@ -10,22 +10,25 @@ import functools
 import hashlib
 import importlib.util
 import io
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from lls_provider import resources
-from lls_provider.wheels.cache import writing
+from lls_provider.system.cache import writing
+from lls_provider.system.files import write_atomically
 
 NAME = "lls-provider.pyz"
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
 _MAIN = b"from lls_provider.runtime.cli.bootstrap import start\n\nstart()\n"
 _ROOMS = ("contract", "runtime")
-_MODULES = ("__init__.py", "errors.py", "untrusted.py", "progress.py", "resources.py")
+_MODULES = (
+    *("__init__.py", "errors.py", "untrusted.py", "progress.py", "resources.py"),
+    # the part of `system` that needs the standard library alone
+    *("system/__init__.py", "system/files.py", "system/os_errors.py"),
+)
 _LIBRARIES = {"packaging": "packaging", "yaml": "pyyaml"}  # published as
 _VERSION = re.compile(r"""^__version__ = ["']([^"']+)["']""", re.MULTILINE)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -71,11 +74,7 @@ def zipapp_path() -> Path:
     if not path.is_file():
         with writing(folder):  # a checkout may be somebody else's
             folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=folder)
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            Path(name).chmod(0o755)
-            Path(name).replace(path)
+            write_atomically(path, data, mode=0o755)
     return path
 
 

@@ -18,7 +18,7 @@ from lls_provider.image.transports.transport import find_image
 from lls_provider.image.unpack import base_length, unpack
 from lls_provider.progress import SILENT, counted, shown_size
 from lls_provider.runtime.target_python import TargetPython, machine_of, shown_platform
-from lls_provider.wheels.build import scratch
+from lls_provider.system.temporary import scratch
 
 if TYPE_CHECKING:
     from lls_provider.bundle.checks.bundle import Collected

@@ -29,7 +29,7 @@ from typing import Any, Protocol
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.tar import CHUNK, LayerTree
 from lls_provider.image.transports.registry.reference import is_digest
-from lls_provider.wheels.cache import cache_root, keep
+from lls_provider.system.cache import cache_root, keep
 
 _OCI = "application/vnd.oci.image"
 _DOCKER = "application/vnd.docker"

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from lls_provider.bundle.publish import atomic_directory
 from lls_provider.contract.names import IMAGE_ROOT
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image import layer_reader
@@ -22,6 +21,7 @@ from lls_provider.image.compose import MADE_BY
 from lls_provider.image.inspect.summary import titles
 from lls_provider.image.layer_reader import LayerEntries, LayerEntry, Parts
 from lls_provider.image.tar import CHUNK
+from lls_provider.system.output import output_directory
 
 if TYPE_CHECKING:
     from lls_provider.image.image import Image
@@ -59,7 +59,7 @@ def unpack(image: Image, destination: Path, *, limits: UnpackLimits = DEFAULT_LI
             where=Where(file=str(destination)),
             resolution="Choose another directory, or remove this one first.",
         )
-    with atomic_directory(destination, "the unpacked image") as staging:
+    with output_directory(destination, "the unpacked image") as staging:
         walk = LayerEntries(image, "The image cannot be unpacked", _REBUILD, limits)
         tree = _Tree(staging, limits, walk)
         if not _read_layers(image, tree, base_length(image)):

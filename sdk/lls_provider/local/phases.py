@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lls_provider.bundle.publish import wrapping_write_errors
 from lls_provider.bundle.zipapp import zipapp_path
 from lls_provider.contract.document import Document, dump, load_file
 from lls_provider.contract.limits import CONFIGURATION, document_limits, merged_limits
@@ -37,6 +36,7 @@ from lls_provider.runtime.preflight.api_dependencies import Supply, missing_in, 
 from lls_provider.runtime.preflight.probe_client import time_limit
 from lls_provider.runtime.preflight.probe_process import VARIABLE
 from lls_provider.runtime.volume.installed import read_regular
+from lls_provider.system.output import wrapping_write_errors
 
 if TYPE_CHECKING:
     from lls_provider.local.plan import InitContainer

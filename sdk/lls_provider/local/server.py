@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.publish import wrapping_write_errors
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.call import is_healthy
 from lls_provider.local.log_diagnosis import port_in_use
 from lls_provider.local.ports import HOST, group_listens, port_taken
+from lls_provider.system.output import wrapping_write_errors
 
 if TYPE_CHECKING:
     from lls_provider.local.log_diagnosis import LogDiagnosis

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lls_provider.bundle.bundle import read_bundle
-from lls_provider.bundle.publish import wrapping_write_errors
 from lls_provider.contract.names import VolumeTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.inspect.distribution import load_distribution
@@ -37,6 +36,7 @@ from lls_provider.local.workspace import Workspace
 from lls_provider.operations.targets import SourceKind
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.preflight.api_dependencies import Supply
+from lls_provider.system.output import wrapping_write_errors
 from lls_provider.wheels.environment import Environment, ensure_environment
 
 if TYPE_CHECKING:

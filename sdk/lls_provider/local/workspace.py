@@ -21,10 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from lls_provider.bundle.publish import wrapping_write_errors
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.ports import group_lives
-from lls_provider.wheels.cache import making_temporary
+from lls_provider.system.output import wrapping_write_errors
+from lls_provider.system.temporary import making_temporary
 
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
 _GRACE = 8.0  # seconds a process group gets to end by itself; the servers need less than one

@@ -248,7 +248,7 @@ def _build(request: BuildRequest, progress: Progress) -> BuildResult:
         read_base,
         require_index_sinks,
     )
-    from lls_provider.wheels.build import scratch
+    from lls_provider.system.temporary import scratch
 
     insecure = request.insecure
     outputs = [parse_output(text, insecure=insecure, progress=progress) for text in request.outputs]

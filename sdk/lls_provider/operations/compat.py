@@ -33,7 +33,7 @@ def compat(
     from lls_provider.image.inspect.distribution import load_distributions
     from lls_provider.operations.targets import bundle_of, resolve_source
     from lls_provider.runtime.preflight.probe_client import time_limit
-    from lls_provider.wheels.build import scratch
+    from lls_provider.system.temporary import scratch
 
     time_limit()
     found = [resolve_source(text) for text in several(targets)]

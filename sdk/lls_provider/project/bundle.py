@@ -44,7 +44,7 @@ def bundle_project(
     """
     from lls_provider.bundle.lock import build_requires, sources_digest
     from lls_provider.bundle.trial import probe_pool
-    from lls_provider.wheels.build import scratch
+    from lls_provider.system.temporary import scratch
     from lls_provider.wheels.fetch import reporting_damage, require_portable
 
     for out in outs.values():

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from lls_provider.wheels.build import scratch
+from lls_provider.system.temporary import scratch
 from lls_provider.wheels.links import NO_SOURCE, is_link_loop
 
 _DEPTH = 5

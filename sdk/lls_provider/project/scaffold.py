@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from lls_provider import resources
-from lls_provider.bundle.publish import atomic_directory, wrapping_write_errors
 from lls_provider.contract.models import provider_id_from_name, provider_id_problem
 from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.table_reader import metadata_rule
-from lls_provider.wheels.build import scratch
+from lls_provider.system.output import output_directory, wrapping_write_errors
+from lls_provider.system.temporary import scratch
 from lls_provider.wheels.servers import server_names
 
 KINDS = {"inference": "remote", "safety": "inline", "file_processors": "inline"}
@@ -322,7 +322,7 @@ def _require_empty(directory: Path) -> None:
 def _place(rendered: Path, target: Path) -> None:
     """Publish the project; an empty folder is filled, since it may be someone's working folder."""
     if not target.exists():
-        with atomic_directory(target, _WHAT) as staging:
+        with output_directory(target, _WHAT) as staging:
             shutil.copytree(rendered, staging, dirs_exist_ok=True)
         return
     with wrapping_write_errors(target, _WHAT):

@@ -247,7 +247,7 @@ def provider_environment(
     building and resolving do.
     """
     from lls_provider.project.bundle import uv_sources
-    from lls_provider.wheels.build import scratch
+    from lls_provider.system.temporary import scratch
     from lls_provider.wheels.environment import layered_environment
 
     sources = uv_sources(settings.root, settings.pyproject.data)

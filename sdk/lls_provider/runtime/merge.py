@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,8 @@ from lls_provider.errors import Code, SdkError, Step, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.configuration import match_ids
-from lls_provider.runtime.errnos import volume_error
+from lls_provider.runtime.volume_errors import volume_error
+from lls_provider.system.files import staged_file
 from lls_provider.untrusted import escaped, one_line
 
 _TEMPORARY = ".merge-"
@@ -368,23 +368,12 @@ def _write_all(folder: Path, texts: dict[str, str], last: tuple[str, str]) -> No
     for rest in folder.glob(f"{_TEMPORARY}*"):  # of a run that was killed
         rest.unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
-        written = [
-            (stack.enter_context(_temporary(folder, text)), folder / name)
-            for name, text in (*texts.items(), last)
-        ]
-        for temporary, target in written:
-            temporary.replace(target)
-
-
-@contextlib.contextmanager
-def _temporary(folder: Path, text: str) -> Iterator[Path]:
-    """A file beside its later place, gone when it was not renamed."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY)
-    path = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        path.chmod(0o644)
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
+        publishing = []
+        for name, text in (*texts.items(), last):
+            staged = staged_file(folder / name, mode=0o644, prefix=_TEMPORARY)
+            stream, publish = stack.enter_context(staged)
+            stream.write(text.encode())
+            stream.flush()
+            publishing.append(publish)
+        for publish in publishing:
+            publish()

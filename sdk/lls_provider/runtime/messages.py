@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lls_provider.contract.names import IMAGE_ROOT, SPEC_FILE, TERMINATION_LOG_LIMIT, cr_name
+from lls_provider.system.files import write_atomically
 from lls_provider.untrusted import bounded, one_line
 
 if TYPE_CHECKING:
@@ -180,17 +182,8 @@ def write_termination_log(message: str, path: str) -> None:
 
 def write_error_file(error: SdkError, path: str) -> None:
     """Write the error as JSON, whole or not at all, best effort; `SdkError.from_json` reads it."""
-    part = f"{path}.{os.getpid()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with contextlib.suppress(OSError, ValueError):
-        descriptor = os.open(part, flags, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-                stream.write(error.to_json())
-            os.rename(part, path)  # noqa: PTH104 - pathlib is not needed otherwise
-        except BaseException:
-            os.unlink(part)  # noqa: PTH108
-            raise
+        write_atomically(Path(path), error.to_json().encode("ascii"), mode=0o600)
 
 
 def cut_message(message: str, limit: int) -> bytes:

@@ -10,16 +10,14 @@ import csv
 import hashlib
 import io
 import lzma
-import shutil
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.wheels.cache import making_temporary, writing
+from lls_provider.system.cache import writing
+from lls_provider.system.files import atomic_file
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _CHUNK = 1024 * 1024
@@ -44,14 +42,8 @@ def repack(wheel: Path, out: Path) -> Path:
     try:
         with zipfile.ZipFile(wheel) as archive, writing(target):
             out.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=out, suffix=".tmp", delete=False) as stream:
-                try:
-                    _write(archive, stream.name)
-                    Path(stream.name).chmod(0o644)
-                    Path(stream.name).replace(target)
-                except BaseException:
-                    Path(stream.name).unlink(missing_ok=True)
-                    raise
+            with atomic_file(target, mode=0o644) as stream:
+                _write(archive, stream)
     except _UNREADABLE as error:
         raise SdkError(
             Code.WHEEL_INVALID,
@@ -63,7 +55,7 @@ def repack(wheel: Path, out: Path) -> Path:
     return target
 
 
-def _write(archive: zipfile.ZipFile, target: str) -> None:
+def _write(archive: zipfile.ZipFile, target: BinaryIO) -> None:
     members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
     records = [name for name in members if _is_record(name)]
     if len(records) != 1:
@@ -101,17 +93,3 @@ def _entry(name: str, *, executable: bool = False) -> zipfile.ZipInfo:
     info.create_system = 3
     info.external_attr = (0o100755 if executable else 0o100644) << 16
     return info
-
-
-@contextmanager
-def scratch(purpose: str) -> Iterator[Path]:
-    """A temporary folder that is gone afterwards, whatever happens.
-
-    Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when it cannot be made.
-    """
-    with making_temporary():
-        folder = Path(tempfile.mkdtemp(prefix=f"lls-provider-{purpose}-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -21,9 +21,9 @@ import tomli_w
 from packaging.requirements import InvalidRequirement, Requirement
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.build import scratch
+from lls_provider.system.cache import cache_root, locked, writing
+from lls_provider.system.temporary import scratch
 from lls_provider.wheels.build_sources import sourced
-from lls_provider.wheels.cache import cache_root, locked, writing
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from lls_provider.wheels.cache import cache_root, keep
+from lls_provider.system.cache import cache_root, keep
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.wheels.cache import locked, storage_error
-from lls_provider.wheels.http import (
+from lls_provider.system.cache import locked, storage_error
+from lls_provider.system.http import (
     ATTEMPTS,
     RETRIED,
     TIMEOUT,

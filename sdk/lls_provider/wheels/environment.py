@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress, counted
-from lls_provider.wheels.build import scratch
-from lls_provider.wheels.cache import cache_root, locked, writing
+from lls_provider.system.cache import cache_root, locked, writing
+from lls_provider.system.temporary import scratch
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:

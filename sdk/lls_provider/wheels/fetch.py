@@ -26,12 +26,12 @@ from urllib.parse import unquote, urlsplit
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Advance, Progress, counted, shown_size
 from lls_provider.runtime.target_python import shown_platform
-from lls_provider.wheels.build import scratch
-from lls_provider.wheels.cache import cache_root, locked, user_home, writing
+from lls_provider.system.cache import cache_root, locked, writing
+from lls_provider.system.http import new_session, retry_deadline, shown_url
+from lls_provider.system.temporary import scratch
+from lls_provider.system.user import is_enabled, user_home
 from lls_provider.wheels.download import download, local_path
-from lls_provider.wheels.http import new_session, retry_deadline, shown_url
 from lls_provider.wheels.indexes import settings
-from lls_provider.wheels.uv import is_enabled
 
 if TYPE_CHECKING:
     import requests
@@ -314,7 +314,7 @@ def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
             where=Where(file=target.name),
             resolution="Build once with the network: without --offline (UV_OFFLINE).",
         )
-    from lls_provider.wheels.trust import unverified_hosts
+    from lls_provider.system.tls import unverified_hosts
 
     with new_session(unverified=unverified_hosts(os.environ)) as session:
         session.auth = index_logins(base)

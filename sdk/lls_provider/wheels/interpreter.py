@@ -23,7 +23,7 @@ from packaging.version import InvalidVersion, Version
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.install.shadowing import recorded_modules
-from lls_provider.wheels.cache import user_home
+from lls_provider.system.user import user_home
 
 _TIMEOUT = 20.0  # seconds a candidate may take to tell its version
 _NEWEST = 20  # the highest minor version that is looked for by name

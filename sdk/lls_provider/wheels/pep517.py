@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.wheels.build import repack, scratch
+from lls_provider.system.temporary import scratch
+from lls_provider.wheels.build import repack
 from lls_provider.wheels.build_environment import build_environment
 from lls_provider.wheels.links import dead_links, endless_links
 from lls_provider.wheels.sdist import unpack_sdist

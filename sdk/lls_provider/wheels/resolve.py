@@ -23,8 +23,8 @@ from packaging.utils import canonicalize_name
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
-from lls_provider.wheels.build import scratch
-from lls_provider.wheels.cache import writing
+from lls_provider.system.cache import writing
+from lls_provider.system.temporary import scratch
 from lls_provider.wheels.closure import Lock, select_closure
 from lls_provider.wheels.distribution import uv_constraints as constraints
 from lls_provider.wheels.fetch import settings_files

@@ -9,7 +9,7 @@ from lzma import LZMAError
 from pathlib import Path
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.wheels.cache import writing
+from lls_provider.system.cache import writing
 
 _DAMAGED = (
     tarfile.TarError,

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.wheels.cache import cache_of, unwritable_cache, uv_cache_variables
+from lls_provider.system.cache import cache_of, unwritable_cache, uv_cache_variables
 from lls_provider.wheels.epoch import backend_epoch
 from lls_provider.wheels.indexes import settings
 from lls_provider.wheels.uv_causes import cause_of
@@ -132,11 +132,6 @@ def uv_environment(cwd: Path | None, environ: Mapping[str, str] | None = None) -
     # a surrounding environment must not become the one that uv installs into
     environment.pop("VIRTUAL_ENV", None)
     return environment
-
-
-def is_enabled(environ: Mapping[str, str], name: str) -> bool:
-    """Whether a variable of uv that is a switch is on."""
-    return environ.get(name, "").lower() in {"1", "true", "yes", "on", "t", "y"}
 
 
 def _rooted(environ: Mapping[str, str]) -> dict[str, str]:

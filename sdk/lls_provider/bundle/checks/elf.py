@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime.target_python import elf_machine, machine_of, shown_platform
-from lls_provider.wheels.cache import cache_root, keep
+from lls_provider.system.cache import cache_root, keep
 
 if TYPE_CHECKING:
     from pathlib import Path

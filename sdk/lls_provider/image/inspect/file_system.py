@@ -22,7 +22,7 @@ from lls_provider import __version__
 from lls_provider.bundle.checks.elf import defined_glibc
 from lls_provider.image.layer_reader import LayerEntries, LayerEntry, LayerLimits, Parts
 from lls_provider.runtime.install.shadowing import recorded_modules
-from lls_provider.wheels.cache import cache_root, keep
+from lls_provider.system.cache import cache_root, keep
 
 if TYPE_CHECKING:
     from pathlib import Path

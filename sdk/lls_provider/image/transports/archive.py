@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.bundle.publish import atomic_file, wrapping_write_errors
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.image import (
     CONFIG_TYPE,
@@ -41,6 +40,7 @@ from lls_provider.image.reader import DOCUMENT_LIMIT, StoredManifest
 from lls_provider.image.tar import CHUNK, ArchiveMember, write_tar
 from lls_provider.image.transports.layout import MARKER, blob_path, index_document
 from lls_provider.image.transports.registry.reference import DEFAULT_TAG, tagged
+from lls_provider.system.output import output_file, wrapping_write_errors
 
 if TYPE_CHECKING:
     from lls_provider.image.image import Image, JsonObject, Layer, Platform
@@ -107,7 +107,7 @@ def write_archive(chunks: Iterator[bytes], path: Path) -> None:
     files changed meanwhile; an earlier archive then stays.
     """
     writable_archive(path)
-    with atomic_file(path, _WHAT) as stream:
+    with output_file(path, _WHAT) as stream:
         for chunk in chunks:
             stream.write(chunk)
 

@@ -30,7 +30,7 @@ from lls_provider.image.manifest import one_image
 from lls_provider.image.tar import CHUNK
 from lls_provider.image.transports.archive import docker_archive, find_archive, write_archive
 from lls_provider.image.transports.registry.reference import is_digest
-from lls_provider.wheels.cache import cache_root, locked
+from lls_provider.system.cache import cache_root, locked
 
 if TYPE_CHECKING:
     from lls_provider.image.image import JsonObject

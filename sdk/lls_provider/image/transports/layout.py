@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.bundle.publish import atomic_directory, wrapping_write_errors
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.image import (
     BLOBS,
@@ -29,6 +28,7 @@ from lls_provider.image.image import (
 from lls_provider.image.manifest import Origin, RawDocument, manifests
 from lls_provider.image.reader import DOCUMENT_LIMIT, StoredManifest
 from lls_provider.image.transports.registry.reference import DEFAULT_TAG
+from lls_provider.system.output import output_directory, wrapping_write_errors
 
 if TYPE_CHECKING:
     from lls_provider.image.image import JsonObject, Layer, Platform
@@ -114,7 +114,7 @@ def write_layout(content: Content, directory: Path, *, tag: str = DEFAULT_TAG) -
     """
     with wrapping_write_errors(directory, _WHAT):
         writable_layout(directory)
-    with atomic_directory(directory, _WHAT) as staging:
+    with output_directory(directory, _WHAT) as staging:
         blobs = staging / BLOBS / "sha256"
         blobs.mkdir(parents=True)
         for manifest in manifests(content):

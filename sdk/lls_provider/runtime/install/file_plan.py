@@ -15,11 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lls_provider.runtime.errnos import errno_kind
 from lls_provider.runtime.volume.installed import open_regular, read_regular
 from lls_provider.runtime.wheelfile.contents import WheelFile, record_file
 from lls_provider.runtime.wheelfile.members import read_member
 from lls_provider.runtime.wheelfile.unpack import Unpacking
+from lls_provider.system.os_errors import path_kind
 
 if TYPE_CHECKING:
     from lls_provider.runtime.install.conflict import Source
@@ -125,7 +125,7 @@ class FilePlan:
 
     def _stray(self, wheel: Wheel, file: WheelFile, path: str) -> None:
         there = self._find(path)
-        kind = errno_kind(there) if there is not None else "something"
+        kind = path_kind(there) if there is not None else "something"
         self.strays.setdefault(
             path,
             f"{path} is {kind} that no installation has put there; {_named(wheel)} brings "

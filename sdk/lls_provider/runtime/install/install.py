@@ -22,7 +22,6 @@ from lls_provider.contract.models import CrdConfig, provider_id_problem
 from lls_provider.contract.names import APIS, CRD_CONFIG_FILE, SPEC_FILE, BundleTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress, counted, shown_size
-from lls_provider.runtime.errnos import image_error, volume_error
 from lls_provider.runtime.install.plan import Plan, make_plan
 from lls_provider.runtime.install.provider_image import ProviderImage, read_provider_image
 from lls_provider.runtime.install.up_to_date import bundle_fingerprint
@@ -55,6 +54,7 @@ from lls_provider.runtime.volume.volume import (
     running_zipapp,
     write_file,
 )
+from lls_provider.runtime.volume_errors import image_error, volume_error
 from lls_provider.runtime.wheelfile.unpack import set_folder_times, set_times, unpack
 
 _BLOCK = 4096

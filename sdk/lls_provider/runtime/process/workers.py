@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.errnos import volume_error
 from lls_provider.runtime.process.signals import as_worker, signals_deferred
+from lls_provider.runtime.volume_errors import volume_error
 
 _NUMBER = struct.Struct("=I")
 _STARTED_WORKERS_LIMIT = 8

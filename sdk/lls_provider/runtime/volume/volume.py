@@ -33,10 +33,11 @@ from lls_provider.contract.models import provider_id_problem, read_crd_config
 from lls_provider.contract.names import CRD_CONFIG_FILE, VolumeTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.runtime.errnos import errno_kind, volume_error
 from lls_provider.runtime.volume.installed import RECORD_FILE, ProviderRecord, read_regular
+from lls_provider.runtime.volume_errors import volume_error
 from lls_provider.runtime.wheelfile.members import name_problem
 from lls_provider.runtime.wheelfile.unpack import FOLDER_MODE, MTIME_NS, set_folder_times, write_all
+from lls_provider.system.os_errors import path_kind
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -222,7 +223,7 @@ def missing_packages(
     """What of an installed provider with the module ``package`` is gone; None when it is there."""
     packages = tree.python_packages
     if not packages.is_dir():
-        kind = errno_kind(packages)
+        kind = path_kind(packages)
         return MissingPackage(
             "The packages of the installed providers are not there",
             f"Folder: {packages}"

@@ -13,8 +13,8 @@ from urllib.parse import urljoin, urlsplit
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.transports.registry.reference import is_loopback
+from lls_provider.system.http import ATTEMPTS, WAIT_LIMIT
 from lls_provider.untrusted import one_line
-from lls_provider.wheels.http import ATTEMPTS, WAIT_LIMIT
 
 if TYPE_CHECKING:
     from lls_provider.image.transports.registry.reference import Reference

@@ -21,7 +21,7 @@ from lls_provider.image.transports.registry.errors import follow, same_origin
 from lls_provider.image.transports.registry.login import Authorization, FindCredential
 from lls_provider.image.transports.registry.login import find_credential as find_credential
 from lls_provider.image.transports.registry.reference import DOCKER_HUB, Reference, is_loopback
-from lls_provider.wheels.http import (
+from lls_provider.system.http import (
     ATTEMPTS,
     RETRIED,
     TIMEOUT,

@@ -26,7 +26,7 @@ from urllib.parse import urlencode, urlsplit
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.transports.registry.reference import DOCKER_HUB, Reference
-from lls_provider.wheels.cache import user_home
+from lls_provider.system.user import user_home
 
 _FILE_LIMIT = 4 << 20
 _HELPER_SECONDS = 60

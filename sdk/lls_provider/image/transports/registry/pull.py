@@ -6,7 +6,6 @@ layer that broke off goes on where it stopped.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ from lls_provider.image.transports.registry.reference import is_digest
 from lls_provider.image.transports.registry.referrers import attached
 from lls_provider.image.transports.registry.repository import ManifestBytes, Repository
 from lls_provider.progress import SILENT
-from lls_provider.wheels.cache import cache_root, locked, writing
+from lls_provider.system.cache import cache_root, writing
+from lls_provider.system.files import write_atomically
 from lls_provider.wheels.download import download
 
 if TYPE_CHECKING:
@@ -203,7 +203,6 @@ def _kept(digest: str) -> bytes | None:
 
 def _keep(data: bytes) -> None:
     path = _cached(sha256(data))
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with locked(path.with_name(path.name + ".lock")), writing(path.parent):
-        partial.write_bytes(data)
-        partial.replace(path)
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)

@@ -24,7 +24,7 @@ from lls_provider.image.transports.registry.http import (
     RegistryTimeouts,
 )
 from lls_provider.image.transports.registry.reference import is_digest
-from lls_provider.wheels.http import ATTEMPTS, RETRIED, Counted, Interrupted
+from lls_provider.system.http import ATTEMPTS, RETRIED, Counted, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

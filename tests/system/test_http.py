@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lls_provider.wheels.http import WAIT_LIMIT, Interrupted, retry_after
+from lls_provider.system.http import WAIT_LIMIT, Interrupted, retry_after
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.system.files import write_atomically
+from lls_provider.system.os_errors import OsCause, free_space, os_cause, os_error, os_reason
+from lls_provider.system.user import user_home
 
 _OURS, _UVS = "LLS_PROVIDER_CACHE", "UV_CACHE_DIR"
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_root() -> Path:
@@ -45,14 +44,6 @@ def _user_caches() -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME") or "")
     # the XDG specification: a relative path is to be ignored
     return base if base.is_absolute() else user_home() / ".cache"
-
-
-def user_home() -> Path:
-    """The user's home folder; ``/`` for a user id without account, as container runtimes say."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return Path("/")
 
 
 @contextlib.contextmanager
@@ -88,33 +79,7 @@ def keep(place: Path, data: bytes) -> None:
     """
     with writing(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=place.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            Path(name).replace(place)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-
-
-@contextlib.contextmanager
-def making_temporary() -> Iterator[None]:
-    """Turns an OSError of the block into the SdkError NO_SPACE or OUTPUT_UNWRITABLE."""
-    try:
-        yield
-    except OSError as error:
-        # where no folder will do, there is no place to name
-        place = Path(error.filename or tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
-        if error.errno in _NO_SPACE:
-            raise storage_error(error, place) from error
-        raise SdkError(
-            Code.OUTPUT_UNWRITABLE,
-            "Cannot make a temporary folder",
-            why=error.strerror or str(error),
-            where=Where(file=str(place)),
-            resolution="Set TMPDIR to a folder that you can write.",
-        ) from error
+        write_atomically(place, data, mode=0o600)
 
 
 def storage_error(error: OSError, place: Path) -> SdkError:
@@ -122,28 +87,25 @@ def storage_error(error: OSError, place: Path) -> SdkError:
 
     The SdkError is NO_SPACE, CACHE_UNWRITABLE or OUTPUT_UNWRITABLE.
     """
-    reason = error.strerror or str(error)
-    where = Where(file=str(error.filename or place))
-    if error.errno in _NO_SPACE:
-        free = ""
-        with contextlib.suppress(OSError, StopIteration):
-            there = next(path for path in (place, *place.parents) if path.exists())
-            free = f": {shutil.disk_usage(there).free:,} bytes are free"
-        return SdkError(
+    file = str(error.filename or place)
+    if os_cause(error) is OsCause.NO_SPACE:
+        free = free_space(place)
+        return os_error(
+            error,
             Code.NO_SPACE,
             "No space left on this machine",
-            why=f"{reason}{free}",
-            where=where,
+            detail=f": {free}" if free else "",
+            file=file,
             resolution="Free space on this file system, or set LLS_PROVIDER_CACHE and TMPDIR to "
             "places on a larger one.",
         )
     if (cache := cache_of(place)) is not None:
-        return unwritable_cache(cache, reason, where)
-    return SdkError(
+        return unwritable_cache(cache, os_reason(error), Where(file=file))
+    return os_error(
+        error,
         Code.OUTPUT_UNWRITABLE,
         f"Cannot write {place}",
-        why=reason,
-        where=where,
+        file=file,
         resolution="Make it writable, or choose another place.",
     )
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from lls_provider.bundle import publish
-from lls_provider.bundle.publish import atomic_directory, atomic_file
 from lls_provider.errors import Code, SdkError
+from lls_provider.system import output as publish
+from lls_provider.system.output import output_directory, output_file
 
 
 def listing(folder: Path) -> list[str]:
@@ -20,11 +20,11 @@ def listing(folder: Path) -> list[str]:
 
 
 def write(target: Path, text: str) -> None:
-    with atomic_directory(target, "the test") as staging:
+    with output_directory(target, "the test") as staging:
         (staging / "file").write_text(text)
 
 
-@pytest.mark.parametrize("publish", [atomic_directory, atomic_file])
+@pytest.mark.parametrize("publish", [output_directory, output_file])
 def test_a_link_to_itself_is_told(publish: Callable[..., Any], tmp_path: Path) -> None:
     place = tmp_path / "me"
     place.symlink_to("me")
@@ -72,7 +72,7 @@ def test_a_replacement_that_fails_halfway_is_undone(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("x")])
 def test_whatever_ends_the_block_nothing_stays(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), atomic_directory(tmp_path / "target", "the test") as staging:
+    with pytest.raises(type(error)), output_directory(tmp_path / "target", "the test") as staging:
         (staging / "file").write_text("half")
         raise error
     assert listing(tmp_path) == []
@@ -97,17 +97,17 @@ def test_a_parent_that_is_a_file_is_told(tmp_path: Path) -> None:
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "parent" / "target"
     for text in (b"one", b"two"):
-        with atomic_file(target, "the test") as stream:
+        with output_file(target, "the test") as stream:
             stream.write(text)
             assert not target.exists() or target.read_bytes() == b"one"
-    with pytest.raises(KeyboardInterrupt), atomic_file(target, "the test") as stream:
+    with pytest.raises(KeyboardInterrupt), output_file(target, "the test") as stream:
         stream.write(b"three")
         raise KeyboardInterrupt
     assert target.read_bytes() == b"two"
     assert listing(target.parent) == ["target"]
     target.unlink()
     target.mkdir()
-    with pytest.raises(SdkError) as caught, atomic_file(target, "the test"):
+    with pytest.raises(SdkError) as caught, output_file(target, "the test"):
         pass
     assert caught.value.code is Code.OUTPUT_UNWRITABLE
     assert listing(target.parent) == ["target"]

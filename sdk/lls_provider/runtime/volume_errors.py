@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from pathlib import Path
 
-from lls_provider.errors import Code, SdkError, Where
-
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY)
-_FORBIDDEN = (errno.EACCES, errno.EPERM)
-_STORAGE = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO)
-_PROCESS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_KINDS = {
-    stat.S_IFREG: "a file",
-    stat.S_IFDIR: "a folder",
-    stat.S_IFLNK: "a link",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-}
+from lls_provider.errors import Code, SdkError
+from lls_provider.system.os_errors import OsCause, os_cause, os_error, path_kind
 
 
 def volume_error(
@@ -34,26 +21,28 @@ def volume_error(
     told = error.filename2 if isinstance(error.filename2, str) else error.filename
     place = os.fspath(path) if path is not None else told
     name = place if isinstance(place, str) else None
-    if error.errno in _NO_SPACE:
-        return SdkError(
+    cause = os_cause(error)
+    if cause is OsCause.NO_SPACE:
+        return os_error(
+            error,
             Code.NO_SPACE,
             f"No space left while {doing}",
-            why=error.strerror or str(error),
-            where=Where(file=name),
+            file=name,
             resolution="Raise the sizeLimit of the volume, or free space on the node.",
         )
-    why = error.strerror or str(error)
-    if error.errno in _IN_THE_WAY:
+    detail = ""
+    if cause is OsCause.OBSTACLE:
         name = _obstacle(told) or _obstacle(place) or name
-        why += f": {errno_kind(name)} stands there" if name is not None else ""
-    elif error.errno in _FORBIDDEN and name is not None:
-        why += _owner(name)
-    return SdkError(
+        detail = f": {path_kind(name)} stands there" if name is not None else ""
+    elif cause is OsCause.FORBIDDEN and name is not None:
+        detail = _owner(name)
+    return os_error(
+        error,
         Code.VOLUME_UNWRITABLE,
         f"The volume failed while {doing}",
-        why=why,
-        where=Where(file=name),
-        resolution=_resolution(error.errno),
+        detail=detail,
+        file=name,
+        resolution=_resolution(cause),
     )
 
 
@@ -61,41 +50,34 @@ def image_error(error: OSError) -> SdkError:
     """The SdkError FILE_UNREADABLE for a failed read below ``/lls-provider``."""
     name = error.filename if isinstance(error.filename, str) else None
     resolution = "Build the provider image again with 'lls-provider build'."
-    why = error.strerror or str(error)
-    if error.errno in _FORBIDDEN:
-        why += _owner(name) if name is not None else ""
+    detail = ""
+    if os_cause(error) is OsCause.FORBIDDEN:
+        detail = _owner(name) if name is not None else ""
         resolution = (
             "Build the provider image again so that everybody may read it ('lls-provider build' "
             f"does), or run the container as its owner: now it is {_user()}."
         )
-    return SdkError(
+    return os_error(
+        error,
         Code.FILE_UNREADABLE,
         "The provider image cannot be read",
-        why=why,
-        where=Where(file=name),
+        detail=detail,
+        file=name,
         resolution=resolution,
     )
 
 
-def errno_kind(path: str | os.PathLike[str]) -> str:
-    """What stands at a path, a link itself and not what it leads to: ``a file``."""
-    try:
-        return _KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), "a device")
-    except OSError:
-        return "nothing"
-
-
-def _resolution(number: int | None) -> str:
-    if number in _IN_THE_WAY:
+def _resolution(cause: OsCause) -> str:
+    if cause is OsCause.OBSTACLE:
         return (
             "Remove what stands there, or give the Pod a new volume that the user of the "
             f"container may write ({_user()})."
         )
-    if number == errno.EROFS:
+    if cause is OsCause.READ_ONLY:
         return "Mount the volume read-write: this mount is read-only."
-    if number in _STORAGE:
+    if cause is OsCause.STORAGE:
         return "The storage below the volume fails: give the Pod a new volume, or another node."
-    if number in _PROCESS:
+    if cause is OsCause.PROCESS_LIMIT:
         return "Give the container more memory and open files: the volume itself is fine."
     return f"Mount the volume read-write, writable by the user of the container ({_user()})."
 

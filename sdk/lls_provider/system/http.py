@@ -62,8 +62,8 @@ def new_session(*, redirects: bool = True, unverified: tuple[str, ...] = ()) -> 
     """
     from requests import Session
 
-    from lls_provider.wheels.trust import TrustSettings, certificate_files
-    from lls_provider.wheels.whole import NoRedirects
+    from lls_provider.system.http_adapter import NoRedirects
+    from lls_provider.system.tls import TrustSettings, certificate_files
 
     if unverified:
         import urllib3

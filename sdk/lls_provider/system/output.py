@@ -6,20 +6,21 @@ import contextlib
 import ctypes
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.errors import Code, SdkError
+from lls_provider.system.files import atomic_file, staging_path
+from lls_provider.system.os_errors import OsCause, free_space, os_cause, os_error
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
 @contextlib.contextmanager
-def atomic_directory(directory: Path, what: str) -> Iterator[Path]:
+def output_directory(directory: Path, what: str) -> Iterator[Path]:
     """A new empty folder beside ``directory`` that takes its place when the block ends well.
 
     What stood there before is replaced in one step (whether it may be is the caller's
@@ -28,7 +29,7 @@ def atomic_directory(directory: Path, what: str) -> Iterator[Path]:
     NO_SPACE, OUTPUT_UNWRITABLE.
     """
     directory = _end_of_links(directory, what)  # a link to a folder stays a link
-    staging = _beside(directory)
+    staging = staging_path(directory)  # no mkdtemp: the umask gives the permissions
     with wrapping_write_errors(directory, what):
         staging.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
@@ -43,21 +44,16 @@ def atomic_directory(directory: Path, what: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, what: str) -> Iterator[BinaryIO]:
+def output_file(path: Path, what: str) -> Iterator[BinaryIO]:
     """A new file beside ``path`` that takes its place when the block ends well.
 
     Otherwise as `publishing`.
     """
     path = _end_of_links(path, what)
-    staging = _beside(path)
     with wrapping_write_errors(path, what):
-        staging.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with staging.open("xb") as stream:
-                yield stream
-            staging.replace(path)
-        finally:
-            staging.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as stream:
+            yield stream
 
 
 def _end_of_links(place: Path, what: str) -> Path:
@@ -67,11 +63,6 @@ def _end_of_links(place: Path, what: str) -> Path:
         error = OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(place))
         raise _unwritable(error, place, what)
     return end
-
-
-def _beside(place: Path) -> Path:
-    # no mkdtemp: the result gets the permissions that the user's umask gives anything
-    return place.with_name(f".{place.name}.{secrets.token_hex(4)}.tmp")
 
 
 @contextlib.contextmanager
@@ -84,25 +75,22 @@ def wrapping_write_errors(place: Path, what: str) -> Iterator[None]:
 
 
 def _unwritable(error: OSError, place: Path, what: str) -> SdkError:
-    reason = error.strerror or str(error)
-    where = Where(file=str(error.filename or place))
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        free = ""
-        with contextlib.suppress(OSError):
-            existing = next(path for path in (place, *place.parents) if path.exists())
-            free = f"; {shutil.disk_usage(existing).free:,} bytes are free"
-        return SdkError(
+    file = str(error.filename or place)
+    if os_cause(error) is OsCause.NO_SPACE:
+        free = free_space(place)
+        return os_error(
+            error,
             Code.NO_SPACE,
             f"No space to write {what}",
-            why=f"{reason}{free}. Nothing was left behind at {place}.",
-            where=where,
+            detail=f"{free and '; '}{free}. Nothing was left behind at {place}.",
+            file=file,
             resolution="Free space on this file system or write to another one.",
         )
-    return SdkError(
+    return os_error(
+        error,
         Code.OUTPUT_UNWRITABLE,
         f"Cannot write {what} to {place}",
-        why=reason,
-        where=where,
+        file=file,
         resolution="Choose a place that can be written, or make this one readable and writable.",
     )
 

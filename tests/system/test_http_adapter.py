@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from lls_provider.wheels.http import new_session
+from lls_provider.system.http import new_session
 
 ANSWER = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\nLocation: https://storage.example.com/a\r\n\r\nok"
 

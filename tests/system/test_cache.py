@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.wheels.cache import (
+from lls_provider.system.cache import (
     cache_root,
     locked,
-    making_temporary,
     storage_error,
     uv_cache_root,
     uv_cache_variables,
@@ -141,16 +140,6 @@ def test_every_cache_that_cannot_be_written_is_one_error(
     assert error.resolution.startswith(resolution)
     assert "LLS_PROVIDER_CACHE" in error.resolution
     assert "UV_CACHE_DIR" in error.resolution
-
-
-def test_a_temporary_folder_that_cannot_be_made_names_its_variable() -> None:
-    """Where no folder will do, `tempfile` fails before there is a place to name."""
-    with pytest.raises(SdkError) as caught, making_temporary():
-        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/x']")
-    assert caught.value.code is Code.OUTPUT_UNWRITABLE
-    assert caught.value.what == "Cannot make a temporary folder"
-    assert "No usable temporary directory" in caught.value.why
-    assert caught.value.resolution == "Set TMPDIR to a folder that you can write."
 
 
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:

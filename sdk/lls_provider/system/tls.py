@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lls_provider.wheels.uv import is_enabled
-from lls_provider.wheels.whole import WholeHeaders
+from lls_provider.system.http_adapter import WholeHeaders
+from lls_provider.system.user import is_enabled
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
