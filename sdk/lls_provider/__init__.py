@@ -1,3 +1,100 @@
-"""Package Llama Stack (OGX) providers as images and install them into a running Pod."""
+"""Package Llama Stack (OGX) providers as images and install them into a running Pod.
+
+The public Python API: what ``__all__`` names, each loaded from its module when it is first used.
+Everything else in the package may change at any time (``docs/reference/python-api.md``).
+"""
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # importing typing would cost as much as the rest of this module
+if TYPE_CHECKING:
+    from lls_provider.bundle.checks.report import Finding, Report
+    from lls_provider.bundle.compat import Compatibility, ProviderRow, Verdict
+    from lls_provider.errors import Code, ExitStatus, Problem, SdkError, Where
+    from lls_provider.image.image import Image
+    from lls_provider.local.plan import CallReply, Phase, ServedProvider, UpResult
+    from lls_provider.local.running import RunningServer, up
+    from lls_provider.operations.build import (
+        BuildResult,
+        BuiltImage,
+        BuiltProvider,
+        BuiltWheel,
+        build,
+    )
+    from lls_provider.operations.check import check
+    from lls_provider.operations.compat import compat
+    from lls_provider.operations.inspect import Inspection, inspect
+    from lls_provider.operations.push import PushResult, push
+    from lls_provider.operations.values import Written
+    from lls_provider.progress import Advance, Progress
+    from lls_provider.wheels.indexes import Indexes
+
+__all__ = [
+    "Advance",
+    "BuildResult",
+    "BuiltImage",
+    "BuiltProvider",
+    "BuiltWheel",
+    "CallReply",
+    "Code",
+    "Compatibility",
+    "ExitStatus",
+    "Finding",
+    "Image",
+    "Indexes",
+    "Inspection",
+    "Phase",
+    "Problem",
+    "Progress",
+    "ProviderRow",
+    "PushResult",
+    "Report",
+    "RunningServer",
+    "SdkError",
+    "ServedProvider",
+    "UpResult",
+    "Verdict",
+    "Where",
+    "Written",
+    "__version__",
+    "build",
+    "check",
+    "compat",
+    "inspect",
+    "push",
+    "up",
+]
+
+_MODULES = {
+    "bundle.checks.report": ("Finding", "Report"),
+    "bundle.compat": ("Compatibility", "ProviderRow", "Verdict"),
+    "errors": ("Code", "ExitStatus", "Problem", "SdkError", "Where"),
+    "image.image": ("Image",),
+    "local.plan": ("CallReply", "Phase", "ServedProvider", "UpResult"),
+    "local.running": ("RunningServer", "up"),
+    "operations.build": ("BuildResult", "BuiltImage", "BuiltProvider", "BuiltWheel", "build"),
+    "operations.check": ("check",),
+    "operations.compat": ("compat",),
+    "operations.inspect": ("Inspection", "inspect"),
+    "operations.push": ("PushResult", "push"),
+    "operations.values": ("Written",),
+    "progress": ("Advance", "Progress"),
+    "wheels.indexes": ("Indexes",),
+}
+
+if not TYPE_CHECKING:  # a type checker would take every name for a public one
+
+    def __getattr__(name):
+        """Load a public name from its module; raises AttributeError for any other."""
+        for module, names in _MODULES.items():
+            if name in names:
+                from importlib import import_module
+
+                value = getattr(import_module(f"{__name__}.{module}"), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        """The public names and what is loaded."""
+        return sorted({*globals(), *__all__})

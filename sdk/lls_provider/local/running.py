@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.operations.arguments import several
+from lls_provider.operations.values import several
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.indexes import Indexes, using
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.operations.values import Written, several
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.indexes import Indexes, using
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from lls_provider.bundle.bundle import Bundle, BundleOptions
     from lls_provider.image.image import Image, Platform
     from lls_provider.image.transports.transport import Output
-    from lls_provider.operations.outcome import Written
     from lls_provider.project.settings import Settings
     from lls_provider.wheels.distribution import Distribution
 
@@ -203,8 +203,6 @@ def build(
     was written. Raises SdkError: USAGE for arguments that do not fit together, and what resolving,
     building, loading the provider beside the distribution and writing the images raise.
     """
-    from lls_provider.operations.arguments import several
-
     request = BuildRequest(
         Path(path) if path is not None else None,
         package,
@@ -383,7 +381,6 @@ def _write(
 ) -> tuple[Written, ...]:
     """Write the whole everywhere. Raises what the outputs raise."""
     from lls_provider.image.manifest import Index
-    from lls_provider.operations.outcome import Written
 
     content = Index.of(images) if len(images) > 1 else images[0]
     written = []

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.operations.arguments import several
-from lls_provider.operations.outcome import Written
+from lls_provider.operations.values import Written, several
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:

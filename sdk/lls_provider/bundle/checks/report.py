@@ -62,6 +62,11 @@ class Report:
         return tuple(finding for finding in self.findings if finding.level == "warning")
 
     @property
+    def ok(self) -> bool:
+        """Whether the target is right; warnings may be there."""
+        return not self.errors
+
+    @property
     def status(self) -> ExitStatus:
         """The exit status of a check that found this."""
         return ExitStatus.WRONG if self.errors else ExitStatus.OK
@@ -71,7 +76,7 @@ class Report:
         return {
             "target": self.target,
             "kind": self.kind,
-            "ok": not self.errors,
+            "ok": self.ok,
             "findings": [finding.to_document() for finding in self.findings],
         }
 
