@@ -12,7 +12,8 @@ import pytest
 
 from lls_provider.bundle.option_search import Addition, Fix, has_module
 from lls_provider.bundle.static_spec import StaticSpec
-from lls_provider.wheels.uv import clashing_packages, lacking_version, without_logins
+from lls_provider.wheels.uv import without_logins
+from lls_provider.wheels.uv_messages import clashing_packages, lacking_version
 
 if TYPE_CHECKING:
     from tests.conftest import Cli

@@ -28,7 +28,7 @@ def interpreter() -> Interpreter:
 
 @pytest.fixture
 def make_wheel(tmp_path: Path) -> MakeWheel:
-    """Write a valid wheel: name, version, what it requires, its tag and its extras."""
+    """Write a valid wheel: name, version, what it requires, its tag, extras and other fields."""
 
     def make(
         name: str,
@@ -36,6 +36,7 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
         requires: Sequence[str] = (),
         tag: str = "py3-none-any",
         extras: Sequence[str] = (),
+        fields: Sequence[str] = (),
     ) -> Path:
         folder = tmp_path / "wheels"
         folder.mkdir(exist_ok=True)
@@ -46,6 +47,7 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
             for field, values in (("Requires-Dist", requires), ("Provides-Extra", extras))
             for it in values
         )
+        metadata += "".join(f"{it}\n" for it in fields)
         wheel = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
         files = {
             f"{name}.py": f"version = {version!r}\n",

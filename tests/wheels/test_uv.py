@@ -10,7 +10,8 @@ import pytest
 import uv
 
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.wheels.uv import names_dependency, run_uv, uv_error, yanked
+from lls_provider.wheels.uv import run_uv, uv_error
+from lls_provider.wheels.uv_messages import names_dependency, yanked
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter

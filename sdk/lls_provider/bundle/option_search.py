@@ -29,7 +29,7 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.wheelfile.wheel import Wheel, read_wheel
 from lls_provider.wheels.loading import shared_versions
 from lls_provider.wheels.resolve import newest_version
-from lls_provider.wheels.uv import clashing_packages, lacking_version
+from lls_provider.wheels.uv_messages import clashing_packages, lacking_version
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import BundleRequest

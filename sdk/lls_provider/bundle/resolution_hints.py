@@ -11,7 +11,6 @@ name another version of it, another Python or another server.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,10 +20,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.wheels import uv_messages
 from lls_provider.wheels.loading import shared_versions
 from lls_provider.wheels.resolve import provided_in
 from lls_provider.wheels.servers import LINES
-from lls_provider.wheels.uv import python_hint
+from lls_provider.wheels.uv_causes import python_hint
 
 if TYPE_CHECKING:
     from lls_provider.wheels.closure import Closure
@@ -243,24 +243,18 @@ Newest = Callable[[str], str | None]
 def resolution_of(error: SdkError, package: Requirement, newest: Newest) -> str | None:
     """What to write after --package or --python instead; None when it is about something else."""
     name = canonicalize_name(package.name)
-    exactly = rf"{re.escape(name)}(\[[^\]]*\])?"
-    if re.search(rf"(?<![\w.-]){exactly} was not found in", error.why):
+    if name in uv_messages.not_found_names(error.why):
         return (
             "Correct the name after --package, or name the index or folder that has it with "
             "--index or --find-links."
         )
-    if re.search(rf"there is no version of {exactly}===?", error.why):
+    if name in dict(uv_messages.missing_versions(error.why)):
         version = newest(name)
         known = f"; the newest for this Python is {name}=={version}" if version else ""
         return f"Correct the version after --package{known}."
-    if python := re.search(
-        # of a package on an index, or of a file in a folder
-        rf"does not satisfy (?P<index>Python\S+) and {exactly}\S* depends on"
-        rf"|(?<![\w.-]){exactly}\S* requires (?P<file>Python \S+)",
-        error.why,
-    ):
+    if python := uv_messages.python_wanted(error.why, name):
         return (
-            f"Name a Python that it supports ({python['index'] or python['file']}) with --python, "
+            f"Name a Python that it supports ({python}) with --python, "
             f"or another version of {name} after --package."
         )
     return None
@@ -271,13 +265,13 @@ def not_found_resolution(error: SdkError, package: Requirement | None) -> str | 
 
     ``package`` is the published one whose dependency it is, None for a project's.
     """
-    found = re.search(r"(?<![\w.-])([\w.-]+)(?:\[[^\]]*\])? was not found in", error.why)
-    if found is None:
+    names = uv_messages.not_found_names(error.why)
+    if not names:
         return None
     has_it = "name the index or folder that has it with --index or --find-links"
     if package is None:
-        return f"Correct the name {found[1]} in the provider's dependencies, or {has_it}."
-    return f"{other_version_resolution(package)}; or, for {found[1]}, {has_it}."
+        return f"Correct the name {names[0]} in the provider's dependencies, or {has_it}."
+    return f"{other_version_resolution(package)}; or, for {names[0]}, {has_it}."
 
 
 def other_version_resolution(package: Requirement) -> str:
@@ -287,12 +281,13 @@ def other_version_resolution(package: Requirement) -> str:
 
 def required_server(error: SdkError, newest: Newest) -> str | None:
     """The server that the explanation shows a provider to be made for: ``NAME==VERSION``."""
+    asked = uv_messages.dependencies(error.why)
     for line in LINES:
-        names = f"{line.name}|{canonicalize_name(line.api_package)}"
-        found = re.search(rf"depends? on (?:{names})((?:[<>=!~]=?=?[\w.*+]+,?)+)", error.why)
-        if found is None:
+        names = (line.name, canonicalize_name(line.api_package))
+        bounds = next((it for name, it in asked if it and name in names), None)
+        if bounds is None:
             continue
-        text = f"{line.name}{found[1].rstrip(',.')}"
+        text = f"{line.name}{bounds}"
         try:
             version = newest(str(Requirement(text)))
         except InvalidRequirement:

@@ -25,7 +25,7 @@ from lls_provider.project.table_reader import (
     rooted_distribution,
 )
 from lls_provider.runtime.wheelfile.dist_info import parse_requirement
-from lls_provider.wheels.uv import names_dependency
+from lls_provider.wheels.uv_messages import names_dependency
 
 _TABLE = ("tool", "lls-provider")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

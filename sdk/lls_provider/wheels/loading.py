@@ -22,8 +22,9 @@ from lls_provider.wheels import servers as profiles
 from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, looks_like_path
 from lls_provider.wheels.freeze import freeze_pins, names_locations, read_freeze, requirements_in
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter, read_installed
-from lls_provider.wheels.uv import python_hint, run_uv, yanked
-from lls_provider.wheels.uv_causes import cause_of
+from lls_provider.wheels.uv import run_uv
+from lls_provider.wheels.uv_causes import cause_of, python_hint
+from lls_provider.wheels.uv_messages import yanked
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter

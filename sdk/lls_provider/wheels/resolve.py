@@ -12,7 +12,6 @@ Resolves what a provider needs with uv, the distribution's versions being constr
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,12 +27,14 @@ from lls_provider.system.temporary import scratch
 from lls_provider.wheels.closure import Lock, select_closure
 from lls_provider.wheels.distribution import uv_constraints as constraints
 from lls_provider.wheels.fetch import settings_files
-from lls_provider.wheels.uv import (
+from lls_provider.wheels.uv import run_uv
+from lls_provider.wheels.uv_messages import (
     conflicting_url,
     is_about_build,
     is_about_markers,
     lacking_extra,
-    run_uv,
+    only_versions,
+    pinned_versions,
     yanked,
 )
 
@@ -313,16 +314,10 @@ def _normalized(names: Collection[str]) -> frozenset[str]:
 
 
 _NOT_REPLACED = "what it provides is not replaced."
-# what uv says of a package of which it knows one wheel by its URL
-_ONLY = re.compile(
-    r"only ([\w.-]+)(?:\{[^}]*\})?\S* is available|no version of ([\w.-]+)(?:\{[^}]*\})?=="
-)
-_STAND_IN = re.compile(r"([\w.-]+) @ file://\S+/provided/\S+\.whl")
 
 
 def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
     """uv's explanation, and which of the versions in it are there because the server has them."""
-    why = _STAND_IN.sub(lambda found: f"{found[1]}=={constraints.get(found[1], '')}", why)
     named = [
         f"{name}=={constraints[name]}"
         for name in provided_in(why, {name: (it,) for name, it in constraints.items()})
@@ -336,18 +331,11 @@ def provided_in(why: str, versions: Mapping[str, Sequence[str]]) -> list[str]:
     """The packages of which one of these versions stands in uv's explanation."""
     # in our own words below it stands what the server is called, which may be a version too
     text = "\n".join(line for line in why.splitlines() if not line.endswith(_NOT_REPLACED))
-    only = {canonicalize_name("".join(names)) for names in _ONLY.findall(text)}
+    only, pinned = only_versions(text), pinned_versions(text)
     return [
         name
         for name, found in versions.items()
-        if name in only
-        or any(
-            re.search(
-                rf"(?<![\w.-]){re.escape(name)}(?:\{{[^}}]*\}})?=={re.escape(it)}(?![\w+-]|\.\w)",
-                text,
-            )
-            for it in found
-        )
+        if name in only or any((name, it) in pinned for it in found)
     ]
 
 

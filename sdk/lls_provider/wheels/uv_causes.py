@@ -1,11 +1,10 @@
-"""The causes of a failure that uv's words tell apart, and what to do about each.
-
-The phrases are those of uv and of what it runs; each has a test with the real uv.
-"""
+"""What to do about the causes of a failure that uv's messages tell apart."""
 
 from __future__ import annotations
 
 import re
+
+from lls_provider.wheels import uv_messages
 
 _RELEASED = (
     "An image takes nothing from version control, since its content has no hash: depend on a "
@@ -16,7 +15,7 @@ _RELEASED = (
 def cause_of(said: str) -> str | None:
     """What to do about the cause that uv names; None when its words tell none apart."""
     for phrase, resolution in _CAUSES:
-        if (found := re.search(phrase, said)) is not None:
+        if (found := phrase.find(said)) is not None:
             return found.expand(resolution)
     return None
 
@@ -41,25 +40,28 @@ _OFFLINE = (
 
 # in the order in which they are looked for: the first that is found decides
 _CAUSES = (
-    (r"`([^`]+)` was filtered by `exclude-newer` .*? uploaded before (\S+?)T", _HIDDEN),
-    (r"Git executable not found", f"git is not on PATH. {_RELEASED}"),
+    (uv_messages.HIDDEN_BY_DATE, _HIDDEN),
+    (uv_messages.GIT_MISSING, f"git is not on PATH. {_RELEASED}"),
+    (uv_messages.GIT_REVISION_UNKNOWN, rf"The repository has no \1. {_RELEASED}"),
+    (uv_messages.GIT_FAILED, f"The repository cannot be cloned from here. {_RELEASED}"),
+    (uv_messages.CERTIFICATE_UNKNOWN, _CERTIFICATE),
+    (uv_messages.PROXY_LOGIN_WANTED, _PROXY),
+    (uv_messages.INDEX_LOGIN_WANTED, _LOGIN),
+    (uv_messages.FILE_LOGIN_WANTED, _LOGIN),
+    (uv_messages.FILE_FORBIDDEN, _LOGIN),
+    (uv_messages.OFFLINE_RESOLUTION, _OFFLINE),
+    (uv_messages.OFFLINE_FETCH, _OFFLINE),
     (
-        r"failed to fetch (?:branch or tag|commit|branch, tag, or commit|branch|tag) `([^`]+)`",
-        rf"The repository has no \1. {_RELEASED}",
+        uv_messages.RATE_LIMITED,
+        "Run the command again later: the index limits how often it is asked.",
     ),
-    (r"Git operation failed", f"The repository cannot be cloned from here. {_RELEASED}"),
-    (r"invalid peer certificate", _CERTIFICATE),
-    (r"Proxy Authentication Required", _PROXY),
-    (r"lack of valid authentication|returned a 40[13] |401 Unauthorized|403 Forbidden", _LOGIN),
-    (r"network was disabled|Network connectivity is disabled", _OFFLINE),
-    (r"Too Many Requests", "Run the command again later: the index limits how often it is asked."),
 )
 
 
 def requires_cause(said: str) -> str:
     """What to do where ``[build-system] requires`` has no resolution."""
-    name = re.search(r"(?:you require|build-system depends on) ([\w.-]*\w)", said)
-    what = f" {name[1]} in" if name is not None else ""
+    name = uv_messages.build_requirement(said)
+    what = f" {name} in" if name is not None else ""
     return (
         f"Correct{what} [build-system] requires of pyproject.toml, or name the index or "
         "folder that has it with --index or --find-links."
@@ -84,3 +86,14 @@ def backend_cause(said: str, backend: str) -> str | None:
         f"Add what provides {module} to [build-system] requires of pyproject.toml: the build is "
         "isolated and has what stands there alone."
     )
+
+
+def python_hint(why: str) -> str:
+    """The way out where an explanation speaks of another Python, to end a resolution; or nothing.
+
+    uv speaks of it too where a version that is not needed would want another one.
+    """
+    version = uv_messages.highest_python_wanted(why)
+    if version is None:
+        return ""
+    return f"\nWhere the Python is too old, build for another one: --python {version}."
