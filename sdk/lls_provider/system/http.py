@@ -62,17 +62,19 @@ def new_session(*, redirects: bool = True, unverified: tuple[str, ...] = ()) -> 
     """
     from requests import Session
 
-    from lls_provider.system.http_adapter import NoRedirects
-    from lls_provider.system.tls import TrustSettings, certificate_files
+    from lls_provider.system.http_adapter import SessionAdapter
+    from lls_provider.system.tls import certificate_files
 
     if unverified:
         import urllib3
 
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    session = Session() if redirects else NoRedirects()
+    session = Session()
+    if not redirects:  # with allow_redirects=False requests would read their bodies, however long
+        session.get_redirect_target = lambda _response: None  # type: ignore[assignment, method-assign]
     certificates = certificate_files(os.environ)
     for scheme in ("http://", "https://"):
-        session.mount(scheme, TrustSettings(certificates, unverified))
+        session.mount(scheme, SessionAdapter(certificates, unverified))
     return session
 
 

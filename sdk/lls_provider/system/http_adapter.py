@@ -1,85 +1,82 @@
-"""Answers whose header broke off are errors, as RFC 9112 section 8 wants them to be.
+"""The adapter of every HTTP session: whose certificates it believes, which answers are complete.
 
-`http.client` takes the end of a connection for the end of the header: a cut ``Location`` would
-be followed as if it were whole.
+An answer whose header broke off is an error (RFC 9112, section 8). `http.client` takes the end of a
+connection for the end of the header: a cut ``Location`` would be followed.
 """
 
 from __future__ import annotations
 
+import functools
 import http.client
-from typing import Any
+import io
+from typing import TYPE_CHECKING, Any
 
-from requests import Response, Session
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
-_ENDS = (b"\r\n", b"\n")
+from lls_provider.system.tls import is_named
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
 
 
-class _Lines:
-    """A stream that remembers the last line that was read of it."""
+class SessionAdapter(HTTPAdapter):
+    """Certificates as told, hosts that need none, and answers whose header is complete.
 
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.last = b""
+    Each redirect comes here anew, so that an exception for one host is none for the next.
+    """
 
-    def readline(self, limit: int = -1) -> bytes:
-        self.last = self.stream.readline(limit)
+    def __init__(self, certificates: str = "", unverified: tuple[str, ...] = ()) -> None:
+        self._certificates = certificates
+        self._unverified = unverified
+        super().__init__()
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Response:
+        """As requests does it; what it read from its own variables does not count beside uv's."""
+        if is_named(request.url or "", self._unverified):
+            verify = False
+        elif self._certificates and verify:
+            verify = True
+        return super().send(request, stream, timeout, verify, cert, proxies)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """As requests does it; the certificates are those that were told."""
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+        conn.ConnectionCls = _checking(conn.ConnectionCls)  # called for each pool of connections
+        if self._certificates and verify and url.lower().startswith("https"):
+            conn.ca_certs = conn.ca_cert_dir = None
+            conn.conn_kw["ca_cert_data"] = self._certificates
+
+
+class _Stream(io.BufferedReader):
+    """Remembers the last line that was read of it."""
+
+    last = b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.last = super().readline(size)
         return self.last
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
 
-
-class _Response(http.client.HTTPResponse):
+class _CheckedResponse(http.client.HTTPResponse):
     def begin(self) -> None:
-        lines = _Lines(self.fp)
-        self.fp: Any = lines
+        stream = self.fp = _Stream(self.fp.detach())
         super().begin()
-        self.fp = lines.stream
-        if lines.last not in _ENDS:
+        if stream.last not in (b"\r\n", b"\n"):
             self.close()
             raise http.client.HTTPException("the connection ended in the header of an answer")
 
 
-class _Connection(HTTPConnection):
-    response_class = _Response
-
-
-class _SecureConnection(HTTPSConnection):
-    response_class = _Response
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-class WholeHeaders(HTTPAdapter):
-    """The adapter of requests, with connections that look for the header's end."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """As requests does it; the pools are ours."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """As requests does it; the pools are ours."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-
-_POOLS = {"http": _Pool, "https": _SecurePool}
-
-
-class NoRedirects(Session):
-    """A session that leaves redirects to its user: also their bodies, which it would read whole."""
-
-    def get_redirect_target(self, resp: Response) -> None:  # noqa: ARG002
-        """None, whatever the answer says."""
-        return
+@functools.cache
+def _checking(connection: type[Any]) -> type[Any]:
+    """The kind of connection, with answers that are checked."""
+    if connection.response_class is _CheckedResponse:
+        return connection
+    return type(connection.__name__, (connection,), {"response_class": _CheckedResponse})

@@ -13,53 +13,14 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from lls_provider.system.http_adapter import WholeHeaders
 from lls_provider.system.user import is_enabled
-
-if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[\w+/=\s]+-----END CERTIFICATE-----")
 _SYSTEM = ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS")
 _PORTS = {"http": 80, "https": 443}
-
-
-class TrustSettings(WholeHeaders):
-    """The adapter of a session: certificates as told, and hosts that need none.
-
-    Each redirect comes here anew, so that an exception for one host is none for the next.
-    """
-
-    def __init__(self, certificates: str = "", unverified: tuple[str, ...] = ()) -> None:
-        self._certificates = certificates
-        self._unverified = unverified
-        super().__init__()
-
-    def send(
-        self,
-        request: PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Any = None,
-    ) -> Response:
-        """As requests does it; what it read from its own variables does not count beside uv's."""
-        if is_named(request.url or "", self._unverified):
-            verify = False
-        elif self._certificates and verify:
-            verify = True
-        return super().send(request, stream, timeout, verify, cert, proxies)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """As requests does it; the certificates are those that were told."""
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        if self._certificates and verify and url.lower().startswith("https"):
-            conn.ca_certs = conn.ca_cert_dir = None
-            conn.conn_kw["ca_cert_data"] = self._certificates
 
 
 def certificate_files(environ: Mapping[str, str]) -> str:
