@@ -206,7 +206,6 @@ class TreeLayer:
     title: str
     media_type: str = LAYER_TYPE
     _digest: str = field(default="", init=False)
-    _size: int = field(default=0, init=False)  # it takes a header of each file, and many ask
     _fingerprint: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
@@ -215,8 +214,7 @@ class TreeLayer:
     @property
     def size(self) -> int:
         """The length of the tar, from the sizes of its files."""
-        self._size = self._size or self.tree.size
-        return self._size
+        return self.tree.size
 
     @property
     def digest(self) -> str:

@@ -180,8 +180,8 @@ def _fingerprint(folder: Path) -> str:
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in sorted(files):
             if name != _COMPLETE:
-                path = os.path.join(place, name)  # noqa: PTH118 - quick
-                found = os.lstat(path)
+                path = Path(place, name)
+                found = path.lstat()
                 digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 

@@ -11,7 +11,6 @@ import os
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -178,7 +177,7 @@ class Lock:
     def parsed(self) -> Pylock:
         """What the text says. Raises SdkError TOOL_FAILED for a text that uv should not write."""
         try:
-            return _parsed(self.text)
+            return Pylock.from_dict(tomllib.loads(self.text))
         except (tomllib.TOMLDecodeError, PylockValidationError) as error:
             raise SdkError(
                 Code.TOOL_FAILED,
@@ -186,8 +185,3 @@ class Lock:
                 why=str(error),
                 resolution="Report this with the version of uv ('uv --version').",
             ) from error
-
-
-@lru_cache(maxsize=4)  # a build asks several times, for several machines
-def _parsed(text: str) -> Pylock:
-    return Pylock.from_dict(tomllib.loads(text))

@@ -34,5 +34,5 @@ def _links(root: Path) -> Iterator[Path]:
             name for name in sorted(folders) if not name.startswith(".") and name not in NO_SOURCE
         ]
         for name in (*folders, *sorted(files)):
-            if os.path.islink(place := os.path.join(folder, name)):  # noqa: PTH114, PTH118 - quick
-                yield Path(place)
+            if os.path.islink(place := Path(folder, name)):  # noqa: PTH114 - never raises
+                yield place
