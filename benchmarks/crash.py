@@ -27,7 +27,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.runtime.conftest import BundleFactory, WheelFactory
+from tests.factories.wheels import WheelFactory
+from tests.runtime.conftest import BundleFactory
 from tests.runtime.faults.conftest import Tree, check_visible, install, tree_of
 
 _FILES = 120  # of each dependency: the window in which packages are written is wide enough

@@ -21,7 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.runtime.conftest import BundleFactory, WheelFactory
+from tests.factories.wheels import WheelFactory
+from tests.runtime.conftest import BundleFactory
 from tests.runtime.faults.conftest import install
 
 from lls_provider.bundle.zipapp import zipapp_path

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
+from tests.factories.providers import provider_document, write_bundle
+from tests.factories.wheels import MakeWheel, module_of
 
 from lls_provider.bundle.compat import CompatServer, compat_server, compatibility
 from lls_provider.cli.compat import describe
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from lls_provider.bundle.bundle import Bundle
     from lls_provider.wheels.interpreter import Interpreter
 
-MakeWheel = Callable[..., Path]
 MakeImage = Callable[..., tuple[str, Path]]
 
 
@@ -36,23 +36,10 @@ def make_image(tmp_path: Path, make_wheel: MakeWheel) -> MakeImage:
         dependencies: Sequence[Path] = (),
     ) -> tuple[str, Path]:
         root = tmp_path / f"image-{len(list(tmp_path.glob('image-*')))}"
-        (root / "packages").mkdir(parents=True)
-        module = name.replace("-", "_")
-        own = make_wheel(name, "1.0", files or {f"{module}/provider.py": ""}, requires=requires)
-        for wheel in (own, *dependencies):
-            (root / "packages" / wheel.name).write_bytes(wheel.read_bytes())
-        document = {
-            "apiVersion": "llamastack.io/v1alpha1",
-            "kind": "ProviderPackage",
-            "metadata": {"name": name, "version": "1.0.0", "vendor": "Acme"},
-            "spec": {
-                "packageName": module,
-                "providerType": f"remote::{name}",
-                "api": "inference",
-                "wheelPath": f"/lls-provider/packages/{own.name}",
-            },
-        }
-        (root / "lls-provider-spec.yaml").write_text(yaml.safe_dump(document))
+        own = make_wheel(
+            name, "1.0", files or {f"{module_of(name)}/provider.py": ""}, requires=requires
+        )
+        write_bundle(root, [own, *dependencies], provider_document(name, wheel=own.name))
         return f"example.com/{name}:1.0", root
 
     return make

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.factories.environments import make_environment
 
 from lls_provider.bundle.option_search import Addition, Fix, has_module
 from lls_provider.bundle.static_spec import StaticSpec
@@ -42,7 +43,7 @@ def server_with(interpreter: Interpreter, make_wheel: Any, tmp_path: Path) -> Ca
 
     def make(**pins: str) -> str:
         folder = tmp_path / "server"
-        subprocess.run([interpreter.path, "-m", "venv", "--without-pip", folder], check=True)
+        make_environment(interpreter.path, folder)
         wheels = [make_wheel(name, version) for name, version in pins.items()]
         if wheels:
             subprocess.run(

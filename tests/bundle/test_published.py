@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.requirements import Requirement
+from tests.factories.providers import NO_SPECS
 from tests.recorder import Recorder
 
 from lls_provider.bundle.assemble import on_this_machine, own_wheel
@@ -21,9 +22,6 @@ from lls_provider.errors import Code, ExitStatus, SdkError
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import Bundle
-
-
-SPEC = "def get_provider_spec():\n    return []\n"
 
 
 @pytest.mark.parametrize("text", ["acme==1.0", "acme[extra,more]==1.0rc1", "acme===1.0+local"])
@@ -185,7 +183,7 @@ def test_the_schema_of_a_real_provider_is_stored(tmp_path: Path) -> None:
 def test_names_to_bundle_that_change_nothing_are_told(
     server: Any, offer: Any, make_wheel: Any, tmp_path: Path
 ) -> None:
-    offer(make_wheel("acme", files={"acme/__init__.py": "", "acme/provider.py": SPEC}))
+    offer(make_wheel("acme", files={"acme/__init__.py": "", "acme/provider.py": NO_SPECS}))
     recorder = Recorder()
     bundle_published(
         "acme==1.0.0",

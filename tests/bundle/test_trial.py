@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.factories.environments import make_environment, put_package
 
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.checks.bundle import check_bundle
@@ -408,12 +408,10 @@ def with_yaml(server: Distribution, tmp_path: Path) -> Distribution:
     """An environment with PyYAML, by its files alone."""
     assert server.environment is not None
     folder = tmp_path / "venv"
-    subprocess.run([server.interpreter.path, "-m", "venv", "--without-pip", folder], check=True)
-    (packages,) = folder.glob("lib/python3*/site-packages")
-    info = packages / "PyYAML-6.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: PyYAML\nVersion: 6.0\n")
-    (info / "RECORD").write_text("yaml/__init__.py,,\nPyYAML-6.0.dist-info/RECORD,,\n")
+    packages = make_environment(server.interpreter.path, folder)
+    put_package(
+        packages, "PyYAML", "6.0", record=["yaml/__init__.py", "PyYAML-6.0.dist-info/RECORD"]
+    )
     (packages / "yaml").mkdir()
     (packages / "yaml" / "__init__.py").touch()
     return load_distribution(f"python:{folder}")

@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.factories.providers import NO_SPECS, build_target, provider_package
+from tests.factories.wheels import module_of, write_wheel
 
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.bundle import Bundle
-from lls_provider.contract.models import BuildTarget, ProviderPackage
 from lls_provider.image.compose import compose
 from lls_provider.image.transports.layout import write_layout
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 MakeBundle = Callable[[str, str, str], Bundle]
-
-
-def _wheel(folder: Path, name: str, version: str, *requires: str) -> Path:
-    module = name.replace("-", "_")
-    info = f"{module}-{version}.dist-info"
-    needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
-    members = {
-        f"{module}/__init__.py": "",
-        f"{module}/provider.py": "def get_provider_spec():\n    return []\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    lines = []
-    for path, text in members.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
-        lines.append(f"{path},sha256={digest.decode()},{len(text)}\n")
-    members[f"{info}/RECORD"] = "".join([*lines, f"{info}/RECORD,,\n"])
-    wheel = folder / f"{module}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for path, text in members.items():
-            archive.writestr(path, text)
-    return wheel
 
 
 @pytest.fixture
@@ -51,23 +27,13 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
 
     def make(name: str, bound: str, version: str) -> Bundle:
         folder = tmp_path / f"wheels-{name}"
-        folder.mkdir()
+        files = {f"{module_of(name)}/provider.py": NO_SPECS}
         return assemble(
             tmp_path / name,
-            metadata=ProviderPackage(
-                name=name,
-                version="1.0.0",
-                vendor="Acme",
-                description=None,
-                maintainer=None,
-                package_name=name.replace("-", "_"),
-                provider_type=f"remote::{name}",
-                api="inference",
-                wheel_path="",
-            ),
-            own_wheel=_wheel(folder, name, "1.0", f"dep{bound}"),
-            dependencies=[_wheel(folder, "dep", version)],
-            target=BuildTarget("cp312", ("manylinux_2_28_x86_64",), "x86_64"),
+            metadata=provider_package(name),
+            own_wheel=write_wheel(folder, name, "1.0", files, requires=[f"dep{bound}"]),
+            dependencies=[write_wheel(folder, "dep", version)],
+            target=build_target(),
             provided={},
         )
 

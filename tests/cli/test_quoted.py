@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cli.layouts import write_layout
+from tests.factories.images import write_small_image
+from tests.factories.providers import provider_document
 
 from lls_provider.bundle.checks.bundle import check_bundle
 from lls_provider.cli.check import describe, junit
@@ -66,17 +67,7 @@ def test_yaml_keys_tags_and_values(kind: str) -> None:
     assert f"File: file{SHOWN}" in text
 
 
-GOOD: dict[str, Any] = {
-    "apiVersion": "llamastack.io/v1alpha1",
-    "kind": "ProviderPackage",
-    "metadata": {"name": "acme-echo", "version": "1.0.0", "vendor": "Acme"},
-    "spec": {
-        "packageName": "acme_echo",
-        "providerType": "remote::acme-echo",
-        "api": "inference",
-        "wheelPath": "/lls-provider/packages/x.whl",
-    },
-}
+GOOD = provider_document(wheel="x.whl")
 
 
 @pytest.mark.parametrize("part", ["metadata", "spec", ""])
@@ -214,7 +205,7 @@ HOSTILE_IMAGE: dict[str, Any] = {
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """An OCI layout whose every text is hostile."""
-    return write_layout(
+    return write_small_image(
         tmp_path / "image",
         {"created": SAID, "config": HOSTILE_IMAGE, "history": [{"created_by": SAID}]},
         annotations={f"org.opencontainers.image.base.{it}": SAID for it in ("name", "digest")},

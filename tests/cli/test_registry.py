@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.layouts import write_layout
+from tests.factories.images import write_small_image
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -36,7 +36,7 @@ def layout(tmp_path: Path) -> Path:
 
 def written(tmp_path: Path, runtime: dict[str, Any]) -> Path:
     history = [{"created_by": "ENV x", "empty_layer": True}, {"created_by": "by hand"}]
-    return write_layout(tmp_path / "image", {"config": runtime, "history": history})
+    return write_small_image(tmp_path / "image", {"config": runtime, "history": history})
 
 
 @pytest.mark.engine

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engines.projects import PROVIDER, write_project
+from tests.factories.projects import PROVIDER, write_project
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

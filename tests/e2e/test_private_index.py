@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import shutil
 import ssl
 import subprocess
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,9 @@ from tests.engines.index import (
     proxy,
     tunnel,
 )
-from tests.engines.projects import PROVIDER, write_project
+from tests.factories.projects import PROVIDER, write_project
+from tests.factories.providers import NO_SPECS
+from tests.factories.wheels import write_wheel
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Engine = Callable[[str], str]
@@ -35,35 +35,14 @@ PACKAGE = (
 )
 
 
-def write_wheel(folder: Path, name: str, files: Mapping[str, str], *requires: str) -> Path:
-    info = f"{name}-1.0.dist-info"
-    members = {
-        **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-        + "".join(f"Requires-Dist: {it}\n" for it in requires),
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
-        "Tag: py3-none-any\n",
-    }
-    record = ""
-    for path, text in members.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
-        record += f"{path},sha256={digest.rstrip(b'=').decode()},{len(text.encode())}\n"
-    members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
-    wheel = folder / f"{name}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for path, text in members.items():
-            archive.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), text)
-    return wheel
-
-
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A provider and what it needs."""
     folder = tmp_path_factory.mktemp("house")
-    provider = "def get_provider_spec():\n    return []\n"
-    write_wheel(folder, "demo", {"demo/__init__.py": "", "demo/provider.py": provider}, "helper")
+    files = {"demo/__init__.py": "", "demo/provider.py": NO_SPECS}
+    write_wheel(folder, "demo", files=files, requires=["helper"])
     # larger than the file system of the test that has too small a one
-    write_wheel(folder, "helper", {"helper.py": f"text = '{'x' * 3_000_000}'\n"})
+    write_wheel(folder, "helper", files={"helper.py": f"text = '{'x' * 3_000_000}'\n"})
     return folder
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.factories.environments import make_environment, put_package
 
 from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.loading import load_distribution
@@ -46,7 +47,7 @@ def environment(project: Path) -> Path:
     """The real server's packages, and those that no index has."""
     real = ensure_environment(load_distribution("llama-stack==0.7.3")).python
     folder = project.parent / "server"
-    subprocess.run([real, "-m", "venv", "--without-pip", folder], check=True)
+    make_environment(real, folder)
     show = "import sysconfig; print(sysconfig.get_path('purelib'))"
     theirs, ours = (
         subprocess.run([it, "-c", show], capture_output=True, check=True, text=True).stdout.strip()
@@ -55,9 +56,7 @@ def environment(project: Path) -> Path:
     (Path(ours) / "real.pth").write_text(f"{theirs}\n")
     for name, version in CORPORATE.items():
         module = name.replace("-", "_")
-        info = Path(ours) / f"{module}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        put_package(Path(ours), name, version)
         (Path(ours) / f"{module}.py").write_text("here = True\n")
     # pip writes the first line of a command for one Python
     command = (real.parent / "llama").read_text().partition("\n")[2]

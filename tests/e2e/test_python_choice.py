@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engines.projects import PROVIDER, write_project
+from tests.factories.projects import PROVIDER, write_project
 
 from lls_provider.errors import SdkError
 from lls_provider.wheels.interpreter import find_interpreter

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.test_bad_images import OLD, told
-from tests.engines.projects import PROVIDER, write_project
+from tests.factories.projects import PROVIDER, write_project
 from tests.image.transports.registry.fake import FakeRegistry, Request
 
 from lls_provider.image.transports.layout import read_layout

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
+from tests.factories.providers import provider_document, write_bundle
 
 from lls_provider.bundle.zipapp import zipapp_path
 from lls_provider.system.cache import cache_root, locked
@@ -68,22 +68,11 @@ def _by_pip(python: Path, wheels: Path, target: Path) -> Path:
 
 def _by_us(python: Path, wheels: Path, folder: Path) -> Path:
     source, root = folder / "lls-provider", folder / "volume"
-    (source / "packages").mkdir(parents=True)
-    for wheel in wheels.glob("*.whl"):
-        (source / "packages" / wheel.name).write_bytes(wheel.read_bytes())
     own = next(wheels.glob(f"{OWN}-*.whl")).name
-    document = {
-        "apiVersion": "llamastack.io/v1alpha1",
-        "kind": "ProviderPackage",
-        "metadata": {"name": "lmeval", "version": "0.5.0", "vendor": "test"},
-        "spec": {
-            "packageName": OWN,
-            "providerType": "remote::trustyai_lmeval",
-            "api": "eval",
-            "wheelPath": f"/lls-provider/packages/{own}",
-        },
-    }
-    (source / "lls-provider-spec.yaml").write_text(yaml.safe_dump(document))
+    document = provider_document(
+        "lmeval", wheel=own, packageName=OWN, providerType="remote::trustyai_lmeval", api="eval"
+    )
+    write_bundle(source, wheels.glob("*.whl"), document)
     arguments = ["--provider-id", "lmeval", "--api", "eval", "--image", "example.com/lmeval:1"]
     arguments += ["--source", str(source), "--root", str(root), "--python-tag", "cp312"]
     _run([str(python), "-I", "-S", str(zipapp_path()), "install", *arguments])

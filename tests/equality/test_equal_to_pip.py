@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import stat
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.factories.wheels import record_hash
 
 if TYPE_CHECKING:
     from tests.equality.conftest import Trees
@@ -79,7 +78,7 @@ def test_every_line_of_our_records_is_true(trees: Trees) -> None:
         for name, (digest, size) in lines.items():
             data = (trees.ours / name).read_bytes()
             if name != path:
-                assert (digest, size) == (_digest(data), str(len(data))), name
+                assert (digest, size) == (record_hash(data), str(len(data))), name
 
 
 def _files(tree: Path) -> dict[str, Path]:
@@ -108,8 +107,3 @@ def _record(path: Path) -> dict[str, tuple[str, str]]:
 
 def _in_target(name: str) -> str:
     return name.removeprefix("../../")
-
-
-def _digest(data: bytes) -> str:
-    encoded = base64.urlsafe_b64encode(hashlib.sha256(data).digest())
-    return "sha256=" + encoded.rstrip(b"=").decode()

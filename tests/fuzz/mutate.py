@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
-import io
 import random
 import zipfile
 from collections.abc import Sequence
+
+from tests.factories.wheels import record_of, zip_bytes
 
 INFO = "x-1.0.dist-info"
 _NUMBERS = (0, 1, 2, 8, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
@@ -108,26 +106,6 @@ def wheel_contents() -> dict[str, bytes]:
     }
 
 
-def record_of(contents: dict[str, bytes]) -> bytes:
-    """The RECORD that these files need."""
-    stream = io.StringIO()
-    rows = csv.writer(stream, lineterminator="\n")
-    for name, data in contents.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        rows.writerow((name, f"sha256={digest}", len(data)))
-    rows.writerow((f"{INFO}/RECORD", "", ""))
-    return stream.getvalue().encode("utf-8", "surrogateescape")
-
-
-def pack(contents: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """An archive of these files."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", method) as archive:
-        for name, data in contents.items():
-            archive.writestr(zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), data, method)
-    return stream.getvalue()
-
-
 def mutated_parts(rng: random.Random) -> bytes:
     """A sound archive of a wheel in which one file that is read was changed at random.
 
@@ -138,8 +116,8 @@ def mutated_parts(rng: random.Random) -> bytes:
     name = rng.choice([*contents, f"{INFO}/RECORD"])
     if name in contents:
         contents[name] = mutate(contents[name], rng, others)
-    record = record_of(contents)
+    record = record_of(contents, f"{INFO}/RECORD").encode("utf-8", "surrogateescape")
     contents[f"{INFO}/RECORD"] = (
         mutate(record, rng, others) if name not in contents or rng.random() < 0.1 else record
     )
-    return pack(contents, zipfile.ZIP_STORED)
+    return zip_bytes(contents, method=zipfile.ZIP_STORED)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.fuzz.mutate import INFO, mutate, mutated_parts, pack, record_of, wheel_contents
+from tests.factories.wheels import record_of, zip_bytes
+from tests.fuzz.mutate import INFO, mutate, mutated_parts, wheel_contents
 from tests.fuzz.targets import TARGETS
 
 from lls_provider.contract.document import load_file
@@ -29,14 +30,14 @@ SLOW = 5.0
 def seeds() -> dict[str, list[bytes]]:
     """What the mutations start from."""
     contents = wheel_contents()
-    contents[f"{INFO}/RECORD"] = record_of(contents)
+    contents[f"{INFO}/RECORD"] = record_of(contents, f"{INFO}/RECORD").encode()
     cases = {
         path.stem: _documents(path) for path in sorted((ROOT / "contract/vectors").glob("*.yaml"))
     }
     documents = [case for found in cases.values() for case in found if len(case) < 2000]
     configs = [b'{"url": "http://x", "n": [1, 2.5, 1e3, null, true], "deep": {"a": {"b": []}}}']
     return {
-        "wheel": [pack(contents, method) for method in (0, 8)],
+        "wheel": [zip_bytes(contents, method=method) for method in (0, 8)],
         "document": documents,
         "metadata": [*cases["provider-package"], *cases["manifest"]],
         "config": [*configs, *documents[::7]],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
+from tests.factories.wheels import record_hash
 from tests.hostile.crafted import (
     END,
     Case,
@@ -13,7 +14,6 @@ from tests.hostile.crafted import (
     commands,
     entries,
     first,
-    hashed,
     metadata,
     wheel,
     with_member,
@@ -83,7 +83,7 @@ def ratio_bomb() -> bytes:
     size = 80 * len(zeros)
     told = {"size": size}
     bomb = Entry(b"dep/bomb", b"", 8, packed=packed, local=told, central=told)
-    line = f"dep/bomb,{hashed(b'')},{size}\n"
+    line = f"dep/bomb,{record_hash(b'')},{size}\n"
     return archive(entries(record=lambda text: text + line, unrecorded=[bomb]))
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 import os
 import stat
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.factories.providers import provider_document, write_bundle
+from tests.factories.wheels import write_wheel
 from tests.hostile.watch import Changes, watching
 
 from lls_provider.bundle.zipapp import zipapp_path
@@ -22,39 +20,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.cli import arguments
 from lls_provider.runtime.install.install import InstallRequest, install
 
-SPEC = """\
-apiVersion: llamastack.io/v1alpha1
-kind: ProviderPackage
-metadata: {name: acme-echo, version: 1.0.0, vendor: Acme}
-spec:
-  packageName: acme_echo
-  providerType: remote::acme-echo
-  api: inference
-  wheelPath: /lls-provider/packages/acme_echo-1.0-py3-none-any.whl
-"""
-
 Snapshot = dict[str, tuple[int, int, bytes]]
-
-
-def wheel_bytes(name: str, files: Mapping[str, bytes]) -> bytes:
-    """A valid wheel of version 1.0."""
-    info = f"{name}-1.0.dist-info"
-    contents = {
-        **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    lines = [f"{path},sha256={_digest(data)},{len(data)}\n" for path, data in contents.items()]
-    contents[f"{info}/RECORD"] = "".join([*lines, f"{info}/RECORD,,\n"]).encode()
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for path, data in contents.items():
-            archive.writestr(zipfile.ZipInfo(path), data)
-    return stream.getvalue()
-
-
-def _digest(data: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
 @dataclass
@@ -117,12 +83,12 @@ def world(tmp_path: Path) -> World:
     top = tmp_path / "world"
     world = World(top, tmp_path / "termination-log")
     world.termination_log.touch()
-    world.packages.mkdir(parents=True)
     (top / "victim").mkdir()
     (top / "victim" / "secret.txt").write_text("untouched")
-    own = wheel_bytes("acme_echo", {"acme_echo/__init__.py": b"", "acme_echo/provider.py": b""})
-    (world.packages / "acme_echo-1.0-py3-none-any.whl").write_bytes(own)
-    (world.source / "lls-provider-spec.yaml").write_text(SPEC)
+    files = {"acme_echo/__init__.py": "", "acme_echo/provider.py": ""}
+    write_bundle(
+        world.source, [write_wheel(world.packages, "acme-echo", files=files)], provider_document()
+    )
     install(world.request("neighbour", order=0), workers=1)
     return world
 

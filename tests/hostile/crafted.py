@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.factories.wheels import record_hash
 
 from lls_provider.errors import Code
 
@@ -101,11 +101,6 @@ def archive(
     return out.getvalue()
 
 
-def hashed(data: bytes, algorithm: str = "sha256") -> str:
-    digest = base64.urlsafe_b64encode(hashlib.new(algorithm, data).digest()).rstrip(b"=")
-    return f"{algorithm}={digest.decode()}"
-
-
 def entries(
     files: Mapping[str, str | bytes] | None = None,
     *,
@@ -119,7 +114,7 @@ def entries(
     defaults: dict[str, str | bytes] = {"dep/__init__.py": "", f"{INFO}/METADATA": METADATA}
     for name, text in (defaults | {f"{INFO}/WHEEL": WHEEL_FILE} | dict(files or {})).items():
         contents[name] = text.encode() if isinstance(text, str) else text
-    lines = "".join(f"{name},{hashed(data)},{len(data)}\n" for name, data in contents.items())
+    lines = "".join(f"{name},{record_hash(data)},{len(data)}\n" for name, data in contents.items())
     changed = record(lines + f"{INFO}/RECORD,,\n")
     contents[f"{INFO}/RECORD"] = changed.encode() if isinstance(changed, str) else changed
     found = [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from tests.factories.wheels import record_hash
 from tests.hostile.crafted import (
     INFO,
     Case,
     Entry,
     archive,
     entries,
-    hashed,
     wheel,
     with_member,
 )
@@ -70,7 +70,7 @@ CASES: list[Case] = [
         "in different content",
         lambda: wheel(
             {"dep/a.py": "good", "dep-1.0.data/purelib/dep/a.py": "evil"},
-            record=lambda it: it.replace(hashed(b"evil"), hashed(b"good")),
+            record=lambda it: it.replace(record_hash(b"evil"), record_hash(b"good")),
         ),
     ),
     (

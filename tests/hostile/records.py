@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.hostile.crafted import INFO, Case, Entry, hashed, wheel, with_member
+from tests.factories.wheels import record_hash
+from tests.hostile.crafted import INFO, Case, Entry, wheel, with_member
 
 from lls_provider.errors import Code
 
@@ -27,13 +28,13 @@ CASES: list[Case] = [
         "of more than is there",
         Code.WHEEL_FILE_MISSING,
         "'dep/gone.py'",
-        lambda: wheel(record=lambda it: it + f"dep/gone.py,{hashed(b'')},0\n"),
+        lambda: wheel(record=lambda it: it + f"dep/gone.py,{record_hash(b'')},0\n"),
     ),
     (
         "with a wrong hash",
         Code.WHEEL_HASH_MISMATCH,
         "its hash differs",
-        lambda: wheel(record=lambda it: it.replace(hashed(b""), hashed(b"other"))),
+        lambda: wheel(record=lambda it: it.replace(record_hash(b""), record_hash(b"other"))),
     ),
     (
         "with a wrong hash of a script",
@@ -41,38 +42,40 @@ CASES: list[Case] = [
         "scripts/run is not what RECORD says",
         lambda: wheel(
             {"dep-1.0.data/scripts/run": "#!python\nevil"},
-            record=lambda it: it.replace(hashed(b"#!python\nevil"), hashed(b"good")),
+            record=lambda it: it.replace(record_hash(b"#!python\nevil"), record_hash(b"good")),
         ),
     ),
     (
         "with a wrong size",
         SIZE,
         "RECORD says 7",
-        lambda: wheel(record=lambda it: it.replace(f"{hashed(b'')},0", f"{hashed(b'')},7")),
+        lambda: wheel(
+            record=lambda it: it.replace(f"{record_hash(b'')},0", f"{record_hash(b'')},7")
+        ),
     ),
     (
         "with md5",
         WEAK,
         "no sha256",
-        lambda: wheel(record=lambda it: it.replace(hashed(b""), hashed(b"", "md5"))),
+        lambda: wheel(record=lambda it: it.replace(record_hash(b""), record_hash(b"", "md5"))),
     ),
     (
         "with sha1",
         WEAK,
         "no sha256",
-        lambda: wheel(record=lambda it: it.replace(hashed(b""), hashed(b"", "sha1"))),
+        lambda: wheel(record=lambda it: it.replace(record_hash(b""), record_hash(b"", "sha1"))),
     ),
     (
         "with half a hash",
         WEAK,
         "no sha256",
-        lambda: wheel(record=lambda it: it.replace(hashed(b""), hashed(b"")[:-20])),
+        lambda: wheel(record=lambda it: it.replace(record_hash(b""), record_hash(b"")[:-20])),
     ),
     (
         "without a hash",
         WEAK,
         "no sha256",
-        lambda: wheel(record=lambda it: it.replace(hashed(b""), "")),
+        lambda: wheel(record=lambda it: it.replace(record_hash(b""), "")),
     ),
     (
         "with a hash of no letters",
@@ -86,7 +89,7 @@ CASES: list[Case] = [
         "that tells twice",
         RECORD,
         "again, with another hash or size",
-        lambda: wheel(record=lambda it: it + f"dep/__init__.py,{hashed(b'evil')},0\n"),
+        lambda: wheel(record=lambda it: it + f"dep/__init__.py,{record_hash(b'evil')},0\n"),
     ),
     ("in UTF-16", RECORD, "RECORD", lambda: wheel(record=lambda it: it.encode("utf-16"))),
     ("in Latin-1", RECORD, "utf-8", lambda: wheel(record=lambda it: b"\xe4,,\n" + it.encode())),

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.factories.providers import build_target
+from tests.factories.wheels import write_wheel
 
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.checks.bundle import check_bundle
 from lls_provider.contract import limits
-from lls_provider.contract.models import BuildTarget, read_provider_package
+from lls_provider.contract.models import read_provider_package
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.runtime.install.install import install
 from lls_provider.runtime.wheelfile.wheel import check_total, read_wheel
@@ -128,25 +130,7 @@ def test_a_document_of_any_size_is_refused_without_being_read(
 
 def bomb(folder: Path, name: str = "dep", megabytes: int = 80) -> Path:
     """A wheel that is valid, and unpacks to a thousand times its size."""
-    import base64
-    import hashlib
-
-    info = f"{name}-1.0.dist-info"
-    contents = {
-        f"{name}/zeros": bytes(megabytes * 1024 * 1024),
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nTag: py3-none-any\n",
-    }
-    record = ""
-    for path, data in contents.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        record += f"{path},sha256={digest},{len(data)}\n"
-    contents[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
-    wheel = folder / f"{name}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in contents.items():
-            archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
-    return wheel
+    return write_wheel(folder, name, files={f"{name}/zeros": bytes(megabytes * 1024 * 1024)})
 
 
 def test_a_limit_can_be_raised(
@@ -209,7 +193,7 @@ def test_bombs_are_not_built_into_a_bundle(world: World, tmp_path: Path, count: 
             metadata=read_provider_package(world.source / "lls-provider-spec.yaml"),
             own_wheel=world.packages / "acme_echo-1.0-py3-none-any.whl",
             dependencies=bombs,
-            target=BuildTarget("cp312", ("manylinux_2_28_x86_64",), "x86_64"),
+            target=build_target(),
             provided={},
         )
     assert caught.value.code is Code.WHEEL_LIMIT

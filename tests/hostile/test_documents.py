@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.factories.providers import manifest_document
 
 from lls_provider.errors import Code
 from lls_provider.runtime.cli import arguments
@@ -117,24 +117,7 @@ def test_a_field_that_tries_to_be_a_path_or_a_shell_is_refused(
 
 
 def manifest(world: World, **changes: Any) -> dict[str, Any]:
-    files = {
-        path.relative_to(world.source).as_posix(): {
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "size": path.stat().st_size,
-        }
-        for path in sorted(world.source.rglob("*"))
-        if path.is_file()
-    }
-    return {
-        "format": 1,
-        "files": files,
-        "target": {"python_tag": "cp312", "platforms": [], "machine": "x86_64"},
-        "provided": {},
-        "distributions": [],
-        "overrides": [],
-        "sdk": "0.1.0",
-        "installed_size": 1,
-    } | changes
+    return manifest_document(world.source, **changes)
 
 
 FILE = {"sha256": "0" * 64, "size": 1}

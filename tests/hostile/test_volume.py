@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.hostile.conftest import World, wheel_bytes
+from tests.factories.wheels import write_wheel
 
 from lls_provider.errors import Code
+
+if TYPE_CHECKING:
+    from tests.hostile.conftest import World
 
 Refuse = Callable[..., Any]
 
@@ -25,7 +28,7 @@ def external(world: World) -> Path:
 
 def bring(world: World, files: dict[str, bytes]) -> None:
     """Add a dependency with these files to the bundle."""
-    (world.packages / DEPENDENCY).write_bytes(wheel_bytes("dep", files))
+    write_wheel(world.packages, "dep", files=files)
 
 
 def run(world: World, *more: str) -> subprocess.CompletedProcess[str]:

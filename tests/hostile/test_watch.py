@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.factories.wheels import record_hash
 from tests.hostile.conftest import outside_of_staging
-from tests.hostile.crafted import WHEEL, hashed, wheel
+from tests.hostile.crafted import WHEEL, wheel
 from tests.hostile.watch import watching
 
 from lls_provider.errors import SdkError
@@ -59,7 +60,7 @@ def test_nothing_is_seen_when_nobody_watches(tmp_path: Path) -> None:
 
 def test_what_a_refused_installation_writes_is_seen(world: World) -> None:
     """So an empty list of what is outside of the staging folder means something."""
-    data = wheel(record=lambda text: text.replace(hashed(b""), hashed(b"other")))
+    data = wheel(record=lambda text: text.replace(record_hash(b""), record_hash(b"other")))
     (world.packages / WHEEL).write_bytes(data)
     with pytest.raises(SdkError), watching() as changes:
         install(world.request(), workers=1)

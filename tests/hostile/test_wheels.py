@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.factories.wheels import record_hash
 from tests.hostile import archives, metadatas, names, records
 from tests.hostile.crafted import (
     INFO,
@@ -18,7 +19,6 @@ from tests.hostile.crafted import (
     archive,
     entries,
     first,
-    hashed,
     wheel,
 )
 
@@ -92,7 +92,7 @@ EQUAL = {
     ),
     "a file, with two kinds of hash": lambda: wheel(
         {**ONE, "dep-1.0.data/purelib/dep/a.py": "x" * 99},
-        record=lambda it: it.replace(hashed(b"x" * 99), hashed(b"x" * 99, "sha512"), 1),
+        record=lambda it: it.replace(record_hash(b"x" * 99), record_hash(b"x" * 99, "sha512"), 1),
     ),
 }
 
@@ -151,7 +151,7 @@ def test_many_small_bombs_are_one(world: World, refuse: Refuse) -> None:
     deflate = zlib.compressobj(9, wbits=-15)
     told = {"size": 40 * 1024 * 1024}
     packed = deflate.compress(bytes(told["size"])) + deflate.flush()
-    line = f"dep/bomb,{hashed(b'')},{told['size']}\n"
+    line = f"dep/bomb,{record_hash(b'')},{told['size']}\n"
     for name in ("dep", "dip"):
         bomb = Entry(b"dep/bomb", b"", 8, packed=packed, local=told, central=told)
         data = wheel(

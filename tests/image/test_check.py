@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.factories.providers import NO_SPECS
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.bundle.checks import elf
@@ -25,7 +26,6 @@ MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
 
 AMD = Platform("amd64")
-PROVIDER = "def get_provider_spec():\n    return []\n"
 
 
 def rules(report: Report, level: str) -> list[str]:
@@ -34,7 +34,7 @@ def rules(report: Report, level: str) -> list[str]:
 
 @pytest.fixture
 def data_image(make_bundle: MakeBundle) -> Image:
-    return compose(make_bundle(source=PROVIDER))
+    return compose(make_bundle(source=NO_SPECS))
 
 
 def test_an_image_of_ours_keeps_every_rule(data_image: Image, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_an_image_of_ours_keeps_every_rule(data_image: Image, tmp_path: Path) ->
 
 def test_a_runnable_image_is_told_apart(make_bundle: MakeBundle, make_layout: MakeLayout) -> None:
     base = read_layout(make_layout([("usr/bin/python3", b"")]))
-    findings = check_image(compose(make_bundle(source=PROVIDER), base))
+    findings = check_image(compose(make_bundle(source=NO_SPECS), base))
     assert not [finding for finding in findings if finding.level != "ok"]
     assert any("a runnable image" in finding.what for finding in findings)
 
@@ -59,7 +59,7 @@ def test_native_code_is_read_once(
     make_bundle: MakeBundle, make_layout: MakeLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = read_layout(make_layout([("usr/bin/python3", b"")]))
-    image = compose(make_bundle(source=PROVIDER), base)
+    image = compose(make_bundle(source=NO_SPECS), base)
     read: list[str] = []
     original = elf._read
 
@@ -76,7 +76,7 @@ def test_wheels_for_another_machine_than_the_image_says_are_an_error(
     make_bundle: MakeBundle,
 ) -> None:
     tag = "py3-none-manylinux_2_28_aarch64"
-    right = compose(make_bundle(source=PROVIDER, machine="aarch64", tag=tag))
+    right = compose(make_bundle(source=NO_SPECS, machine="aarch64", tag=tag))
     assert not [finding for finding in check_image(right) if finding.level == "error"]
     (error,) = [it for it in check_image(replace(right, platform=AMD)) if it.level == "error"]
     assert (error.rule, error.what) == (

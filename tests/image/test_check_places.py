@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.factories.providers import NO_SPECS
 from tests.image.transports.registry.fake import FakeRegistry
 
 from lls_provider.bundle.bundle import Bundle
@@ -25,7 +26,6 @@ MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
 
 MEMBERS = [("lls-provider/packages/leftover.whl", b"x"), ("usr/bin/python3", b"x")]
-PROVIDER = "def get_provider_spec():\n    return []\n"
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -38,7 +38,7 @@ def test_the_base_of_an_image_of_ours_is_not_loaded(
 ) -> None:
     monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
     base = read_layout(make_layout(MEMBERS))
-    image = compose(make_bundle(source=PROVIDER), base)
+    image = compose(make_bundle(source=NO_SPECS), base)
     if not ours:  # as if another tool had made it: nothing tells which layer is whose
         image = replace(image, config={**image.config, "history": []})
     with FakeRegistry() as fake:
@@ -58,7 +58,7 @@ def test_an_image_that_docker_built_of_a_folder_is_checked_in_its_daemon(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{docker.socket}")
     monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
     context = tmp_path / "context"
-    bundle = make_bundle(source=PROVIDER)
+    bundle = make_bundle(source=NO_SPECS)
     shutil.copytree(bundle.tree.packages, context / "lls-provider" / "packages")
     shutil.copy(bundle.tree.spec, context / "lls-provider")
     (context / "Dockerfile").write_text(

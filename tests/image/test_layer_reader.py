@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.image.conftest import PACKERS, zstd
+from tests.factories.images import PACKERS, zstd
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError

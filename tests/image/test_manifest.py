@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.factories.providers import NO_SPECS
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError
@@ -33,14 +34,13 @@ Engine = Callable[[str], str]
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
 
-PROVIDER = "def get_provider_spec():\n    return []\n"
 AMD, ARM = Platform("amd64"), Platform("arm64")
 
 
 @pytest.fixture
 def images(make_bundle: MakeBundle) -> list[Image]:
     return [
-        compose(make_bundle(machine, source=PROVIDER, machine=machine))
+        compose(make_bundle(machine, source=NO_SPECS, machine=machine))
         for machine in ("x86_64", "aarch64")
     ]
 
@@ -274,7 +274,7 @@ def test_umoci_unpacks_each_platform(
     # it follows an index to every manifest in it and cannot be told a platform ("tag is ambiguous"
     # of umoci 0.4.7), so skopeo takes each image out first, byte for byte
     for machine, platform in (("x86_64", "amd64"), ("aarch64", "arm64")):
-        bundle = make_bundle(machine, source=PROVIDER, machine=machine)
+        bundle = make_bundle(machine, source=NO_SPECS, machine=machine)
         one = tmp_path / platform
         words = ("--insecure-policy", "--override-arch", platform, "copy", "--preserve-digests")
         run(skopeo, *words, f"oci:{tmp_path / 'oci'}:latest", f"oci:{one}:latest")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.factories.providers import NO_SPECS
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.image.check import check_place
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 Engine = Callable[[str], str]
 MakeBundle = Callable[..., Bundle]
 
-PROVIDER = "def get_provider_spec():\n    return []\n"
 NAME = "localhost/sinks/echo:1"
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("sinks")]
@@ -96,7 +96,7 @@ def written(
 ) -> Written:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{docker.socket}")
     monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
-    bundle = make_bundle(source=PROVIDER)
+    bundle = make_bundle(source=NO_SPECS)
     image = compose(bundle, read_layout(python_base))
     written = Written(SINKS[request.param], tmp_path, registry, image, bundle)
     parse_output(written.place).write(image)

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterator
 
 import pytest
-from tests.image.conftest import tar_bytes
+from tests.factories.images import tar_bytes
 
 from lls_provider.image.tar import find_member
 

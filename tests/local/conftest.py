@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
 import pytest
+from tests.factories.providers import build_target, provider_package
+from tests.factories.wheels import module_of, write_wheel
 
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.bundle import Bundle
-from lls_provider.contract.models import BuildTarget, ProviderPackage
 
 MakeProvider = Callable[..., Bundle]
 
@@ -140,54 +138,21 @@ def make_provider(tmp_path: Path) -> MakeProvider:
         files: Mapping[str, str] | None = None,
         fields: Sequence[str] = (),
     ) -> Bundle:
-        module = name.replace("-", "_")
+        module = module_of(name)
         kind, sources = _SOURCES.get(api, ("inline", {"config.py": CONFIG}))
         members = {
-            f"{module}/{path}": Template(text).safe_substitute(module=module, type=name).encode()
+            f"{module}/{path}": Template(text).safe_substitute(module=module, type=name)
             for path, text in {**sources, **(files or {})}.items()
         }
-        metadata = ProviderPackage(
-            name=name,
-            version="1.0.0",
-            vendor="Acme",
-            description=None,
-            maintainer=None,
-            package_name=module,
-            provider_type=f"{kind}::{name}",
-            api=api,
-            wheel_path="",
-        )
+        own = write_wheel(tmp_path, name, "1.0.0", members, fields=fields)
         return assemble(
             tmp_path / f"bundle-{name}",
-            metadata=metadata,
-            own_wheel=_wheel(tmp_path, name, module, members, fields),
+            metadata=provider_package(name, provider_type=f"{kind}::{name}", api=api),
+            own_wheel=own,
             dependencies=[],
-            target=BuildTarget(
-                "cp312", (f"manylinux_2_28_{os.uname().machine}",), os.uname().machine
-            ),
+            target=build_target(os.uname().machine),
             provided={},
             distributions=("llama-stack==0.7.3",),
         )
 
     return make
-
-
-def _wheel(
-    folder: Path, name: str, module: str, members: dict[str, bytes], fields: Sequence[str]
-) -> Path:
-    info = f"{module}-1.0.0.dist-info"
-    metadata = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0.0", *fields, ""]
-    members[f"{info}/METADATA"] = "\n".join(metadata).encode()
-    members[f"{info}/WHEEL"] = (
-        b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    )
-    lines = []
-    for path, data in members.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        lines.append(f"{path},sha256={digest},{len(data)}")
-    members[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
-    wheel = folder / f"{module}-1.0.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for member, data in members.items():
-            archive.writestr(zipfile.ZipInfo(member, (1980, 1, 1, 0, 0, 0)), data)
-    return wheel

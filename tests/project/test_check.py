@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from tests.factories.environments import make_environment, put_package
 
 from lls_provider.bundle.checks.report import Findings
 from lls_provider.cli.check import describe
@@ -124,13 +124,9 @@ def test_a_module_that_hides_the_servers_is_a_finding(
 ) -> None:
     """The environment of the check: the server's packages, and what the provider brings."""
     folder, interpreter = tmp_path / "venv", find_interpreter()
-    subprocess.run([interpreter.path, "-m", "venv", "--without-pip", folder], check=True)
-    (packages,) = folder.glob("lib/python3*/site-packages")
+    packages = make_environment(interpreter.path, folder)
     for name, version, path in (("PyYAML", "6.0", "yaml/__init__.py"), (package, "1.2.0", modules)):
-        info = packages / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "RECORD").write_text(f"{path},,\n")
+        put_package(packages, name, version, record=[path])
     server = Distribution("a server", {"pyyaml": "6.0"}, interpreter, None)
     findings = Findings()
     _hiding(read_settings(project), server, folder / "bin" / "python", findings)

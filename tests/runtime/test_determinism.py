@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.runtime.conftest import BundleFactory, Pod, WheelFactory
+from tests.factories.wheels import WheelFactory
+from tests.runtime.conftest import BundleFactory, Pod
 
 from lls_provider.bundle.zipapp import zipapp_path
 from lls_provider.errors import SdkError

@@ -90,7 +90,7 @@ def test_a_record_is_repaired_as_the_message_says(
         {"files": {**FILES, "acme_echo/../../x.py": ""}},
         {"files": {"a/b.py": "", "A/b.py": ""}},
         {"files": {"a.py": "", "acme_echo-1.0.data/purelib/a.py": "x"}},
-        {"metadata": "Requires-Dist: not a requirement\n"},
+        {"fields": ["Requires-Dist: not a requirement"]},
     ],
 )
 def test_what_no_record_could_mend_is_not_told_to_be_mended_so(

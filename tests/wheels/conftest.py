@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
 import http.server
-import io
 import threading
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.engines.serving import Ending
+from tests.factories.wheels import MakeWheel, write_wheel
 
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
-
-MakeWheel = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -28,44 +24,11 @@ def interpreter() -> Interpreter:
 
 @pytest.fixture
 def make_wheel(tmp_path: Path) -> MakeWheel:
-    """Write a valid wheel: name, version, what it requires, its tag, extras and other fields."""
+    """Write a wheel with one module, which has its version, beside the others."""
 
-    def make(
-        name: str,
-        version: str = "1.0",
-        requires: Sequence[str] = (),
-        tag: str = "py3-none-any",
-        extras: Sequence[str] = (),
-        fields: Sequence[str] = (),
-    ) -> Path:
-        folder = tmp_path / "wheels"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{name}-{version}-{tag}.whl"
-        info = f"{name}-{version}.dist-info"
-        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(
-            f"{field}: {it}\n"
-            for field, values in (("Requires-Dist", requires), ("Provides-Extra", extras))
-            for it in values
-        )
-        metadata += "".join(f"{it}\n" for it in fields)
-        wheel = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"
-        files = {
-            f"{name}.py": f"version = {version!r}\n",
-            f"{info}/METADATA": metadata,
-            f"{info}/WHEEL": wheel,
-        }
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        for member, content in files.items():
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest())
-            writer.writerow(
-                (member, f"sha256={digest.rstrip(b'=').decode()}", len(content.encode()))
-            )
-        writer.writerow((f"{info}/RECORD", "", ""))
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for member, content in {**files, f"{info}/RECORD": text.getvalue()}.items():
-                archive.writestr(member, content)
-        return path
+    def make(name: str, version: str = "1.0", **more: Any) -> Path:
+        files = {f"{name}.py": f"version = {version!r}\n"}
+        return write_wheel(tmp_path / "wheels", name, version, files, **more)
 
     return make
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uv
+from tests.factories.projects import backend
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.build_environment import (
@@ -190,20 +191,8 @@ def test_a_folder_is_installed_as_it_is_now(
         '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n'
         '[project]\nname = "maker"\nversion = "3.0"\n'
     )
-    (folder / "own.py").write_text(
-        "import os, zipfile\n"
-        "def build_wheel(out, config_settings=None, metadata_directory=None):\n"
-        "    info = 'maker-3.0.dist-info/'\n"
-        "    name = 'maker-3.0-py3-none-any.whl'\n"
-        "    with zipfile.ZipFile(os.path.join(out, name), 'w') as made:\n"
-        "        made.write('maker.py')\n"
-        "        made.writestr(info + 'METADATA',\n"
-        "                      'Metadata-Version: 2.1\\nName: maker\\nVersion: 3.0\\n')\n"
-        "        made.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\n'\n"
-        "                      'Root-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
-        "        made.writestr(info + 'RECORD', 'maker.py,,\\n')\n"
-        "    return name\n"
-    )
+    module = '{"maker.py": pathlib.Path("maker.py").read_text()}'
+    (folder / "own.py").write_text(backend("maker", "3.0", files=module))
     for told in ("first", "second"):
         (folder / "maker.py").write_text(f"version = {told!r}\n")
         # what uv reads to see whether a folder has changed

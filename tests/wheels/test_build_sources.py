@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.factories.projects import backend
 
 from lls_provider.errors import SdkError
 from lls_provider.wheels.build_sources import sourced
@@ -17,24 +18,7 @@ if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
 SYSTEM = '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n'
-BACKEND = """
-import os, zipfile
-
-def build_wheel(out, config_settings=None, metadata_directory=None):
-    name = {name!r}
-    path = name + "-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(os.path.join(out, path), "w") as made:
-        for file in os.listdir("."):
-            if file.endswith(".py"):
-                made.write(file)
-        info = name + "-1.0.dist-info/"
-        made.writestr(info + "METADATA",
-                      "Metadata-Version: 2.1\\nName: " + name + "\\nVersion: 1.0\\n")
-        made.writestr(info + "WHEEL",
-                      "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        made.writestr(info + "RECORD", "".join(it + ",,\\n" for it in made.namelist()))
-    return path
-"""
+MODULES = '{path.name: path.read_text() for path in pathlib.Path().glob("*.py")}'
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -55,8 +39,8 @@ def tree(tmp_path: Path, wheelhouse: Path) -> Path:
                 '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n'
                 '[project]\nname = "maker"\nversion = "1.0"\n'
             ),
-            "packages/maker/own.py": BACKEND.format(name="maker"),
-            "packages/maker/maker.py": BACKEND.format(name="demo"),
+            "packages/maker/own.py": backend("maker", files=MODULES),
+            "packages/maker/maker.py": backend("demo", files=MODULES),
         },
     )
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.factories.environments import make_environment, packages_of, put_package
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.loading import load_distribution
@@ -304,12 +304,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, kind: str) -> None:
 def environment(tmp_path: Path, interpreter: Interpreter) -> Path:
     """A virtual environment with two packages that were put there by hand."""
     folder = tmp_path / "environment"
-    subprocess.run([str(interpreter.path), "-m", "venv", "--without-pip", str(folder)], check=True)
-    (site,) = folder.glob("lib/python3*/site-packages")
-    for name, version in (("Llama_Stack", "0.7.3"), ("helper", "01.0")):
-        info = site / f"{name}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    site = make_environment(interpreter.path, folder)
+    put_package(site, "Llama_Stack", "0.7.3")
+    put_package(site, "helper", "01.0")
     return folder
 
 
@@ -329,16 +326,14 @@ def test_the_current_folder_is_not_part_of_an_environment(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('a project of the user was run')")
-    info = tmp_path / "stray-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stray\nVersion: 1.0\n")
+    put_package(tmp_path, "stray", "1.0")
     monkeypatch.chdir(tmp_path)
     found = load_distribution(f"python:{environment}")
     assert sorted(found.pins) == ["helper", "llama-stack"]
 
 
 def test_leftovers_of_a_package_do_no_harm(environment: Path) -> None:
-    (site,) = environment.glob("lib/python3*/site-packages")
+    site = packages_of(environment)
     (site / "gone-1.0.dist-info").mkdir()
     found = load_distribution(f"python:{environment}")
     assert sorted(found.pins) == ["helper", "llama-stack"]
@@ -347,9 +342,7 @@ def test_leftovers_of_a_package_do_no_harm(environment: Path) -> None:
 def test_the_package_that_python_finds_first_counts(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    info = tmp_path / "first" / "helper-7.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: helper\nVersion: 7.0\n")
+    put_package(tmp_path / "first", "helper", "7.0")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "first"))
     assert load_distribution(f"python:{environment}").pins["helper"] == "7.0"
 
@@ -366,7 +359,7 @@ def test_a_package_with_an_impossible_version_is_told_and_passed_over(
     environment: Path, recorder: Recorder, line: str, version: str
 ) -> None:
     """As in an image: the other packages are provided."""
-    (site,) = environment.glob("lib/python3*/site-packages")
+    site = packages_of(environment)
     (site / "odd-1.dist-info").mkdir()
     (site / "odd-1.dist-info" / "METADATA").write_text(f"Name: odd\n{line}\n")
     spec = f"python:{environment}"
@@ -376,7 +369,7 @@ def test_a_package_with_an_impossible_version_is_told_and_passed_over(
 
 
 def test_an_environment_that_cannot_be_asked_is_told(environment: Path) -> None:
-    (site,) = environment.glob("lib/python3*/site-packages")
+    site = packages_of(environment)
     (site / "broken.pth").write_text("import sys; sys.flags.isolated or sys.exit('broken')\n")
     error = refused(f"python:{environment}")
     assert error.code is Code.DISTRIBUTION_INVALID

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.factories.projects import backend
 
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.wheels.epoch import backend_epoch, source_date_epoch
@@ -36,23 +37,10 @@ WRONG = {
     "9" * 5000: "after the year 2242",
 }
 # writes the time that it is told into its wheel, as the backends do
-ZIP_TIME = """\
-import os, pathlib, time, zipfile
-
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    told = os.environ["SOURCE_DATE_EPOCH"]
-    pathlib.Path("told").write_text(told)
-    info = "demo-1.0.dist-info/"
-    with zipfile.ZipFile(os.path.join(wheel_directory, "demo-1.0-py3-none-any.whl"), "w") as out:
-        for name, text in {
-            "demo.py": "",
-            info + "METADATA": "Metadata-Version: 2.1\\nName: demo\\nVersion: 1.0\\n",
-            info + "WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
-            info + "RECORD": "",
-        }.items():
-            out.writestr(zipfile.ZipInfo(name, time.localtime(int(told))[:6]), text)
-    return "demo-1.0-py3-none-any.whl"
-"""
+ZIP_TIME = backend(
+    before='pathlib.Path("told").write_text(os.environ["SOURCE_DATE_EPOCH"])',
+    date='time.localtime(int(os.environ["SOURCE_DATE_EPOCH"]))[:6]',
+)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.engines.pythonbase import copied_python
+from tests.factories.projects import backend
 
 from lls_provider.bundle.zipapp import zipapp_path
 
@@ -23,21 +24,7 @@ STRANGER = (
     *("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"),
     *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
 )
-BACKEND = """\
-import os, zipfile
-
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    info = "demo-1.0.dist-info/"
-    with zipfile.ZipFile(os.path.join(wheel_directory, "demo-1.0-py3-none-any.whl"), "w") as out:
-        out.writestr("demo/__init__.py", "")
-        out.writestr("demo/provider.py", "")
-        out.writestr(info + "METADATA",
-                     "Metadata-Version: 2.1\\nName: demo\\nVersion: 1.0\\nRequires-Dist: helper\\n")
-        out.writestr(info + "WHEEL",
-                     "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        out.writestr(info + "RECORD", "")
-    return "demo-1.0-py3-none-any.whl"
-"""
+BACKEND = backend(files=repr({"demo/__init__.py": "", "demo/provider.py": ""}), requires=["helper"])
 PYPROJECT = """\
 [build-system]
 requires = []

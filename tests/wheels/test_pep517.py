@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uv
+from tests.factories.projects import OWN_BACKEND, backend
 from tests.recorder import Recorder
 
 from lls_provider.errors import Code, SdkError
@@ -21,21 +22,7 @@ Project = Callable[..., Path]
 
 WHEEL = "demo-1.0-py3-none-any.whl"
 
-# A backend without requirements, so that building needs no index.
-BACKEND = """
-import os, pathlib, sys, zipfile
-
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    {body}
-    info = "demo-1.0.dist-info/"
-    with zipfile.ZipFile(os.path.join(wheel_directory, "demo-1.0-py3-none-any.whl"), "w") as out:
-        out.writestr("demo.py", "python = %r" % (sys.version_info[:2],))
-        out.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: demo\\nVersion: 1.0\\n")
-        out.writestr(info + "WHEEL",
-                     "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        out.writestr(info + "RECORD", "")
-    return "demo-1.0-py3-none-any.whl"
-"""
+VERSION = '{"demo.py": "python = %r" % (sys.version_info[:2],)}'
 
 
 @pytest.fixture
@@ -46,10 +33,9 @@ def project(tmp_path: Path) -> Project:
         folder = tmp_path / "project"
         folder.mkdir()
         (folder / "pyproject.toml").write_text(
-            '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-            '[project]\nname = "demo"\nversion = "1.0"\n'
+            OWN_BACKEND + '[project]\nname = "demo"\nversion = "1.0"\n'
         )
-        (folder / "backend.py").write_text(BACKEND.format(body=body))
+        (folder / "backend.py").write_text(backend(files=VERSION, before=body))
         return folder
 
     return make

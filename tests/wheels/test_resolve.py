@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.factories.projects import backend
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels import resolve as module
@@ -237,18 +238,7 @@ def source(tmp_path: Path) -> Path:
         '[project]\nname = "native"\nversion = "1.0"\n'
     )
     (folder / "PKG-INFO").write_text("Metadata-Version: 2.2\nName: native\nVersion: 1.0\n")
-    (folder / "backend.py").write_text(
-        "import os, zipfile\n"
-        "def build_wheel(out, config_settings=None, metadata_directory=None):\n"
-        "    name, info = 'native-1.0-py3-none-any.whl', 'native-1.0.dist-info/'\n"
-        "    with zipfile.ZipFile(os.path.join(out, name), 'w') as archive:\n"
-        "        archive.writestr(info + 'METADATA',\n"
-        "            'Metadata-Version: 2.1\\nName: native\\nVersion: 1.0\\n')\n"
-        "        archive.writestr(info + 'WHEEL',\n"
-        "            'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
-        "        archive.writestr(info + 'RECORD', '')\n"
-        "    return name\n"
-    )
+    (folder / "backend.py").write_text(backend("native"))
     return folder
 
 

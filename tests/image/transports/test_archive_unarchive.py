@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.image.conftest import tar_bytes
+from tests.factories.images import tar_bytes
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError

@@ -344,7 +344,7 @@ def test_wheel_tags_are_checked_against_the_target(
 def test_requires_python_is_checked_against_the_target(
     pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
 ) -> None:
-    source = make_bundle(dependencies=[make_wheel("dep", metadata="Requires-Python: <3.12\n")])
+    source = make_bundle(dependencies=[make_wheel("dep", fields=["Requires-Python: <3.12"])])
     assert "Requires-Python: <3.12" in _refused(pod, source).render()
 
 

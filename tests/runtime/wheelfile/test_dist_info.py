@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import base64
 import hashlib
 
 import pytest
+from tests.factories.wheels import record_hash
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheelfile.dist_info import parse_record
@@ -12,8 +12,7 @@ INFO = "x-1.0.dist-info"
 
 
 def _hash(algorithm: str = "sha256") -> str:
-    digest = base64.urlsafe_b64encode(hashlib.new(algorithm, b"x").digest()).rstrip(b"=")
-    return f"{algorithm}={digest.decode()}"
+    return record_hash(b"x", algorithm)
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])

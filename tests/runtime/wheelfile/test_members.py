@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.factories.wheels import zip_bytes
 from tests.hostile import crafted
 
 from lls_provider.contract.limits import WheelLimits
@@ -15,9 +16,7 @@ from lls_provider.runtime.wheelfile.zip_directory import read_members
 
 
 def _zip(path: Path, contents: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, data in contents.items():
-            archive.writestr(zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), data, method)
+    path.write_bytes(zip_bytes(contents, method=method))
     return path
 
 

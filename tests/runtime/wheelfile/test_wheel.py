@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from packaging.version import Version
+from tests.factories.wheels import record_hash
 
 from lls_provider.contract.limits import WheelLimits
 from lls_provider.errors import Code, SdkError
@@ -24,7 +23,7 @@ def test_identity_needs_and_modules_are_read(make_wheel: MakeWheel) -> None:
         "1.0",
         {"acme_echo/__init__.py": "", "single.py": "", "data-only/x.txt": ""},
         requires=["dep>=2; python_version > '3.8'"],
-        metadata="Requires-Python: >=3.11\n",
+        fields=["Requires-Python: >=3.11"],
     )
     wheel = read_wheel(path)
     assert (wheel.name, wheel.version, wheel.filename) == ("acme-echo", Version("1.0"), path.name)
@@ -97,8 +96,7 @@ def test_the_installed_record_lists_every_file_sorted(make_wheel: MakeWheel) -> 
 def test_the_installed_record_is_the_csv_that_others_write(name: str) -> None:
     wanted = io.StringIO()
     file = made(name, b"x")
-    encoded = base64.urlsafe_b64encode(hashlib.sha256(b"x").digest()).rstrip(b"=").decode()
-    rows = [(name, f"sha256={encoded}", "1"), ("x,y-1.dist-info/RECORD", "", "")]
+    rows = [(name, record_hash(b"x"), "1"), ("x,y-1.dist-info/RECORD", "", "")]
     csv.writer(wanted, lineterminator="\n").writerows(rows)
     assert record_file("x,y-1.dist-info", [file]).content.decode() == wanted.getvalue()
 
@@ -116,7 +114,7 @@ INFO = "x-1.0.dist-info"
 BROKEN: list[tuple[Code, dict[str, object], str]] = [
     (
         Code.WHEEL_RECORD_INCOMPLETE,
-        {"extra": {"behind.py": "x"}},
+        {"unrecorded": {"behind.py": "x"}},
         "RECORD does not cover 'behind.py'",
     ),
     (
@@ -144,11 +142,11 @@ BROKEN: list[tuple[Code, dict[str, object], str]] = [
     (Code.WHEEL_RECORD_INVALID, {"record": lambda text: '"' + text}, "RECORD"),
     (
         Code.WHEEL_METADATA_INVALID,
-        {"metadata": "Requires-Dist: not a requirement\n"},
+        {"fields": ["Requires-Dist: not a requirement"]},
         "requirement",
     ),
-    (Code.WHEEL_METADATA_INVALID, {"metadata": "Requires-Python: nonsense\n"}, "nonsense"),
-    (Code.WHEEL_METADATA_INVALID, {"metadata": "no header\n"}, "METADATA"),
+    (Code.WHEEL_METADATA_INVALID, {"fields": ["Requires-Python: nonsense"]}, "nonsense"),
+    (Code.WHEEL_METADATA_INVALID, {"fields": ["no header"]}, "METADATA"),
     (
         Code.WHEEL_NAME_MISMATCH,
         {"files": {f"{INFO}/METADATA": "Name: y\nVersion: 1.0\n"}},
