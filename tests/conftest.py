@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.engines import containers, pythonbase
 from tests.engines import registry as registries
 from tests.recorder import Recorder
@@ -19,6 +20,20 @@ from lls_provider.system.cache import uv_cache_root
 from lls_provider.wheels.interpreter import find_interpreter
 
 CI = os.environ.get("CI", "") not in ("", "0", "false")
+
+# How many examples of a property a run takes: few and always the same ones, or, for a search, many
+# others each time. A machine that is busy is no reason to fail.
+settings.register_profile(
+    "short",
+    deadline=None,
+    derandomize=True,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "long", settings.get_profile("short"), derandomize=False, max_examples=3000
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 Engine = Callable[[str], str]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

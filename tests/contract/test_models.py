@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lls_provider.contract import validation
@@ -133,6 +133,7 @@ def test_a_name_in_the_form_of_an_id(name: str, identifier: str) -> None:
     assert provider_id_from_name(name) == identifier
 
 
+@settings(max_examples=200)
 @given(st.text())
 def test_whatever_the_name_the_id_is_valid(name: str) -> None:
     try:
