@@ -1,11 +1,12 @@
 """Mutation testing of the modules that must not be wrong: ``python tools/mutate.py [TARGET]...``.
 
-For each target (default: all) cosmic-ray changes one operator, number, condition or handler of a
-module at a time and runs the tests that are to notice. Prints a table and the changes that no
-test noticed; docs/mutation-testing.md says what was found about each of them.
+For each target (default: all) cosmic-ray's operators change one operator, number, condition or
+handler of a module at a time, and the tests that are to notice run. Prints a table, and the
+changes that no test noticed; docs/mutation-testing.md says what was found about each of them.
 
-It works in a copy of the tracked files, because the modules are changed in place. A changed
-installer may write where the real one would not: where root starts this, the tests run as nobody.
+A change is never written to a file: it is compiled in a process forked for it, in place of the
+module. A changed installer may write where the real one would not, so where root starts this,
+the tests run as nobody.
 
 Needs ``pip install -e '.[test,mutation]'``.
 """
@@ -14,26 +15,32 @@ from __future__ import annotations
 
 import argparse
 import ast
-import functools
+import difflib
 import os
 import re
-import shlex
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 
-import tomli_w
-from cosmic_ray.work_db import use_db
-from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
+import hypothesis  # noqa: F401 - what all tests need is imported before the processes are forked
+import packaging.requirements  # noqa: F401
+import pytest
+import yaml  # noqa: F401
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).parents[1]
 RUNTIME = "sdk/lls_provider/runtime"
 NOBODY = 65534
+SECONDS = 20  # of a processor, in addition to five times what the tests take unchanged
 
 Place = tuple[int, int]  # line and column
 
@@ -44,7 +51,6 @@ class Target:
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
-    select: str = ""
 
 
 TARGETS = {
@@ -71,42 +77,64 @@ TARGETS = {
     ),
 }
 
-OPERATORS = (
-    *("AddNot", "ReplaceAndWithOr", "ReplaceOrWithAnd", "ReplaceTrueWithFalse"),
-    *("ReplaceFalseWithTrue", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak"),
-    *("ExceptionReplacer", "NumberReplacer", "RemoveDecorator", "ZeroIterationForLoop"),
-    "ReplaceUnaryOperator_(Delete_Not|USub_UAdd|Delete_USub)",
-    "ReplaceComparisonOperator_(Eq_(NotEq|LtE|GtE)|NotEq_(Eq|Lt|Gt)|Is_IsNot|IsNot_Is)",
-    "ReplaceComparisonOperator_(Lt_(LtE|GtE)|LtE_(Lt|Gt)|Gt_(GtE|LtE)|GtE_(Gt|Lt))",
-    "ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_FloorDiv|FloorDiv_Mul|Mod_Mul)",
-    "ReplaceBinaryOperator_(BitOr_BitAnd|BitAnd_BitOr|BitXor_BitAnd|LShift_RShift|RShift_LShift)",
+OPERATORS = re.compile(
+    r"core/(AddNot|ReplaceAndWithOr|ReplaceOrWithAnd|ReplaceTrueWithFalse|ReplaceFalseWithTrue"
+    r"|ReplaceBreakWithContinue|ReplaceContinueWithBreak|ExceptionReplacer|NumberReplacer"
+    r"|RemoveDecorator|ZeroIterationForLoop"
+    r"|ReplaceUnaryOperator_(Delete_Not|USub_UAdd|Delete_USub)"
+    r"|ReplaceComparisonOperator_(Eq_(NotEq|LtE|GtE)|NotEq_(Eq|Lt|Gt)|Is_IsNot|IsNot_Is"
+    r"|Lt_(LtE|GtE)|LtE_(Lt|Gt)|Gt_(GtE|LtE)|GtE_(Gt|Lt))"
+    r"|ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_FloorDiv|FloorDiv_Mul|Mod_Mul"
+    r"|BitOr_BitAnd|BitAnd_BitOr|BitXor_BitAnd|LShift_RShift|RShift_LShift))"
 )
 """The changes that are tried: each operator against its neighbours, not against all others."""
 
 
+@dataclass(frozen=True)
+class Change:
+    """One changed source of a module."""
+
+    module: str
+    operator: str
+    line: int
+    text: str
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the targets that are named; 1 when a change was not noticed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description="Mutation testing (docs/mutation-testing.md).")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
-    names = parser.parse_args(arguments).targets or [*TARGETS]
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
+    options = parser.parse_args(arguments)
+    names = options.targets or [*TARGETS]
     if unknown := {*names} - {*TARGETS}:
         parser.error(f"no such target: {', '.join(sorted(unknown))}")
+    if os.geteuid() == 0:
+        run_as_nobody(arguments)
     with tempfile.TemporaryDirectory(prefix="mutate-", ignore_cleanup_errors=True) as folder:
         copy = copied(Path(folder) / "tree")
-        Path(folder).chmod(0o777)
         os.chdir(copy)
-        os.environ |= {"PYTHONPATH": str(copy / "sdk"), "HOME": folder, "TMPDIR": folder}
-        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{folder}/hypothesis"
-        survivors = [it for name in names for it in run(name, TARGETS[name], Path(folder))]
-    print("\n".join(survivors))
-    return 1 if survivors else 0
+        sys.path.insert(0, str(copy / "sdk"))
+        os.environ |= {"PYTHONPATH": sys.path[0], "HOME": folder, "TMPDIR": folder}
+        tempfile.tempdir = folder
+        alive = [it for name in names for it in run(TARGETS[name], options.jobs)]
+    for change, difference in alive:
+        print(f"\n{change.operator} in {change.module}\n{difference}")
+    return 1 if alive else 0
+
+
+def run_as_nobody(arguments: Sequence[str]) -> None:
+    """Start again as a user who may read what root may, and write nothing of it."""
+    rights = [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps")]
+    user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    again = [sys.executable, str(Path(__file__).resolve()), *arguments]
+    os.execvp("setpriv", ["setpriv", *user, *rights, *again])  # noqa: S606, S607
 
 
 def copied(copy: Path) -> Path:
-    """The tracked files as they are now, without compiled modules that could hide a change."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)  # noqa: S607
+    """The tracked files as they are now: tests may leave something beside them."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -114,69 +142,103 @@ def copied(copy: Path) -> Path:
     return copy
 
 
-def unprivileged() -> list[str]:
-    """What goes before a command so that it can read what root can, and write nothing of it."""
-    if os.geteuid() != 0:
-        return []
-    rights = [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps")]
-    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *rights]
-
-
-def run(name: str, target: Target, folder: Path) -> list[str]:
+def run(target: Target, jobs: int) -> list[tuple[Change, str]]:
     """Print a row for each module; gives the changes that no test noticed."""
-    plugins = [part for it in ("xdist", "cov", "cacheprovider") for part in ("-p", f"no:{it}")]
-    selected = ["-k", target.select] if target.select else []
-    command = [
-        *unprivileged(),
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        *plugins,
-        *selected,
-        *target.tests,
-    ]
-    began = time.monotonic()
-    subprocess.run(command, check=True, stdout=sys.stderr)  # unchanged, they must pass
-    settings = {
-        "module-path": [*target.modules],
-        "timeout": 30 + 10 * (time.monotonic() - began),
-        "excluded-modules": [],
-        "test-command": shlex.join(command),
-        "distributor": {"name": "local"},
-    }
-    config, session = folder / f"{name}.toml", folder / f"{name}.sqlite"
-    config.write_text(tomli_w.dumps({"cosmic-ray": settings}))
-    cosmic_ray("init", config, session)
-    leave_out(session)
-    cosmic_ray("exec", config, session)
-    return list(report(session, target))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if not passes(started(target, None, 600)):
+        raise SystemExit(f"the tests fail without a change: {' '.join(target.tests)}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    alive = []
+    for module in target.modules:
+        changes = list(changes_of(module))
+        survivors = list(survivors_of(target, changes, jobs, SECONDS + int(5 * took)))
+        killed = len(changes) - len(survivors)
+        print(f"| `{module}` | {len(changes)} | {killed} | {len(survivors)} |", flush=True)
+        alive += sorted(survivors, key=lambda it: it[0].line)
+    return alive
 
 
-def cosmic_ray(command: str, config: Path, session: Path) -> None:
-    """Run one of cosmic-ray's commands; it must succeed."""
-    cli = "from cosmic_ray.cli import main; raise SystemExit(main())"
-    subprocess.run([sys.executable, "-c", cli, command, str(config), str(session)], check=True)
+def survivors_of(
+    target: Target, changes: Sequence[Change], jobs: int, seconds: int
+) -> Iterator[tuple[Change, str]]:
+    """The changes with which the tests pass, and how they differ from the module."""
+    running: dict[int, Change] = {}
+    waiting = list(changes)
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            change = waiting.pop()
+            running[started(target, change, seconds)] = change
+        process, status = os.wait()
+        change = running.pop(process)
+        print(f"\r{len(waiting)} left ", end="", file=sys.stderr, flush=True)
+        if status == 0:
+            old, new = Path(change.module).read_text("utf-8"), change.text
+            lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=2, lineterm="")
+            yield change, "\n".join([*lines][2:])
 
 
-def leave_out(session: Path) -> None:
-    """Drop changes that are not in ``OPERATORS``, and those where nothing that runs is changed."""
-    wanted = re.compile("|".join(f"core/({it})" for it in OPERATORS))
-    with use_db(str(session)) as work:
-        for item in list(work.pending_work_items):
-            (change,) = item.mutations
-            if not wanted.fullmatch(change.operator_name) or any(
-                first <= change.start_pos < last for first, last in inert(change.module_path)
-            ):
-                work.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED))
+def started(target: Target, change: Change | None, seconds: int) -> int:
+    """A process in which the tests run with the change; it has so many seconds of a processor."""
+    process = os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        silent = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1) if change is None else (0, 1, 2):
+            os.dup2(silent, descriptor)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        sys.dont_write_bytecode = True
+        if change is not None:
+            put_in_place(change)
+        plugins = [part for it in ("xdist", "cov", "cacheprovider") for part in ("-p", f"no:{it}")]
+        plugins += ["-p", "no:hypothesispytest", "-o", "timeout=120"]
+        own = f"--basetemp={tempfile.gettempdir()}/{os.getpid()}"
+        status = int(pytest.main(["-x", "-q", own, *plugins, *target.tests]))
+        shutil.rmtree(f"{tempfile.gettempdir()}/{os.getpid()}", ignore_errors=True)
+    finally:
+        os._exit(status)
 
 
-@functools.cache
-def inert(module: Path) -> list[tuple[Place, Place]]:
+def passes(process: int) -> bool:
+    """Whether a process ends with 0."""
+    return os.waitpid(process, 0)[1] == 0
+
+
+def put_in_place(change: Change) -> None:
+    """From now on an import of the module gets the changed source."""
+    path = str(Path(change.module).resolve())
+    real = SourceFileLoader.get_code
+
+    def get_code(self: SourceFileLoader, name: str) -> CodeType | None:
+        if self.path == path:
+            return compile(change.text, path, "exec")
+        return real(self, name)
+
+    SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
+
+
+def changes_of(module: str) -> Iterator[Change]:
+    """The changes of a module that the operators make where something runs."""
+    text = Path(module).read_text("utf-8")
+    places = inert(text)
+    nodes = list(ast_nodes(get_ast(text)))
+    for name in filter(OPERATORS.fullmatch, sorted(operator_names())):
+        operator = get_operator(name)()
+        found = [place[0] for node in nodes for place in operator.mutation_positions(node)]
+        for occurrence, start in enumerate(found):
+            if not any(first <= start < last for first, last in places):
+                changed = mutate_code(text, operator, occurrence)
+                if changed is not None and changed != text:
+                    yield Change(module, name.removeprefix("core/"), start[0], changed)
+
+
+def inert(text: str) -> list[tuple[Place, Place]]:
     """From where to where nothing runs: annotations, options of dataclasses, `TYPE_CHECKING`."""
     found: list[ast.expr | None] = []
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ClassDef):
             found += node.decorator_list
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -187,26 +249,6 @@ def inert(module: Path) -> list[tuple[Place, Place]]:
         for it in found
         if isinstance(it, ast.expr)
     ]
-
-
-def report(session: Path, target: Target) -> Iterator[str]:
-    """Print the table's rows; yields the differences that no test noticed."""
-    with use_db(str(session)) as work:
-        results = dict(work.results)
-        found = [(it.mutations[0], results[it.job_id]) for it in work.work_items]
-    for module in target.modules:
-        tried = [
-            (change, result)
-            for change, result in found
-            if str(change.module_path) == module and result.worker_outcome is WorkerOutcome.NORMAL
-        ]
-        alive = [it for it in tried if it[1].test_outcome is TestOutcome.SURVIVED]
-        print(
-            f"| `{module}` | {len(tried)} | {len(tried) - len(alive)} | {len(alive)} |", flush=True
-        )
-        for change, result in alive:
-            yield f"\n{change.operator_name} {change.occurrence} in {change.definition_name}"
-            yield "\n".join((result.diff or "").splitlines()[3:])
 
 
 if __name__ == "__main__":
