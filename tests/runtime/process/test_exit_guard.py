@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 
 from lls_provider.bundle.zipapp import zipapp_path
-from lls_provider.runtime.process.exit_guard import guarded
+from lls_provider.runtime.process.exit_guard import (
+    TERMINATION_LOG,
+    exit_process,
+    guarded,
+    termination_log_argument,
+)
 from lls_provider.runtime.process.workers import may_fork, run_jobs
 
 WAYS = ["raise SystemExit(0)", "import sys; sys.exit()", "exit(0)", "import os; os._exit(0)"]
@@ -150,3 +155,104 @@ def test_where_the_system_tells_no_threads_nothing_is_forked(
 
     monkeypatch.setattr(os, "listdir", refused)
     assert not may_fork()
+
+
+class _Unspeakable:
+    def __repr__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("work", "status", "told"),
+    [
+        ("return 7", 7, ""),
+        ("raise KeyboardInterrupt", 130, ""),
+        ("raise SystemExit", 3, "SystemExit was raised there"),
+        ("raise SystemExit(4)", 3, "SystemExit(4) was raised there"),
+        ("raise ValueError('x')", 3, "ValueError: ValueError('x'). The work was not done."),
+        ("raise SystemExit(unspeakable)", 3, "SystemExit(...) was raised there"),
+        ("exit(5)", 3, "SystemExit(5) was raised there"),
+    ],
+)
+def test_whoever_ends_the_work_is_told(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, work: str, status: int, told: str
+) -> None:
+    names: dict[str, Any] = {"unspeakable": _Unspeakable()}
+    exec(f"def work():\n    {work}\n", names)
+    log = tmp_path / "log"
+    log.touch()
+    before = os._exit
+    assert guarded(names["work"], str(log)) == status
+    assert os._exit is before
+    shown = capfd.readouterr().err
+    assert told in shown
+    assert shown == log.read_text()
+
+
+@pytest.mark.parametrize("log", ["", "/nowhere/log", "a\0b"])
+def test_a_log_that_is_not_there_changes_nothing(
+    capfd: pytest.CaptureFixture[str], log: str
+) -> None:
+    def work() -> int:
+        raise SystemExit(0)
+
+    assert guarded(work, log) == 3
+    assert "SystemExit(0) was raised there" in capfd.readouterr().err
+
+
+def test_what_is_in_the_way_of_the_message_too_does_not_silence_it(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> int:
+        raise SystemExit(0)
+
+    monkeypatch.setitem(sys.modules, "lls_provider.errors", None)
+    assert guarded(work) == 3
+    shown = capfd.readouterr().err
+    assert shown.startswith("ERROR: A module that is not ours ended the process\n\nFile: ")
+    assert "\n\nResolution: Remove that module" in shown
+
+
+def test_an_end_without_a_place_has_none(capfd: pytest.CaptureFixture[str]) -> None:
+    assert exit_process(SystemExit(0)) == 3
+    assert "File:" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("status", [0, 7])
+def test_an_end_at_once_is_told_only_of_this_process_and_of_success(status: int) -> None:
+    code = (
+        f"import os\nfrom {guarded.__module__} import guarded\n"
+        "def work():\n    if os.fork() == 0: os._exit(0)\n    os.wait()\n"
+        f"    os._exit({status})\n"
+        "guarded(work)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == (3 if status == 0 else 7)
+    assert done.stderr.count("os._exit(0) was called there") == (status == 0)
+
+
+def test_a_closed_stderr_leaves_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    code = (
+        f"import os\nfrom {guarded.__module__} import guarded\n"
+        f"def work(): raise SystemExit(0)\nos.close(2)\nos._exit(guarded(work, {str(log)!r}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "SystemExit(0) was raised there" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "log"),
+    [
+        (["--termination-log", "a"], "a"),
+        (["--termination-log=a"], "a"),
+        (["--termination-log=a", "--termination-log", "b"], "b"),
+        (["--termination-log"], TERMINATION_LOG),
+        (["--termination-log="], TERMINATION_LOG),
+        ([], TERMINATION_LOG),
+    ],
+)
+def test_the_log_is_known_before_the_arguments_are_parsed(words: list[str], log: str) -> None:
+    assert termination_log_argument(["install", *words]) == log
