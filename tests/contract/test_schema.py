@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import json
 import string
 from collections.abc import Iterator
@@ -392,3 +393,15 @@ def test_every_complaint_about_a_generated_document_has_its_place(case: tuple[st
         assert problem.where.line is not None
         assert problem.what
         assert problem.resolution
+
+
+def test_a_key_that_is_a_date_is_named() -> None:
+    assert schema.shown(datetime.date(2024, 1, 2)) == "the timestamp '2024-01-02'"
+
+
+@pytest.mark.parametrize("rest", [True, {}, {"type": "integer"}])
+def test_what_may_be_added_is_what_the_schema_says(rest: object) -> None:
+    document = load(b"a: 1\nb: text\n", "f.yaml")
+    walk = schema._Walk(document, {"additionalProperties": rest}, lambda _: None)
+    walk.check(document.value, walk.root, ())
+    assert [it.path for it in walk.found] == ([] if rest in (True, {}) else ["b"])

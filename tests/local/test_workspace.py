@@ -33,7 +33,7 @@ OWNER = textwrap.dedent(
     import os, signal, sys, time
     from pathlib import Path
     from lls_provider.local.workspace import Workspace
-    from lls_provider.runtime.process.signals import Stopped, stopping
+    from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
 
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it would be ignored
 
@@ -50,9 +50,9 @@ OWNER = textwrap.dedent(
         time.sleep(600)
 
     try:
-        with stopping(), Workspace() as workspace:
+        with stop_signals(), Workspace() as workspace:
             serve(workspace)
-    except Stopped as stopped:
+    except StoppedBySignal as stopped:
         sys.exit(stopped.status)
     """
 )

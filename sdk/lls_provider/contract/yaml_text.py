@@ -180,7 +180,7 @@ def _syntax_error(source: str, error: yaml.MarkedYAMLError) -> SdkError:
     mark = error.problem_mark or error.context_mark
     where = Where(file=source)
     why = short(error.problem or "not YAML", 200)
-    if mark is not None:
+    if mark is not None:  # pragma: no branch - the scanner and the parser set one of the two
         where = where_of(source, mark)
         why += f" (line {where.line}, column {where.column})"
     if error.context and error.context_mark is not None:

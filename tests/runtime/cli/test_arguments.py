@@ -94,3 +94,11 @@ def test_a_config_file_that_cannot_be_read_is_told_when_it_is_read(
     words = ["install", "--provider-id", "a", "--api", "inference", "--image", "i"]
     assert main([*words, "--root", str(tmp_path), "--config-file", name]) != 0
     assert "File name too long" in capsys.readouterr().err
+
+
+def test_an_image_that_is_not_there_is_not_up_to_date(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--source", str(tmp_path / "none"), "--root", str(tmp_path)]
+    assert main(["install", *REQUIRED, *words]) == 1
+    assert "ERROR: " in capsys.readouterr().err

@@ -11,6 +11,7 @@ from lls_provider.contract.limits import DEFAULT
 from lls_provider.runtime.install.up_to_date import (
     DOCUMENT_BYTES,
     FOLDER_MTIME_NS,
+    _opened,
     arguments_fingerprint,
     bundle_fingerprint,
     content_fingerprint,
@@ -117,3 +118,10 @@ def test_a_document_that_is_larger_than_usual_counts_to_its_end(tmp_path: Path) 
         path.write_bytes(b"x" * (DOCUMENT_BYTES + 1) + tail)
         seen.add(content_fingerprint(str(path)))
     assert len(seen) == 4
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(OSError, match="not a regular file"):
+            _opened(str(path))

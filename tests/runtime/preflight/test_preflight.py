@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import struct
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -464,4 +465,21 @@ def test_the_servers_own_provider_of_an_api_that_nothing_else_loads_is_its_busin
     heard = Heard()
     own = "providers: {container_runtime: [{provider_id: x, provider_type: 'inline::x'}]}\n"
     preflight(_merge(pod, own), root=pod.root, progress=heard)
+    assert heard.warnings == []
+
+
+def test_a_module_that_the_server_has_needs_no_metadata(
+    pod: Pod, make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    other = make_bundle("acme-own")
+    base = (
+        "providers:\n  inference:\n"
+        "  - {provider_id: own, provider_type: 'remote::acme-own', module: acme_own}\n"
+    )
+    with zipfile.ZipFile(next((other / "packages").iterdir())) as wheel:
+        wheel.extractall(tmp_path / "server")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "server")}
+    heard = Heard()
+    (found,) = preflight(_merge(pod, base), root=pod.root, env=env, progress=heard)
+    assert found.provider_id == "own"
     assert heard.warnings == []

@@ -156,15 +156,15 @@ def test_a_signal_ends_the_wait_for_a_process_that_hangs(bundle: Path) -> None:
         import os, signal, sys
         from pathlib import Path
         from lls_provider.runtime.process import prefetch
-        from lls_provider.runtime.process.signals import Stopped, stopping
+        from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
         prefetch.worker_count = lambda: 2
         prefetch._packed = lambda *_: signal.pause()
         try:
-            with stopping(), prefetch.prefetching(Path({str(bundle)!r})) as ahead:
+            with stop_signals(), prefetch.prefetching(Path({str(bundle)!r})) as ahead:
                 there = Path(f"/proc/self/task/{{os.getpid()}}/children").read_text().split()
                 print(*there, flush=True)
                 ahead()
-        except Stopped as stop:
+        except StoppedBySignal as stop:
             sys.exit(int(stop.status))
     """
     process = subprocess.Popen(
@@ -197,3 +197,7 @@ def _plain(found: Mapping[str, Contents]) -> dict[str, list[object]]:
 def _children() -> set[str]:
     lists = Path("/proc/self/task").glob("*/children")
     return {child for told in lists for child in told.read_text().split()}
+
+
+def test_a_bundle_without_wheels_is_read_ahead_as_nothing(tmp_path: Path) -> None:
+    assert prefetch._largest_first(tmp_path / "none") == []

@@ -16,16 +16,21 @@ BEGIN = """\
 import os, signal, threading, time
 from lls_provider.errors import ExitStatus
 from lls_provider.runtime.process import signals
-from lls_provider.runtime.process.signals import Stopped, check_stopped, held_back, stopping
+from lls_provider.runtime.process.signals import (
+    StoppedBySignal,
+    check_stopped,
+    signals_deferred,
+    stop_signals,
+)
 
 def send(number):
     os.kill(os.getpid(), number)
 
 def stopped(block):
     try:
-        with stopping():
+        with stop_signals():
             block()
-    except Stopped as stop:
+    except StoppedBySignal as stop:
         return stop.status
     raise SystemExit("it was not stopped")
 """
@@ -76,7 +81,7 @@ def test_a_signal_that_is_held_back_arrives_at_the_end() -> None:
     _passes("""
         reached = []
         def block():
-            with held_back():
+            with signals_deferred():
                 send(signal.SIGINT)
                 reached.append(True)
         assert stopped(block) == ExitStatus.INTERRUPTED
@@ -92,7 +97,7 @@ def test_a_signal_that_another_thread_takes_is_held_back_as_well() -> None:
         idle = threading.Thread(target=done.wait)
         idle.start()
         def block():
-            with held_back():
+            with signals_deferred():
                 signal.pthread_kill(idle.ident, signal.SIGTERM)
                 while not signals._arrived:
                     time.sleep(0.001)
@@ -146,11 +151,11 @@ def test_what_else_a_destructor_raises_is_shown_as_ever() -> None:
                 class Raises:
                     def __del__(self):
                         raise ValueError("of a stranger")
-                with stopping():
+                with stop_signals():
                     Raises()
                     class Stops:
                         def __del__(self):
-                            raise Stopped(signal.SIGTERM)
+                            raise StoppedBySignal(signal.SIGTERM)
                     Stops()
                 print("done")
             """),

@@ -6,6 +6,8 @@ import select
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,83 @@ def _children() -> set[str]:
     """The processes that this one has; engines that tests share are among them."""
     lists = Path("/proc/self/task").glob("*/children")
     return {child for told in lists for child in told.read_text().split()}
+
+
+class _Pool(module._Pool):
+    """A pool whose jobs run here, as they would in one of its processes."""
+
+    def __init__(self, count: int, work: Callable[[int], None]) -> None:
+        super().__init__(count, work, "testing")
+        self._parent = os.getppid()
+
+    def told(self) -> SdkError:
+        self._close(self._failure_in)
+        self._close(self._failure_in)  # closed already
+        with pytest.raises(SdkError) as caught:
+            self.wait()
+        return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "why"),
+    [
+        (
+            SdkError(Code.WHEEL_INVALID, "x", why="w" * 9000, resolution="y"),
+            Code.WHEEL_INVALID,
+            "w",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), Code.NO_SPACE, "No space"),
+        (ZeroDivisionError("oh"), Code.INTERNAL, "ZeroDivisionError: oh"),
+        (KeyboardInterrupt(), Code.INTERNAL, "KeyboardInterrupt: "),
+    ],
+)
+def test_a_worker_tells_why_it_failed_and_fails(error: BaseException, code: Code, why: str) -> None:
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        done.append(number)
+        if number == 1:
+            raise error
+
+    pool = _Pool(3, work)
+    with pytest.raises(type(error)):
+        pool._run()
+    told = pool.told()
+    pool.stop()
+    assert done == [0, 1]
+    assert told.code is code
+    assert told.why.startswith(why)
+    assert len(told.why) <= 2000
+
+
+def test_a_worker_ends_when_no_job_is_left_or_its_parent_is_another() -> None:
+    done: list[int] = []
+    pool = _Pool(3, done.append)
+    pool._run()
+    assert done == [0, 1, 2]
+    pool.stop()
+    orphan = _Pool(3, done.append)
+    orphan._parent = os.getpid()
+    orphan._run()
+    assert done == [0, 1, 2]
+    orphan.stop()
+
+
+def test_a_failure_that_comes_in_two_pieces_is_read_whole() -> None:
+    pool = _Pool(1, lambda _: None)
+    error = SdkError(Code.WHEEL_INVALID, "x", why="why", resolution="y")
+    message = module._message(error, "testing")
+    os.write(pool._failure_in, message[:9])
+
+    def rest() -> None:
+        while select.select([pool._failure_out], [], [], 0)[0]:
+            pass
+        os.write(pool._failure_in, message[9:])
+
+    thread = threading.Thread(target=rest)
+    thread.start()
+    with pytest.raises(SdkError) as caught:
+        pool.wait()
+    thread.join()
+    pool.stop()
+    assert caught.value.why == "why"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -8,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.wheelfile.unpack import MTIME_NS, Unpacking, set_folder_times, unpack
+from lls_provider.runtime.wheelfile.unpack import (
+    MTIME_NS,
+    Unpacking,
+    set_folder_times,
+    set_times,
+    unpack,
+)
 from lls_provider.runtime.wheelfile.wheel import read_wheel
 
 MakeWheel = Callable[..., Path]
@@ -85,3 +92,18 @@ def test_a_wheel_may_end_with_what_is_a_job_of_its_own(
     unpack([Unpacking(read_wheel(large), files), Unpacking(wheel, wheel.files)], out, workers=1)
     assert (out / "y/big.bin").stat().st_size == 9_000_000
     assert (out / "x/a.py").read_text() == "a"
+
+
+def test_the_folder_of_another_user_keeps_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may change it all the same: so the system's answer is given here."""
+    seen: list[str] = []
+
+    def utime(path: str, **_more: object) -> None:
+        seen.append(path)
+        raise PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    monkeypatch.setattr(os, "utime", utime)
+    set_times([str(tmp_path), "/another"])
+    assert seen == [str(tmp_path), "/another"]

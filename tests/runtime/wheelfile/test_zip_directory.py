@@ -572,3 +572,15 @@ def test_a_record_can_be_written_anew_and_an_archive_not(
 def test_the_cases_are_all_that_an_archive_can_be_wrong_in() -> None:
     assert len(CASES) >= 88
     assert len(entries()) == 4
+
+
+@pytest.mark.parametrize("piece", [1, 10, 100, 599, 600, 601, 650])
+def test_what_zlib_holds_back_counts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(members, "_CHUNK", piece)
+    told = {"size": 600}
+    for size in (599, 601, 700):
+        entry = Entry(b"a", bytes(size), 8, local=told, central=told)
+        why = _refused(tmp_path, archive([entry]), Code.WHEEL_SIZE_MISMATCH)
+        assert why == "member 'a': its content is not of the declared 600 bytes"

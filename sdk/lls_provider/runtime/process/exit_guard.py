@@ -37,7 +37,7 @@ def guarded(work: Callable[[], int], log: str = "") -> int:
             status = _told("os._exit(0) was called there", place, log)
         _exit(status)
 
-    os._exit = leave  # type: ignore[assignment]
+    before, os._exit = os._exit, leave  # type: ignore[assignment]
     try:
         return work()
     except SystemExit as error:
@@ -48,7 +48,7 @@ def guarded(work: Callable[[], int], log: str = "") -> int:
         why = f"{type(error).__name__}: {_text(error)}"
         return _told(why, _place(error.__traceback__), log, what="lls-provider cannot be started")
     finally:
-        os._exit = _exit
+        os._exit = before
 
 
 def exit_process(error: SystemExit, log: str = "") -> int:

@@ -28,7 +28,7 @@ class StoppedBySignal(BaseException):
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
-    """Raise `Stopped` on SIGTERM and SIGINT inside, at its end at the latest.
+    """Raise `StoppedBySignal` on SIGTERM and SIGINT inside, at its end at the latest.
 
     Outside the main thread Python handles no signals, and this does nothing.
     """
@@ -59,13 +59,13 @@ def stop_signals() -> Iterator[None]:
 
 
 def _unless_stopped(unraisable: sys.UnraisableHookArgs, /) -> None:
-    """Say nothing of a `Stopped` that Python drops: it is found by `check_stopped`."""
+    """Say nothing of a `StoppedBySignal` that Python drops: it is found by `check_stopped`."""
     if not isinstance(unraisable.exc_value, StoppedBySignal):
         sys.__unraisablehook__(unraisable)
 
 
 def check_stopped() -> None:
-    """Raise `Stopped` when a signal arrived whose exception was lost.
+    """Raise `StoppedBySignal` when a signal arrived whose exception was lost.
 
     Python drops an exception that arises in a destructor or in a hook around ``fork``. To be
     called before each step that cannot be taken back.

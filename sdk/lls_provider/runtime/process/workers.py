@@ -89,7 +89,7 @@ def fork_worker(children: list[int], body: Callable[[], None]) -> bool:
     """Run ``body`` in a process of its own, and note that among ``children``.
 
     It ends with 0 when ``body`` returns, with 1 when it raises, and with its parent. False when
-    no process can be started. Raises `Stopped` when a signal arrived meanwhile.
+    no process can be started. Raises `StoppedBySignal` when a signal arrived meanwhile.
     """
     parent = os.getpid()
     with signals_deferred():
