@@ -14,7 +14,7 @@ nox.options.sessions = ["lint", "fast"]
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
-# what needs neither a package index, nor a server, nor an engine, and is no long search
+# what needs neither a package index, nor a server, nor an engine, and is not a long search
 FAST = "not network and not server and not engine and not slow"
 BENCHMARKS = ["install", "bytecompile", "memory", "scaling", "rerun", "images", "help"]
 

@@ -25,8 +25,7 @@ from lls_provider.bundle.assemble import on_this_machine
 from lls_provider.bundle.bundle import BundleOptions
 from lls_provider.bundle.published import bundle_published
 from lls_provider.contract.names import VolumeTree
-from lls_provider.local.call import is_healthy
-from lls_provider.local.ports import free_port
+from lls_provider.local.call import free_port, is_healthy
 from lls_provider.local.server import server_environment, start_command
 from lls_provider.project.bundle import bundle_project
 from lls_provider.project.scaffold import scaffold

@@ -22,7 +22,7 @@ from lls_provider.wheels.interpreter import find_interpreter
 CI = os.environ.get("CI", "") not in ("", "0", "false")
 
 # How many examples of a property a run takes: few and always the same ones, or, for a search, many
-# others each time. A machine that is busy is no reason to fail.
+# others each time. A machine that is busy is not a reason to fail.
 settings.register_profile(
     "short",
     deadline=None,
@@ -41,7 +41,7 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def recorder() -> Recorder:
-    """A progress that keeps what a user would have been told."""
+    """A progress that keeps what a user would have been given."""
     return Recorder()
 
 
@@ -93,11 +93,11 @@ def _lacking(reason: str) -> NoReturn:
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache for the run (and for all workers of it), so that servers are installed once."""
     told = os.environ.get("LLS_PROVIDER_CACHE")
-    # the base of one run's temporary folders is the parent of each worker's
+    # the base of one run's temporary directories is the parent of each worker's
     base = tmp_path_factory.getbasetemp()
     cache = Path(told) if told else (base.parent if _is_worker() else base) / "lls-provider-cache"
     with pytest.MonkeyPatch.context() as patch:
-        # what uv fetched for earlier runs is of use, and would lie below ours
+        # what uv fetched for earlier runs is of use, and would are below ours
         patch.setenv("UV_CACHE_DIR", os.environ.get("UV_CACHE_DIR") or _uv_cache())
         patch.setenv("LLS_PROVIDER_CACHE", str(cache))
         yield cache

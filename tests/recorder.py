@@ -1,4 +1,4 @@
-"""What a user would have been told, kept for a test to look at."""
+"""What a user would have been given, kept for a test to look at."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def run(script: str, *words: str | Path, cwd: Path) -> subprocess.CompletedProce
 
 @pytest.fixture
 def samples(tmp_path: Path) -> Path:
-    """A folder that has the samples as the checkout has them."""
+    """A directory that has the samples as the checkout has them."""
     shutil.copytree(SAMPLE, tmp_path / "samples" / "echo-inference")
     return tmp_path
 
@@ -250,7 +250,7 @@ class Watching(Recorder):
         assert state() == self.before
 
 
-HOUSE = Indexes(find_links=(SAMPLE,))  # a folder that is there, without wheels
+HOUSE = Indexes(find_links=(SAMPLE,))  # a directory that exists, without wheels
 OFFLINE = Indexes(find_links=(SAMPLE,), offline=True)
 
 

@@ -116,7 +116,7 @@ def _error() -> SdkError:
         where=Where(file="run.yaml"),
         resolution="Correct both.",
         problems=[
-            Problem(Code.FIELD_TYPE, "a is no text", Where(file="run.yaml", line=3, column=5)),
+            Problem(Code.FIELD_TYPE, "a is not text", Where(file="run.yaml", line=3, column=5)),
             Problem(Code.FIELD_UNKNOWN, "b is unknown", resolution="Remove b."),
         ],
     )
@@ -124,7 +124,7 @@ def _error() -> SdkError:
 
 def test_problems_stand_below_the_cause_each_with_its_own_way_out() -> None:
     text = _error().render()
-    assert "- run.yaml:3:5: a is no text\n- b is unknown\n  Remove b.\n\nResolution:" in text
+    assert "- run.yaml:3:5: a is not text\n- b is unknown\n  Remove b.\n\nResolution:" in text
 
 
 def test_a_program_gets_the_same_as_plain_data() -> None:
@@ -134,7 +134,7 @@ def test_a_program_gets_the_same_as_plain_data() -> None:
     assert document["problems"] == [
         {
             "code": "field-type",
-            "what": "a is no text",
+            "what": "a is not text",
             "where": {"file": "run.yaml", "line": 3, "column": 5},
             "path": "",
             "resolution": "",

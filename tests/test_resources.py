@@ -25,7 +25,7 @@ def test_a_checkout_finds_its_own() -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the SDK's wheel installs."""
+    """A directory with what the SDK's wheel installs."""
     folder = tmp_path_factory.mktemp("installed")
     run_uv(["build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)], doing="building")
     (wheel,) = folder.glob("*.whl")

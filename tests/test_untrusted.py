@@ -1,4 +1,4 @@
-"""What somebody else wrote is shown, and neither obeyed nor endless."""
+"""What someone else wrote is shown, and neither obeyed nor endless."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.untrusted import bounded, escaped, one_line
 
-# what a terminal obeys, what reorders or hides a line, and what is no character at all
+# what a terminal obeys, what reorders or hides a line, and what is not a character at all
 HOSTILE = [
     ("\x1b[2J", "\\x1b[2J"),  # clears the screen
     ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),

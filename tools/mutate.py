@@ -6,7 +6,7 @@ changes that no test noticed; docs/mutation-testing.md says what was found about
 
 A change is never written to a file: it is compiled in a process forked for it, in place of the
 module. A changed installer may write where the real one would not, so where root starts this,
-the tests run as nobody.
+the tests run as no one.
 
 Needs ``pip install -e '.[test,mutation]'``.
 """
@@ -143,7 +143,7 @@ def copied(copy: Path) -> Path:
 
 
 def run(target: Target, jobs: int) -> list[tuple[Change, str]]:
-    """Print a row for each module; gives the changes that no test noticed."""
+    """Print a row for each module; returns the changes that no test noticed."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     if not passes(started(target, None, 600)):
         raise SystemExit(f"the tests fail without a change: {' '.join(target.tests)}")

@@ -1,6 +1,6 @@
-"""Takes the profiles of supported servers anew: ``python tools/take_profiles.py [REQUIREMENT]...``.
+"""Takes the profiles of supported servers: ``python tools/take_profiles.py [REQUIREMENT]...``.
 
-Each requirement (default: those of the profiles that are there) is resolved as
+Each requirement (default: those of the profiles that exist) is resolved as
 ``--distribution REQUIREMENT`` would be, for every Python and machine below. A profile says for
 which Pythons its pins hold, so they have to be the same; where they are not, it is not written.
 """
@@ -30,7 +30,7 @@ def take(text: str) -> None:
     requirement = Requirement(text)
     line = line_named(requirement.name)
     if line is None:
-        raise SystemExit(f"{requirement.name} is no server line of lls_provider.wheels.servers")
+        raise SystemExit(f"{requirement.name} is not a server line of lls_provider.wheels.servers")
     version = next(iter(requirement.specifier)).version
     found = {
         (python, machine): resolved([text, *line.pins(requirement)], python, machine)

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
         BuiltWheel,
         build,
     )
-    from lls_provider.operations.check import check
-    from lls_provider.operations.compat import compat
-    from lls_provider.operations.inspect import Inspection, inspect
-    from lls_provider.operations.push import PushResult, push
+    from lls_provider.operations.check import check, compat
+    from lls_provider.operations.images import Inspection, PushResult, inspect, push
     from lls_provider.operations.values import Written
     from lls_provider.progress import Advance, Progress
     from lls_provider.wheels.indexes import Indexes
@@ -73,10 +71,8 @@ _MODULES = {
     "local.plan": ("CallReply", "Phase", "ServedProvider", "UpResult"),
     "local.running": ("RunningServer", "up"),
     "operations.build": ("BuildResult", "BuiltImage", "BuiltProvider", "BuiltWheel", "build"),
-    "operations.check": ("check",),
-    "operations.compat": ("compat",),
-    "operations.inspect": ("Inspection", "inspect"),
-    "operations.push": ("PushResult", "push"),
+    "operations.check": ("check", "compat"),
+    "operations.images": ("Inspection", "PushResult", "inspect", "push"),
     "operations.values": ("Written",),
     "progress": ("Advance", "Progress"),
     "wheels.indexes": ("Indexes",),

@@ -306,7 +306,7 @@ class SdkError(Exception):
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _mapping(value: Any) -> dict[str, Any]:

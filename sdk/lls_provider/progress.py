@@ -1,4 +1,4 @@
-"""How the library tells what it is doing: injected, so that no library code prints."""
+"""How the library reports what it is doing: injected, so that no library code prints."""
 
 from __future__ import annotations
 

@@ -35,6 +35,6 @@ def read_data(name: str) -> bytes:
 
 
 def data_path(name: str) -> Path:
-    """The path of a shipped file or folder. Not available inside the zipapp."""
+    """The path of a shipped file or directory. Not available inside the zipapp."""
     root = checkout()
     return root / name if root is not None else _PACKAGE / "_data" / name

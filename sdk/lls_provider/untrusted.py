@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, as it may be shown: providers, registries, wheels, images, users.
+"""Text from an untrusted source, as it may be shown: providers, registries, wheels, images, users.
 
 Such text may hold sequences that a terminal obeys, characters that change the order of a line,
 and any number of lines. Whatever shows text to people shows it through here.
@@ -68,6 +68,6 @@ def _fitting(lines: list[str], count: int, characters: int) -> tuple[list[str], 
 
 
 def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is no UTF-8
+    if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")

@@ -39,7 +39,7 @@ def _graph(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
 
 
 def test_there_is_no_import_circle() -> None:
-    # the root package names the public API, and loads a name only when a user asks for it
+    # the root package names the public API, and loads a name only when a user requires it
     inside = {name: tree for name, tree in TREES.items() if name != ROOT}
     TopologicalSorter(_graph(inside)).prepare()
 

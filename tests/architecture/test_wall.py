@@ -32,7 +32,6 @@ def test_the_zipapp_holds_the_runtime_and_two_libraries_only() -> None:
     assert {name.rpartition("/")[2] for name in system} == {
         "__init__.py",
         "files.py",
-        "os_errors.py",
     }
 
 

@@ -151,7 +151,7 @@ def test_a_hash_that_was_taken_ahead_is_not_taken_again(
 def test_a_hash_that_was_taken_ahead_of_a_change_does_not_hold(
     make_bundle: MakeBundle, make_wheel: MakeWheel, way: str
 ) -> None:
-    # of one size: what tells is which file it is and when it was written
+    # of one size: what says is which file it is and when it was written
     wheel, other = (make_wheel("dep", files={"dep.py": text}) for text in ("pass\n", "quit\n"))
     ahead = {wheel: hash_file(wheel)}
     if way == "written to":

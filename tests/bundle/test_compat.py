@@ -131,7 +131,7 @@ def test_files_that_clash_are_told_as_the_installer_tells_them(
     refused = compatibility([echo, make_image("acme-guard", files={"acme/echo": "", **same})])
     error = refused.verdicts[1].error
     assert error is not None
-    assert error.why == "acme/echo of acme-guard 1.0: acme/echo is a folder on the volume"
+    assert error.why == "acme/echo of acme-guard 1.0: acme/echo is a directory on the volume"
 
 
 def test_one_id_twice_is_refused_with_both_images(make_image: MakeImage) -> None:
@@ -172,10 +172,8 @@ def test_a_server_stands_in_place_of_what_images_assume(
     )
     shadow = make_image("acme-guard", dependencies=[make_wheel("pydantic", "2.1")])
     result = compatibility([shadow], CompatServer("s", "cp312", {"pydantic": "2.9"}))
-    assert result.verdicts[0].warnings == (
-        "pydantic 2.1 stands in front of the server's pydantic 2.9",
-    )
-    assert "WARNING: example.com/acme-guard:1.0: pydantic 2.1 stands" in describe(result)
+    assert result.verdicts[0].warnings == ("pydantic 2.1 shadows the server's pydantic 2.9",)
+    assert "WARNING: example.com/acme-guard:1.0: pydantic 2.1 shadows" in describe(result)
 
 
 def test_a_bundle_built_for_another_state_of_the_server_is_told(

@@ -65,7 +65,7 @@ def test_every_key_that_is_refused_is_told_with_its_place() -> None:
         "$.retry.times breaks the rule minimum: 1",
         "$.stages[1].times must be of type integer, not string",
         "$.token must be of type string or null, not array",
-        "$.tokn is no key that it has: did you mean 'token'?",
+        "$.tokn is not a key that it has: did you mean 'token'?",
         "$.url is missing, and required",
     ]
     assert [it.json_path for it in found if it.is_key] == ["$.tokn"]
@@ -73,7 +73,7 @@ def test_every_key_that_is_refused_is_told_with_its_place() -> None:
 
 def test_a_key_like_no_other_is_told_with_those_that_there_are() -> None:
     (only,) = told(zzz=1)
-    assert only.startswith("$.zzz is no key that it has; it has extra, names, ratio")
+    assert only.startswith("$.zzz is not a key that it has; it has extra, names, ratio")
 
 
 @pytest.mark.parametrize(

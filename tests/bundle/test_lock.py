@@ -1,4 +1,4 @@
-"""Bundles built from a lock: the same wheels as without it, and stale locks told."""
+"""Bundles built from a lock: the same wheels as without it, and stale locks given."""
 
 from __future__ import annotations
 

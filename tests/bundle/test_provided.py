@@ -40,7 +40,7 @@ def test_it_satisfies_by_name_and_version_and_stays_out(
     offered = {
         "nothing": [],
         "another version": [make_wheel(name, "9999")],
-        # of that name and version, by somebody else
+        # of that name and version, by someone else
         "another package": [make_wheel(name, version, requires=["evil"]), make_wheel("evil")],
     }[index_has]
     offer(make_wheel("demo", requires=[f"{name}{bound}"]), *offered)
@@ -203,7 +203,7 @@ class _Recording(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]]:
-    """Serves wheels as an index; returns the paths that were asked for."""
+    """Serves wheels as an index; returns the paths that were requested."""
     root = tmp_path / "index"
     root.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Recording, directory=str(root)))

@@ -1,4 +1,4 @@
-"""What an author is told to do when nothing satisfies everything: only what was seen to help."""
+"""What an author is advised to do when nothing satisfies everything: only what helps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_helps_is_told_with_its_consequence(
         "build with\n"
         "  --override 'shared==1.0': every bound on shared is replaced and the image records it; "
         "what set the bound runs with a version that it does not claim to support.\n"
-        "  --bundle shared: shared 2.0 goes into the image and stands in front of the server's "
+        "  --bundle shared: shared 2.0 goes into the image and shadows the server's "
         "1.0, for the server itself (whose packages accept that) and for other providers too."
     )
 
@@ -151,7 +151,7 @@ def test_of_the_packages_in_the_way_those_are_bundled_that_have_to_be(
     told = resolution("demo", {"front": "2.0", "back": "2.0", "middle": "1.0"})
     (way,) = [line for line in told.splitlines() if line.startswith("  --bundle")]
     assert sorted(way.partition(":")[0].split()) == ["--bundle", "--bundle", "back", "front"]
-    assert "back 1.0 and front 1.0 go into the image and stand in front of the server's" in way
+    assert "back 1.0 and front 1.0 go into the image and shadow the server's" in way
 
 
 def test_the_server_itself_is_never_to_be_bundled(
@@ -168,7 +168,7 @@ def test_the_server_itself_is_never_to_be_bundled(
 def test_what_is_in_the_way_of_a_way_is_looked_for_too(
     offer: Any, make_wheel: Any, resolution: Any
 ) -> None:
-    """A resolver tells the first conflict only; a provider for an old server has several."""
+    """A resolver reports the first conflict only; a provider for an old server has several."""
     offer(
         make_wheel("demo", requires=["ogx-api==1.0", "ogx==1.0", "rich<2"]),
         *(make_wheel(name, it) for name in ("ogx", "ogx-api", "rich") for it in ("1.0", "2.0")),
@@ -207,7 +207,7 @@ def test_beside_the_server_that_a_provider_is_made_for_packages_may_have_to_be_b
     )
     told = resolution("demo==1.0.0", {"ogx": "2.0"})
     assert "  --distribution 'ogx==1.0' --bundle rich: the image is then for that server" in told
-    assert "; rich 1.0 goes into the image and stands in front of the server's 2.0" in told
+    assert "; rich 1.0 goes into the image and shadows the server's 2.0" in told
 
 
 def test_a_project_is_told_to_change_its_requirement(

@@ -1,4 +1,4 @@
-"""What a user of --package is told when the package is not there as it was asked for."""
+"""What a user of --package is reported when the package does not exist as it was requested."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_dependency_that_no_index_has_is_not_taken_for_the_package(
     told = resolution("demo==1.0")
     assert told.startswith("Name another version of demo after --package")
     assert told.endswith(
-        "for demo-core, name the index or folder that has it with --index or --find-links."
+        "for demo-core, name the index or directory that has it with --index or --find-links."
     )
 
 
@@ -98,6 +98,7 @@ def test_a_project_with_a_dependency_that_no_index_has_is_told_the_name(
     with pytest.raises(SdkError) as caught:
         gathered(f"demo @ {own.as_uri()}", *servers, own=read_wheel(own))
     assert caught.value.resolution == (
-        "Correct the name misspelt in the provider's dependencies, or name the index or folder "
+        "Correct the name misspelt in the provider's dependencies, or name the index or "
+        "directory "
         "that has it with --index or --find-links."
     )

@@ -263,8 +263,8 @@ def replace_component(name: str, **fields: Any) -> Callable[[dict[str, Any]], ob
             lambda it: it["components"].append({"type": "library", "purl": "pkg:pypi/more@1"}),
             "lists more 1, which is not in the bundle",
         ),
-        (lambda it: it.update(bomFormat="SPDX"), "no CycloneDX document: bomFormat"),
-        (lambda it: it.update(components={}), "no CycloneDX document: components"),
+        (lambda it: it.update(bomFormat="SPDX"), "not a CycloneDX document: bomFormat"),
+        (lambda it: it.update(components={}), "not a CycloneDX document: components"),
     ],
 )
 def test_one_that_does_not_agree_is_found(

@@ -93,7 +93,7 @@ def test_what_may_be_more_is_not_chosen_from_unasked() -> None:
     assert choose_spec([A], OWN, SpecFlags(provider_type="remote::a"), complete=False) == A
 
 
-# types that only running it tells, and one that can be read
+# types that only running it says, and one that can be read
 SEVERAL = """\
 import os
 class Config: ...
@@ -116,7 +116,7 @@ Make = Callable[..., Bundle]
 
 @pytest.fixture
 def packaged(server: Any, offer: Any, make_wheel: Any, recorder: Any, tmp_path: Path) -> Make:
-    """Packages ``acme==1.0.0`` of these sources, beside the server unless told otherwise."""
+    """Packages ``acme==1.0.0`` of these sources, beside the server unless given otherwise."""
 
     def make(
         source: str = SEVERAL,
@@ -170,7 +170,7 @@ def test_one_that_can_be_read_is_packaged_when_it_is_named(packaged: Make) -> No
 def test_the_first_type_is_loaded_once(
     packaged: Make, tmp_path: Path, provider_type: str, loads: int
 ) -> None:
-    """Of another the classes are not loaded when the package tells its types."""
+    """Of another the classes are not loaded when the package reports its types."""
     count = tmp_path / "count"
     trial = Trial(environment={"ACME_COUNT": str(count)})
     bundle = packaged(trial=trial, provider_type=provider_type)
@@ -199,7 +199,7 @@ def test_a_type_that_it_does_not_return_is_refused(packaged: Make) -> None:
 
 
 def test_why_it_does_not_tell_is_told(packaged: Make) -> None:
-    with pytest.raises(SdkError, match="does not tell what it provides") as caught:
+    with pytest.raises(SdkError, match="does not say what it provides") as caught:
         packaged("import module_of_nobody\n")
     assert caught.value.why.startswith("acme does not load beside python:")
     assert caught.value.why.endswith("No module named 'module_of_nobody'")

@@ -148,7 +148,7 @@ def test_the_module_provider_may_be_a_package(make_wheel: MakeWheel) -> None:
 @pytest.mark.parametrize(
     ("fields", "vendor"),
     [
-        (["Maintainer: TrustyAI Developers", "Author: somebody"], "TrustyAI Developers"),
+        (["Maintainer: TrustyAI Developers", "Author: someone"], "TrustyAI Developers"),
         (["Author: Acme\n  Research"], "Acme Research"),
         (['Author-email: "Acme, Inc" <a@example.com>'], "Acme"),
         (["Author-email: Acme <a@example.com>, B <b@example.com>"], "Acme"),

@@ -69,7 +69,7 @@ def test_what_cannot_be_had_for_another_system_is_not_missed(
 def test_an_extra_for_another_system_need_not_be_known(
     offer: Any, make_wheel: Any, gathered: Any, marker: str
 ) -> None:
-    """Neither the server's metadata nor an index tells what it brings."""
+    """Neither the server's metadata nor an index reports what it brings."""
     offer(make_wheel("demo", requires=["corp", f"corp[fast]; {marker}"]))
     found = gathered("demo", {"corp": "1.4"}, indexed=False, requires=None)
     assert [it.name for it in found.packages] == ["demo"]
@@ -137,7 +137,7 @@ def test_a_bound_for_the_target_is_a_conflict(
 
 
 def test_the_explanation_is_about_the_target(offer: Any, make_wheel: Any, gathered: Any) -> None:
-    """What is wrong on another system as well is not what is told."""
+    """What is wrong on another system as well is not what is reported."""
     offer(
         make_wheel("demo", requires=["nowhere; sys_platform == 'win32'", "packaging<20"]),
         make_wheel("packaging", "19.0"),

@@ -129,7 +129,9 @@ def test_a_module_of_another_server_is_known_as_that(
     failure = ProbeFailure("import", "gone", missing_module="llama_stack_api")
     beside = replace(server, label="ogx==1.5.0", pins={"ogx": "1.5.0"}, line=line_named("ogx"))
     told = load_resolution(failure, "acme", beside, [], published=published)
-    assert told.startswith("The provider imports llama_stack_api, and ogx==1.5.0 is no llama-stack")
+    assert told.startswith(
+        "The provider imports llama_stack_api, and ogx==1.5.0 is not a llama-stack"
+    )
     assert "Build it beside a llama-stack that has it, with --distribution" in told
     assert told.endswith(f"{way}.")
     old = replace(beside, label="old", pins={"llama-stack": "0.2"}, line=line_named("llama-stack"))

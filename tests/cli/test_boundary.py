@@ -116,7 +116,7 @@ def test_a_reader_that_goes_while_the_work_is_done_does_not_end_it(tmp_path: Pat
     script = (
         "import click, pathlib, sys\n"
         "from lls_provider.cli.boundary import run\n"
-        "from lls_provider.cli.console import show\n"
+        "from lls_provider.cli.boundary import show\n"
         "@click.command()\n"
         "def works():\n"
         "    show('begun'); show('more'); pathlib.Path(sys.argv[1]).touch()\n"

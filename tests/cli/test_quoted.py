@@ -1,4 +1,4 @@
-"""Every place that shows what somebody else wrote: it is quoted, and no line of ours is forged."""
+"""Every place that shows what someone else wrote: it is quoted, and no line of ours is forged."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.factories.images import write_small_image
 from tests.factories.providers import provider_document
 
 from lls_provider.bundle.checks.bundle import check_bundle
+from lls_provider.cli.boundary import show_document
 from lls_provider.cli.check import describe, junit
-from lls_provider.cli.console import show_document
 from lls_provider.contract.document import load
 from lls_provider.contract.models import read_provider_package
 from lls_provider.errors import SdkError

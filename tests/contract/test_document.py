@@ -137,7 +137,7 @@ def test_several_problems_are_told_at_once() -> None:
     assert [problem.code for problem in error.problems] == [
         Code.DUPLICATE_KEY,
         Code.YAML_INVALID,
-        Code.YAML_INVALID,  # told once, though the alias repeats it
+        Code.YAML_INVALID,  # given once, though the alias repeats it
     ]
     assert [problem.where.line for problem in error.problems] == [2, 3, 4]
 
@@ -240,7 +240,7 @@ def test_a_pipe_or_a_device_is_told_and_not_waited_for(tmp_path: Path) -> None:
         with pytest.raises(SdkError) as caught:
             load_file(path)
         assert caught.value.code is Code.FILE_UNREADABLE
-        assert caught.value.why == "it is no regular file"
+        assert caught.value.why == "it is not a regular file"
 
 
 def test_a_large_file_is_not_read_to_its_end(tmp_path: Path) -> None:
@@ -573,7 +573,7 @@ def test_the_highest_limits_are_read_and_cannot_be_passed(monkeypatch: pytest.Mo
         written = dump(load(text.encode(), "f.yaml").value)
         assert yaml.safe_load(written) == yaml.safe_load(text)
     error = _refusal(b"[" * 201 + b"]" * 201)
-    assert error.resolution == "Make it smaller (aliases count for all that they stand for)."
+    assert error.resolution == "Make it smaller (aliases count for all that they represent)."
     monkeypatch.setenv("LLS_PROVIDER_LIMITS", "document_levels=201")
     assert "200 at most" in _refusal(b"a").what
 
@@ -584,7 +584,7 @@ def test_the_highest_limits_are_read_and_cannot_be_passed(monkeypatch: pytest.Mo
         ("{<<: [*x, *y]}", ["two"]),
         ("{<<: [*y, *x]}", ["two"]),
         ("{<<: [*x, *y, *z]}", ["two", "list"]),
-        ("{<<: [*x, *y], two: 3}", []),  # what stands beside it wins in every version
+        ("{<<: [*x, *y], two: 3}", []),  # what is beside it wins in every version
         ("{<<: [*x, *x]}", []),
         ("{<<: [*x, {one: 1, list: *list}]}", []),
         ("{<<: *x, two: 1}", []),

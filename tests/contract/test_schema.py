@@ -1,4 +1,4 @@
-"""The walk over a schema: what it tells, and that `jsonschema` decides the same."""
+"""The walk over a schema: what it says, and that `jsonschema` decides the same."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_every_complaint_names_the_file_and_a_step(vector: Vector) -> None:
 
 
 def _json(value: Any) -> Any:
-    """The value for `jsonschema`: a timestamp is no text there either."""
+    """The value for `jsonschema`: a timestamp is not text there either."""
     if isinstance(value, dict):
         return {key: _json(child) for key, child in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,6 @@
 """The page of commands is what the commands say of themselves.
 
-``python tests/docs/test_commands.py`` writes it anew.
+``python tests/docs/test_commands.py`` writes it again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def unwrapped(text: str) -> list[str]:
 
 def test_the_page_shows_each_commands_help() -> None:
     assert unwrapped(PAGE.read_text("utf-8")) == unwrapped(made()), (
-        "write it anew: python tests/docs/test_commands.py"
+        "write it again: python tests/docs/test_commands.py"
     )
 
 

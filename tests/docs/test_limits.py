@@ -1,4 +1,4 @@
-"""The page on limits tells the numbers that the code has."""
+"""The page on limits reports the numbers that the code has."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_every_code_is_explained_with_its_status() -> None:
 
 
 def known_keys(project: Path) -> dict[str, set[str]]:
-    """The keys of each table, as the complaint about one that nobody knows lists them."""
+    """The keys of each table, as the complaint about one that no one knows lists them."""
     module = project / "acme_echo"
     module.mkdir()
     (module / "__init__.py").touch()

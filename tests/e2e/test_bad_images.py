@@ -39,7 +39,7 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fake(nobody: None) -> Iterator[FakeRegistry]:
-    """A registry that does what it is told; it has an old image under the tag 1."""
+    """A registry that does what it is reported; it has an old image under the tag 1."""
     del nobody
     with FakeRegistry() as registry:
         registry.manifests["1"] = OLD
@@ -141,9 +141,9 @@ def test_a_base_for_another_machine(cli: Cli, python_base: Path, tmp_path: Path)
 # --- disks ---
 
 FULL = """set -e; mount --make-rprivate /; folder=$1; shift
-mount -t tmpfs -o size=16m none "$folder"
+mount -t tmpfs -o size=16m none "$directory"
 status=0; "$@" || status=$?
-echo "left: $(ls -A "$folder")"; exit $status"""
+echo "left: $(ls -A "$directory")"; exit $status"""
 
 
 @pytest.mark.network

@@ -116,7 +116,7 @@ def test_no_network(cli: Cli, engine: Engine, project: Path, tmp_path: Path) -> 
 
 
 def test_no_python_for_the_server(cli: Cli, project: Path) -> None:
-    # what is told is the only candidate: the machine may well have a newer one
+    # what is reported is the only candidate: the machine may well have a newer one
     done = build(cli, project, env={"LLS_PROVIDER_PYTHON": "/usr/bin/python3"})
     message = one_error(done, 3)
     assert "3.12" in message
@@ -134,7 +134,7 @@ def test_the_port_is_taken(cli: Cli, project: Path) -> None:
 @pytest.mark.server
 @pytest.mark.parametrize("server", ["llama-stack==0.7.3", "ogx==1.5.0"])
 def test_a_provider_that_fails_as_the_server_starts(cli: Cli, project: Path, server: str) -> None:
-    """Preflight passes, then the adapter cannot be made: the true cause is told."""
+    """Preflight passes, then the adapter cannot be made: the true cause is reported."""
     module = project / "src" / "echo_inference" / "inference.py"
     first = "    return EchoAdapter(config)\n"
     text = module.read_text()

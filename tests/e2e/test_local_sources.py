@@ -1,4 +1,4 @@
-"""What `[tool.uv.sources]` names on this machine: folders, and members of a workspace."""
+"""What `[tool.uv.sources]` names on this machine: directories, and members of a workspace."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_members_of_a_workspace_are_built_and_locked(
     (root / "server.txt").write_text("# nothing\n")
     checked = cli("check", "apps/acme", "--distribution", "server.txt", cwd=root, env=bare)
     assert "get_provider_spec() returned an empty list" in checked.stdout, checked.stderr
-    # from another folder, and where the repository lies elsewhere
+    # from another directory, and where the repository lies elsewhere
     moved = root.rename(tmp_path / "clone")
     again = cli("build", ".", "--locked", *WORDS, cwd=moved / "apps" / "acme", env=bare)
     assert digest(again) == first
@@ -116,7 +116,7 @@ def test_a_folder_that_only_this_machine_has_is_not_locked(
         assert 'path = "../../../private/lib"' in lock.read_text()
         return
     assert done.returncode == 1
-    assert "ERROR: shared comes from a folder that only this machine has" in done.stderr
+    assert "ERROR: shared comes from a directory that only this machine has" in done.stderr
     assert "Move shared into the provider's repository" in done.stderr
     assert not lock.exists()
     assert not (tmp_path / "image").exists()

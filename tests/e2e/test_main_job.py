@@ -31,7 +31,7 @@ def project(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def layout(cli: Cli, project: Path) -> Path:
-    """The image, built in the project's own folder as its author would."""
+    """The image, built in the project's own directory as its author would."""
     ok(cli("build", ".", "--base", "scratch", "--output", "oci:oci", cwd=project))
     return project / "oci"
 

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.network, pytest.mark.engine, pytest.mark.xdist_group("
 
 @pytest.fixture(scope="module")
 def archive(cli: Cli, python_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample's image with its full closure, no distribution is told."""
+    """The sample's image with its full closure, no distribution is reported."""
     folder = tmp_path_factory.mktemp("pip-lines")
     project = Path(shutil.copytree(SAMPLE, folder / "project"))
     file = project / "pyproject.toml"

@@ -40,7 +40,7 @@ module = "acme_native"
 vendor = "Acme"
 platforms = ["linux/arm64", "linux/amd64"]
 """
-# the command, on a machine of another kind as far as Python can tell
+# the command, on a machine of another kind as far as Python can determine
 ELSEWHERE = """\
 import os, sys
 machine = sys.argv.pop(1)
@@ -66,7 +66,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def built(cli: Cli, project: Path) -> tuple[Path, Mapping[str, object]]:
-    """The index that the settings ask for, and what `build` said."""
+    """The index that the settings require, and what `build` said."""
     layout = project.parent / "image"
     done = cli("build", project, "--output", f"oci:{layout}", "--format", "json")
     assert done.returncode == 0, done.stderr

@@ -268,7 +268,7 @@ def test_an_index_with_tls_is_reached_through_a_tunnel(
         locked = (*words, "--locked", "--default-index", there)
         assert digest(cli(*locked, cwd=tmp_path, env=env)) == first
         assert set(asked) == {"index.invalid:443"}
-        # the proxy does not stand in for trust
+        # the proxy does not be in for trust
         shutil.rmtree(tmp_path / "cache")
         refused = cli(*locked, cwd=tmp_path, env={**env, "SSL_CERT_FILE": None})
         assert refused.returncode == 3

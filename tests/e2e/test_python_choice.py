@@ -1,4 +1,4 @@
-"""Which Python a provider is built for, where nobody names one."""
+"""Which Python a provider is built for, where no one names one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lls_provider.wheels.interpreter import find_interpreter
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
-WORDS = ("build", "acme", "--distribution", "server.txt", "--allow-failure", "it is no server")
+WORDS = ("build", "acme", "--distribution", "server.txt", "--allow-failure", "it is not a server")
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ STRANGER = (
 
 @dataclass(frozen=True)
 class Place:
-    """The folder of the whole test, which every user may enter."""
+    """The directory of the whole test, which every user may enter."""
 
     folder: Path
     commands: Mapping[tuple[int, int], Path]  # of installed SDKs, by the Python they run on
@@ -81,7 +81,7 @@ class Way:
     host: tuple[int, int]
     umask: int = 0o022
     variables: Mapping[str, str] = field(default_factory=dict)
-    inside: bool = False  # in the project's folder, else far from it
+    inside: bool = False  # in the project's directory, else far from it
     stranger: bool = False
     mode: int = 0o644
     fresh: bool = False  # with caches that hold nothing

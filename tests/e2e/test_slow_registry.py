@@ -46,7 +46,7 @@ def trickle(request: Request) -> bool:
 
 
 def leaving(request: Request) -> select.poll:
-    """What tells that the client has closed its end."""
+    """What says that the client has closed its end."""
     poll = select.poll()
     poll.register(request.connection, select.POLLRDHUP)
     return poll
@@ -126,4 +126,4 @@ def test_a_timeout_that_is_no_number_is_refused(cli: Cli, tmp_path: Path) -> Non
     for text in ("soon", "0", "-1", "nan", "inf"):
         environment = {"LLS_PROVIDER_REGISTRY_TIMEOUT": text, "HOME": str(tmp_path)}
         done = cli("inspect", "127.0.0.1:1/acme/echo", env=environment)
-        told(done, 2, f"LLS_PROVIDER_REGISTRY_TIMEOUT='{text}' is no number of seconds")
+        told(done, 2, f"LLS_PROVIDER_REGISTRY_TIMEOUT='{text}' is not a number of seconds")

@@ -1,4 +1,4 @@
-"""Real container engines for the tests: started for a run, below a folder of their own."""
+"""Real container engines for the tests: started for a run, below a directory of their own."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _wait(up: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -
 
 @contextlib.contextmanager
 def _short_folder() -> Iterator[Path]:
-    """A temporary folder whose name leaves room for sockets, which have at most 107 characters."""
+    """A temporary directory with a name short enough for sockets (at most 107 characters)."""
     folder = Path(tempfile.mkdtemp(prefix="lls-", dir="/tmp"))
     try:
         yield folder

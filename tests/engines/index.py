@@ -21,7 +21,7 @@ USER, PASSWORD = "alice", "hunter2-of-the-index"
 
 @dataclass
 class PrivateIndex:
-    """``folder`` holds the files. ``asked`` are the paths that were asked for with the login.
+    """``folder`` holds the files. ``asked`` are the paths that were requested with the login.
 
     Of the paths in ``stalling`` half arrives, once each.
     """
@@ -87,7 +87,7 @@ def private_index(folder: Path, certificate: Path | None = None) -> Iterator[Pri
 
 @contextlib.contextmanager
 def proxy(target: str) -> Iterator[tuple[str, list[str]]]:
-    """A proxy that leads every host to ``target``; its URL, and what it was asked for."""
+    """A proxy that leads every host to ``target``; its URL, and what it was requested."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -117,7 +117,7 @@ def proxy(target: str) -> Iterator[tuple[str, list[str]]]:
 
 @contextlib.contextmanager
 def tunnel(target: str) -> Iterator[tuple[str, list[str]]]:
-    """A proxy that connects every host to ``target``; its URL, and the hosts it was asked for."""
+    """A proxy that connects every host to ``target``; its URL, and the hosts it was requested."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -172,7 +172,7 @@ def _serving(
 ) -> Iterator[int]:
     class Server(http.server.ThreadingHTTPServer):
         def handle_error(self, request: object, client_address: object) -> None:
-            """A client that does not trust the certificate is no error of the test."""
+            """A client that does not trust the certificate is not an error of the test."""
 
     server = Server(("127.0.0.1", 0), handler)
     if certificate is not None:

@@ -43,7 +43,7 @@ print(json.dumps([python, sysconfig.get_path("stdlib"), pip and pip.origin]))
 
 
 def write_base(layout: Path, python: Path) -> Path:
-    """Write a base with ``python`` as an OCI layout with one plain layer; gives ``layout``."""
+    """Write a base with ``python`` as an OCI layout with one plain layer; returns ``layout``."""
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     layer = layout / "layer.tar"

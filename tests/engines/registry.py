@@ -1,4 +1,4 @@
-"""Debian's docker-registry on loopback, started for a run, its content in a folder of the run."""
+"""Debian's docker-registry on loopback, started for a run, its content in a run's directory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         try:
             opener.open(f"http://127.0.0.1:{port}/v2/", timeout=5).close()
             return
-        except urllib.error.HTTPError:  # it asks for a login: it is up
+        except urllib.error.HTTPError:  # it requires a login: it is up
             return
         except OSError:
             time.sleep(0.02)

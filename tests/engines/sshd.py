@@ -17,7 +17,7 @@ START_SECONDS = 60
 def started(
     sshd: str, ssh: str, folder: Path, variables: Mapping[str, str]
 ) -> Iterator[tuple[int, Path]]:
-    """Its port, and a folder with an `ssh` that knows its host key and has the key to log in.
+    """Its port, and a directory with an `ssh` that knows its host key and has the key to log in.
 
     ``variables`` are what commands find in their environment there. Needs root.
     """

@@ -82,7 +82,7 @@ def test_every_line_of_our_records_is_true(trees: Trees) -> None:
 
 
 def _files(tree: Path) -> dict[str, Path]:
-    """Everything that is no folder, by path."""
+    """Everything that is not a directory, by path."""
     return {
         path.relative_to(tree).as_posix(): path
         for path in sorted(tree.rglob("*"))
@@ -95,7 +95,7 @@ def _mode(path: Path) -> str:
 
 
 def _name(path: str) -> str:
-    """The name of a file of a dist-info folder, of others nothing."""
+    """The name of a file of a dist-info directory, of others nothing."""
     folder, _, name = path.partition("/")
     return name if folder.endswith(".dist-info") else ""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def make_environment(python: Path, folder: Path) -> Path:
-    """A virtual environment without any package; returns the folder of its packages."""
+    """A virtual environment without any package; returns the directory of its packages."""
     subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
     return packages_of(folder)
 

@@ -40,7 +40,7 @@ def write_image(
     compress: str = "",
     manifest: Mapping[str, object] | None = None,
 ) -> Path:
-    """A layout of one image; ``config`` and ``manifest`` are what stands there besides."""
+    """A layout of one image; ``config`` and ``manifest`` are what is there besides."""
     described, diff_ids = [], []
     for layer in layers:
         suffix = f"+{compress}" if compress else ""
@@ -68,7 +68,7 @@ def write_small_image(layout: Path, config: Mapping[str, Any], **manifest: objec
 
 
 def tar_bytes(members: Members) -> bytes:
-    """A tar of these members; what is named only is a file, or a folder if it ends with "/"."""
+    """A tar of these members; what is named only is a file, or a directory if it ends with "/"."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for member, content in members:

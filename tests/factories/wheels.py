@@ -18,7 +18,7 @@ DATE = (2024, 1, 1, 0, 0, 0)
 
 
 def module_of(name: str) -> str:
-    """The name that a distribution's module, wheel and dist-info folder have."""
+    """The name that a distribution's module, wheel and dist-info directory have."""
     return name.replace("-", "_")
 
 
@@ -140,7 +140,7 @@ def write_wheel(
 
 @dataclass(frozen=True)
 class WheelFactory:
-    """Writes wheels, each into a folder of its own, so that two may have one name."""
+    """Writes wheels, each into a directory of its own, so that two may have one name."""
 
     folder: Path
     version: str = "1.0"

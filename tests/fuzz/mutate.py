@@ -29,7 +29,7 @@ def mutate(data: bytes, rng: random.Random, others: Sequence[bytes]) -> bytes:
 
 
 def _place(data: bytearray, rng: random.Random) -> int:
-    # the end of an archive tells where everything is: look there as often as anywhere
+    # the end of an archive says where everything is: look there as often as anywhere
     if rng.random() < 0.3:
         return max(0, len(data) - 1 - int(rng.expovariate(1 / 60)))
     return rng.randrange(len(data) + 1)

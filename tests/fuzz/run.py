@@ -50,7 +50,7 @@ def _documents(path: Path) -> list[bytes]:
 
 
 def execute(number: int, seed: int, starts: dict[str, list[bytes]], folder: Path) -> str:
-    """Run one execution; gives its target's name. Raises whatever the target lets out."""
+    """Run one execution; returns its target's name. Raises whatever the target lets out."""
     rng = random.Random(f"{seed}:{number}")
     name = rng.choices(list(TARGETS), (5, 3, 1, 1))[0]
     if name == "wheel" and rng.random() < 0.7:

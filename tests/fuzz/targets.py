@@ -43,7 +43,7 @@ def wheel(data: bytes, folder: Path) -> None:
 
 
 def _check_place(path: str) -> None:
-    """Nothing that a wheel writes may lie outside the folder it is written to."""
+    """Nothing that a wheel writes may lie outside the directory it is written to."""
     assert not path.startswith("/")
     assert not {"", ".", ".."} & set(path.split("/"))
     assert "\0" not in path

@@ -90,8 +90,8 @@ def ratio_bomb() -> bytes:
 CASES: list[Case] = [
     ("empty", NOT_ZIP, "empty", lambda: b""),
     ("without members", Code.WHEEL_DIST_INFO_INVALID, "found: none", lambda: archive([])),
-    ("a page", NOT_ZIP, "no zip", lambda: b"<html>404 not found</html>"),
-    ("a tar", NOT_ZIP, "no zip", lambda: b"dep/__init__.py" + bytes(10_240)),
+    ("a page", NOT_ZIP, "not a zip", lambda: b"<html>404 not found</html>"),
+    ("a tar", NOT_ZIP, "not a zip", lambda: b"dep/__init__.py" + bytes(10_240)),
     ("followed by data", CUT, "end record", lambda: wheel() + b"evil"),
     ("behind data, places kept", ARCHIVE, "before", lambda: archive(entries(), prefix=b"#!evil\n")),
     (
@@ -140,8 +140,8 @@ CASES: list[Case] = [
         "not whole",
         lambda: archive(entries(), end={"offset": 1 << 30}),
     ),
-    ("with a zip64 count that lies", ARCHIVE, "end records differ", lambda: zip64(here=3, count=3)),
-    ("with a zip64 place that lies", ARCHIVE, "end records differ", lambda: zip64(offset=1)),
+    ("with a zip64 count that is", ARCHIVE, "end records differ", lambda: zip64(here=3, count=3)),
+    ("with a zip64 place that is", ARCHIVE, "end records differ", lambda: zip64(offset=1)),
     ("with a zip64 end of another size", ARCHIVE, "is damaged", lambda: zip64(length=45)),
     ("with a zip64 end elsewhere", ARCHIVE, "not where", lambda: zip64(at=0)),
     ("with a zip64 end beyond", ARCHIVE, "not where", lambda: zip64(at=1 << 62)),

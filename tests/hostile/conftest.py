@@ -25,7 +25,7 @@ Snapshot = dict[str, tuple[int, int, bytes]]
 
 @dataclass
 class World:
-    """A folder that holds all that an attack could reach: volume, bundle and what lies around."""
+    """A directory with all that an attack could reach: volume, bundle and what surrounds them."""
 
     top: Path
     termination_log: Path
@@ -83,7 +83,7 @@ def world(tmp_path: Path) -> World:
     top = tmp_path / "world"
     world = World(top, tmp_path / "termination-log")
     world.termination_log.touch()
-    (top / "victim").mkdir()
+    (top / "victim").mkdir(parents=True)
     (top / "victim" / "secret.txt").write_text("untouched")
     files = {"acme_echo/__init__.py": "", "acme_echo/provider.py": ""}
     write_bundle(
@@ -135,7 +135,7 @@ def refuse(world: World, capsys: pytest.CaptureFixture[str]) -> Refuse:
 def outside_of_staging(world: World, changes: Changes) -> Changes:
     """What was changed elsewhere, if only for a moment; processes and connections too."""
     external = world.root.resolve() / "external-providers"
-    allowed = ("os.utime", external)  # its time is fixed again when the staging folder goes
+    allowed = ("os.utime", external)  # its time is fixed again when the staging directory goes
     return [
         (event, path)
         for event, path in changes

@@ -1,4 +1,4 @@
-"""Wheels whose metadata is malformed, tells of another wheel, or writes where it may not."""
+"""Wheels whose metadata is malformed, reports another wheel, or writes where it may not."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ CASES: list[Case] = [
     ("that is none", META, "no 'Key: value'", lambda: info("METADATA", "evil\n")),
     ("that goes on with nothing", META, "continues nothing", lambda: info("METADATA", " evil\n")),
     ("without a name", META, "Name is missing", lambda: info("METADATA", "Version: 1.0\n")),
-    ("with two names", META, "Name stands there 2", lambda: metadata("Name: dep\n")),
-    ("with two versions", META, "Version stands there 2", lambda: metadata("Version: 2\n")),
+    ("with two names", META, "Name is there 2", lambda: metadata("Name: dep\n")),
+    ("with two versions", META, "Version is there 2", lambda: metadata("Version: 2\n")),
     ("in UTF-16", META, "METADATA", lambda: info("METADATA", METADATA.encode("utf-16"))),
     ("in Latin-1", META, "utf-8", lambda: info("METADATA", METADATA.encode() + b"Summary: \xe4\n")),
     (
@@ -128,32 +128,32 @@ CASES: list[Case] = [
     (
         "with a command that leaves",
         SCRIPT,
-        "no script",
+        "not a script",
         lambda: commands("[console_scripts]\n../../evil = a:b\n"),
     ),
     (
         "with an absolute command",
         SCRIPT,
-        "no script",
+        "not a script",
         lambda: commands("[console_scripts]\n/bin/sh = a:b\n"),
     ),
     (
         "with a command of dots",
         SCRIPT,
-        "no script",
+        "not a script",
         lambda: commands("[console_scripts]\n.. = a:b\n"),
     ),
-    ("with a nameless command", SCRIPT, "no script", lambda: commands("[gui_scripts]\n= a:b\n")),
+    ("with a nameless command", SCRIPT, "not a script", lambda: commands("[gui_scripts]\n= a:b\n")),
     (
         "with a command of code",
         SCRIPT,
-        "no script",
+        "not a script",
         lambda: commands("[console_scripts]\nx = os:system('evil')\n"),
     ),
     (
         "with a command of statements",
         SCRIPT,
-        "no script",
+        "not a script",
         lambda: commands("[console_scripts]\nx = a;import os:b\n"),
     ),
     (

@@ -1,4 +1,4 @@
-"""Wheels with names that lead elsewhere, and members that are no files."""
+"""Wheels with names that lead elsewhere, and members that are not a files."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ CASES: list[Case] = [
     ("of data is absolute", UNSAFE, "empty", lambda: wheel({"dep-1.0.data/data//etc/evil": ""})),
     ("of dist-info leaves", UNSAFE, "leaves", lambda: wheel({"../e-1.0.dist-info/METADATA": ""})),
     (
-        "stands there twice",
+        "appears twice",
         Code.WHEEL_DUPLICATE_ENTRY,
         "twice",
         lambda: with_member(Entry(b"dep/__init__.py", b"evil")),
     ),
     (
-        "stands there twice in one size",
+        "appears twice in one size",
         Code.WHEEL_DUPLICATE_ENTRY,
         "twice, with different content",
         lambda: archive([*entries({"dep/a.py": b"good"}), Entry(b"dep/a.py", b"evil")]),
     ),
     (
-        "stands there twice, once to be run",
+        "appears twice, once to be run",
         Code.WHEEL_DUPLICATE_ENTRY,
         "twice, with different content",
         lambda: with_member(Entry(b"dep/__init__.py", mode=0o100755)),
     ),
     (
-        "stands there twice in two alphabets",
+        "appears twice in two alphabets",
         Code.WHEEL_DUPLICATE_ENTRY,
         "twice, with different content",
         lambda: archive([*entries({"dep/\u00e4.py": b""}), Entry(b"dep/\x84.py")]),
@@ -100,15 +100,15 @@ CASES: list[Case] = [
         lambda: wheel({"dep/STRASSE": "", "dep/stra\u00dfe": "evil"}),
     ),
     (
-        "is file and folder",
+        "is file and directory",
         Code.WHEEL_PATH_CONFLICT,
-        "'dep/a' is a file and a folder",
+        "'dep/a' is a file and a directory",
         lambda: wheel({"dep/a": "", "dep/a/b.py": ""}),
     ),
     (
-        "is file and folder's folder",
+        "is file and directory's directory",
         Code.WHEEL_PATH_CONFLICT,
-        "'bin' is a file and a folder",
+        "'bin' is a file and a directory",
         lambda: wheel({"bin": "", f"{INFO}/entry_points.txt": "[console_scripts]\nx = a:b\n"}),
     ),
     ("is a link", KIND, "link", lambda: with_member(Entry(b"dep/l", b"/etc", mode=0o120777))),
@@ -116,6 +116,16 @@ CASES: list[Case] = [
     ("is a disk", KIND, "device", lambda: with_member(Entry(b"dep/d", mode=0o60666))),
     ("is a pipe", KIND, "device", lambda: with_member(Entry(b"dep/p", mode=0o10666))),
     ("is a socket", KIND, "device", lambda: with_member(Entry(b"dep/s", mode=0o140666))),
-    ("is a link as a folder", KIND, "link", lambda: with_member(Entry(b"dep/l/", mode=0o120777))),
-    ("is a folder with content", KIND, "content", lambda: with_member(Entry(b"d/", b"x", mode=0))),
+    (
+        "is a link as a directory",
+        KIND,
+        "link",
+        lambda: with_member(Entry(b"dep/l/", mode=0o120777)),
+    ),
+    (
+        "is a directory with content",
+        KIND,
+        "content",
+        lambda: with_member(Entry(b"d/", b"x", mode=0)),
+    ),
 ]

@@ -86,7 +86,7 @@ CASES: list[Case] = [
     ("that never ends a quote", RECORD, "RECORD", lambda: wheel(record=lambda it: '"' + it)),
     ("with two fields", RECORD, "2 fields", lambda: wheel(record=lambda it: it + "a,b\n")),
     (
-        "that tells twice",
+        "that says twice",
         RECORD,
         "again, with another hash or size",
         lambda: wheel(record=lambda it: it + f"dep/__init__.py,{record_hash(b'evil')},0\n"),
@@ -96,19 +96,19 @@ CASES: list[Case] = [
     (
         "with a size of words",
         RECORD,
-        "is no size",
+        "is not a size",
         lambda: wheel(record=lambda it: it.replace(",0\n", ",zero\n")),
     ),
     (
         "with a negative size",
         RECORD,
-        "is no size",
+        "is not a size",
         lambda: wheel(record=lambda it: it.replace(",0\n", ",-1\n")),
     ),
     (
         "with an endless size",
         RECORD,
-        "is no size",
+        "is not a size",
         lambda: wheel(record=lambda it: it.replace(",0\n", "," + "9" * 5000 + "\n")),
     ),
 ]

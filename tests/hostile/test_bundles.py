@@ -41,9 +41,9 @@ LINKS: list[tuple[str, str, Callable[[Path], None]]] = [
     ("a link to a device", "a link out of the bundle", lambda it: it.symlink_to("/dev/zero")),
     ("a link to nothing", "leads nowhere", lambda it: it.symlink_to("nothing")),
     ("a link to itself", "leads nowhere", to_itself),
-    ("a link to a folder", "no regular file", lambda it: it.symlink_to(".")),
-    ("a pipe", "no regular file", os.mkfifo),
-    ("a folder", "no regular file", Path.mkdir),
+    ("a link to a directory", "not a regular file", lambda it: it.symlink_to(".")),
+    ("a pipe", "not a regular file", os.mkfifo),
+    ("a directory", "not a regular file", Path.mkdir),
 ]
 
 
@@ -61,7 +61,7 @@ def test_a_wheel_that_is_a_device_is_refused_at_once(world: World, refuse: Refus
         os.mknod(world.packages / WHEEL, 0o20666, os.makedev(1, 5))
     except PermissionError:
         pytest.skip("this container may not make devices")
-    refuse(Code.WHEEL_NOT_FILE, "no regular file", names=WHEEL)
+    refuse(Code.WHEEL_NOT_FILE, "not a regular file", names=WHEEL)
 
 
 def test_a_link_inside_of_the_bundle_is_followed(world: World) -> None:
@@ -212,7 +212,7 @@ def test_a_large_wheel_is_no_bomb(tmp_path: Path) -> None:
     with wheel.open("wb") as stream, zipfile.ZipFile(stream, "w", allowZip64=True) as archive:
         entry = zipfile.ZipInfo("dep/zeros")
         entry.file_size = entry.compress_size = size
-        entry.CRC = 0  # which nobody reads: RECORD has the hash
+        entry.CRC = 0  # which no one reads: RECORD has the hash
         entry.header_offset = 0
         stream.write(entry.FileHeader(zip64=True))
         stream.seek(size, os.SEEK_CUR)  # a hole

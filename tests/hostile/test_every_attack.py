@@ -55,10 +55,10 @@ ATTACKS: dict[str, dict[Code, tuple[str, ...]]] = {
     "an absolute path, in metadata": {
         Code.FIELD_VALUE: ("wheelPath: /etc/evil.whl", "manifest that lists an absolute path")
     },
-    "a symlink": {KIND: ("name that is a link", "name that is a link as a folder")},
+    "a symlink": {KIND: ("name that is a link", "name that is a link as a directory")},
     "a device": {KIND: ("name that is a device", "name that is a disk", "name that is a pipe")},
     "an entry twice": {
-        Code.WHEEL_DUPLICATE_ENTRY: ("name that stands there twice", "name that is written twice"),
+        Code.WHEEL_DUPLICATE_ENTRY: ("name that appears twice", "name that is written twice"),
         Code.WHEEL_OVERLAP: ("archive with one member twice",),
     },
     "names that differ in case": {
@@ -74,7 +74,7 @@ ATTACKS: dict[str, dict[Code, tuple[str, ...]]] = {
             "RECORD with a wrong hash of a script",
         ),
         Code.WHEEL_HASH_WEAK: ("RECORD with md5", "RECORD without a hash"),
-        Code.WHEEL_RECORD_INVALID: ("RECORD that tells twice", "RECORD in UTF-16"),
+        Code.WHEEL_RECORD_INVALID: ("RECORD that says twice", "RECORD in UTF-16"),
         SIZE: ("RECORD with a wrong size",),
     },
     "RECORD that is incomplete": {
@@ -84,7 +84,7 @@ ATTACKS: dict[str, dict[Code, tuple[str, ...]]] = {
     "a size that lies": {
         SIZE: ("archive that says too little", "archive that says too much"),
         HEADER: ("archive with two sizes",),
-        ARCHIVE: ("archive with a zip64 count that lies", "archive that counts too few"),
+        ARCHIVE: ("archive with a zip64 count that is", "archive that counts too few"),
         Code.BUNDLE_INVALID: ("manifest that lies about a size",),
     },
     "a bomb by ratio": {LIMIT: ("archive a bomb by ratio",)},

@@ -1,4 +1,4 @@
-"""A volume on which a neighbour put links and pipes where folders and files belong."""
+"""A volume on which a neighbour put links and pipes where directories and files belong."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_stands_at_a_path_of_ours_is_never_waited_for(
     bring(world, {name: b""})
     done = run(world)
     assert done.returncode == 0, done.stderr
-    assert f"{name} of dep 1.0 is not installed: somebody else" in done.stderr
+    assert f"{name} of dep 1.0 is not installed: someone else" in done.stderr
 
 
 @pytest.mark.parametrize("file", ["METADATA", "INSTALLER", "RECORD"])
@@ -115,7 +115,7 @@ def test_a_record_that_is_none_is_told(world: World, content: bytes, provider: s
     assert world.snapshot() == before
     assert done.returncode == 1
     assert f"File: {record}" in done.stderr
-    assert f"Resolution: Remove the folder {record.parent}" in done.stderr
+    assert f"Resolution: Remove the directory {record.parent}" in done.stderr
     assert "Traceback" not in done.stderr
 
 

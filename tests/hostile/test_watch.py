@@ -59,7 +59,7 @@ def test_nothing_is_seen_when_nobody_watches(tmp_path: Path) -> None:
 
 
 def test_what_a_refused_installation_writes_is_seen(world: World) -> None:
-    """So an empty list of what is outside of the staging folder means something."""
+    """So an empty list of what is outside of the staging directory means something."""
     data = wheel(record=lambda text: text.replace(record_hash(b""), record_hash(b"other")))
     (world.packages / WHEEL).write_bytes(data)
     with pytest.raises(SdkError), watching() as changes:

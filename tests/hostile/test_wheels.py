@@ -84,10 +84,12 @@ EQUAL = {
     "a member, stored and deflated": lambda: archive(
         [*entries(ONE), *(it for it in entries(ONE, method=8) if it.name == b"dep/a.py")]
     ),
-    "a folder": lambda: archive([*entries(), FOLDER, FOLDER]),
+    "a directory": lambda: archive([*entries(), FOLDER, FOLDER]),
     "a line of RECORD": lambda: wheel(record=lambda it: it + it),
-    "a file, by a data folder": lambda: wheel({**ONE, "dep-1.0.data/purelib/dep/a.py": "x" * 99}),
-    "a file, by two data folders": lambda: wheel(
+    "a file, by a data directory": lambda: wheel(
+        {**ONE, "dep-1.0.data/purelib/dep/a.py": "x" * 99}
+    ),
+    "a file, by two data directories": lambda: wheel(
         {"dep-1.0.data/data/dep/a.py": "x" * 99, "dep-1.0.data/platlib/dep/a.py": "x" * 99}
     ),
     "a file, with two kinds of hash": lambda: wheel(
@@ -101,7 +103,7 @@ EQUAL = {
 def test_what_stands_there_twice_in_the_same_content_is_fine(
     world: World, build: Callable[[], bytes]
 ) -> None:
-    """As in selenium 3.11.0, which has four files in its module and in its data folder."""
+    """As in selenium 3.11.0, which has four files in its module and in its data directory."""
     place(world, build())
     install(world.request(), workers=1)
     packages = world.root / "external-providers/python-packages"

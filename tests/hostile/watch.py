@@ -1,7 +1,7 @@
 """Sees every change of a name or a file, and every process and connection, while it watches.
 
 What is there afterwards equals what was there before even where something was written and taken
-away again; this tells that as well.
+away again; this says that as well.
 """
 
 from __future__ import annotations
@@ -67,6 +67,6 @@ def _resolved(path: Any, folder: Any = -1) -> Path:
     base = Path.cwd()
     if isinstance(folder, int) and folder >= 0:
         base = Path(f"/proc/self/fd/{folder}").readlink()
-    # the folder's links count, not that of the name itself: it is the name that changes
+    # the directory's links count, not that of the name itself: it is the name that changes
     found = base / os.fsdecode(path)
     return found.parent.resolve() / found.name

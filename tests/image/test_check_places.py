@@ -39,7 +39,7 @@ def test_the_base_of_an_image_of_ours_is_not_loaded(
     monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
     base = read_layout(make_layout(MEMBERS))
     image = compose(make_bundle(source=NO_SPECS), base)
-    if not ours:  # as if another tool had made it: nothing tells which layer is whose
+    if not ours:  # as if another tool had made it: nothing reports which layer is whose
         image = replace(image, config={**image.config, "history": []})
     with FakeRegistry() as fake:
         push(image, parse(f"{fake.host}/acme/echo:1"))

@@ -159,13 +159,13 @@ wheels, umask, uid = Path(sys.argv[1]).absolute(), int(sys.argv[2], 8), int(sys.
 old = read_bundle(Path(sys.argv[1]))
 
 def build():
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         made = assemble(
-            Path(folder) / "bundle", metadata=old.metadata, own_wheel=old.own_wheel,
+            Path(directory) / "bundle", metadata=old.metadata, own_wheel=old.own_wheel,
             dependencies=list(reversed(old.dependencies)), target=old.manifest.target,
             provided=old.manifest.provided, distributions=old.manifest.distributions,
         )
-        return write_layout(compose(made), Path(folder) / "oci")
+        return write_layout(compose(made), Path(directory) / "oci")
 
 build()  # imports everything while the user may read it
 if uid:
@@ -180,7 +180,7 @@ def test_one_bundle_gives_one_digest_whoever_builds_it(
     make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
     bundle = make_bundle(dependencies=3)
-    # readable for another user, whatever pytest's own folders are
+    # readable for another user, whatever pytest's own directories are
     readable = Path("/tmp") if os.geteuid() == 0 else tmp_path
     import tempfile
 

@@ -59,7 +59,7 @@ def test_what_is_remembered_is_what_reading_tells(bundle: Bundle) -> None:
 
 
 def test_a_bundle_that_was_only_read_is_hashed(bundle: Bundle, cache: Path) -> None:
-    """Nobody has compared its files with its manifest."""
+    """No one has compared its files with its manifest."""
     told = wheels(bundle).digest
     wheel = bundle.dependencies[0]
     data = bytearray(wheel.read_bytes())

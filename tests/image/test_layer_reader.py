@@ -102,7 +102,7 @@ def test_many_empty_frames_are_given_in_small_inputs(
 
 
 def test_a_window_beyond_all_measure_is_refused() -> None:
-    """A frame may ask for gigabytes of memory."""
+    """A frame may require gigabytes of memory."""
     header = b"\x28\xb5\x2f\xfd" + bytes([0x00, 0xA8])  # a window of 2 GiB
     with pytest.raises(Damaged, match="zstd"):
         list(decompressed([header + b"\0" * 100], ZSTD))

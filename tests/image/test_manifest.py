@@ -145,7 +145,7 @@ def test_platforms_are_told_as_other_tools_take_them(
 
 @pytest.mark.parametrize("text", ["", "arm64", "windows/amd64", "linux/", "linux/vax", "linux/a/b"])
 def test_other_platforms_are_refused(text: str) -> None:
-    with pytest.raises(SdkError, match="no platform") as caught:
+    with pytest.raises(SdkError, match="not a platform") as caught:
         parse_platforms([text])
     assert caught.value.code is Code.USAGE
     assert "linux/arm64" in caught.value.why
@@ -178,7 +178,7 @@ def test_check_names_the_platform_of_each_complaint(
 
 
 def attested(layout: Path) -> bytes:
-    """Adds to the index in a layout what build tools put there, and gives the new index."""
+    """Adds to the index in a layout what build tools put there, and returns the new index."""
 
     def put(data: bytes, media_type: str) -> dict[str, Any]:
         digest = hashlib.sha256(data).hexdigest()
@@ -271,8 +271,8 @@ def test_umoci_unpacks_each_platform(
     umoci, skopeo = engine("umoci"), engine("skopeo")
     write_layout(index, tmp_path / "oci")
     assert run(umoci, "ls", "--layout", tmp_path / "oci").split() == ["latest"]
-    # it follows an index to every manifest in it and cannot be told a platform ("tag is ambiguous"
-    # of umoci 0.4.7), so skopeo takes each image out first, byte for byte
+    # it follows an index to every manifest in it and cannot be determined a platform ("tag is
+    # ambiguous" of umoci 0.4.7), so skopeo takes each image out first, byte for byte
     for machine, platform in (("x86_64", "amd64"), ("aarch64", "arm64")):
         bundle = make_bundle(machine, source=NO_SPECS, machine=machine)
         one = tmp_path / platform

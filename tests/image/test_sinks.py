@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("sinks")]
 class Sink:
     """A place, and how the engines take an image out of it."""
 
-    place: str  # {} is a folder of the test, {registry} a registry
+    place: str  # {} is a directory of the test, {registry} a registry
     podman: tuple[str, ...]
     docker: tuple[str, ...] = ()  # none: Docker does not read it, skopeo brings it there
     name: str = NAME  # what both then call the image

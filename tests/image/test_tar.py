@@ -51,7 +51,7 @@ def test_what_is_no_tar_holds_nothing(data: bytes) -> None:
 
 
 def test_a_stream_that_ends_early_gives_what_there_is() -> None:
-    """The digest of what is looked for tells that it is not whole."""
+    """The digest of what is looked for says that it is not whole."""
     assert find_member([tar_bytes([("a", b"found")])[:514]], "a", limit=LIMIT) == b"fo"
 
 

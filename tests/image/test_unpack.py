@@ -299,8 +299,8 @@ def test_a_gzip_layer_in_several_members_and_padding_is_read(
     ("damage", "words"),
     [
         (lambda data: data[:-10], "ends early"),
-        (lambda data: b"no gzip", "no readable gzip"),
-        (lambda data: data[:-8] + struct.pack("<II", 0, 0), "no readable gzip"),
+        (lambda data: b"no gzip", "not a readable gzip"),
+        (lambda data: data[:-8] + struct.pack("<II", 0, 0), "not a readable gzip"),
         (lambda data: gzip.compress(bytes(10240)), "does not have the digest"),
     ],
 )

@@ -14,9 +14,8 @@ from typing import Any, ClassVar
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.call import is_healthy, list_providers, parse_call, send
+from lls_provider.local.call import HOST, free_port, is_healthy, list_providers, parse_call, send
 from lls_provider.local.plan import CallReply, ServedProvider
-from lls_provider.local.ports import HOST, free_port
 from lls_provider.project.settings import SampleCall
 
 ENTRY = {"provider_id": "acme-echo", "api": "inference", "provider_type": "remote::acme-echo"}

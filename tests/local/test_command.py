@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider.bundle.bundle import Bundle
-from lls_provider.local.ports import HOST
+from lls_provider.local.call import HOST
 
 MakeProvider = Callable[..., Bundle]
 

@@ -1,4 +1,4 @@
-"""Configs against the schema of the config class: where each mistake stands, and who made it."""
+"""Configs against the schema of the config class: where each mistake is, and who made it."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_every_key_of_an_option_is_told(
         "ERROR: The config of 'acme-echo' does not fit its config class\n\n"
         "Provider: acme-echo\nImage: oci:x\n\n"
         "It comes from --config. The class forbids:\n\n"
-        "- $.prefx is no key that it has: did you mean 'prefix'?\n"
+        "- $.prefx is not a key that it has: did you mean 'prefix'?\n"
         "- $.times must be of type integer, not array\n\n"
         "Resolution: Correct the keys in --config, or the provider's config class."
     )

@@ -1,4 +1,4 @@
-"""An import that fails in a provider's factory is told with the extra that would bring it."""
+"""An import that fails in a provider's factory is reported with the extra that would bring it."""
 
 from __future__ import annotations
 

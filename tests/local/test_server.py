@@ -14,8 +14,8 @@ import pytest
 
 from lls_provider.contract.document import dump
 from lls_provider.errors import Code, SdkError
+from lls_provider.local.call import HOST, free_port
 from lls_provider.local.log_diagnosis import LogDiagnosis
-from lls_provider.local.ports import HOST, free_port
 from lls_provider.local.server import Server, ended, server_environment, start_command
 from lls_provider.local.workspace import Workspace
 from lls_provider.wheels.distribution import Distribution

@@ -135,7 +135,7 @@ def test_a_fault_of_our_own_base_is_not_the_users(
     files: Mapping[str, str],
     key: str,
 ) -> None:
-    """And the way out that is named is one."""
+    """And the solution that is named is one."""
     whole = servers.ServerLine.minimal_config
 
     def lacking(line: servers.ServerLine, version: str) -> dict[str, Any]:

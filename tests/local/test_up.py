@@ -24,9 +24,8 @@ from lls_provider.bundle.config_schema import dump_schema
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.image.compose import compose
 from lls_provider.image.transports.layout import write_layout
-from lls_provider.local.call import parse_call
+from lls_provider.local.call import HOST, free_port, group_lives, parse_call
 from lls_provider.local.plan import CallReply, ServedProvider, UpOptions, UpResult
-from lls_provider.local.ports import HOST, free_port, group_lives
 from lls_provider.local.up import Up
 from lls_provider.operations.targets import resolve_source
 from lls_provider.progress import Silent
@@ -48,7 +47,7 @@ CHAT = parse_call(
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary folder of the test's own: what lies there at its end was left behind."""
+    """A temporary directory of the test's own: what lies there at its end was left behind."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -326,7 +325,7 @@ def test_an_environment_without_a_server_is_refused(make_provider: MakeProvider)
     assert "--server" in error.resolution
 
 
-# `up` that stays, as a program that tells its URL and the server's process group
+# `up` that stays, as a program that reports its URL and the server's process group
 STAYING = textwrap.dedent(
     """
     import sys

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.ports import group_lives
+from lls_provider.local.call import group_lives
 from lls_provider.local.workspace import Workspace
 
-# a server that has a child, as servers with workers do, and tells when both are there
+# a server that has a child, as servers with workers do, and says when both are there
 SERVER = textwrap.dedent(
     """
     import subprocess, sys, time
@@ -27,7 +27,7 @@ SERVER = textwrap.dedent(
     """
 )
 
-# an owner that has a workspace with that server, tells its folder and group, and then waits
+# an owner that has a workspace with that server, reports its directory and group, and then waits
 OWNER = textwrap.dedent(
     """
     import os, signal, sys, time

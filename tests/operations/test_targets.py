@@ -1,4 +1,4 @@
-"""What a TARGET names is found out, or told with what was looked for."""
+"""What a TARGET names is found out, or given with what was looked for."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ path = "/v1/models"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The project's folder; its code is never run."""
+    """The project's directory; its code is never run."""
     root = tmp_path / "acme"
     package = root / "src" / "acme_echo"
     package.mkdir(parents=True)

@@ -62,7 +62,7 @@ def test_every_wrong_setting_is_a_finding(project: Path) -> None:
 
 
 def test_a_provider_that_does_not_load_is_told_with_what_to_change(project: Path) -> None:
-    """As a probe beside a server tells it."""
+    """As a probe beside a server reports it."""
     findings = Findings()
     failure = ProbeFailure(
         "invalid",

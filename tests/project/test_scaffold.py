@@ -210,10 +210,10 @@ def test_settings_of_cookiecutter_change_nothing(
         ({"name": "class"}, "is taken", "such as class-provider."),
         (
             {"name": "yaml"},
-            "'yaml' would stand in front of that of the server's pyyaml",
+            "'yaml' would shadow that of the server's pyyaml",
             "such as yaml-provider.",
         ),
-        ({"name": "google"}, "in front of that of the server's", "such as google-provider."),
+        ({"name": "google"}, "would shadow that of the server's", "such as google-provider."),
         ({"name": "typing-extensions"}, "server's typing-extensions", "such as typing-ext"),
         ({"name": "a" * 99}, "has 99 characters", "such as aaa"),
         ({"name": ""}, "must consist of lower-case letters", "such as acme-echo."),

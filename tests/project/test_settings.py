@@ -188,7 +188,7 @@ def test_what_the_tests_need_can_be_an_extra(project: Path) -> None:
         ('"> "', "1979-05-27", 19, 21, "the date or time 1979-05-27, which JSON cannot hold"),
         ('LOG = "debug"', "LOG = 1", 20, 15, "must be text, not the number 1"),
         ("env =", 'base = "base.yaml"\nenv =', 20, 8, "there is no file 'base.yaml'"),
-        ("env =", 'base = "../base.yaml"\nenv =', 20, 8, "lies outside of the project"),
+        ("env =", 'base = "../base.yaml"\nenv =', 20, 8, "is outside the project"),
         ("env =", "resources = { models = 1 }\nenv =", 20, 24, "must be a list of tables"),
         ('"/v1/models"', '"v1/models"', 23, 8, "a path that begins with /"),
         ('"/v1/models"', '"/"\nmethod = "post"', 24, 10, "did you mean 'POST'?"),
@@ -339,7 +339,7 @@ def test_links_without_an_end_are_not_followed(project: Path, place: str, target
 
 
 def test_links_to_one_another_are_followed_once(project: Path) -> None:
-    """Each of sixty leads to all the others: paths without number, were they told apart."""
+    """Each of sixty leads to all the others: paths without number, were they distinguished."""
     for one in range(60):
         for other in range(60):
             link(project / f"d{one}" / f"to{other}", f"../d{other}")
@@ -367,9 +367,9 @@ def test_a_link_to_a_file_is_followed_wherever_it_leads(
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("../outside.yaml", "the file '../outside.yaml' lies outside of the project"),
-        ("a/../../outside.yaml", "the file 'a/../../outside.yaml' lies outside of the project"),
-        ("/etc/hostname", "the file '/etc/hostname' lies outside of the project"),
+        ("../outside.yaml", "the file '../outside.yaml' is outside the project"),
+        ("a/../../outside.yaml", "the file 'a/../../outside.yaml' is outside the project"),
+        ("/etc/hostname", "the file '/etc/hostname' is outside the project"),
         ("loop", "there is no file 'loop' in the project"),
     ],
 )
@@ -471,7 +471,7 @@ def test_a_folder_without_pyproject_is_no_project(tmp_path: Path) -> None:
     error = refused(tmp_path)
 
     assert error.code is Code.PROJECT_INVALID
-    assert error.what == f"{tmp_path} is no project: it has no pyproject.toml"
+    assert error.what == f"{tmp_path} is not a project: it has no pyproject.toml"
     assert "lls-provider new" in error.resolution
 
 
@@ -482,7 +482,7 @@ def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
 def test_a_file_is_no_project(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    assert refused(tmp_path / "file").what == f"{tmp_path / 'file'} is no project, it is a file"
+    assert refused(tmp_path / "file").what == f"{tmp_path / 'file'} is not a project, it is a file"
 
 
 def test_the_known_keys_are_named_once_each(project: Path) -> None:
@@ -496,7 +496,7 @@ def test_a_dependency_that_is_no_requirement_is_told_with_its_line(project: Path
     change(project, "authors =", 'dependencies = ["httpx>=0.27", "pydantic=2"]\nauthors =')
     error = refused(project)
     assert error.code is Code.SETTINGS_INVALID
-    assert error.what.startswith("'pydantic=2' in dependencies is no requirement: Expected")
+    assert error.what.startswith("'pydantic=2' in dependencies is not a requirement: Expected")
     text = (project / "pyproject.toml").read_text()
     before = text[: text.index('"pydantic=2"')]
     assert error.where.line == before.count("\n") + 1

@@ -28,7 +28,7 @@ def test_the_place_of_what_is_missing_is_named(
     told = missing_imports_advice(
         [module], {"group docs": ("sphinx",), place: ("bad requirement", requirement)}
     )
-    assert f"The tests import {module}, which stands in the {place}" in told
+    assert f"The tests import {module}, which is in the {place}" in told
     assert written in told
 
 
@@ -76,7 +76,7 @@ def test_following_the_advice_makes_the_tests_pass(cli: Cli, tmp_path: Path, kin
 
     done = cli("test", project)
     assert done.returncode == 1
-    assert f"The tests import cowsay, which stands in the {kind} dev" in done.stderr
+    assert f"The tests import cowsay, which is in the {kind} dev" in done.stderr
     written = done.stderr.partition("Write `")[2].partition("`")[0]
 
     path.write_text(

@@ -22,7 +22,7 @@ VERSIONS = frozenset({1, 2, 3})
 class Need:
     """A requirement: on ``name`` in one of ``allowed``, with ``extras``.
 
-    It is there only for who asks for the extra ``guard``, if there is one; where ``holds`` is
+    It is there only for who requires the extra ``guard``, if there is one; where ``holds`` is
     false its marker is for another platform.
     """
 
@@ -110,7 +110,7 @@ class Oracle:
         self.new = {it.name: it for it in new}
 
     def asks(self, chosen: Mapping[str, Package]) -> list[Ask]:
-        """All that counts: extras are asked for until nothing is added."""
+        """All that counts: extras are requested until nothing is added."""
         extras: dict[str, set[str]] = {name: set() for name in chosen}
         while True:
             found: list[Ask] = []
@@ -181,6 +181,6 @@ class Oracle:
         return bool(versions) and versions <= ask.allowed
 
     def rejected(self, ignored: Iterable[str] = ()) -> set[str]:
-        """The names in conflict when nobody asks for ``ignored``."""
+        """The names in conflict when no one requires ``ignored``."""
         chosen = self.choose(ignored)
         return self.unsatisfied(chosen) - set(ignored)

@@ -32,7 +32,7 @@ paths = st.lists(parts, min_size=1, max_size=4).map("/".join)
 
 
 def apart(names: Sequence[str]) -> list[str]:
-    """Those that are no folder of another one."""
+    """Those that are not a directory of another one."""
     folders = {str(above) for name in names for above in PurePosixPath(name).parents}
     return [name for name in dict.fromkeys(names) if name not in folders]
 
@@ -60,7 +60,7 @@ class Pipe(io.RawIOBase):
 
 @st.composite
 def archives(draw: st.DrawFn) -> bytes:
-    """A well-formed zip: any method, with folders, comments, zip64 or written to a pipe."""
+    """A well-formed zip: any method, with directories, comments, zip64 or written to a pipe."""
     files = draw(trees())
     stream: io.BytesIO | Pipe = io.BytesIO() if draw(st.booleans()) else Pipe()
     with zipfile.ZipFile(stream, "w") as archive:
@@ -107,7 +107,7 @@ class Tar(bytes):
 
 @st.composite
 def tars(draw: st.DrawFn, root: str = "", *, links: bool = True) -> bytes:
-    """A tar in one of the three formats, with folders, long names and links."""
+    """A tar in one of the three formats, with directories, long names and links."""
     kind = draw(st.sampled_from(FORMATS))
     stream = io.BytesIO()
     names: list[str] = []
@@ -177,7 +177,7 @@ def test_what_is_unpacked_is_what_tarfile_extracts(layer: bytes) -> None:
         with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
             archive.extractall(folder / "theirs", filter="data")
         theirs = _files(folder / "theirs" / "lls-provider")
-        (empty,) = [tar_bytes([("lls-provider/", b"")])]  # an image has the folder in any case
+        (empty,) = [tar_bytes([("lls-provider/", b"")])]  # an image has the directory in any case
         image = read_layout(write_image(folder / "layout", [empty, layer], {}))
         assert _files(unpack(image, folder / "ours")) == theirs
 
@@ -198,7 +198,7 @@ def test_a_file_of_a_stream_is_found_as_tarfile_finds_it(
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, data in files.items():
             if len(name.encode()) > 100:
-                continue  # it stands in an extended header or in two fields
+                continue  # it is in an extended header or in two fields
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))

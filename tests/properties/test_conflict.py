@@ -59,7 +59,7 @@ def packages(names: str | Sequence[str], image: Image | None) -> st.SearchStrate
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """What is installed, by two providers and somebody else, and what a third one brings."""
+    """What is installed, by two providers and someone else, and what a third one brings."""
     owners = [draw(images("p")), draw(images("q")), None]
     old: dict[str, Package] = {}
     for image in owners:

@@ -25,7 +25,7 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def document(path: Path) -> dict[str, Any]:
-    # BaseLoader: GitHub reads YAML 1.2, where "on" is no boolean
+    # BaseLoader: GitHub reads YAML 1.2, where "on" is not a boolean
     loaded = yaml.load(path.read_text("utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
     assert isinstance(loaded, dict)
     return loaded

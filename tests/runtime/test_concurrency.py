@@ -72,7 +72,8 @@ def test_eight_at_once_end_as_if_one_came_after_the_other(
     for process in processes:
         _, stderr = process.communicate(timeout=120)
         assert process.returncode == 0, stderr
-    # which of the serial orders it was is told by who is there; the first slots may have gone last
+    # which of the serial orders it was is reported by who is there; the first slots may have gone
+    # last
     shown = {path.name for path in (pod.external / "metadata").iterdir()}
     echoes = [echo, echo_new] if "echo" in shown else [None]
     guards = [guard, guard_new] if "guard" in shown else [None]

@@ -74,7 +74,7 @@ def _source(image: Image) -> Source:
 
 
 def _decided(vector: Vector) -> tuple[Decision, dict[str, str]]:
-    """The decision on the last image, and the versions that stand in the tree after it."""
+    """The decision on the last image, and the versions that are in the tree after it."""
     environments = _target(vector).environments()
     tree = {item.name: item for item in _packages(vector.get("strangers", {}), None)}
     decision = Decision()

@@ -30,7 +30,7 @@ FIXED_TIME = 315_532_800 * 10**9  # 1980-01-01
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    """A folder that every user may enter; pytest's own are closed to others."""
+    """A directory that every user may enter; pytest's own are closed to others."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)

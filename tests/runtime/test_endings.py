@@ -1,4 +1,4 @@
-"""Providers that leave no traceback: each is told with where it was, and with its own way out."""
+"""Providers that leave no traceback: each is reported with its place and its own solution."""
 
 from __future__ import annotations
 
@@ -298,7 +298,7 @@ def test_a_bad_limit_is_bad_usage(
         monkeypatch.setenv("LLS_PREFLIGHT_TIMEOUT", text)
     assert main(words) == 2
     err = capsys.readouterr().err
-    assert f"'{text}' is no number of seconds" in err
+    assert f"'{text}' is not a number of seconds" in err
     assert "--timeout" in err
 
 
@@ -318,4 +318,4 @@ def test_the_authors_commands_take_the_same_limit(words: list[str], tmp_path: Pa
         text=True,
     )
     assert done.returncode == 2
-    assert "LLS_PREFLIGHT_TIMEOUT='soon' is no number of seconds" in done.stderr
+    assert "LLS_PREFLIGHT_TIMEOUT='soon' is not a number of seconds" in done.stderr

@@ -28,7 +28,7 @@ OTHER_USER = ("setpriv", "--reuid", "12345", "--regid", "0", "--clear-groups", "
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that every user may enter, with the zipapp in it; pytest's own are closed."""
+    """A directory that every user may enter, with the zipapp in it; pytest's own are closed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -308,7 +308,7 @@ def test_a_conditional_id_in_another_section_is_kept_with_a_warning(
     _base(pod, CONDITIONAL.format(written="${env.OLLAMA_URL:+ollama}"))
     pod.install(make_bundle("ollama", api="safety"), "ollama", api="safety")
     (warning,) = merge(pod.root).warnings
-    assert "stands in API 'inference' of the base" in warning
+    assert "is in API 'inference' of the base" in warning
     assert len(_merged(pod)["providers"]["inference"]) == 2
 
 
@@ -332,7 +332,7 @@ def test_the_same_id_in_another_section_of_the_base_is_kept_with_a_warning(
     assert _merged(pod)["providers"]["inference"][0]["provider_id"] == "ollama"
     assert _merged(pod)["providers"]["safety"][0]["provider_id"] == "ollama"
     assert len(result.warnings) == 1
-    assert "stands in API 'inference' of the base" in result.warnings[0]
+    assert "is in API 'inference' of the base" in result.warnings[0]
 
 
 def test_the_output_may_be_named_config_yaml_and_the_base_given(pod: Pod, tmp_path: Path) -> None:
@@ -482,7 +482,7 @@ def test_a_value_that_depends_on_the_version_of_the_reader_is_told(pod: Pod) -> 
     text = "x: &x {url: a}\ny: &y {url: b}\nz:\n  <<: [*x, *y]\n"
     base = _base(pod, text)
     (warning,) = merge(pod.root).warnings
-    assert "The key 'url' stands in several mappings of '<<'" in warning
+    assert "The key 'url' is in several mappings of '<<'" in warning
     assert f"({base}:4:3)" in warning
     assert _merged(pod)["z"] == {"url": "a"}
     # the advice, followed

@@ -119,14 +119,24 @@ def test_no_character_is_cut_in_two(limit: int, character: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["missing", "no folder", "folder", "full", "pipe", "link", "socket", "below a file", "no file"],
+    [
+        "missing",
+        "no directory",
+        "folder",
+        "full",
+        "pipe",
+        "link",
+        "socket",
+        "below a file",
+        "no file",
+    ],
 )
 def test_where_it_cannot_be_written_nothing_else_changes(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
 ) -> None:
     log = tmp_path / "log"
     match kind:
-        case "no folder":
+        case "no directory":
             log = tmp_path / "nowhere" / "log"
         case "below a file":
             (tmp_path / "file").touch()

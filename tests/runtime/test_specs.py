@@ -1,4 +1,4 @@
-"""What get_provider_spec() may return, and which factory stands behind it, as servers read it."""
+"""What get_provider_spec() may return, and which factory is behind it, as servers read it."""
 
 from __future__ import annotations
 
@@ -403,7 +403,7 @@ def test_a_spec_that_names_no_module_is_refused_as_by_every_server(
 def test_the_factory_of_the_other_kind_is_noticed(tmp_path: Path, kind: str, there: str) -> None:
     adapter = f"class Config: ...\nasync def {there}(config, deps): ...\n"
     _, _, way = refused(tmp_path, returning(f"Spec('{kind}::x')"), adapter)
-    assert f"The {there} that is there is for" in way
+    assert f"The {there} that exists is for" in way
     assert "rename it, or correct the provider type" in way
 
 

@@ -1,4 +1,4 @@
-"""What stands where something of ours belongs, or is not there: each is told by its own cause."""
+"""What is where something of ours belongs, or does not exist: each is reported by its own cause."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.install import install as installing
 from lls_provider.runtime.install.install import install
 from lls_provider.runtime.merge import merge
+from lls_provider.runtime.messages import image_error, volume_error
 from lls_provider.runtime.preflight.preflight import preflight
-from lls_provider.runtime.volume_errors import image_error, volume_error
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]
@@ -61,19 +61,19 @@ def _refused(run: Callable[[], object]) -> SdkError:
         (f"{PACKAGES}/acme_echo", "file", UNSAFE, "acme_echo is a file that no installation"),
         (f"{PACKAGES}/acme_echo", "link", UNSAFE, "acme_echo is a link that no installation"),
         (f"{PACKAGES}/acme_echo", "pipe", UNSAFE, "acme_echo is a pipe that no installation"),
-        (f"{PACKAGES}/acme_echo/__init__.py", "folder", UNSAFE, "__init__.py is a folder that"),
+        (f"{PACKAGES}/acme_echo/__init__.py", "folder", UNSAFE, "__init__.py is a directory that"),
         (f"{PACKAGES}/acme_echo/__init__.py", "file", UNSAFE, "__init__.py is a file that no"),
         (f"{PACKAGES}/acme_echo/provider.py", "link", UNSAFE, "provider.py is a link that no"),
         (f"{PACKAGES}/acme_echo-1.0.dist-info", "file", UNSAFE, "dist-info is a file that no"),
         (f"{PACKAGES}/acme_echo-1.0.dist-info", "link", UNSAFE, "dist-info is a link that no"),
-        (PACKAGES, "file", UNSAFE, "A folder belongs here, but it is no folder"),
-        (PACKAGES, "link", UNSAFE, "A folder belongs here, but it is a link"),
-        ("external-providers", "file", UNWRITABLE, "a file stands there"),
-        ("external-providers", "link", UNWRITABLE, "a link stands there"),
-        ("", "file", UNWRITABLE, "a file stands there"),
-        ("external-providers/installed-packages.txt", "folder", UNWRITABLE, "a folder stands"),
-        ("external-providers/metadata", "file", UNSAFE, "it is no folder"),
-        ("external-providers/bin", "file", UNSAFE, "it is no folder"),
+        (PACKAGES, "file", UNSAFE, "A directory belongs here, but it is not a directory"),
+        (PACKAGES, "link", UNSAFE, "A directory belongs here, but it is a link"),
+        ("external-providers", "file", UNWRITABLE, "a file is there"),
+        ("external-providers", "link", UNWRITABLE, "a link is there"),
+        ("", "file", UNWRITABLE, "a file is there"),
+        ("external-providers/installed-packages.txt", "folder", UNWRITABLE, "a directory is"),
+        ("external-providers/metadata", "file", UNSAFE, "it is not a directory"),
+        ("external-providers/bin", "file", UNSAFE, "it is not a directory"),
     ],
 )
 def test_what_is_in_the_way_of_an_installation_is_told_and_may_be_removed(
@@ -134,8 +134,8 @@ def test_a_folder_in_place_of_a_document_of_the_image_is_told(
     error = _refused(lambda: pod.install(bundle))
     assert error.code is Code.FILE_UNREADABLE
     assert error.where.file == str(bundle / name)
-    assert error.why == "it is a folder"
-    assert "makes a folder of its name" in error.resolution
+    assert error.why == "it is a directory"
+    assert "makes a directory of its name" in error.resolution
 
 
 MERGED = ["config/run.yaml", "config/merge-log.txt", "config/.merge-x"]
@@ -144,21 +144,21 @@ MERGED = ["config/run.yaml", "config/merge-log.txt", "config/.merge-x"]
 @pytest.mark.parametrize(
     ("place", "kind", "code", "told"),
     [
-        *((place, "folder", UNWRITABLE, "a folder stands there") for place in MERGED),
-        ("config", "file", UNWRITABLE, "a file stands there"),
-        ("external-providers/metadata", "file", UNWRITABLE, "a file stands there"),
-        ("base-config/run.yaml", "folder", Code.FILE_UNREADABLE, "it is a folder"),
+        *((place, "folder", UNWRITABLE, "a directory is there") for place in MERGED),
+        ("config", "file", UNWRITABLE, "a file is there"),
+        ("external-providers/metadata", "file", UNWRITABLE, "a file is there"),
+        ("base-config/run.yaml", "folder", Code.FILE_UNREADABLE, "it is a directory"),
         (
             "external-providers/metadata/acme-echo/crd-config.yaml",
             "folder",
             Code.FILE_UNREADABLE,
-            "it is a folder",
+            "it is a directory",
         ),
         (
             "external-providers/metadata/acme-echo/lls-provider-spec.yaml",
             "folder",
             Code.FILE_UNREADABLE,
-            "it is a folder",
+            "it is a directory",
         ),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_folder_of_no_provider_is_told_with_both_ways_out(
     stray.mkdir()
     error = _refused(lambda: merge(pod.root))
     assert error.code is Code.METADATA_MISSING
-    assert "remove the folder if it is no provider's" in error.resolution
+    assert "remove the directory if it is not a provider's" in error.resolution
     stray.rmdir()
     assert merge(pod.root).providers == ("acme-echo",)
 
@@ -209,10 +209,10 @@ def _based(pod: Pod, make_bundle: MakeBundle) -> None:
 @pytest.mark.parametrize(
     ("gone", "instead", "reason", "way"),
     [
-        ("", None, "The packages of the installed providers are not there", "--root"),
-        ("", "file", "The packages of the installed providers are not there", "--root"),
-        ("acme_echo-1.0.dist-info", None, "acme-echo 1.0 is no longer there", "new volume"),
-        ("acme_echo", None, "A file of the package acme-echo 1.0 is no longer", "new volume"),
+        ("", None, "The packages of the installed providers are missing", "--root"),
+        ("", "file", "The packages of the installed providers are missing", "--root"),
+        ("acme_echo-1.0.dist-info", None, "acme-echo 1.0 no longer exists", "new volume"),
+        ("acme_echo", None, "A file of the package acme-echo 1.0 no longer exists", "new volume"),
         ("acme_echo/provider.py", None, "A file of the package acme-echo 1.0", "new volume"),
     ],
 )
@@ -229,7 +229,7 @@ def test_packages_that_are_gone_are_not_told_as_a_wrong_package_name(
     assert f"Reason: {reason}" in text or f"Reason: The package {reason}" in text
     assert "packageName" not in text
     assert way in text.rpartition("Resolution: ")[2]
-    assert ("A file stands there instead." in text) == (instead is not None)
+    assert ("A file is there instead." in text) == (instead is not None)
 
 
 def test_a_volume_that_is_not_mounted_is_not_told_as_a_wrong_package_name(
@@ -253,9 +253,9 @@ def test_a_volume_that_is_not_mounted_is_not_told_as_a_wrong_package_name(
         (errno.ESTALE, "The storage below the volume fails"),
         (errno.EMFILE, "more memory and open files"),
         (errno.ENOSPC, "Raise the sizeLimit"),
-        (errno.EEXIST, "Remove what stands there"),
-        (errno.ENOTDIR, "Remove what stands there"),
-        (errno.ELOOP, "Remove what stands there"),
+        (errno.EEXIST, "Remove what is there"),
+        (errno.ENOTDIR, "Remove what is there"),
+        (errno.ELOOP, "Remove what is there"),
     ],
 )
 def test_each_failure_of_a_volume_has_its_own_way_out(
@@ -372,4 +372,4 @@ def test_what_nobody_claims_is_told_when_it_goes(
     told = Recorder()
     guard = make_bundle("acme-guard")
     install(pod.request(guard, "acme-guard"), workers=1, progress=told)
-    assert "removed acme_echo-1.0: nobody claims it" in told.notes
+    assert "removed acme_echo-1.0: no provider owns it" in told.notes

@@ -37,7 +37,7 @@ def zipapp(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter; pytest's own are closed to others."""
+    """A directory that every user may enter; pytest's own are closed to others."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -193,13 +193,13 @@ def test_confined_as_in_a_cluster_it_installs_all_the_same(
     ("change", "status", "text"),
     [
         (["--api", "safety"], 1, "Move the provider to externalProviders.inference section"),
-        (["--api", "nope"], 2, "'nope' is no server API"),
+        (["--api", "nope"], 2, "'nope' is not a server API"),
         (["--provider-id", "../x"], 2, "providerId"),
         (["--order", "first"], 2, "invalid int value"),
         (["--unknown"], 2, "unrecognized arguments"),
         (["--config", "{"], 1, "--config:1:"),
         (["--config", '{"a": 1, "a": 2}'], 1, "--config:1:10"),
-        (["--config", "[1]"], 1, "is no mapping"),
+        (["--config", "[1]"], 1, "is not a mapping"),
         (["--config", "x", "--config-file", "y"], 2, "not allowed with"),
         (["--config-file", "/nowhere.json"], 1, "/nowhere.json"),
         (["--source", "/nowhere"], 1, "Missing /lls-provider/lls-provider-spec.yaml"),
@@ -225,7 +225,7 @@ def test_what_cannot_be_has_its_status_and_message(
 @pytest.mark.parametrize(
     "arguments",
     [["install"], ["install", "--order", "first"], ["nope"], []],
-    ids=["nothing told", "a bad number", "no command of ours", "no command"],
+    ids=["nothing given", "a bad number", "no command of ours", "no command"],
 )
 @pytest.mark.parametrize("form", ["--termination-log={}", "--termination-log {}"])
 def test_bad_usage_is_told_in_the_status_of_the_pod(
@@ -248,7 +248,7 @@ def test_a_configuration_that_is_a_pipe_is_not_waited_for(
     more = ["--config-file", str(tmp_path / "pipe")]
     result = _run(zipapp, [*_arguments(pod, make_bundle()), *more])
     assert result.returncode == 1
-    assert "it is no regular file" in result.stderr
+    assert "it is not a regular file" in result.stderr
 
 
 def test_a_missing_command_or_argument_is_bad_usage(zipapp: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_user_without_a_home_has_a_cache_under_the_root(
 def test_the_cache_of_uv_lies_below_ours_where_that_is_named(
     variables: dict[str, str], uvs: str, *, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a home uv takes the working directory: it is always told of another place then."""
+    """Without a home uv takes the working directory: it is always given of another place then."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert uv_cache_root() == Path(uvs)
@@ -113,10 +113,20 @@ def test_a_full_disk_tells_what_is_free(tmp_path: Path, number: int) -> None:
     ("variables", "place", "cache", "resolution"),
     [
         ({}, "home/.cache/lls-provider/files/x", "home/.cache/lls-provider", "Set LLS_PROVIDER_"),
-        ({}, "home/.cache/uv/wheels", "home/.cache/uv", "Set LLS_PROVIDER_CACHE to a folder that"),
+        (
+            {},
+            "home/.cache/uv/wheels",
+            "home/.cache/uv",
+            "Set LLS_PROVIDER_CACHE to a directory that",
+        ),
         ({"LLS_PROVIDER_CACHE": "ours"}, "ours/files/x", "ours", "Set LLS_PROVIDER_CACHE to a"),
         ({"LLS_PROVIDER_CACHE": "ours"}, "ours/uv/x", "ours/uv", "Set LLS_PROVIDER_CACHE to a"),
-        ({"UV_CACHE_DIR": "uvs"}, "uvs/x", "uvs", "Set UV_CACHE_DIR, which names it, to a folder"),
+        (
+            {"UV_CACHE_DIR": "uvs"},
+            "uvs/x",
+            "uvs",
+            "Set UV_CACHE_DIR, which names it, to a directory",
+        ),
     ],
 )
 def test_every_cache_that_cannot_be_written_is_one_error(

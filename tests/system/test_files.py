@@ -1,4 +1,4 @@
-"""A file appears whole under its name or not at all, whoever else writes to its folder."""
+"""A file appears whole under its name or not at all, whoever else writes to its directory."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
 
 @pytest.fixture
 def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of `make_wheel` as the only place that uv takes packages from; a new cache."""
+    """The directory of `make_wheel` as the only place that uv takes packages from; a new cache."""
     folder = tmp_path / "wheels"
     empty = tmp_path / "no-index"
     for place in (folder, empty):

@@ -195,7 +195,7 @@ def test_a_folder_is_installed_as_it_is_now(
     (folder / "own.py").write_text(backend("maker", "3.0", files=module))
     for told in ("first", "second"):
         (folder / "maker.py").write_text(f"version = {told!r}\n")
-        # what uv reads to see whether a folder has changed
+        # what uv reads to see whether a directory has changed
         (folder / "pyproject.toml").touch()
         with build_environment(
             [f"maker @ {folder.as_uri()}"], interpreter=interpreter

@@ -264,7 +264,7 @@ def test_a_package_without_a_version_cannot_be_provided(
     (project / "pyproject.toml").write_text('[project]\nname = "demo"\nversion = "1.0"\n')
     error = refused(write(f"demo @ {project.as_uri()}\nhelper>=1\n"))
     assert error.code is Code.DISTRIBUTION_INVALID
-    assert error.why == f"demo @ {project.as_uri()} tells no version"
+    assert error.why == f"demo @ {project.as_uri()} has no version"
 
 
 def test_every_bad_line_of_a_freeze_file_is_told(write: Write) -> None:

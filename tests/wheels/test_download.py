@@ -16,7 +16,7 @@ PIECES = 4
 
 
 class Trip:
-    """A download into a folder, with what it told and how long it would have waited."""
+    """A download into a directory, with what it given and how long it would have waited."""
 
     def __init__(self, folder: Path) -> None:
         self.target = folder / "demo-1.0-py3-none-any.whl"

@@ -144,7 +144,7 @@ def test_a_layer_is_gone_after_an_error(distribution: Distribution) -> None:
 def test_a_layer_sees_an_environment_whose_packages_no_index_has(
     distribution: Distribution, tmp_path: Path, make_wheel: Any
 ) -> None:
-    """It is neither installed again nor changed; what the layer brings stands in front."""
+    """It is neither installed again nor changed; what the layer brings is in front."""
     folder = tmp_path / "server"
     run_uv(
         ["venv", "-q", "--python", str(distribution.interpreter.path), str(folder)], doing="testing"

@@ -103,26 +103,26 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(
     [
         (
             "-e git+https://github.com/acme/helper.git@0123#egg=helper",
-            "-e git+https://github.com/acme/helper.git@0123#egg=helper tells no version",
+            "-e git+https://github.com/acme/helper.git@0123#egg=helper has no version",
             "helper==VERSION",
         ),
-        ("--editable=./helper", "--editable=./helper tells no version", "NAME==VERSION"),
-        ("-e .", "-e . tells no version", "NAME==VERSION"),
+        ("--editable=./helper", "--editable=./helper has no version", "NAME==VERSION"),
+        ("-e .", "-e . has no version", "NAME==VERSION"),
         (
             "helper @ git+https://github.com/acme/helper@v1.0",
-            "helper @ git+https://github.com/acme/helper@v1.0 tells no version",
+            "helper @ git+https://github.com/acme/helper@v1.0 has no version",
             "helper==VERSION",
         ),
         (
             "My_Helper @ file:///home/conda/feedstock_root/build_artifacts/helper_17/work",
             (
                 "My_Helper @ file:///home/conda/feedstock_root/build_artifacts/helper_17/work "
-                "tells no version"
+                "has no version"
             ),
             "my-helper==VERSION",
         ),
-        ("./helper", "./helper tells no version", "NAME==VERSION"),
-        ("git+https://h.example/helper", "git+https://h.example/helper tells no version", "NAME=="),
+        ("./helper", "./helper has no version", "NAME==VERSION"),
+        ("git+https://h.example/helper", "git+https://h.example/helper has no version", "NAME=="),
         (
             "helper @ file:///w/other-1.0-py3-none-any.whl",
             "helper @ file:///w/other-1.0-py3-none-any.whl: the file is one of other",
@@ -171,7 +171,7 @@ def test_all_lines_are_told_at_once_in_their_order() -> None:
 def test_a_login_in_a_line_is_not_shown() -> None:
     error = refused("helper==1.0\n-e git+https://me:secret@h.example/x.git#egg=x\n")
     assert "secret" not in error.render()
-    assert "-e git+https://h.example/x.git#egg=x tells no version" in error.render()
+    assert "-e git+https://h.example/x.git#egg=x has no version" in error.render()
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 def test_an_address_that_is_none_is_told() -> None:
     (problem,) = refused("helper==1.0\nother @ http://[::1/other-1.0.tar.gz\n").problems
-    assert problem.what == "other @ http://[::1/other-1.0.tar.gz tells no version"
+    assert problem.what == "other @ http://[::1/other-1.0.tar.gz has no version"
 
 
 def test_the_requirements_of_a_file_are_named() -> None:

@@ -1,4 +1,4 @@
-"""Homes and caches as containers and CI have them: none, somebody else's, read-only."""
+"""Homes and caches as containers and CI have them: none, someone else's, read-only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lls_provider.bundle.zipapp import zipapp_path
 
 Built = Callable[..., "subprocess.CompletedProcess[str]"]
 
-# a user whose id has no account; it reads what the SDK's own environment lies in, and no more
+# a user whose id has no account; it reads what the SDK's own environment is in, and no more
 STRANGER = (
     *("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"),
     *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
@@ -54,7 +54,7 @@ def python() -> Iterator[Path]:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that every user may enter, with a project; pytest's own folders are closed."""
+    """A directory that every user may enter, with a project; pytest's own are closed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -84,7 +84,7 @@ def built(
     if subprocess.run([*STRANGER, "true"], capture_output=True, check=False).returncode != 0:
         assert os.environ.get("CI") != "true", "setpriv must work in CI"
         pytest.skip("another user's id is not permitted here")
-    zipapp_path()  # a checkout makes it where it stands
+    zipapp_path()  # a checkout makes it where it is
     wheelhouse = shutil.copytree(make_wheel("helper").parent, place / "wheelhouse")
 
     def run(variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -138,7 +138,7 @@ def test_a_cache_that_cannot_be_written_is_one_error_whose_advice_helps(
     assert f"ERROR: Cannot write the cache {cache.format(place=place)}\n" in done.stderr
     assert not list((place / "working").iterdir())
     # as the resolution says
-    found = re.search(r"Resolution: Set (\w+)(?:, which names it,)? to a folder", done.stderr)
+    found = re.search(r"Resolution: Set (\w+)(?:, which names it,)? to a directory", done.stderr)
     assert found is not None
     mended = built({**told, found[1]: str(place / "caches" / "own")})
     assert mended.returncode == 0, mended.stderr
@@ -153,7 +153,7 @@ def test_both_caches_lie_below_the_variable(built: Built, place: Path) -> None:
 
 
 def test_a_cache_that_somebody_else_filled_is_told(built: Built, place: Path) -> None:
-    """As `sudo` leaves it: the folder itself can be written, what is in it cannot."""
+    """As `sudo` leaves it: the directory itself can be written, what is in it cannot."""
     (place / "caches" / "uv" / "sdists-v11").mkdir(parents=True)
     for folder in ("uv", "native"):
         (place / "caches" / folder).mkdir(exist_ok=True)

@@ -131,7 +131,7 @@ def test_a_folder_that_does_not_exist_is_refused(indexes: Indexes, option: str) 
     with pytest.raises(SdkError) as caught, using(indexes):
         pytest.fail("the block must not run")
     assert caught.value.code is Code.USAGE
-    assert caught.value.what == f"{option}: there is no such folder"
+    assert caught.value.what == f"{option}: there is no such directory"
 
 
 def test_two_threads_have_indexes_of_their_own() -> None:

@@ -21,7 +21,7 @@ Script = Callable[[Path, str], Path]
 
 @pytest.fixture(autouse=True)
 def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder and a PATH in which no Python stands."""
+    """A home directory and a PATH in which no Python is."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
@@ -180,12 +180,12 @@ def test_one_python_under_many_names_is_run_once(on_path: Path) -> None:
     ("body", "reason"),
     [
         ("exit 3", "fails: exit 3"),
-        ("echo hello", "is no Python"),
-        ("echo 18", "is no Python"),
-        ("echo '[1, 2]'", "is no Python"),
-        ("echo null", "is no Python"),
-        ("""echo '["cpython", ["a", "b", "c"], "final", ""]'""", "is no Python"),
-        ("""echo '["cpython", [3, 18, 0], "final", 7]'""", "is no Python"),
+        ("echo hello", "is not a Python"),
+        ("echo 18", "is not a Python"),
+        ("echo '[1, 2]'", "is not a Python"),
+        ("echo null", "is not a Python"),
+        ("""echo '["cpython", ["a", "b", "c"], "final", ""]'""", "is not a Python"),
+        ("""echo '["cpython", [3, 18, 0], "final", 7]'""", "is not a Python"),
         ("""echo '["pypy", [3, 18, 0], "final", ""]'""", "is pypy, not CPython"),
         ("""echo '["cpython", [3, 18, 0], "beta", ""]'""", "is a pre-release (beta)"),
         ("""echo '["cpython", [3, 7, 1], "final", ""]'""", "is Python 3.7.1, not 3.18 or later"),

@@ -173,7 +173,7 @@ def test_a_project_of_setuptools_stays_as_it_was(tmp_path: Path, interpreter: In
 
 @pytest.fixture
 def helper(wheelhouse: Path, make_wheel: Callable[..., Path]) -> str:
-    """A package in the only wheelhouse, for backends to ask for."""
+    """A package in the only wheelhouse, for backends to require."""
     make_wheel("helper", "1.5")
     return "helper"
 
@@ -189,7 +189,7 @@ def test_what_the_backend_asks_for_is_there(
         f"    return [{helper!r}]\n"
     )
     assert build_wheel(folder, tmp_path / "out", interpreter=interpreter).name == WHEEL
-    # what was asked for is in an environment of its own
+    # what was requested is in an environment of its own
     assert len([it for it in (tmp_path / "cache" / "backends").iterdir() if it.is_dir()]) == 2
 
 
@@ -356,13 +356,13 @@ def test_a_source_archive_becomes_a_wheel(
 
 @pytest.mark.network
 def test_a_project_that_has_a_setup_py_alone(tmp_path: Path, interpreter: Interpreter) -> None:
-    """Its backend is setuptools, with the project's folder on the path (PEP 517)."""
+    """Its backend is setuptools, with the project's directory on the path (PEP 517)."""
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "told.py").write_text("version = '1.0'\n")
     (folder / "setup.py").write_text(
-        "import setuptools, told\n"
-        "setuptools.setup(name='demo', version=told.version, py_modules=['told'])\n"
+        "import setuptools, reported\n"
+        "setuptools.setup(name='demo', version=given.version, py_modules=['given'])\n"
     )
     wheel = build_wheel(folder, tmp_path / "out", interpreter=interpreter)
     assert wheel.name == WHEEL

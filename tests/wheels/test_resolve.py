@@ -330,7 +330,7 @@ def test_a_file_is_named_by_its_address_when_the_lock_does_not_name_it(
 def test_another_python_gets_its_own_closure(
     offer: Any, make_wheel: Any, closure_of: Resolve, interpreter: Interpreter
 ) -> None:
-    """The markers are evaluated for the version that was told, patch level included."""
+    """The markers are evaluated for the version that was given, patch level included."""
     major, minor, micro = interpreter.version
     offer(
         make_wheel("demo", requires=[f"late; python_full_version > '{major}.{minor}.{micro}'"]),

@@ -1,4 +1,4 @@
-"""Profiles: servers' packages as they were on a day that is told."""
+"""Profiles: servers' packages as they were on a day that is reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import Silent
-from lls_provider.wheels import distribution
+from lls_provider.wheels import loading
 from lls_provider.wheels.loading import load_distribution, load_distributions
 from lls_provider.wheels.servers import LINES, line_named, read_profiles
 
@@ -60,7 +60,7 @@ def test_the_documented_profiles_are_those_that_ship() -> None:
 def test_a_profile_is_used_without_resolving_and_shown_with_its_date(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(distribution, "run_uv", None)  # whoever calls it fails
+    monkeypatch.setattr(loading, "run_uv", None)  # whoever calls it fails
     notes = Notes()
     found = load_distribution("profile:ogx-1.5.0", progress=notes)
     (profile,) = [it for it in read_profiles() if it.name == "ogx-1.5.0"]

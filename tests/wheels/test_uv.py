@@ -152,7 +152,7 @@ def test_a_cache_that_cannot_be_written_is_told_as_ours_is(
     assert error.code is Code.CACHE_UNWRITABLE
     assert error.status is ExitStatus.ENVIRONMENT
     assert error.what == f"Cannot write the cache {place}"
-    assert error.resolution.startswith("Set LLS_PROVIDER_CACHE to a folder that you can write.")
+    assert error.resolution.startswith("Set LLS_PROVIDER_CACHE to a directory that you can write.")
 
 
 def test_a_place_that_is_no_cache_is_left_to_what_uv_says(monkeypatch: pytest.MonkeyPatch) -> None:

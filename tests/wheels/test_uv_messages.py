@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 MakeWheel = Callable[..., Path]
 
-# a user who reads what the SDK's own environment lies in, and writes nothing of it
+# a user who reads what the SDK's own environment is in, and writes nothing of it
 STRANGER = (
     *("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"),
     *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
@@ -133,7 +133,7 @@ def real(
 
 @pytest.fixture
 def offered(real: Uv, make_wheel: MakeWheel, monkeypatch: pytest.MonkeyPatch) -> MakeWheel:
-    """Makes wheels in the one folder that uv looks into."""
+    """Makes wheels in the one directory that uv looks into."""
     folder = make_wheel("unneeded").parent
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
     return make_wheel

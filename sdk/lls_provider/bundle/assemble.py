@@ -1,6 +1,6 @@
 """Where a bundle may be written.
 
-Writes the /lls-provider tree of a provider image (contract section 1), whole or not at all.
+Writes the /lls-provider tree of a provider image (contract section 1), atomically.
 
 The bundles of one build, one for each machine: all of one resolution.
 """
@@ -59,7 +59,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import Progress, counted
 from lls_provider.runtime.target_python import target_python
 from lls_provider.runtime.wheelfile.wheel import Wheel, check_total, read_wheel
-from lls_provider.system.output import output_directory, wrapping_write_errors
+from lls_provider.system.files import output_directory, wrapping_write_errors
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
@@ -93,7 +93,7 @@ def writable_target(out: Path) -> None:
         return
     raise SdkError(
         Code.TARGET_EXISTS,
-        f"{out} exists and is no bundle that this command wrote",
+        f"{out} exists and is not a bundle that this command wrote",
         why="Only an earlier bundle is replaced; anything else could be work of yours.",
         where=Where(file=str(out)),
         resolution="Choose another directory, or remove this one first.",
@@ -123,7 +123,7 @@ def assemble(
     ``metadata`` comes without wheel paths: they are filled in here. ``expected`` gives the
     sha256 that a wheel, by file name, must have; ``known`` are wheels that need not be read
     again, ``hashed`` are hashes that need not be taken again while they hold, ``outcome`` is
-    what a trial told. The same input gives the same bytes. Raises SdkError
+    what a trial given. The same input gives the same bytes. Raises SdkError
     TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_...,
     DEPENDENCY_CONFLICT when the wheels lack something, BUNDLE_INVALID, NO_SPACE,
     OUTPUT_UNWRITABLE; ``out`` is then as it was.
@@ -276,7 +276,7 @@ def _verify(wheel: Path, found: FileHash, expected: str | None) -> None:
             f"{wheel.name} is not the file that was resolved",
             why=f"Its sha256 is {found.sha256}, the lock says {expected}.",
             where=Where(file=str(wheel)),
-            resolution="Remove the file and build again, so that it is downloaded anew.",
+            resolution="Remove the file and build again, so that it is downloaded again.",
         )
 
 
@@ -293,7 +293,7 @@ def assemble_each(
     outcome: TrialResult | None,
     progress: Progress,
 ) -> list[Bundle]:
-    """Assemble what was gathered for each machine in ``outs``. Raises what `assemble` raises."""
+    """Assemble what was collected for each machine in ``outs``. Raises what `assemble` raises."""
     _tell_idle(wanted, gathered.values(), progress)
     made = []
     for machine, found in gathered.items():
@@ -325,7 +325,7 @@ def assemble_each(
 def _tell_idle(
     wanted: BundleRequest, gathered: Iterable[CollectedWheels], progress: Progress
 ) -> None:
-    """Say which names of packages to bundle changed nothing: they may be misspelt."""
+    """Say which names of packages to bundle changed nothing: they may be misspelled."""
     brought = {package.name for found in gathered for package in found.packages}
     for name in sorted(wanted.bundle):
         if not any(name in server.pins for server in wanted.servers):

@@ -4,7 +4,7 @@ What a bundle's wheels are chosen for, as its manifest records it (contract deci
 
 What a bundle is built for and of, whether of a project or of a published package.
 
-What a bundle is made of, and the wheels that were gathered for it.
+What a bundle is made of, and the wheels that were collected for it.
 
 Hashes of files, and whether one that was taken earlier is still that of its file.
 """
@@ -50,7 +50,7 @@ class Bundle:
     """What a provider image carries under ``/lls-provider`` (contract section 1).
 
     ``contents`` are the wheels as they were read when the bundle was made; empty in one that was
-    read from its folder.
+    read from its directory.
     """
 
     root: Path
@@ -77,7 +77,7 @@ class Bundle:
 
     @property
     def own_wheel(self) -> Path:
-        """The provider's own wheel. Raises SdkError BUNDLE_INVALID when it is not there."""
+        """The provider's own wheel. Raises SdkError BUNDLE_INVALID when it does not exist."""
         path = resolve_wheel_path(self.root, self.metadata.wheel_path)
         if path is None or not path.is_file():
             raise SdkError(
@@ -98,7 +98,7 @@ class Bundle:
 
 
 def resolve_wheel_path(root: Path, wheel_path: str) -> Path | None:
-    """Where a path of the metadata lies below ``root``; None when it is not below /lls-provider.
+    """Where a path of the metadata is below ``root``; None when it is not below /lls-provider.
 
     The metadata's paths are those inside the image (contract section 1: absolute, read below
     the installer's --source).
@@ -128,7 +128,7 @@ def read_bundle(root: Path) -> Bundle:
         raise SdkError(
             Code.FILE_MISSING,
             f"No {tree.spec.name} in {root}",
-            why="A bundle is a folder with lls-provider-spec.yaml and packages/*.whl "
+            why="A bundle is a directory with lls-provider-spec.yaml and packages/*.whl "
             "(contract section 1).",
             where=Where(file=str(tree.spec)),
             resolution="Name a bundle, or make one with `lls-provider build`.",
@@ -181,7 +181,7 @@ def require_valid_names(overrides: Sequence[str], bundle: Sequence[str]) -> None
             raise _unreadable("--override", text, str(error).partition("\n")[0]) from error
     for text in bundle:
         if not is_normalized_name(canonicalize_name(text)):
-            raise _unreadable("--bundle", text, "It is no name of a package.")
+            raise _unreadable("--bundle", text, "It is not a name of a package.")
 
 
 def _unreadable(option: str, text: str, why: str) -> SdkError:
@@ -196,7 +196,7 @@ def _unreadable(option: str, text: str, why: str) -> SdkError:
 
 @dataclass(frozen=True, slots=True)
 class PrefetchedWheels:
-    """What is known of wheels before they are gathered."""
+    """What is known of wheels before they are collected."""
 
     wheels: Mapping[Path, Wheel] = field(default_factory=dict)
     hashes: Mapping[Path, FileDigests] = field(default_factory=dict)
@@ -269,7 +269,7 @@ class FileDigests:
     state: tuple[int, ...]
 
     def holds_for(self, path: Path) -> bool:
-        """Whether ``path`` is that very file, be it under another name, and was not written to."""
+        """Whether ``path`` is the same file, even under another name, and was not written to."""
         return _state(path.stat()) == self.state
 
 

@@ -61,7 +61,7 @@ def collect_wheels(
 ) -> CollectedWheels:
     """Find and fetch the wheels. Raises what `resolve`, `locked_closure` and `fetch` raise.
 
-    With ``hints`` RESOLUTION_FAILED says which ways out apply.
+    With ``hints`` RESOLUTION_FAILED says which solutions apply.
     """
     if wanted.locked is not None:
         return _from_lock(wanted, wanted.locked, progress)
@@ -74,7 +74,7 @@ def collect_wheels(
 
 
 def add_hints(error: SdkError, wanted: BundleRequest, progress: Progress) -> None:
-    """Write into a RESOLUTION_FAILED what its reader can do, be it a project's author or not."""
+    """Add to a RESOLUTION_FAILED what its reader can do, as the project's author or not."""
 
     if cause_of(error.why) is not None:
         return  # of what is around the build, which no option changes
@@ -98,7 +98,7 @@ def add_hints(error: SdkError, wanted: BundleRequest, progress: Progress) -> Non
         return
     if not wanted.servers:
         return
-    progress.step("looking for ways out")
+    progress.step("looking for solutions")
     asked = resolution_hints.required_server(error, newest)
     add_resolution_hints(
         error,
@@ -127,7 +127,7 @@ def _refused(
 
 
 def _loaded(server: str | None, wanted: BundleRequest) -> list[Distribution]:
-    """The server that a provider seems to be made for, where it can be had."""
+    """The server that a provider seems to be made for, where it is available."""
     if server is None or server in [it.label for it in wanted.servers]:
         return []
     try:
@@ -277,7 +277,7 @@ def _for_several(wanted: BundleRequest, progress: Progress) -> CollectedWheels:
                 if it.provided is not None and it.new is None
             }
             if not refused:
-                return found  # `assemble` tells of what is left
+                return found  # `assemble` says of what is left
             results.append(refused)
         if not results:
             raise failures[0]
@@ -294,7 +294,7 @@ def _beside(
     progress: Progress,
 ) -> tuple[CollectedWheels, tuple[Conflict, ...]]:
     """The result with one distribution's versions, and what the others' do not satisfy."""
-    # what is bundled although a server has it stands in front of that server's: better the same
+    # what is bundled although a server has it shadows that server's: better the same
     rest = {name for server in wanted.servers for name in server.pins} - shared.keys()
     held = agreed_versions(wanted.servers, rest) | {
         name: version for name, version in basis.pins.items() if name in rest
@@ -353,7 +353,7 @@ def prefetch_wheels(
 ) -> PrefetchedWheels:
     """The wheels for those machines that are in the cache already.
 
-    Raises nothing of ours: what is wrong with one is told when it is gathered.
+    Raises nothing of ours: what is wrong with one is reported when it is collected.
     """
     wheels: dict[Path, Wheel] = {}
     paths = _cached(locked, interpreter, machines)

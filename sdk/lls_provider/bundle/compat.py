@@ -1,7 +1,7 @@
-"""A volume in mind: what would stand on it after installations that nobody has made.
+"""A virtual volume: what would be on it after installations that have not happened.
 
 It answers the installer's planning as a real volume does. A file is written, to a scratch
-folder, only when the plan wants to look at it.
+directory, only when the plan wants to look at it.
 
 Will these providers live together? What the installer would say, before anything is deployed.
 
@@ -43,7 +43,7 @@ from lls_provider.runtime.install.shadowing import hidden_modules, shadowing_mod
 from lls_provider.runtime.volume.installed import ProviderRecord, decide_slot
 from lls_provider.runtime.volume.reconcile import InstalledDistribution
 from lls_provider.runtime.wheelfile.unpack import Unpacking, unpack
-from lls_provider.system.temporary import scratch
+from lls_provider.system.cache import scratch
 from lls_provider.wheels.loading import join_closures, shared_versions
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ class VirtualVolume:
     """What planned installations leave; `runtime.layout.Standing` in mind."""
 
     def __init__(self, scratch: Path) -> None:
-        """``scratch`` is an empty folder, which the caller removes."""
+        """``scratch`` is an empty directory, which the caller removes."""
         self._scratch = scratch
         self._sources: list[Source] = []
         self._installed: dict[str, InstalledDistribution] = {}
         self._recorded: dict[str, list[str]] = {}
         self._written: dict[str, tuple[Wheel, WheelFile]] = {}
         self._folders: set[str] = set()
-        self._places: dict[Path, int] = {}  # of a wheel's files in the scratch folder
+        self._places: dict[Path, int] = {}  # of a wheel's files in the scratch directory
 
     def install(self, incoming: ProviderImage, plan: Plan) -> None:
         """Take a plan as carried out."""
@@ -95,7 +95,7 @@ class VirtualVolume:
         return sorted(self._installed.values(), key=lambda item: item.candidate.name)
 
     def top_levels(self) -> set[str]:
-        """The names that stand directly in python-packages."""
+        """The names that are directly in python-packages."""
         return {path.partition("/")[0] for path in self._written}
 
     def files(self, dist_info: str) -> list[str]:
@@ -103,7 +103,7 @@ class VirtualVolume:
         return self._recorded[dist_info]
 
     def find(self, path: str) -> Path | None:
-        """The file or folder at a path relative to python-packages, made when it is asked for."""
+        """The file or directory at a path relative to python-packages, made on request."""
         if path in self._folders:
             folder = self._scratch / "folders" / path
             folder.mkdir(parents=True, exist_ok=True)
@@ -244,8 +244,8 @@ def compatibility(
     """Plan the installation of bundles, each a label and its root, one after the other.
 
     One that is refused is left out when those after it are judged. With a ``server``, what it
-    has stands in place of what images assume. ``python_tag`` is what the installer would be
-    told, else the server's. Raises what `read_bundle` raises for a folder that holds no bundle.
+    has replaces what images assume. ``python_tag`` is what the installer would be determined, else
+    the server's. Raises what `read_bundle` raises for a directory that holds no bundle.
     """
     if python_tag is None and server is not None:
         python_tag = server.python_tag

@@ -38,7 +38,7 @@ def dump_schema(schema: Mapping[str, Any]) -> bytes:
 
 
 def schema_fault(data: bytes) -> str | None:
-    """Why ``data`` is no JSON Schema; None when it is one."""
+    """Why ``data`` is not JSON Schema; None when it is one."""
     import jsonschema
 
     if len(data) > LIMIT:
@@ -46,7 +46,7 @@ def schema_fault(data: bytes) -> str | None:
     try:
         schema = json.loads(data)
         if not isinstance(schema, dict):
-            return "it is no JSON object"
+            return "it is not a JSON object"
         validator = jsonschema.validators.validator_for(
             schema, default=jsonschema.Draft202012Validator
         )
@@ -54,7 +54,7 @@ def schema_fault(data: bytes) -> str | None:
     except jsonschema.SchemaError as error:
         return f"{error.json_path}: {error.message:.300}"
     except (ValueError, RecursionError) as error:
-        return f"it is no JSON: {error}"
+        return f"it is not JSON: {error}"
     return None
 
 
@@ -62,7 +62,7 @@ def schema_fault(data: bytes) -> str | None:
 class Violation:
     """A key of a config that a schema refuses: where it is, and why.
 
-    ``reason`` tells nothing of the value, which may be a secret. ``is_key`` says that it is the
+    ``reason`` says nothing of the value, which may be a secret. ``is_key`` says that it is the
     key that is refused and not its value.
     """
 
@@ -125,7 +125,7 @@ def _told(error: ValidationError) -> list[Violation]:
             patterns = schema.get("patternProperties", {})
             extra = [it for it in config if it not in known]
             return [
-                Violation((*path, it), f"is no key that it has{_meant(it, known)}", is_key=True)
+                Violation((*path, it), f"is not a key that it has{_meant(it, known)}", is_key=True)
                 for it in extra
                 if not any(re.search(pattern, it) for pattern in patterns)
             ]

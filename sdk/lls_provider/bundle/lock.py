@@ -41,7 +41,7 @@ def lock_inputs(wanted: BundleRequest) -> LockInputs:
     if wanted.own is None:
         requires = {str(Requirement(wanted.requirement))}
     else:
-        # what stands under an extra of the provider itself is for its developers
+        # what is under an extra of the provider itself is for its developers
         requires = {_told(it) for it in wanted.own.requires if "extra" not in str(it.marker or "")}
     return LockInputs(
         python=".".join(map(str, wanted.interpreter.minor)),
@@ -57,8 +57,8 @@ def lock_inputs(wanted: BundleRequest) -> LockInputs:
 def lock_label(label: str, base: Path | None = None) -> str:
     """The name of a distribution in a lock, the same on every machine.
 
-    A path in the project's folder ``base`` is told from there, another one that starts at the root
-    by its last part.
+    A path in the project's directory ``base`` is reported from there, another one that starts at
+    the root by its last part.
     """
     kind, path = re.fullmatch(r"((?:[a-z-]+:)?)(.*)", label, re.DOTALL).groups()  # type: ignore[union-attr]
     if "/" not in path or "://" in label or kind == "docker-daemon:":
@@ -73,7 +73,7 @@ def lock_label(label: str, base: Path | None = None) -> str:
 def locked_pins(locked: LockFile, named: str, base: Path | None = None) -> Mapping[str, str]:
     """The pins that a lock has for a distribution, so that it need not be resolved.
 
-    ``base`` is the project's folder. Raises SdkError LOCK_STALE for a distribution that the lock
+    ``base`` is the project's directory. Raises SdkError LOCK_STALE for a distribution that the lock
     was made without.
     """
     pins = locked.asked.distributions.get(lock_label(named, base))
@@ -131,7 +131,7 @@ def stale_lock_error(locked: LockFile, changes: list[str]) -> SdkError:
 def write_lock(
     path: Path, wanted: BundleRequest, closure: Closure, backend: Sequence[str] = ()
 ) -> None:
-    """Write the lock of what was gathered, whole or not at all.
+    """Write the lock of what was collected, atomically.
 
     ``backend`` are the versions that the provider's own wheel was built with. Raises SdkError
     LOCK_UNPORTABLE, NO_SPACE or OUTPUT_UNWRITABLE.
@@ -187,10 +187,10 @@ class LockMode:
         *,
         base: Path | None = None,
     ) -> tuple[tuple[Distribution, ...], Interpreter]:
-        """The distributions and the Python to build for; a lock's, where nothing else is told.
+        """The distributions and the Python to build for; a lock's, where nothing else is reported.
 
-        Without a lock and a told ``python`` it is of a version ``at_least``. ``base`` is the
-        project's folder.
+        Without a lock and a given ``python`` it is of a version ``at_least``. ``base`` is the
+        project's directory.
 
         Raises what `load_distributions` and `find_interpreter` raise, or LOCK_STALE.
         """
@@ -235,7 +235,7 @@ class LockMode:
         progress: Progress,
         backend: Sequence[str] | None = None,
     ) -> None:
-        """Write the lock of a bundle that is complete, if one was asked for."""
+        """Write the lock of a bundle that is complete, if one was requested."""
         if self.out is not None:
             write_lock(self.out, wanted, found.closure, backend or ())
             progress.note(f"locked {counted(len(found.closure.packages), 'package')} in {self.out}")

@@ -4,7 +4,7 @@ Finds the options with which a published package builds, when it does not build 
 
 Whoever packages what others published cannot change its requirements. Told one override at a time,
 they build once for each. So the search goes on behind the first failure: it adds an option, builds
-to the end in a temporary folder, and looks at what fails next, an import of the trial included.
+to the end in a temporary directory, and looks at what fails next, an import of the trial included.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 
 def extras_that_bring(own: Wheel, module: str) -> list[tuple[str, str]]:
-    """The extras of a wheel that ask for a package of a module's name, each with what it asks.
+    """The extras of a wheel that require a package of a module's name, each with what it asks.
 
-    Those that ask for just that name come first, of these the ones that ask for least: ``dev`` and
+    Those that require just that name come first, of these the ones that require least: ``dev`` and
     ``all`` bring much else. An extra that names another of the same package brings what that one
     does.
     """
@@ -57,7 +57,7 @@ def extras_that_bring(own: Wheel, module: str) -> list[tuple[str, str]]:
 
 
 def _asked_by(own: Wheel, extra: str, seen: frozenset[str]) -> list[Requirement]:
-    """All that an extra asks for, with what it asks by way of other extras of the package."""
+    """All that an extra requires, with what it asks by way of other extras of the package."""
     asked: list[Requirement] = []
     for it in own.requires:
         if not _is_of_extra(it, extra):
@@ -246,7 +246,7 @@ class Proposer:
     def _for_resolution(self, fix: Fix) -> Iterator[Fix]:
         """The server's versions in place of the bounds that they do not meet, and no others.
 
-        First it is resolved as if nobody set a bound on what the server provides. What fails even
+        First it is resolved as if no one set a bound on what the server provides. What fails even
         so is among the packages of the image, and one of their bounds has to go.
         """
         found = self._resolvable(fix)
@@ -269,7 +269,7 @@ class Proposer:
             needs = "; ".join(
                 f"{it.requirer.name} {it.requirer.version} needs {it.requirement}"
                 if it.requirer.name != "-"
-                else f"{it.requirement} is asked for"
+                else f"{it.requirement} is requested"
                 for it in conflict.demands
                 if conflict.provided is None or not it.accepts(conflict.provided)
             )
@@ -323,7 +323,7 @@ class Proposer:
             for bound in (f"{name}=={public}", f"{name}>={public}"):
                 if version.local is not None and self._newest(bound) is not None:
                     yield fix.with_override(
-                        bound, f"{name}=={version} is asked for and on no index"
+                        bound, f"{name}=={version} is requested and on no index"
                     )
         for name, bounds in clashing_packages(why).items():
             if name in shared_versions(self.wanted.servers):
@@ -408,7 +408,7 @@ def _owner(wheels: Sequence[Wheel], module: str) -> Wheel | None:
 
 
 def _extras(own: Wheel, missing: str, asked: Collection[str]) -> list[str]:
-    """Its extras that may bring a module, those that ask for a package of that name first."""
+    """Its extras that may bring a module, those that require a package of that name first."""
     naming = [extra for extra, _ in extras_that_bring(own, missing)]
     others = [it for it in static_spec.declared_extras(own.path) if it not in naming]
     return [it for it in (*naming, *others) if it not in asked][:_EXTRAS]

@@ -43,9 +43,9 @@ def bundle_published(
 ) -> list[Bundle]:
     """Resolve ``package`` once; fetch and assemble its bundle for each machine in ``outs``.
 
-    ``asked`` and ``vendor`` are what the package itself need not tell; ``words`` are the command
-    line that asks for it, for an error that names one which succeeds. Raises SdkError USAGE
-    when ``package`` is no exact requirement, or when it holds several provider types and the
+    ``asked`` and ``vendor`` are what the package itself need not say; ``words`` are the command
+    line that requires it, for an error that names one which succeeds. Raises SdkError USAGE
+    when ``package`` is not an exact requirement, or when it holds several provider types and the
     flags choose none, or has no such extra; MODULE_MISSING when it holds no provider;
     LOCK_STALE; and what resolving, locking, fetching, trying and assembling raise.
     """
@@ -104,7 +104,7 @@ class _Build:
                 machine: collect_wheels(replace(wanted, machine=machine), progress, hints=False)
                 for machine in outs
             }
-            # only what is for this machine can be run to tell its spec
+            # only what is for this machine can be run to report its spec
             here = gathered.get(wanted.machine)
             if here is None and servers and self.asked.spec() is None:
                 here = collect_wheels(wanted, progress, hints=False)
@@ -148,7 +148,7 @@ class _Build:
     def explain(self, error: SdkError, machines: Iterable[str], words: Sequence[str]) -> None:
         """Name in the error the whole command that succeeds, or else what may help.
 
-        Raises SdkError MODULE_MISSING in its place when the package is no provider.
+        Raises SdkError MODULE_MISSING in its place when the package is not a provider.
         """
         if error.code is not Code.RESOLUTION_FAILED and error.detail is None:
             return
@@ -158,7 +158,7 @@ class _Build:
             self._require_provider()
         from lls_provider.bundle.closure import add_hints
         from lls_provider.bundle.option_search import Fix, Proposer, find_fixes, shown_command
-        from lls_provider.system.temporary import scratch
+        from lls_provider.system.cache import scratch
 
         def attempt(fix: Fix) -> None:
             spec = fix.spec
@@ -175,7 +175,7 @@ class _Build:
             add_hints(error, self.wanted, self.progress)
 
     def _require_provider(self) -> None:
-        """Refuse a package that is no provider before its closure is looked into."""
+        """Refuse a package that is not a provider before its closure is looked into."""
         from lls_provider.bundle.closure import fetch_alone
 
         requirement = Requirement(self.wanted.requirement)
@@ -183,7 +183,7 @@ class _Build:
         try:
             own = fetch_alone(alone, self.wanted, self.progress)
         except SdkError:
-            return  # that it cannot be had is what the error says
+            return  # that it is not available is what the error says
         require_provider(own, self.asked.module)
 
 
@@ -209,7 +209,7 @@ def _not_exact(text: str, why: str) -> SdkError:
         f"--package needs NAME==VERSION, not {text!r:.200}",
         why=why,
         resolution="Name one version, such as llama-stack-provider-trustyai-fms==0.4.0: an "
-        "image is built from what was asked for, today and next year.",
+        "image is built from what was requested, today and next year.",
     )
 
 

@@ -48,7 +48,7 @@ HintAttempt = Callable[[Change], Sequence["Closure"]]
 """Resolves beside each server with a change; raises SdkError RESOLUTION_FAILED."""
 
 Judge = Callable[["Distribution", Mapping[str, str]], Sequence[str] | None]
-"""Which packages of a server do not accept versions in front of it; None when nobody knows."""
+"""Which packages of a server do not accept versions in front of it; None when no one knows."""
 
 
 def add_resolution_hints(
@@ -60,7 +60,7 @@ def add_resolution_hints(
     judge: Judge,
     first: str,
 ) -> None:
-    """Write into a RESOLUTION_FAILED which ways out apply, each with its consequence.
+    """Write into a RESOLUTION_FAILED which solutions apply, each with its consequence.
 
     ``alternatives`` are distributions that could be built for instead; ``first`` is what to do
     before all of these.
@@ -158,7 +158,7 @@ def _bundle(
         return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
     goes_in = {it.name: it.version for it in closures[0].packages if it.version is not None}
     brought = {name: version for name, version in goes_in.items() if name in names}
-    if not brought:  # nothing of the platform at hand needs them
+    if not brought:  # nothing of the platform available needs them
         theirs = _and([f"{name} {_and(versions[name])}" for name in sorted(names)])
         return _Way(
             option,
@@ -174,7 +174,7 @@ def _bundle(
     judged = [judge(server, goes_in) for server in servers]
     if refused := [line for lines in judged for line in lines or ()]:
         return _Way(f"{option} (with {told} the server itself would not run: {_and(refused)})")
-    goes, stands = ("goes", "stands") if len(brought) == 1 else ("go", "stand")
+    goes, shadows = ("goes", "shadows") if len(brought) == 1 else ("go", "shadow")
     behind = _and([_and(versions[name]) for name in sorted(brought)])
     accept = (
         "whether its packages accept that is not known"
@@ -183,7 +183,7 @@ def _bundle(
     )
     return _Way(
         option,
-        f"{told} {goes} into the image and {stands} in front of the server's {behind}, for "
+        f"{told} {goes} into the image and {shadows} the server's {behind}, for "
         f"the server itself ({accept}) and for other providers too.",
     )
 
@@ -237,7 +237,7 @@ CHANGE_REQUIREMENT = (
 )
 
 Newest = Callable[[str], str | None]
-"""The newest version that satisfies a requirement; None when there is none to be had."""
+"""The newest version that satisfies a requirement; None if there is none available."""
 
 
 def resolution_of(error: SdkError, package: Requirement, newest: Newest) -> str | None:
@@ -245,7 +245,7 @@ def resolution_of(error: SdkError, package: Requirement, newest: Newest) -> str 
     name = canonicalize_name(package.name)
     if name in uv_messages.not_found_names(error.why):
         return (
-            "Correct the name after --package, or name the index or folder that has it with "
+            "Correct the name after --package, or name the index or directory that has it with "
             "--index or --find-links."
         )
     if name in dict(uv_messages.missing_versions(error.why)):
@@ -261,14 +261,14 @@ def resolution_of(error: SdkError, package: Requirement, newest: Newest) -> str 
 
 
 def not_found_resolution(error: SdkError, package: Requirement | None) -> str | None:
-    """What to do when a dependency is nowhere to be had, which no override would change.
+    """What to do when a dependency is not available anywhere, which no override would change.
 
     ``package`` is the published one whose dependency it is, None for a project's.
     """
     names = uv_messages.not_found_names(error.why)
     if not names:
         return None
-    has_it = "name the index or folder that has it with --index or --find-links"
+    has_it = "name the index or directory that has it with --index or --find-links"
     if package is None:
         return f"Correct the name {names[0]} in the provider's dependencies, or {has_it}."
     return f"{other_version_resolution(package)}; or, for {names[0]}, {has_it}."

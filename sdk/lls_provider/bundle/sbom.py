@@ -4,7 +4,7 @@ It is written here and not by the library for it: an image's digest must not dep
 versions of libraries on the machine that builds (docs/architecture.md, "Decisions"). The tests
 validate it against the published schema and read it with that library.
 
-The rule about a bundle's SBOM: it lists the wheels that are there, as they are, and no other.
+The rule about a bundle's SBOM: it lists the wheels that exist, as they are, and no other.
 
 Whoever wrote it, only what CycloneDX fixes is looked at: the components at the top that have the
 package URL of a Python package. A bundle without an SBOM is fine.
@@ -55,7 +55,7 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SbomContents:
-    """What an SBOM tells of a bundle."""
+    """What an SBOM reports a bundle."""
 
     metadata: ProviderPackage
     wheels: Sequence[Wheel]
@@ -181,7 +181,7 @@ def _runtime(contents: SbomContents) -> JsonObject:
 
 
 def _ref(wheel: Wheel) -> str:
-    # short, for it stands in every edge of the graph; the slash keeps it apart from other refs
+    # short, for it is in every edge of the graph; the slash keeps it apart from other refs
     return f"{PACKAGES}/{wheel.name}"
 
 
@@ -196,7 +196,7 @@ def _text(document: JsonObject) -> str:
 _RULE = "sbom"
 _PYPI = "pkg:pypi/"
 _LIMITS = DocumentLimits(size=16 << 20, nodes=1_000_000)
-_REBUILD = "Build the bundle again with `lls-provider build`, or write its SBOM anew."
+_REBUILD = "Build the bundle again with `lls-provider build`, or write its SBOM again."
 
 
 def check_sbom(tree: BundleTree, wheels: Sequence[Wheel], findings: Findings) -> None:
@@ -213,7 +213,7 @@ def check_sbom(tree: BundleTree, wheels: Sequence[Wheel], findings: Findings) ->
         findings.error(_RULE, error.code, error.what, where=where, resolution=_REBUILD)
         return
     except ValueError as error:
-        what = f"{tree.sbom.name} is no CycloneDX document: {error}"
+        what = f"{tree.sbom.name} is not a CycloneDX document: {error}"
         findings.error(_RULE, Code.BUNDLE_INVALID, what, where=where, resolution=_REBUILD)
         return
     problems = [
@@ -228,12 +228,12 @@ def check_sbom(tree: BundleTree, wheels: Sequence[Wheel], findings: Findings) ->
 
 
 def _listed(document: Any) -> dict[str, tuple[str, str]]:
-    """Version and SHA-256 (empty when not told) by package. Raises ValueError."""
+    """Version and SHA-256 (empty when not given) by package. Raises ValueError."""
     if not isinstance(document, dict) or document.get("bomFormat") != "CycloneDX":
         raise ValueError("bomFormat is not 'CycloneDX'")
     components = document.get("components", [])
     if not isinstance(components, list):
-        raise ValueError("components is no list")  # noqa: TRY004 - of the document, not of ours
+        raise ValueError("components is not a list")  # noqa: TRY004 - of the document, not of ours
     found: dict[str, tuple[str, str]] = {}
     for component in components:
         purl = component.get("purl") if isinstance(component, dict) else None

@@ -1,7 +1,7 @@
 """The server behind an image's packages: its environment, and what its own packages accept.
 
-What an image bundles stands in front of the server's version, for the server itself too. So its
-packages have a say in it, by the installer's rule on what their METADATA asks for.
+What an image bundles shadows the server's version, for the server itself too. So its
+packages have a say in it, by the installer's rule on what their METADATA requires.
 
 Whether a bundle's wheels have all they need: each other, and what the server provides.
 
@@ -70,9 +70,9 @@ def server_environment_of(server: Distribution, progress: Progress) -> Environme
 
 
 def with_requirements(server: Distribution, progress: Progress) -> Distribution:
-    """The server with what each of its packages asks for, where that can be found out.
+    """The server with what each of its packages requires, where that can be found out.
 
-    An image and an environment tell it; of versions alone an environment is made. Raises what
+    An image and an environment sets it; of versions alone an environment is made. Raises what
     `ensure_environment` raises for what is wrong with this machine.
     """
     if server.requires is not None:
@@ -85,12 +85,12 @@ def with_requirements(server: Distribution, progress: Progress) -> Distribution:
         if error.code not in _UNINSTALLABLE:
             raise
     except (OSError, subprocess.SubprocessError, ValueError):
-        pass  # somebody has damaged the environment: the trial tells of that
+        pass  # something has damaged the environment: the trial reports that
     return server
 
 
 def modules_of(server: Distribution, environment: Environment | None = None) -> ServerModules:
-    """The server's modules as far as they are known: by its files, else as a profile tells.
+    """The server's modules as far as they are known: by its files, else as a profile says.
 
     ``environment`` is one that was made of its versions.
     """
@@ -99,7 +99,7 @@ def modules_of(server: Distribution, environment: Environment | None = None) -> 
         try:
             modules = read_installed(environment.python).modules
         except (OSError, subprocess.SubprocessError, ValueError):
-            modules = None  # somebody has damaged it: loading the provider tells of that
+            modules = None  # something has damaged it: loading the provider reports that
     if modules is None:
         return profiled_modules(server.pins)
     return server_modules(
@@ -114,7 +114,7 @@ def profiled_modules(pins: Mapping[str, str]) -> ServerModules:
 
 
 def replaced(server: Distribution, brought: Mapping[str, str]) -> dict[str, str]:
-    """Of the versions ``brought`` those that stand in front of another one of the server."""
+    """Of the versions ``brought`` those that shadow another one of the server."""
     return {
         name: version
         for name, version in brought.items()
@@ -128,7 +128,7 @@ def rejections(
     target: TargetPython,
     overrides: Sequence[str] = (),
 ) -> list[Demand]:
-    """What the server's packages ask for that holds with its own versions and not with these.
+    """What the server's packages require that holds with its own versions and not with these.
 
     Of a server whose requirements are not known it is what is known of its line. An override
     counts for the server's packages too. Raises InvalidRequirement for one that is none.
@@ -191,14 +191,14 @@ def hiding_error(
 
 
 def environment_at_hand(server: Distribution) -> Distribution:
-    """The server with what its packages ask for, where this machine has them already."""
+    """The server with what its packages require, where this machine has them already."""
     environment = existing_environment(server) if server.requires is None else None
     if environment is None:
         return server
     try:
         found = read_installed(environment.python)
     except (OSError, subprocess.SubprocessError, ValueError):
-        return server  # somebody has damaged the environment: using it tells of that
+        return server  # something has damaged the environment: using it reports that
     return replace(server, requires=found.requires, modules=found.modules)
 
 
@@ -226,9 +226,9 @@ def unsatisfied(
     overrides: Sequence[str],
     asked: Requirement | None = None,
 ) -> tuple[Conflict, ...]:
-    """The packages that the wheels need and that nobody has in a version that does.
+    """The packages that the wheels need and that no one has in a version that does.
 
-    ``asked`` is what was asked for, with its extras. Raises InvalidRequirement for an override
+    ``asked`` is what was requested, with its extras. Raises InvalidRequirement for an override
     that is none.
     """
     candidates = _candidates(wheels, own, provided, overrides)
@@ -246,7 +246,7 @@ def missing_by_server(
     provided: Mapping[str, str],
     overrides: Sequence[str],
 ) -> dict[NormalizedName, set[NormalizedName]]:
-    """What each package asks for on the target, whoever has it, by name."""
+    """What each package requires on the target, whoever has it, by name."""
     found: dict[NormalizedName, set[NormalizedName]] = {wheel.name: set() for wheel in wheels}
     candidates = _candidates(wheels, own, provided, overrides)
     for demand in demands_among(candidates, target.environments()):

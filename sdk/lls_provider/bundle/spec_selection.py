@@ -61,7 +61,7 @@ def choose_spec(
 
     Without ``complete`` there may be more than ``specs``; ``unread`` says why, a line each, and
     ``way`` what to do about it. Raises SdkError USAGE listing the choices when there are several
-    (its detail is a `SpecChoice`), MODULE_MISSING with ``detail`` when there is none and the flags
+    (its detail is a `SpecChoice`), MODULE_MISSING with ``detail`` if there is none and the flags
     do not say enough.
     """
     if told := asked.spec():
@@ -86,7 +86,7 @@ def choose_spec(
     if not every:
         raise SdkError(
             Code.MODULE_MISSING,
-            f"{own.name} does not tell what it provides",
+            f"{own.name} does not say what it provides",
             why="\n".join(unread),
             where=where,
             resolution=f"{way} To have the image all the same, say what it provides with {_FLAGS} "
@@ -146,8 +146,8 @@ def find_spec(
 ) -> tuple[StaticSpec, ProbeResult | None]:
     """The spec that ``asked`` leaves, and what its module said beside the first server.
 
-    The latter is None where a trial has to ask anew. Raises SdkError MODULE_MISSING when the
-    package holds no provider, or not the module asked for, and what `choose` and `run_uv` raise.
+    The latter is None where a trial has to ask again. Raises SdkError MODULE_MISSING when the
+    package holds no provider, or not the module requested, and what `choose` and `run_uv` raise.
     """
     from lls_provider.bundle.trial import LoadFailure, load_resolution
 
@@ -180,7 +180,7 @@ def find_spec(
                 )
                 detail = detail or LoadFailure(result.failure, tuple(wheels))
             else:
-                unread.append(f"{name} makes specs that only running it beside a server would tell")
+                unread.append(f"{name} makes specs that only running it beside a server would show")
     chosen = choose_spec(
         specs, own, asked, complete=complete, unread=unread, way=way, detail=detail
     )
@@ -201,7 +201,7 @@ def find_spec(
 def require_provider(own: Path, module: str | None) -> tuple[str, ...]:
     """The modules of a wheel that hold a provider, the outermost first.
 
-    Raises SdkError MODULE_MISSING when it holds none, or not the ``module`` asked for.
+    Raises SdkError MODULE_MISSING when it holds none, or not the ``module`` requested.
     """
     held = static_spec.provider_modules(own)
     if held and (module is None or module in held):
@@ -218,7 +218,8 @@ def require_provider(own: Path, module: str | None) -> tuple[str, ...]:
         own,
         "get_provider_spec(), only YAML files for a server's external_providers_dir",
         f"It has {', '.join(files[:3])}{f' and {len(files) - 3} more' if files[3:] else ''}. "
-        "A server reads these from a folder of its own image; what an image of a provider brings "
+        "A server reads these from a directory of its own image; what an image of a provider "
+        "brings "
         "is imported: " + _WHAT,
         "Name another version after --package, or another package. For an image its authors would "
         "add a module provider.py beside each implementation, whose get_provider_spec() returns "
@@ -256,7 +257,7 @@ def _run(
     progress.step(f"loading {', '.join(modules)} beside {distribution.label}")
     found = load_provider(environment, wheels, modules, trial or Trial())
     for module, result in found.items():
-        # a trial tells by itself that a provider does not load
+        # a trial says by itself that a provider does not load
         if result.failure is not None and trial is None:
             progress.warn(
                 f"{module} does not load beside {distribution.label}: {result.failure.reason}"

@@ -52,8 +52,8 @@ def provider_modules(wheel: Path) -> tuple[str, ...]:
 def directory_specs(wheel: Path) -> tuple[str, ...]:
     """Its YAML files for a server's ``external_providers_dir``.
 
-    Such a folder has ``remote/API/NAME.yaml`` and ``inline/API/NAME.yaml`` in it. Raises SdkError
-    WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
+    Such a directory has ``remote/API/NAME.yaml`` and ``inline/API/NAME.yaml`` in it. Raises
+    SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
     with _opened(wheel) as archive:
         return tuple(
@@ -93,7 +93,7 @@ def static_specs(wheel: Path) -> tuple[StaticSpec, ...]:
 
 
 def unreadable_modules(wheel: Path) -> frozenset[str]:
-    """The provider modules that make specs of which `declared_specs` tells nothing.
+    """The provider modules that make specs of which `declared_specs` says nothing.
 
     Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
@@ -105,7 +105,7 @@ def unreadable_modules(wheel: Path) -> frozenset[str]:
 
 
 def defines_spec(wheel: Path, member: str) -> bool:
-    """Whether a module binds ``get_provider_spec``; true when only running it could tell."""
+    """Whether a module binds ``get_provider_spec``; true when only running it could determine."""
     try:
         with _opened(wheel) as archive:
             tree = _parsed(archive, member, wheel)
@@ -221,7 +221,7 @@ def _spec(call: ast.Call, tree: ast.Module, module: str) -> StaticSpec | None:
     }
     kind = _KINDS.get(_called(call), "")
     values = {word.arg: word.value for word in call.keywords if word.arg}
-    # the adapter of old servers holds what later stands in the spec itself
+    # the adapter of old servers holds what later is in the spec itself
     adapter = values.get("adapter")
     inner = (
         {word.arg: word.value for word in adapter.keywords if word.arg}

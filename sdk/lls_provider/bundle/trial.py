@@ -5,7 +5,7 @@ Importing it takes longer than building most providers, and both are done by oth
 Loads a provider as a server would, before its image is made: resolved is not importable.
 
 The environment is the distribution's packages with the bundle's wheels in front of them, as in a
-Pod (contract section 2). The same run tells the JSON Schema of the config class.
+Pod (contract section 2). The same run reports the JSON Schema of the config class.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from lls_provider.runtime.preflight.probe_client import (
 )
 from lls_provider.runtime.target_python import target_python
 from lls_provider.runtime.wheelfile.wheel import read_wheel
-from lls_provider.system.temporary import scratch
+from lls_provider.system.cache import scratch
 from lls_provider.wheels.environment import existing_environment
 from lls_provider.wheels.servers import line_of_module
 from lls_provider.wheels.uv import run_uv
@@ -63,7 +63,7 @@ _FIXED = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "TZ": "UTC"}
 
 
 class TrialProcess(NamedTuple):
-    """A process that waits to load a provider, and its home folder."""
+    """A process that waits to load a provider, and its home directory."""
 
     probe: PooledProbe
     home: Path
@@ -102,7 +102,7 @@ def probe_pool(
             if environment is None or server.line is None:
                 continue
             home = stack.enter_context(scratch("home"))
-            with contextlib.suppress(SdkError):  # the trial itself tells what is wrong
+            with contextlib.suppress(SdkError):  # the trial itself reports what is wrong
                 probe = pooled_probe(
                     environment.python,
                     [server.line.api_package],
@@ -149,7 +149,7 @@ def try_provider(
     where: Where = Where(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> TrialResult:
-    """Load the provider of ``wheels`` beside each of the servers; the first tells the schema.
+    """Load the provider of ``wheels`` beside each of the servers; the first reports the schema.
 
     ``read`` are those of the wheels that need not be read again, ``known`` is what `load` got from
     the first server already. With ``published`` the reader of
@@ -238,7 +238,7 @@ def load_provider(
 
 
 def _portable(result: ProbeResult, packages: Path, homes: Iterable[Path]) -> ProbeResult:
-    """The result without this run's folders, which are no business of an image or a reader."""
+    """The result without this run's directories, which no image or reader needs."""
     schema, failure = result.config_schema, result.failure
     if schema is not None:
         text = json.dumps(schema)
@@ -330,7 +330,7 @@ def _require_accepted(
     if server.requires is None:
         progress.warn(
             f"not known: whether the packages of {server.label} accept what goes into the image, "
-            f"{', '.join(shown)}: nothing tells here what they ask for"
+            f"{', '.join(shown)}: nothing says here what they require"
         )
 
 
@@ -408,7 +408,7 @@ def load_resolution(
     line = line_of_module(owner)
     if line is not None and name not in server.pins:
         other = server.line is not None and server.line is not line
-        has = f"is no {line.name}" if other else "does not have that"
+        has = f"is not a {line.name}" if other else "does not have that"
         if published:
             instead = "name another version of it after --package"
         else:

@@ -27,7 +27,7 @@ _ROOMS = ("contract", "runtime")
 _MODULES = (
     *("__init__.py", "errors.py", "untrusted.py", "progress.py", "resources.py"),
     # the part of `system` that needs the standard library alone
-    *("system/__init__.py", "system/files.py", "system/os_errors.py"),
+    *("system/__init__.py", "system/files.py"),
 )
 _LIBRARIES = {"packaging": "packaging", "yaml": "pyyaml"}  # published as
 _VERSION = re.compile(r"""^__version__ = ["']([^"']+)["']""", re.MULTILINE)
@@ -35,7 +35,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def zipapp_bytes(package: Path, schemas: Path) -> bytes:
-    """The zipapp made from ``package`` (the folder lls_provider) and ``schemas``.
+    """The zipapp made from ``package`` (the directory lls_provider) and ``schemas``.
 
     The libraries are those of the running interpreter.
     """
@@ -72,7 +72,7 @@ def zipapp_path() -> Path:
     folder = root / "build" / "zipapp" / hashlib.sha256(data).hexdigest()[:16]
     path = folder / NAME
     if not path.is_file():
-        with writing(folder):  # a checkout may be somebody else's
+        with writing(folder):  # a checkout may be someone else's
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data, mode=0o755)
     return path

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import click
 
-from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
 from lls_provider.cli.options import (
     distribution_option,
     format_option,
@@ -56,7 +56,7 @@ def command(
     oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. The base of an image that
     `build` pushed to a registry is not loaded.
 
-    A project is also asked for its spec, in the environment of its distribution, and the
+    A project is also requested its spec, in the environment of its distribution, and the
     answer is compared with its settings.
     """
     from lls_provider.operations.check import check_each

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
 from lls_provider.cli.options import (
     distribution_option,
     format_option,
@@ -41,13 +41,13 @@ def command(
     insecure: bool,
     form: str,
 ) -> int:
-    """Tell what the installer would say of TARGETs, one after the other.
+    """Report what the installer would say of TARGETs, one after the other.
 
     A TARGET is a project, a bundle directory or an image: docker://REF, docker-daemon:REF,
     oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. Give them in the order of
     the CR. One that would be refused is left out when those after it are judged.
     """
-    from lls_provider.operations.compat import compat
+    from lls_provider.operations.check import compat
 
     result = compat(
         targets,

@@ -1,4 +1,4 @@
-"""The command ``lls-provider`` itself: its listing; a command is imported when it is asked for."""
+"""The command ``lls-provider`` itself: its listing; a command is imported when it is requested."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import click
 
 from lls_provider import __version__
-from lls_provider.cli.console import EXIT_STATUSES
+from lls_provider.cli.boundary import EXIT_STATUSES
 
 # The texts of the listing are here, so that --help imports no command.
 COMMANDS: dict[str, str] = {
@@ -17,7 +17,7 @@ COMMANDS: dict[str, str] = {
     "build": "Build a provider into an image.",
     "push": "Push an image that is built already into registries.",
     "inspect": "Show what an image says of itself, without reading its layers.",
-    "compat": "Tell whether providers will live together, before they are deployed.",
+    "compat": "Report whether providers will live together, before they are deployed.",
     "up": "Run all five phases here, with the real server.",
     "install": "Install a provider onto the volume (phase 1, in the Pod).",
     "merge": "Merge external providers into the configuration (phase 3, in the Pod).",
@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
 
 
 class CommandTable(click.Group):
-    """The commands by name, each loaded from its module when it is asked for."""
+    """The commands by name, each loaded from its module when it is requested."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """In the order of a provider's life, not of the alphabet."""
@@ -48,7 +48,7 @@ class CommandTable(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command when there is none of that name."""
+        """Name the nearest command if there is none of that name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib
 

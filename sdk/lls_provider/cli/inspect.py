@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
 from lls_provider.cli.options import format_option, insecure_option, platform_option
 from lls_provider.progress import counted, shown_size
 from lls_provider.untrusted import one_line
@@ -31,7 +31,7 @@ def command(image: str, *, platform: str | None, insecure: bool, form: str) -> N
     or docker-archive:FILE[:NAME]. Its manifest, configuration and labels are read, its layers are
     not: `check` reads those.
     """
-    from lls_provider.operations.inspect import inspect
+    from lls_provider.operations.images import inspect
 
     progress = console()
     found = inspect(image, platform=platform, insecure=insecure, progress=progress)

@@ -59,7 +59,7 @@ def insecure_option() -> Decorator:
     return click.option(
         "--insecure",
         is_flag=True,
-        help="Accept registries without TLS, or with a certificate nobody vouches for.",
+        help="Accept registries without TLS, or with an unverified certificate.",
     )
 
 
@@ -75,7 +75,7 @@ def index_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--find-links",
             multiple=True,
             metavar="DIR|URL",
-            help="A folder or page with wheels, beside the indexes (repeatable).  "
+            help="A directory or page with wheels, beside the indexes (repeatable).  "
             "[env: UV_FIND_LINKS]",
         ),
         click.option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
 from lls_provider.cli.options import format_option, insecure_option
 
 
@@ -27,7 +27,7 @@ def command(image: str, references: tuple[str, ...], *, insecure: bool, form: st
     registry has is not sent again. The tag is put last: when a push fails, it stays as
     it was. Credentials are those of `podman login`, `docker login` or `skopeo login`.
     """
-    from lls_provider.operations.push import push
+    from lls_provider.operations.images import push
 
     result = push(image, references, insecure=insecure, progress=console())
     if form == "json":

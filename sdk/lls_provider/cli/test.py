@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lls_provider.cli.console import EXIT_STATUSES
+from lls_provider.cli.boundary import EXIT_STATUSES
 from lls_provider.cli.options import DISTRIBUTION, python_option
 
 
@@ -31,7 +31,7 @@ def command(
     The environment holds the server's packages, the provider with its dependencies, and
     pytest; it is temporary.
     """
-    from lls_provider.cli.console import console
+    from lls_provider.cli.boundary import console
     from lls_provider.image.inspect.distribution import load_distributions
     from lls_provider.project.settings import read_settings
     from lls_provider.project.tests import run_tests

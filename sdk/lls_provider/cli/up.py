@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.console import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
 from lls_provider.cli.options import DISTRIBUTION, format_option, insecure_option, python_option
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def command(
     from lls_provider.operations.targets import resolve_source
     from lls_provider.runtime.preflight.probe_client import time_limit
 
-    time_limit()  # a wrong one is told before any work
+    time_limit()  # a wrong one is reported before any work
     options = UpOptions(
         server=server,
         python=python,
@@ -109,7 +109,7 @@ def command(
         try:
             up.run()
         finally:
-            # a failure too is told phase by phase; its cause goes to stderr
+            # a failure too is reported phase by phase; its cause goes to stderr
             if form == "json":
                 show_document(up.result.to_document())
         if form == "text":

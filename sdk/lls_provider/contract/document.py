@@ -63,7 +63,7 @@ class Document:
 
 _A_FOLDER = (
     "Put the file itself there, and mount it by a name that exists: what mounts a file that is not "
-    "there makes a folder of its name."
+    "there makes a directory of its name."
 )
 
 
@@ -72,8 +72,8 @@ def load(data: bytes, source: str, *, limits: DocumentLimits | None = None) -> D
 
     Raises SdkError YAML_INVALID (syntax, encoding, tags, an empty file or several documents),
     YAML_LIMIT or DUPLICATE_KEY, with file, line and column. Duplicate keys and refused values
-    are told all at once: in the error's ``problems`` when there are several. Without ``limits``
-    they are the default ones, with those that the user tells.
+    are reported all at once: in the error's ``problems`` when there are several. Without ``limits``
+    they are the default ones, with those that the user sets.
     """
     from lls_provider.contract import yaml_values
 
@@ -89,7 +89,7 @@ def load_file(
 ) -> Document:
     """Read a file, at most one byte more than the limit of it.
 
-    Raises SdkError FILE_MISSING or FILE_UNREADABLE, and whatever `load` raises.
+    Raises SdkError FILE_MISSING or FILE_UNREADABLE, and what `load` raises.
     """
     name = source if source is not None else str(path)
     return load(read_bytes(path, name, limits=limits), name, limits=limits)
@@ -131,9 +131,9 @@ def _read_regular(path: Path, size: int) -> bytes:
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
-            raise OSError(errno.EISDIR, "it is a folder")
+            raise OSError(errno.EISDIR, "it is a directory")
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             return stream.read(size)
     finally:

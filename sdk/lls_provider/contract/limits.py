@@ -40,7 +40,7 @@ def raise_hint(field: str, limit: int) -> str:
 
 
 def _from_environment() -> Mapping[str, int]:
-    """The limits of the variable by name. Raises SdkError USAGE for what is no limit."""
+    """The limits of the variable by name. Raises SdkError USAGE for what is not a limit."""
     found: dict[str, int] = {}
     for item in os.environ.get(VARIABLE, "").replace(",", " ").split():
         name, _, number = item.partition("=")
@@ -48,7 +48,7 @@ def _from_environment() -> Mapping[str, int]:
         if not known or not (number.isascii() and number.isdigit() and len(number) < 19):
             raise SdkError(
                 Code.USAGE,
-                f"{VARIABLE}: {item!r:.80} is no limit",
+                f"{VARIABLE}: {item!r:.80} is not a limit",
                 resolution="Write NAME=NUMBER, such as ratio=200; NAME is one of "
                 f"{', '.join([*WHEELS, *DOCUMENTS])}.",
             )
@@ -142,7 +142,7 @@ class WheelLimits:
 def wheel_limits() -> WheelLimits:
     """The limits of the variable, for the rest the computed ones.
 
-    Raises SdkError USAGE for what is no limit.
+    Raises SdkError USAGE for what is not a limit.
     """
     return WheelLimits(
         **{name: number for name, number in _from_environment().items() if name in WHEELS}

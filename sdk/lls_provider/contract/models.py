@@ -5,7 +5,7 @@ It is JSON, so that the installer's fast path reads it with the standard library
 The documents of the contract as values: metadata, what the CR said, the merged fragment.
 
 `from_document` takes a document that passed its schema. Reading from a file checks that:
-everything wrong is told at once, with line and column.
+everything wrong is reported at once, with line and column.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def read_manifest(path: Path, source: str | None = None) -> BundleManifest:
             where=Where(name, error.lineno, error.colno),
             resolution=_REBUILD,
         ) from error
-    except ValueError:  # the reader with positions tells
+    except ValueError:  # the reader with positions says
         document = load(data, name)
     if validation.problems(document, "manifest"):
         document = load(data, name)  # again, for the positions

@@ -38,7 +38,7 @@ class BundleTree:
 
     @property
     def packages(self) -> Path:
-        """The folder of wheels."""
+        """The directory of wheels."""
         return self.root / PACKAGES
 
     @property
@@ -53,7 +53,7 @@ class BundleTree:
 
     @property
     def config_schema(self) -> Path:
-        """The JSON Schema of the provider's config class, where the build could ask for it."""
+        """The JSON Schema of the provider's config class, where the build could require it."""
         return self.root / CONFIG_SCHEMA_FILE
 
     @property
@@ -85,7 +85,7 @@ class VolumeTree:
 
     @property
     def metadata(self) -> Path:
-        """One folder per installed provider."""
+        """One directory per installed provider."""
         return self.external / "metadata"
 
     @property
@@ -105,7 +105,7 @@ class VolumeTree:
 
     @property
     def config(self) -> Path:
-        """The folder that merge writes."""
+        """The directory that merge writes."""
         return self.root / "config"
 
 

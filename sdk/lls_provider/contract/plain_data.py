@@ -30,7 +30,7 @@ def parse_json(data: bytes, limits: DocumentLimits, *, constants: bool = False) 
     """The value of a JSON text; raises ValueError for what `document.load` has to judge.
 
     That is: no UTF-8 (`json` itself would take UTF-16), duplicate keys, NaN and Infinity, half
-    surrogate pairs, and whatever passes a limit. `json.JSONDecodeError` is a ValueError too. With
+    surrogate pairs, and what passes a limit. `json.JSONDecodeError` is a ValueError too. With
     ``constants`` NaN and Infinity are the numbers that Python's writer of JSON means by them.
     """
     text = data.decode("utf-8-sig")
@@ -71,4 +71,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

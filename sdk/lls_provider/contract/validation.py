@@ -49,7 +49,7 @@ def require(document: Document, schema: str, what: str, resolution: str) -> None
 
 
 def refuse(found: Sequence[Problem], source: str, what: str, resolution: str) -> None:
-    """Raise the SdkError that `require` tells of, when anything was found."""
+    """Raise the SdkError that `require` says of, when anything was found."""
     if found:
         single = len(found) == 1
         raise SdkError(
@@ -86,7 +86,7 @@ def advice(document: Document) -> list[Problem]:
             _problem(
                 document,
                 ("metadata", "version"),
-                f"metadata.version {shown(version)} is no semantic version",
+                f"metadata.version {shown(version)} is not a semantic version",
                 "Consider MAJOR.MINOR.PATCH, such as 1.2.0.",
             )
         )
@@ -172,7 +172,7 @@ def _unique_ids(document: Document, sections: tuple[Step, ...], name: str) -> It
             yield _problem(
                 document,
                 here,
-                f"{name} '{identifier}' stands twice: {_entry_text(document, before)}"
+                f"{name} '{identifier}' appears twice: {_entry_text(document, before)}"
                 + (f" in line {line}" if line is not None else "")
                 + f" and {_entry_text(document, here)}",
                 "Give each provider an ID of its own; it is unique over all APIs.",

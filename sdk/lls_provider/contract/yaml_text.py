@@ -33,12 +33,12 @@ Pairs = list[tuple[yaml.Node, yaml.Node]]
 
 @dataclass(slots=True)
 class NodeTree:
-    """The composed nodes behind a document, kept to answer where something stands."""
+    """The composed nodes behind a document, kept to answer where something is."""
 
     root: yaml.Node
     value: Any = None
     merged: dict[int, Pairs] = field(default_factory=dict)  # by id(): mappings with a "<<"
-    keys: dict[int, Any] = field(default_factory=dict)  # by id(): keys that are no text
+    keys: dict[int, Any] = field(default_factory=dict)  # by id(): keys that are not text
     disputed: list[tuple[str, Where]] = field(default_factory=list)  # see `Document.disputed`
 
     def position(self, path: Sequence[Step], *, key: bool) -> tuple[int, int]:
@@ -104,7 +104,7 @@ def compose(data: bytes, source: str, limits: DocumentLimits) -> tuple[yaml.Node
         raise SdkError(
             Code.YAML_INVALID,
             "Invalid YAML",
-            why="an escape that is no character",
+            why="an escape that is not a character",
             where=where,
             resolution="Correct the escape; the largest is \\U0010FFFF.",
         ) from error
@@ -162,7 +162,7 @@ class Composer(yaml.SafeLoader):
         self.nodes += 1
         self._limit("nodes", self.nodes)
         self.depth += 1
-        # the value in the deepest level stands one deeper, and adds no level
+        # the value in the deepest level is one deeper, and adds no level
         self._limit("depth", self.depth - 1)
         node = super().compose_node(parent, index)
         if is_alias and isinstance(event, yaml.AliasEvent):
@@ -201,7 +201,7 @@ def short(text: str, length: int = 60) -> str:
 
 
 def where_of(source: str, mark: Any) -> Where:
-    """The position that a mark of PyYAML tells."""
+    """The position that a mark of PyYAML says."""
     return Where(source, mark.line + 1, mark.column + 1)
 
 
@@ -221,7 +221,7 @@ def limit_error(where: Where, limits: DocumentLimits, name: str) -> SdkError:
         Code.YAML_LIMIT,
         f"The document has more than {limit:,} {_COUNTED[name]}",
         where=where,
-        resolution="Make it smaller (aliases count for all that they stand for)"
+        resolution="Make it smaller (aliases count for all that they represent)"
         f"{raise_hint(name, limit)}.",
     )
 

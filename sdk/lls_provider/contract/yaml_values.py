@@ -36,7 +36,7 @@ _NUMBER = frozenset({TAG + "int", TAG + "float"})
 
 
 def read_plain(data: bytes, source: str, limits: DocumentLimits) -> NodeTree:
-    """Read one document of plain data; raises SdkError as `document.load` tells."""
+    """Read one document of plain data; raises SdkError as `document.load` says."""
     root, loader = compose(data, source, limits)
     builder = _Builder(loader, source, limits, NodeTree(root))
     builder.tree.value = builder.build(root)
@@ -64,7 +64,7 @@ _Mark = tuple[str, str]
 
 
 def _mark(node: yaml.Node) -> _Mark:
-    """What is equal for nodes that stand for the same; lists and mappings are only their own."""
+    """What is equal for nodes that represent the same; lists and mappings are only their own."""
     is_scalar = isinstance(node, yaml.ScalarNode)
     return node.tag, str(node.value) if is_scalar else str(id(node))
 
@@ -91,7 +91,7 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         if id(node) in self._open:
-            self._tell(Code.YAML_INVALID, node, "an alias stands inside of what it stands for")
+            self._tell(Code.YAML_INVALID, node, "an alias is inside the value that it refers to")
             return None
         if len(self._open) >= self._limits.depth:
             raise limit_error(self._where(node), self._limits, "depth")
@@ -154,7 +154,7 @@ class _Builder:
     def _twice(
         self, node: yaml.MappingNode, first: yaml.ScalarNode, second: yaml.ScalarNode
     ) -> tuple[str, str]:
-        """What is wrong with a key that stands there twice, and what to do."""
+        """What is wrong with a key that appears twice, and what to do."""
         one, other = short(first.value), short(second.value)
         lines = first.start_mark.line + 1, second.start_mark.line + 1
         if first.value != second.value:
@@ -163,13 +163,13 @@ class _Builder:
             )
             text = f"Remove one of the two, or quote the one that is meant as text: '{other}'."
             return f"{what} to a reader of YAML", text
-        what = f"the key '{other}' stands here twice, first in line {lines[0]}"
+        what = f"the key '{other}' appears twice, first in line {lines[0]}"
         if second.tag == _MERGE:
             return what, f"Keep both in one, the last first: {self._one_merge(node)}"
         return what, "Keep one of the two: a reader would silently take the last."
 
     def _one_merge(self, node: yaml.MappingNode) -> str:
-        """What stands for several ``<<`` of a mapping, with the values that they have in PyYAML."""
+        """What represents several ``<<`` of a mapping, with the values that they have in PyYAML."""
         sources: list[yaml.Node] = []
         for key, value in reversed(node.value):
             if key.tag == _MERGE:
@@ -236,7 +236,7 @@ class _Builder:
         if node.tag in _NUMBER and len(text) > self._limits.digits:
             raise limit_error(self._where(node), self._limits, "digits")
         if any("\ud800" <= character <= "\udfff" for character in text):
-            self._tell(Code.YAML_INVALID, node, "half a surrogate pair is no character")
+            self._tell(Code.YAML_INVALID, node, "half a surrogate pair is not a character")
             return None
         if node.tag in _TEXT:
             return text
@@ -253,7 +253,7 @@ class _Builder:
             return construct(self._loader, node)
         except (ValueError, KeyError, IndexError, OverflowError, yaml.YAMLError):
             kind = node.tag.removeprefix(TAG)
-            self._tell(Code.YAML_INVALID, node, f"'{short(str(node.value))}' is no {kind}")
+            self._tell(Code.YAML_INVALID, node, f"'{short(str(node.value))}' is not a valid {kind}")
             return None
 
     def _refuse_tag(self, node: yaml.Node) -> None:
@@ -274,7 +274,7 @@ class _Builder:
         resolution: str = "Correct the YAML at this place.",
     ) -> None:
         where = self._where(node)
-        if (where, what) not in self._told:  # what an alias repeats is told once
+        if (where, what) not in self._told:  # what an alias repeats is reported once
             self._told.add((where, what))
             self.problems.append(Problem(code, what, where, resolution))
 
@@ -292,7 +292,7 @@ class _Builder:
 
 
 def _timestamp(loader: Composer, node: yaml.ScalarNode) -> Timestamp:
-    # "!!timestamp" may stand before any text; one that is none must not be written unquoted
+    # "!!timestamp" may be before any text; one that is none must not be written unquoted
     tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
     if tag != _TIMESTAMP:
         raise ValueError(node.value)

@@ -18,7 +18,7 @@ from lls_provider.image.transports.transport import find_image
 from lls_provider.image.unpack import base_length, unpack
 from lls_provider.progress import SILENT, counted, shown_size
 from lls_provider.runtime.target_python import TargetPython, machine_of, shown_platform
-from lls_provider.system.temporary import scratch
+from lls_provider.system.cache import scratch
 
 if TYPE_CHECKING:
     from lls_provider.bundle.checks.bundle import Collected
@@ -47,7 +47,7 @@ def check_place(
         found = find_image(text, insecure=insecure, progress=progress)
         content = found.image(platform) if platform is not None else found.whole()
     except SdkError as error:
-        if error.status is not ExitStatus.WRONG:  # it tells nothing about the image
+        if error.status is not ExitStatus.WRONG:  # it says nothing about the image
             raise
         findings.add(_RULE, "error", bundle_rules.problems_of(error))
         return findings.report(text, "image")
@@ -127,7 +127,8 @@ def _configuration(image: Image, findings: Findings) -> None:
         findings.warning(
             "user",
             Code.IMAGE_INVALID,
-            f"The image's user is a name, {name!r:.60}: Kubernetes cannot tell that it is not root",
+            f"The image's user is a name, {name!r:.60}: Kubernetes cannot determine that it is not "
+            "root",
             resolution="Set a number, such as USER 1001.",
         )
 
@@ -150,7 +151,7 @@ def _platform(image: Image, collected: Collected, findings: Findings) -> None:
 
 
 def _base(image: Image, collected: Collected, findings: Findings) -> None:
-    """Whether what the image stands on runs the installer and knows what the wheels need."""
+    """Whether what the image is on runs the installer and knows what the wheels need."""
     if f"{IMAGE_ROOT}/{ZIPAPP_FILE}" not in image.command:
         return
     base = image.layers[: base_length(image)]

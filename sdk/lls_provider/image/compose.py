@@ -32,7 +32,7 @@ from lls_provider.image.tar import LayerFile, LayerTree
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.target_python import target_python
 from lls_provider.runtime.wheelfile.wheel import read_wheel
-from lls_provider.wheels.epoch import source_date_epoch, timestamp
+from lls_provider.wheels.build import source_date_epoch, timestamp
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import Bundle
@@ -51,7 +51,7 @@ def compose(bundle: Bundle, base: Image | None = None, *, base_name: str = "") -
 
     ``base_name`` is what registries know the base by, so that others see when it moved.
     Reads no wheel: layers are described and streamed later. Raises SdkError IMAGE_INVALID when
-    the base is for another platform than the bundle, USAGE when SOURCE_DATE_EPOCH is no number.
+    the base is for another platform than the bundle, USAGE when SOURCE_DATE_EPOCH is not a number.
     """
     platform = _platform(bundle, base)
     epoch = source_date_epoch()
@@ -86,7 +86,7 @@ def _platform(bundle: Bundle, base: Image | None) -> Platform:
         if wanted is None:
             raise SdkError(
                 Code.BUNDLE_INVALID,
-                "The bundle does not tell which machine it is for",
+                "The bundle does not say which machine it is for",
                 why="It has no manifest.json, so the image's platform is unknown.",
                 where=Where(file=str(bundle.tree.manifest)),
                 resolution="Name a base with --base; the image then gets the base's platform.",
@@ -134,7 +134,7 @@ def _layers(bundle: Bundle, epoch: int, *, hiding: bool) -> tuple[Layer, ...]:
 def _entries(
     root: Path, paths: Iterable[Path], hashes: Mapping[str, str] = MappingProxyType({})
 ) -> list[LayerFile]:
-    """The files that are there, with those of the hashes that are told."""
+    """The files that exist, with those of the hashes that are reported."""
     entries = []
     for path in filter(Path.is_file, paths):
         place = path.relative_to(root).as_posix()
@@ -146,7 +146,7 @@ def _entries(
 
 def _runtime_config(base: Image | None, labels: dict[str, str]) -> dict[str, Any]:
     config: dict[str, Any] = dict(base.config.get("config") or {}) if base is not None else {}
-    # what the base starts and serves is no part of an installer
+    # what the base starts and serves is not a part of an installer
     for key in ("Cmd", "ExposedPorts", "Healthcheck", "OnBuild", "StopSignal", "Volumes"):
         config.pop(key, None)
     inherited = base.labels if base is not None else {}
@@ -166,7 +166,7 @@ def _runtime_config(base: Image | None, labels: dict[str, str]) -> dict[str, Any
 
 
 def _labels(bundle: Bundle) -> dict[str, str]:
-    """What inspect tells without reading a layer."""
+    """What inspect says without reading a layer."""
     metadata, manifest = bundle.metadata, bundle.manifest
     labels = {
         f"{ANNOTATION}.title": metadata.name,

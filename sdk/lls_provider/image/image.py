@@ -55,7 +55,7 @@ LAYOUT_VERSION = "1.0.0"
 INDEX_FILE = "index.json"
 BLOBS = "blobs"
 
-# a file of a layer that hides what lower layers have in its folder
+# a file of a layer that hides what lower layers have in its directory
 OPAQUE = ".wh..wh..opq"
 
 ANNOTATION = "org.opencontainers.image"
@@ -130,7 +130,7 @@ def _parsed(text: str) -> Platform:
     if name not in _MACHINES:
         raise SdkError(
             Code.USAGE,
-            f"{text!r:.100} is no platform that images are built for",
+            f"{text!r:.100} is not a platform that images are built for",
             why=f"They are: {', '.join(f'linux/{it}' for it in _MACHINES)}.",
             resolution="Name one of these, such as linux/arm64.",
         )
@@ -262,7 +262,7 @@ class TreeLayer:
 
 @dataclass(frozen=True, slots=True)
 class BlobLayer:
-    """A layer that lies in a file, byte for byte as a manifest describes it.
+    """A layer that is in a file, byte for byte as a manifest describes it.
 
     In an archive it begins at ``offset``; what follows its ``size`` bytes is not its own.
     """

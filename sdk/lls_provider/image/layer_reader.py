@@ -3,7 +3,7 @@
 gzip comes with Python. zstd does so from 3.14 on; before, a library that the extra ``zstd`` of the
 SDK installs.
 
-Walks through the entries of an image's layers. The image is somebody else's.
+Walks through the entries of an image's layers. The image is untrusted.
 
 Layers are streamed, never held; how much is read is bounded, and digests are verified on the
 way. What an entry means (a file, a whiteout) is for the caller to judge.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _INPUT = 1 << 12  # what follows a frame is copied: many small ones in a long input take for ever
-_WINDOW = 27  # 128 MiB, what zstd itself takes without being told; layers use 8 MiB
+_WINDOW = 27  # 128 MiB, what zstd itself takes without being given; layers use 8 MiB
 _LIBRARIES = ("compression.zstd", "backports.zstd")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -96,11 +96,11 @@ def _fed(engine: _Engine, data: bytes, name: str) -> bytes:
     try:
         return engine.feed(data)
     except (zlib.error, EOFError, ValueError, MemoryError) as error:
-        raise Damaged(f"it is no readable {name}: {error}") from error
+        raise Damaged(f"it is not a readable {name}: {error}") from error
     except Exception as error:
         if type(error).__name__ != "ZstdError":  # of whichever library it is
             raise
-        raise Damaged(f"it is no readable {name}: {error}") from error
+        raise Damaged(f"it is not a readable {name}: {error}") from error
 
 
 class _Gzip:
@@ -170,7 +170,7 @@ Parts = tuple[str, ...]
 
 _WHITEOUT = ".wh."
 _BUFFER = 1 << 16
-# what may stand between two entries: PAX headers and long names of the entry to come
+# what may be between two entries: PAX headers and long names of the entry to come
 _HEADER_BUDGET = 1 << 20
 _UNREADABLE = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
 
@@ -225,7 +225,7 @@ class LayerEntries:
         )
 
     def unreadable(self, why: str) -> NoReturn:
-        """Raise SdkError IMAGE_INVALID; a layer that was damaged is told to be, not what of it."""
+        """Raise SdkError IMAGE_INVALID; of a damaged layer, say that it is damaged, not how."""
         for _ in self.image.layers[self.layer].chunks():
             pass
         self.refuse(why)
@@ -245,7 +245,7 @@ class LayerEntries:
 
 @dataclass(frozen=True, slots=True)
 class LayerEntry:
-    """An entry of a layer, while the pass stands at it."""
+    """An entry of a layer, while the pass is at it."""
 
     member: tarfile.TarInfo
     archive: tarfile.TarFile
@@ -284,7 +284,7 @@ class LayerEntry:
             while chunk := source.read(CHUNK):
                 yield chunk
         except _UNREADABLE as error:
-            self.walk.unreadable(f"it is no readable tar: {error}")
+            self.walk.unreadable(f"it is not a readable tar: {error}")
 
 
 def _parts(name: str) -> Parts:
@@ -301,9 +301,9 @@ def _read_layer(layer: Layer, walk: LayerEntries) -> Iterator[LayerEntry]:
             yield from _members(archive, stream, walk)
     except tarfile.ReadError as error:
         if stream.length:  # an empty stream is a layer without entries
-            walk.unreadable(f"it is no readable tar: {error}")
+            walk.unreadable(f"it is not a readable tar: {error}")
     except _UNREADABLE as error:
-        walk.unreadable(f"it is no readable tar: {error}")
+        walk.unreadable(f"it is not a readable tar: {error}")
     stream.drain()
     if packed and f"sha256:{hasher.hexdigest()}" != layer.diff_id:
         walk.refuse(f"uncompressed, it does not have the digest {layer.diff_id}")
@@ -364,7 +364,7 @@ class _Stream(io.RawIOBase):
         return piece
 
     def ends_at(self, offset: int) -> bool:
-        """Whether the archive's end mark, and not a damaged header, stands at ``offset``."""
+        """Whether the archive's end mark, and not a damaged header, is at ``offset``."""
         start = len(self.tail) - (self.length - offset)
         block = self.tail[max(start, 0) : max(start, 0) + tarfile.BLOCKSIZE]
         return not any(block)

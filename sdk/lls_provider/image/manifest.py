@@ -1,4 +1,4 @@
-"""The JSON documents of an image, which are somebody else's: each value checked when it is read.
+"""The JSON documents of an image, which are untrusted: each value checked when it is read.
 
 Several images under one name, one for each platform: OCI's image index.
 
@@ -38,7 +38,7 @@ class Origin:
     name: str  # such as ``index.json``
     where: Where
     what: str = "The image layout is damaged or not supported"
-    resolution: str = "Write the image again, or copy it anew with `skopeo copy`."
+    resolution: str = "Write the image again, or copy it again with `skopeo copy`."
 
     def refuse(self, why: str) -> NoReturn:
         """Raise SdkError IMAGE_INVALID."""
@@ -94,20 +94,20 @@ class RawDocument:
         try:
             value = json.loads(self.data)
         except (ValueError, RecursionError) as error:
-            self.refuse(f"it is no JSON: {error}")
+            self.refuse(f"it is not JSON: {error}")
         if not isinstance(value, dict):
-            self.refuse("it is no JSON object")
+            self.refuse("it is not a JSON object")
         return value
 
     def descriptor(self, value: Any, name: str) -> Descriptor:
         """The descriptor ``value``, which the document calls ``name``."""
         if not isinstance(value, dict):
-            self.refuse(f"{name} is no descriptor")
+            self.refuse(f"{name} is not a descriptor")
         digest, size, media_type = (value.get(key) for key in ("digest", "size", "mediaType"))
         if not isinstance(digest, str) or not is_digest(digest):
-            self.refuse(f"{name}.digest is no sha256 digest: {str(digest)[:100]!r}")
+            self.refuse(f"{name}.digest is not a sha256 digest: {str(digest)[:100]!r}")
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            self.refuse(f"{name}.size is no size: {str(size)[:100]!r}")
+            self.refuse(f"{name}.size is not a size: {str(size)[:100]!r}")
         if not isinstance(media_type, str):
             self.refuse(f"{name}.mediaType is missing")
         platform = value.get("platform")
@@ -120,11 +120,11 @@ class RawDocument:
         )
 
     def platform(self, value: JsonObject) -> Platform:
-        """The platform that an index entry or a configuration tells."""
+        """The platform that an index entry or a configuration says."""
         fields = [value.get(key, "") for key in ("architecture", "os", "variant")]
         architecture, system, variant = (it if isinstance(it, str) else "" for it in fields)
         if not architecture or not system:
-            self.refuse("it does not tell its architecture and os")
+            self.refuse("it does not say its architecture and os")
         return Platform(architecture, system, variant)
 
     def diff_ids(self, config: JsonObject) -> list[str]:
@@ -134,7 +134,7 @@ class RawDocument:
         if not isinstance(diff_ids, list) or not all(
             isinstance(it, str) and is_digest(it) for it in diff_ids
         ):
-            self.refuse("rootfs.diff_ids is no list of sha256 digests")
+            self.refuse("rootfs.diff_ids is not a list of sha256 digests")
         return diff_ids
 
     def check_runtime_config(self, config: JsonObject) -> None:
@@ -143,19 +143,19 @@ class RawDocument:
         if runtime is None:
             return
         if not isinstance(runtime, dict):
-            self.refuse("config is no object")
+            self.refuse("config is not an object")
         self.strings(runtime.get("Labels"), "config.Labels")
         for key in ("Entrypoint", "Cmd", "Env"):
             value = runtime.get(key)
             if value is not None and not _string_list(value):
-                self.refuse(f"config.{key} is no list of strings")
+                self.refuse(f"config.{key} is not a list of strings")
 
     def strings(self, value: Any, name: str) -> dict[str, Any]:
         """A map of strings, empty where there is none."""
         if value is None:
             return {}
         if not isinstance(value, dict) or not all(_strings_only(list(value.values()))):
-            self.refuse(f"{name} is no map of strings")
+            self.refuse(f"{name} is not a map of strings")
         return value
 
 
@@ -225,7 +225,7 @@ class Index:
 
     @classmethod
     def of(cls, images: Sequence[Image]) -> Index:
-        """The index of composed images, in one order whatever order they were asked for in."""
+        """The index of composed images, in one order whatever order they were requested in."""
         ordered: list[Image] = sorted(images, key=lambda image: image.platform)
         return cls(tuple(ordered))
 

@@ -31,7 +31,7 @@ class LayerFile:
 
 @dataclass(frozen=True, slots=True)
 class LayerTree:
-    """The files of one layer, sorted, with the folders above them."""
+    """The files of one layer, sorted, with the directories above them."""
 
     entries: tuple[LayerFile, ...]
     mtime: int = 0
@@ -57,7 +57,7 @@ class LayerTree:
         return hasher.hexdigest()
 
     def read(self, name: str) -> bytes | None:
-        """The content of a small file, None when there is none of this name."""
+        """The content of a small file, None if there is none of this name."""
         entry = next((entry for entry in self.entries if entry.name == name), None)
         return None if entry is None else b"".join(_content(entry))
 
@@ -99,7 +99,7 @@ class LayerTree:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveMember:
-    """A file of an archive whose bytes are asked for once, when it is its turn."""
+    """A file of an archive whose bytes are requested once, when it is its turn."""
 
     name: str
     size: int
@@ -127,7 +127,7 @@ def write_tar(members: Iterable[ArchiveMember]) -> Iterator[bytes]:
 def find_member(chunks: Iterable[bytes], name: str, *, limit: int) -> bytes | None:
     """The content of the regular file ``name`` of a tar stream, as we write it; else None.
 
-    Reads up to it and holds nothing else. A name that stands in an extended header is not found.
+    Reads up to it and holds nothing else. A name that is in an extended header is not found.
     """
     stream = _Reader(iter(chunks))
     while len(block := stream.take(tarfile.BLOCKSIZE)) == tarfile.BLOCKSIZE:

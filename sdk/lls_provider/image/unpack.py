@@ -1,6 +1,6 @@
-"""Takes the /lls-provider tree out of an image's layers. The image is somebody else's.
+"""Takes the /lls-provider tree out of an image's layers. The image is untrusted.
 
-Nothing but regular files and folders is ever made, each below the destination, and every link
+Nothing but regular files and directories is ever made, each below the destination, and every link
 in the tree is refused: so no entry can reach outside. Layers are streamed; their digests are
 verified on the way. The base of an image of ours is not read: its first layer hides what is there.
 """
@@ -21,7 +21,7 @@ from lls_provider.image.compose import MADE_BY
 from lls_provider.image.inspect.summary import titles
 from lls_provider.image.layer_reader import LayerEntries, LayerEntry, Parts
 from lls_provider.image.tar import CHUNK
-from lls_provider.system.output import output_directory
+from lls_provider.system.files import output_directory
 
 if TYPE_CHECKING:
     from lls_provider.image.image import Image
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 _ROOT = IMAGE_ROOT[1:]
 _NAME_LIMIT = 255
 _DEPTH_LIMIT = 32
-_REBUILD = "Rebuild the image; `lls-provider build` writes regular files and folders only."
+_REBUILD = "Rebuild the image; `lls-provider build` writes regular files and directories only."
 
 
 @dataclass(frozen=True, slots=True)
 class UnpackLimits(layer_reader.LayerLimits):
     """How much of an image is read before it is refused as hostile."""
 
-    paths: int = 20_000  # files and folders in /lls-provider
+    paths: int = 20_000  # files and directories in /lls-provider
     content: int = 64 << 30  # bytes of the files in /lls-provider
 
 
@@ -44,7 +44,7 @@ DEFAULT_LIMITS = UnpackLimits()
 
 
 def unpack(image: Image, destination: Path, *, limits: UnpackLimits = DEFAULT_LIMITS) -> Path:
-    """Write the image's ``/lls-provider`` tree as ``destination`` and give that back.
+    """Write the image's ``/lls-provider`` tree as ``destination`` and return it.
 
     ``destination`` must not exist or be empty; it appears when it is complete. Whiteouts of
     later layers are honoured; layers that one of ours hides are not read. Raises SdkError
@@ -69,7 +69,7 @@ def unpack(image: Image, destination: Path, *, limits: UnpackLimits = DEFAULT_LI
             raise SdkError(
                 Code.METADATA_MISSING,
                 f"Missing {IMAGE_ROOT}/lls-provider-spec.yaml in the image",
-                why=f"No layer has a folder {IMAGE_ROOT}: this is no provider image "
+                why=f"No layer has a directory {IMAGE_ROOT}: this is not a provider image "
                 "(contract section 1).",
                 resolution="Name an image that `lls-provider build` made, or build one.",
             )
@@ -117,7 +117,7 @@ class _Tree:
         return self.root.joinpath(*parts)
 
     def folder(self, parts: Parts) -> None:
-        """Make a folder and those above it, replacing files that stood there."""
+        """Make a directory and those above it, replacing files that was there."""
         for length in range(len(parts) + 1):
             above = parts[:length]
             if above and not self.path(above).is_dir():
@@ -126,9 +126,9 @@ class _Tree:
             self._claim(above)
 
     def file(self, parts: Parts, chunks: Iterator[bytes], executable: bool) -> None:
-        """Write a regular file, replacing what stood there."""
+        """Write a regular file, replacing what was there."""
         if not parts:
-            self.refuse(f"{IMAGE_ROOT} is no folder")
+            self.refuse(f"{IMAGE_ROOT} is not a directory")
         self.folder(parts[:-1])
         if parts in self.owners:
             self.remove(parts)
@@ -188,7 +188,7 @@ def _take(entry: LayerEntry, tree: _Tree) -> None:
             inside = gone.parts[1:]
             tree.hides_lower |= gone.below and gone.parts == (_ROOT,)
             if inside and inside[-1] in {"", ".", ".."}:
-                tree.refuse(f"{entry.shown} is no valid whiteout")
+                tree.refuse(f"{entry.shown} is not a valid whiteout")
             tree.whiteout(inside, below=gone.below and bool(gone.parts))
         return
     if ".." in parts and _ROOT in parts:
@@ -206,7 +206,7 @@ def _take(entry: LayerEntry, tree: _Tree) -> None:
     elif member.isreg():
         tree.file(inside, entry.chunks(), bool(member.mode & 0o111))
     else:
-        kind = "a symbolic link" if member.issym() else "neither a file nor a folder"
+        kind = "a symbolic link" if member.issym() else "neither a file nor a directory"
         tree.refuse(f"{entry.shown} is {kind}")
 
 

@@ -1,7 +1,7 @@
-"""Whether a provider's config fits what its config class takes, told before the server starts.
+"""Whether a provider's config fits what its config class takes, reported before the server starts.
 
-A server validates it too, but ends at the first provider and tells it in a traceback; here every
-key is told, and where it stands.
+A server validates it too, but ends at the first provider and reports it in a traceback; here every
+key is reported, and where it is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def require_valid_configs(
     """Refuse a config with keys that the schema of the config class forbids, and so does the class.
 
     What the class takes all the same (it may convert values first) is a warning; where it cannot
-    be asked nothing is said, because the preflight tells why.
+    be asked nothing is said, because the preflight says why.
 
     The schema is the one that the bundle carries. A project that was built a moment ago for this
     server has none yet: its class is asked, with ``python`` and ``variables``, which find the

@@ -208,7 +208,7 @@ def _link(lines: Sequence[str], start: int, joint: str) -> tuple[_Link | None, i
     """The exception whose traceback begins at ``start``, and where reading goes on."""
     if start >= len(lines) or not _FRAME.match(lines[start]):
         return None, start
-    # frames stand two columns right of the exception; a server's handler indents both
+    # frames are two columns right of the exception; a server's handler indents both
     indent = _indent(lines[start]) - 2
     frames: list[TracebackFrame] = []
     index = start
@@ -266,7 +266,7 @@ class LogDiagnosis:
 
     ``modules`` gives the providerId by module path; ``overlay`` is ``python-packages``. With
     ``own_base`` the base configuration is our smallest one. ``wheels`` are the providers' own, by
-    providerId; ``projects`` are those whose source is at hand.
+    providerId; ``projects`` are those whose source is available.
     ``supplied`` are the APIs of which `up` added the server's own providers.
     """
 
@@ -278,7 +278,7 @@ class LogDiagnosis:
     supplied: tuple[str, ...] = ()
 
     def provider_of(self, cause: LoggedCause) -> str | None:
-        """The provider whose code the cause arose in, as far as the frames tell."""
+        """The provider whose code the cause arose in, as far as the frames say."""
         module = cause.module_below(self.overlay)
         if module is None:
             return None
@@ -291,7 +291,7 @@ class LogDiagnosis:
     def error(
         self, code: Code, what: str, log: str, *, why: str = "", kept: bool = False
     ) -> SdkError:
-        """The error for ``what``, with the true cause that ``log`` tells and the log's end.
+        """The error for ``what``, with the true cause that ``log`` says and the log's end.
 
         A full disk makes it NO_SPACE, whatever ``code`` says.
         """
@@ -360,7 +360,7 @@ class LogDiagnosis:
             own = read_wheel(wheel)
             extras = declared_extras(wheel)
         except SdkError:
-            return ""  # installing it told what is wrong with it
+            return ""  # installing it given what is wrong with it
         asked = [
             canonicalize_name(extra)
             for name, extra in cause.asked_extras
@@ -401,7 +401,7 @@ _OTHERS = ("providers", "registered_resources", "models", "shields", "tool_group
 
 
 def _is_of_base(cause: LoggedCause) -> bool:
-    """Whether a server refuses a part of its configuration that nobody gave."""
+    """Whether a server refuses a part of its configuration that no one gave."""
     first, *lines = cause.reason.splitlines()
     if "ValidationError" not in first or " for Stack" not in first:
         return False
@@ -418,7 +418,7 @@ def log_end(log: str) -> str:
 def _resolution(cause: LoggedCause, provider: str | None, code: Code, *, kept: bool) -> str:
     who = f"provider '{provider}'" if provider else "the provider that imports it"
     if code is Code.NO_SPACE:
-        return "Free space, or set TMPDIR to a folder on a larger file system."
+        return "Free space, or set TMPDIR to a directory on a larger file system."
     if cause.missing_module is not None:
         return (
             f"Add the package that holds the module '{cause.missing_module}' to the dependencies "
@@ -432,5 +432,5 @@ def _resolution(cause: LoggedCause, provider: str | None, code: Code, *, kept: b
     if provider is not None:
         return f"Correct provider '{provider}' at the place shown."
     if kept:
-        return "Read the whole log in the folder that is kept, and correct what it names."
+        return "Read the whole log in the directory that is kept, and correct what it names."
     return "Correct what the cause names; --keep keeps the whole log and the configuration."

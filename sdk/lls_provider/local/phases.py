@@ -1,4 +1,4 @@
-"""Phases 1, 3 and 4 on this machine: the runtime that lies in the bundle, run as a Pod runs it.
+"""Phases 1, 3 and 4 on this machine: the runtime that is in the bundle, run as a Pod runs it.
 
 The zipapp runs as a process of its own, under ``python -I -S``, so that what is tried here is
 the very code, in the very isolation, that the init containers have
@@ -30,13 +30,13 @@ from lls_provider.contract.document import Document, dump, load_file
 from lls_provider.contract.limits import CONFIGURATION, document_limits, merged_limits
 from lls_provider.contract.names import BundleTree, VolumeTree
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.local.ports import HOST
+from lls_provider.local.call import HOST
 from lls_provider.runtime.messages import ERROR_FILE
 from lls_provider.runtime.preflight.api_dependencies import Supply, missing_in, supply
 from lls_provider.runtime.preflight.probe_client import time_limit
 from lls_provider.runtime.preflight.probe_process import VARIABLE
 from lls_provider.runtime.volume.installed import read_regular
-from lls_provider.system.output import wrapping_write_errors
+from lls_provider.system.files import wrapping_write_errors
 
 if TYPE_CHECKING:
     from lls_provider.local.plan import InitContainer
@@ -64,7 +64,7 @@ class Runtime:
     progress: Progress
 
     def install(self, container: InitContainer, python: Path, python_tag: str) -> None:
-        """Phase 1 for one provider. Raises the SdkError that the installer told."""
+        """Phase 1 for one provider. Raises the SdkError that the installer given."""
         provider = container.provider
         arguments = [
             "install",
@@ -93,17 +93,17 @@ class Runtime:
                 path.write_text(json.dumps(container.config), "utf-8")
             arguments += ["--config-file", str(path)]
         carried = BundleTree(provider.bundle).zipapp
-        # a bundle made by hand need not carry the runtime; ours then stands in for it
+        # a bundle made by hand need not carry the runtime; ours then is in for it
         zipapp = carried if carried.is_file() else zipapp_path()
         where = Where(provider=provider.provider_id, image=provider.target)
         self._run(container.name, python, zipapp, arguments, where)
 
     def merge(self, python: Path) -> None:
-        """Phase 3. Raises the SdkError that merge told."""
+        """Phase 3. Raises the SdkError that merge given."""
         self._run("merge", python, self.volume.zipapp, ["merge", "--root", str(self.volume.root)])
 
     def preflight(self, python: Path) -> None:
-        """Phase 4. Raises the SdkError that preflight told."""
+        """Phase 4. Raises the SdkError that preflight given."""
         arguments = [
             "preflight",
             "--run-yaml",
@@ -182,7 +182,8 @@ def runtime_error(
         )
     if error.code in (Code.NO_SPACE, Code.VOLUME_UNWRITABLE):  # it speaks of a Pod's volume
         error.resolution = (
-            "Free space in the temporary folder, or set TMPDIR to a folder on another file system, "
+            "Free space in the temporary directory, or set TMPDIR to a directory on another file "
+            "system, "
             "one that this user can write to."
         )
     return error.located(provider=where.provider, image=where.image)
@@ -199,7 +200,7 @@ def read_base(path: Path) -> Document:
     """The base configuration of a user's file.
 
     Raises SdkError FILE_MISSING, FILE_UNREADABLE, YAML_INVALID and so on, with the line;
-    DOCUMENT_INVALID when it is no mapping.
+    DOCUMENT_INVALID when it is not a mapping.
     """
     document = load_file(path, limits=document_limits(CONFIGURATION))
     if not isinstance(document.value, dict):
@@ -230,7 +231,7 @@ def localized(base: Mapping[str, Any], minimal: Mapping[str, Any]) -> dict[str, 
 def with_resources(
     base: Mapping[str, Any], resources: Resources, key: str | None = _REGISTERED
 ) -> dict[str, Any]:
-    """``base`` with resources to register added; one that is there already is not doubled.
+    """``base`` with resources to register added; one that already exists is not doubled.
 
     They stand under ``key``, at the top where that is None.
     """

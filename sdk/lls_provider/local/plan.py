@@ -1,6 +1,6 @@
 """Decides what a run of `up` does, before anything long runs; changes nothing.
 
-Settings come from each project's ``[tool.lls-provider]``; what stands on the command line wins.
+Settings come from each project's ``[tool.lls-provider]``; what is on the command line wins.
 
 What `up` found out, as a value: for people and for programs.
 """
@@ -119,9 +119,9 @@ class InitContainer:
 
 
 def choose_server(given: str | None, candidates: Sequence[InspectedSource]) -> str:
-    """The server to run: the one asked for, else the first that a target was made for.
+    """The server to run: the one requested, else the first that a target was made for.
 
-    Raises SdkError USAGE when nobody names one.
+    Raises SdkError USAGE when no one names one.
     """
     if given:
         return given
@@ -141,7 +141,7 @@ def choose_server(given: str | None, candidates: Sequence[InspectedSource]) -> s
 
 
 def choose_python(given: str | None, candidates: Sequence[InspectedSource]) -> str | None:
-    """The Python to run the server on: the one asked for, else the one a bundle was built for.
+    """The Python to run the server on: the one requested, else the one a bundle was built for.
 
     None leaves the choice to the distribution.
     """
@@ -265,7 +265,7 @@ class CallReply:
 
 @dataclass(slots=True)
 class UpResult:
-    """What happened so far; filled phase by phase, so it tells of a failure too."""
+    """What happened so far; filled phase by phase, so it reports a failure too."""
 
     server: str = ""
     phases: list[Phase] = field(default_factory=list)

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.call import is_healthy
+from lls_provider.local.call import HOST, group_listens, is_healthy, port_taken
 from lls_provider.local.log_diagnosis import port_in_use
-from lls_provider.local.ports import HOST, group_listens, port_taken
-from lls_provider.system.output import wrapping_write_errors
+from lls_provider.system.files import wrapping_write_errors
 
 if TYPE_CHECKING:
     from lls_provider.local.log_diagnosis import LogDiagnosis
@@ -43,10 +42,10 @@ def server_environment(
     packages: Sequence[Path],
     given: Mapping[str, str],
 ) -> dict[str, str]:
-    """The environment of a server that leaves nothing outside its folders.
+    """The environment of a server that leaves nothing outside its directories.
 
     Servers write state below ``$HOME`` and ogx even moves an older server's state there, so HOME
-    is a folder of the run. ``packages`` go in front of the PYTHONPATH that ``given``, the user's
+    is a directory of the run. ``packages`` go in front of the PYTHONPATH that ``given``, the user's
     own settings, may hold.
     """
     values = {name: value for name, value in inherited.items() if not name.startswith(_FOREIGN)}
@@ -85,7 +84,7 @@ def start_command(environment: Environment, config: Path, port: int) -> list[str
             Code.SERVER_FAILED,
             f"{label} has no command '{line.command[0]}'",
             why=f"{script} does not exist.",
-            resolution=f"Install {line.name} into that environment anew.",
+            resolution=f"Install {line.name} into that environment again.",
         )
     # the port in the file is not honoured by every server; the flag is
     return [str(script), *line.command[1:], str(config), "--port", str(port)]
@@ -94,7 +93,7 @@ def start_command(environment: Environment, config: Path, port: int) -> list[str
 class Server:
     """One server process group in a workspace, which also stops it when its context ends.
 
-    ``suspects`` tells a provider's fault from the server's.
+    ``suspects`` says a provider's fault from the server's.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from lls_provider.image.inspect.distribution import load_distribution
 from lls_provider.image.transports.layout import read_layout, write_layout
 from lls_provider.image.unpack import unpack
 from lls_provider.local import phases, plan
-from lls_provider.local.call import list_providers, send
+from lls_provider.local.call import free_port, list_providers, require_free, send
 from lls_provider.local.config_check import require_valid_configs
 from lls_provider.local.log_diagnosis import LogDiagnosis, log_end
 from lls_provider.local.phases import RUN_CONFIG, Runtime, supply_missing_apis
@@ -30,13 +30,12 @@ from lls_provider.local.plan import (
     UpResult,
     shown_body,
 )
-from lls_provider.local.ports import free_port, require_free
 from lls_provider.local.server import Server, server_environment, start_command
 from lls_provider.local.workspace import Workspace
 from lls_provider.operations.targets import SourceKind
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.preflight.api_dependencies import Supply
-from lls_provider.system.output import wrapping_write_errors
+from lls_provider.system.files import wrapping_write_errors
 from lls_provider.wheels.environment import Environment, ensure_environment
 
 if TYPE_CHECKING:
@@ -169,7 +168,7 @@ class Up:
             )
             self.result.server = distribution.label
             environment = ensure_environment(distribution, progress=self._progress)
-            start_command(environment, Path(), 0)  # refuses what is no server, before the rest
+            start_command(environment, Path(), 0)  # refuses what is not a server, before the rest
             return environment
 
     def _unpacked(self, distribution: Distribution) -> list[PlannedProvider]:
@@ -323,7 +322,7 @@ class Up:
     def _started(
         self, providers: Sequence[PlannedProvider], volume: VolumeTree, environment: Environment
     ) -> Server:
-        """Phase 5, on a free port when none was asked for."""
+        """Phase 5, on a free port when none was requested."""
         suspects = LogDiagnosis(
             volume.python_packages,
             {item.module: item.provider_id for item in providers},
@@ -353,7 +352,7 @@ class Up:
                     server.wait_ready()
                 except SdkError as error:
                     server.stop()
-                    # between our look and the server's start somebody else took a free port
+                    # between our look and the server's start someone else took a free port
                     if error.code is not Code.PORT_TAKEN or not attempts:
                         raise
                 else:

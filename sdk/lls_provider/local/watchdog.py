@@ -1,7 +1,7 @@
 """Ends what its owner left running, after the owner was killed: a script of its own.
 
 Runs as ``PYTHON -I -S watchdog.py`` and reads orders from stdin, one a line: ``group N`` and
-``forget N`` (a process group) and ``folder PATH`` (a temporary folder). The end
+``forget N`` (a process group) and ``folder PATH`` (a temporary directory). The end
 of the file means that the owner is gone, however it went. What is still on the list is then
 ended and removed. Only the standard library: nothing of ours is on the path.
 """
@@ -46,7 +46,7 @@ def _end(groups: set[int]) -> None:
         left = {group for group in left if _send(group, 0)}
     for group in left:
         _send(group, signal.SIGKILL)
-    # a folder in use cannot be removed for good: wait for the kernel to be done
+    # a directory in use cannot be removed for good: wait for the kernel to be done
     while left and time.monotonic() < deadline + _GRACE:
         time.sleep(0.05)
         left = {group for group in left if _send(group, 0)}

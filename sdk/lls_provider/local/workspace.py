@@ -1,6 +1,6 @@
-"""The temporary folder of one run, and the watchdog that outlives us.
+"""The temporary directory of one run, and the watchdog that outlives us.
 
-In every ordinary case the folder goes when the context ends, and its processes before it. For
+In every ordinary case the directory goes when the context ends, and its processes before it. For
 the case that we are killed (SIGKILL, out of memory) a small process waits for our end: see
 `watchdog`.
 """
@@ -22,9 +22,9 @@ from types import TracebackType
 from typing import IO
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.ports import group_lives
-from lls_provider.system.output import wrapping_write_errors
-from lls_provider.system.temporary import making_temporary
+from lls_provider.local.call import group_lives
+from lls_provider.system.cache import making_temporary
+from lls_provider.system.files import wrapping_write_errors
 
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
 _GRACE = 8.0  # seconds a process group gets to end by itself; the servers need less than one
@@ -43,10 +43,10 @@ _GATE = (
 
 
 class Workspace:
-    """A temporary folder and the process groups that work in it; a context manager.
+    """A temporary directory and the process groups that work in it; a context manager.
 
-    Entering raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when the folder cannot be made. With
-    ``keep`` the folder stays; its processes do not.
+    Entering raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when the directory cannot be made. With
+    ``keep`` the directory stays; its processes do not.
     """
 
     def __init__(self, *, keep: bool = False) -> None:
@@ -57,24 +57,24 @@ class Workspace:
 
     @property
     def root(self) -> Path:
-        """The folder."""
+        """The directory."""
         assert self._root is not None, "the workspace is used outside its context"  # noqa: S101
         return self._root
 
     def folder(self, name: str) -> Path:
-        """A new folder inside."""
+        """A new directory inside."""
         path = self.root / name
         with making_temporary():
             path.mkdir()
         return path
 
     def __enter__(self) -> Workspace:
-        # the watchdog knows the folder before it is there, so no moment is left uncovered
+        # the watchdog knows the directory before it is there, so no moment is left uncovered
         root = _temporary_root()
         try:
             self._watchdog = _start_watchdog()
             if not self.keep:
-                self._tell(f"folder {root}")
+                self._tell(f"directory {root}")
             self._root = root
             with making_temporary():
                 root.mkdir(mode=0o700)
@@ -146,7 +146,7 @@ class Workspace:
         directory: Path,
         name: str,
     ) -> tuple[int, str]:
-        """Run a process to its end; gives exit status and output (kept as ``NAME.log``)."""
+        """Run a process to its end; returns exit status and output (kept as ``NAME.log``)."""
         path = self.root / f"{name}.log"
         with wrapping_write_errors(path, "the output of a phase"), path.open("w+b") as log:
             process = self.start(command, environment=environment, directory=directory, log=log)
@@ -178,7 +178,7 @@ class Workspace:
     def _tell(self, order: str) -> None:
         if self._watchdog is None or self._watchdog.stdin is None:
             return
-        # when somebody killed the watchdog we are still there ourselves
+        # when someone killed the watchdog we are still there ourselves
         with contextlib.suppress(BrokenPipeError):
             self._watchdog.stdin.write(os.fsencode(order) + b"\n")
 
@@ -219,7 +219,7 @@ def _signal(group: int, number: signal.Signals) -> bool:
 
 
 def _remove(root: Path) -> None:
-    """Remove a tree, folders without write permission too (an image may hold such)."""
+    """Remove a tree, directories without write permission too (an image may hold such)."""
     shutil.rmtree(root, ignore_errors=True)
     if not root.exists():
         return

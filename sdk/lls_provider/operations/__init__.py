@@ -1,1 +1,1 @@
-"""What a user asks for, one module an operation: used by the command line and the Python API."""
+"""What a user requires, one module an operation: used by the command line and the Python API."""

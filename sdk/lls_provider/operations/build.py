@@ -27,7 +27,7 @@ _SCRATCH = "scratch"
 class BuildRequest:
     """What to build, for what, and where it goes; the fields are the options of the command.
 
-    ``command`` is the command line that asks for it, for an error that names one that succeeds.
+    ``command`` is the command line that requires it, for an error that names one that succeeds.
     """
 
     path: Path | None = None
@@ -230,7 +230,7 @@ def build(
 def build_request(request: BuildRequest, *, progress: Progress = SILENT) -> BuildResult:
     """Do what ``request`` says. Raises what `build` raises, what can be known early at once."""
     from lls_provider.runtime.preflight.probe_client import time_limit
-    from lls_provider.wheels.epoch import source_date_epoch
+    from lls_provider.wheels.build import source_date_epoch
 
     request.require_consistent()
     source_date_epoch()
@@ -246,7 +246,7 @@ def _build(request: BuildRequest, progress: Progress) -> BuildResult:
         read_base,
         require_index_sinks,
     )
-    from lls_provider.system.temporary import scratch
+    from lls_provider.system.cache import scratch
 
     insecure = request.insecure
     outputs = [parse_output(text, insecure=insecure, progress=progress) for text in request.outputs]

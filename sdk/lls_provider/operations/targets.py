@@ -31,7 +31,7 @@ _LAYOUT_PREFIX = "oci:"
 
 
 class SourceKind(Enum):
-    """What lies at the target's path."""
+    """What is at the target's path."""
 
     PROJECT = "project"
     BUNDLE = "bundle"
@@ -52,7 +52,7 @@ def resolve_source(text: str) -> ProviderSource:
 
     With a prefix (``oci:``, ``docker://`` and so on, see `image.places`) it is an image. A plain
     path is looked at: a layout has ``oci-layout``, a bundle ``lls-provider-spec.yaml``, a project
-    ``pyproject.toml``, asked in this order; a file is an archive. Nothing is asked for over a
+    ``pyproject.toml``, asked in this order; a file is an archive. Nothing is requested over a
     network. Raises SdkError FILE_MISSING, PROJECT_INVALID (nothing of these there), IMAGE_INVALID
     (``oci:`` names no layout) or USAGE, each naming what was looked for.
     """
@@ -82,7 +82,7 @@ def resolve_source(text: str) -> ProviderSource:
 
 
 def _require_image(text: str) -> None:
-    """Refuse a place that is written wrongly, or that is no file or layout of this machine."""
+    """Refuse a place that is written wrongly, or that is not a file or layout of this machine."""
     path = local_file(text)
     if path is None:
         return
@@ -91,7 +91,7 @@ def _require_image(text: str) -> None:
         if not is_layout(path):
             raise SdkError(
                 Code.IMAGE_INVALID,
-                f"{path} is no OCI layout",
+                f"{path} is not an OCI layout",
                 why="It has no file oci-layout.",
                 where=Where(file=str(path)),
                 resolution="Name the directory that was given to --output oci:DIR.",
@@ -110,7 +110,7 @@ def _require_image(text: str) -> None:
 def _require_there(path: Path, text: str) -> None:
     if path.is_dir():
         return
-    found = "It is no directory." if path.exists() else ""
+    found = "It is not a directory." if path.exists() else ""
     raise SdkError(
         Code.FILE_MISSING,
         f"There is no directory {path}",
@@ -124,7 +124,7 @@ def _require_there(path: Path, text: str) -> None:
 
 
 def _is_registry(text: str) -> bool:
-    """Whether a path that is not there looks like a name that begins with a registry's host."""
+    """Whether a path that does not exist looks like a name that begins with a registry's host."""
     if text.startswith((".", "/")):
         return False
     try:

@@ -39,12 +39,12 @@ def bundle_project(
 
     ``meanwhile`` is called while the build backend works. Raises SdkError MODULE_MISSING when the
     wheel lacks the provider's module, WHEEL_INCOMPATIBLE when it is compiled and another machine
-    is asked for, TARGET_EXISTS before any work, LOCK_STALE, and what building, resolving,
+    is requested, TARGET_EXISTS before any work, LOCK_STALE, and what building, resolving,
     locking, fetching and assembling raise.
     """
     from lls_provider.bundle.lock import build_requires, sources_digest
     from lls_provider.bundle.trial import probe_pool
-    from lls_provider.system.temporary import scratch
+    from lls_provider.system.cache import scratch
     from lls_provider.wheels.fetch import reporting_damage, require_portable
 
     for out in outs.values():
@@ -199,9 +199,9 @@ def _ignored(settings: Settings, package: str) -> str:
 
 
 def project_requirement(wheel: Wheel, source: Path | None = None) -> str:
-    """The requirement that only this wheel satisfies, or the folder that it was built from.
+    """The requirement that only this wheel satisfies, or the directory that it was built from.
 
-    From the folder uv reads ``[tool.uv.sources]`` too, which a wheel does not have.
+    From the directory uv reads ``[tool.uv.sources]`` too, which a wheel does not have.
     """
     return f"{wheel.name} @ {(source or wheel.path).absolute().as_uri()}"
 

@@ -40,7 +40,7 @@ def check_project(
     python: str | None = None,
     progress: Progress = SILENT,
 ) -> Report:
-    """Every finding about the project in a folder.
+    """Every finding about the project in a directory.
 
     The static rules come first; then the provider's wheel is built and its
     ``get_provider_spec()`` called beside each distribution that the project (or the caller)
@@ -87,7 +87,7 @@ def _add(findings: Findings, rule: str, error: SdkError) -> None:
 
 
 def _advise(settings: Settings, findings: Findings) -> None:
-    """What the metadata of the image would be warned of, told at the setting it comes from."""
+    """What the metadata of the image would be warned of, reported at the setting it comes from."""
     package = project_metadata(settings, version=settings.version or "0.0.0")
     document = load(dump(package.to_document()).encode(), "the metadata")
     advice = []
@@ -143,7 +143,7 @@ def _hiding(settings: Settings, server: Distribution, python: Path, findings: Fi
     try:
         there = read_installed(python)
     except (OSError, subprocess.SubprocessError, ValueError):
-        return  # the probe has told what is wrong with that Python
+        return  # the probe has reported what is wrong with that Python
     fronts = [
         ShadowingModules(
             name,

@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from lls_provider.system.temporary import scratch
-from lls_provider.wheels.links import NO_SOURCE, is_link_loop
+from lls_provider.system.cache import scratch
+from lls_provider.wheels.build import NO_SOURCE, is_link_loop
 
 _DEPTH = 5
 _NOT_SOURCE = NO_SOURCE | {"test", "tests"}
@@ -19,9 +19,9 @@ _ENTRY = "provider.py"
 
 
 def find_module(root: Path, module: str) -> Path | None:
-    """The folder of a package in any layout of a source tree: flat, ``src`` or deeper.
+    """The directory of a package in any layout of a source tree: flat, ``src`` or deeper.
 
-    Only what could hold source is searched: no hidden folder, environment or build output. Links
+    Only what could hold source is searched: no hidden directory, environment or build output. Links
     are followed, as build backends do it.
     """
     parts = module.split(".")
@@ -48,7 +48,7 @@ def provider_modules(root: Path) -> list[str]:
 
 
 def _import_path(root: Path, package: Path) -> list[str]:
-    """The names from the outermost folder that is itself a package.
+    """The names from the outermost directory that is itself a package.
 
     A namespace package has no ``__init__.py``, so ``src/acme/echo`` counts from below ``src``.
     """
@@ -62,7 +62,7 @@ def _import_path(root: Path, package: Path) -> list[str]:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """The folder and those below it that could hold source, the nearest first."""
+    """The directory and those below it that could hold source, the nearest first."""
     level, followed = [root], set[str]()
     for _ in range(_DEPTH):
         yield from level
@@ -70,7 +70,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _children(folder: Path, followed: set[str]) -> list[Path]:
-    """The folders in a folder; ``followed`` are the ends of links, each of which counts once."""
+    """The subdirectories; ``followed`` are the targets of links, each of which counts once."""
     try:
         with os.scandir(folder) as entries:
             return sorted(
@@ -87,7 +87,7 @@ def _children(folder: Path, followed: set[str]) -> list[Path]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder, or a link to one; a link that cannot be followed is none."""
+    """Whether it is a directory, or a link to one; a link that cannot be followed is none."""
     if entry.is_symlink():
         return os.path.isdir(entry.path)  # noqa: PTH112 - never raises
     return entry.is_dir(follow_symlinks=False)
@@ -104,8 +104,8 @@ def _is_new(link: Path, followed: set[str]) -> bool:
 def ignoring_rule(root: Path, path: str) -> str | None:
     """``.gitignore:LINE: PATTERN`` of what hides ``path`` below ``root``.
 
-    None when nothing does, or git is not there to say so. The project need not be a repository:
-    hatchling reads its .gitignore in any folder. Raises what `scratch` raises.
+    None when nothing does, or git does not exist to say so. The project need not be a repository:
+    hatchling reads its .gitignore in any directory. Raises what `scratch` raises.
     """
     with scratch("git") as folder:
         git = ["git", f"--git-dir={folder}", f"--work-tree={root.absolute()}"]

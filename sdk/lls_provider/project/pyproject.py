@@ -3,7 +3,7 @@
 The text has been read by `tomllib` before, so it is valid TOML: this scanner follows its
 structure and need not judge it.
 
-A project's ``pyproject.toml`` as data that knows where everything stands.
+A project's ``pyproject.toml`` as data that knows where everything is.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class _Scanner:
         return self.at >= len(self.text)
 
     def header(self, bracket: str) -> KeyPath:
-        """Scan ``[a.b]`` or ``[[a.b]]``; gives the path of the table it opens."""
+        """Scan ``[a.b]`` or ``[[a.b]]``; returns the path of the table it opens."""
         self.at += len(bracket)
         parts = list(self.dotted())
         self.blank()
@@ -99,7 +99,7 @@ class _Scanner:
                 self.found[path] = TomlPosition(mark, mark)
             elif path in self.last_index:
                 path = (*path, self.last_index[path])
-        # a table that a header further down completes is told at its own header
+        # a table that a header further down completes is reported at its own header
         self.found[path] = TomlPosition(parts[-1][1], parts[-1][1])
         return path
 
@@ -204,10 +204,10 @@ class PyProject:
 
 
 def load_pyproject(project: Path) -> PyProject:
-    """Read ``pyproject.toml`` of a project's folder.
+    """Read ``pyproject.toml`` of a project's directory.
 
-    Raises SdkError PROJECT_INVALID when there is none, when it cannot be read, or, with line and
-    column, when it is no TOML.
+    Raises SdkError PROJECT_INVALID if there is none, when it cannot be read, or, with line and
+    column, when it is not TOML.
     """
     file = project / FILE
     try:
@@ -218,7 +218,7 @@ def load_pyproject(project: Path) -> PyProject:
         raise SdkError(
             Code.PROJECT_INVALID,
             f"{FILE} begins with a byte order mark",
-            why="Build backends refuse it, as TOML asks for plain UTF-8.",
+            why="Build backends refuse it, as TOML requires plain UTF-8.",
             where=Where(file=str(file), line=1, column=1),
             resolution="Save the file as UTF-8 without a byte order mark.",
         )
@@ -238,7 +238,7 @@ def load_pyproject(project: Path) -> PyProject:
 
 
 def _located(message: str, text: str) -> tuple[str, int, int | None]:
-    """The complaint of tomllib and its place, which it only tells inside the message."""
+    """The complaint of tomllib and its place, which it only says inside the message."""
     match = re.search(r"\s*\(at line (\d+), column (\d+)\)$", message)
     if match:
         return message[: match.start()], int(match[1]), int(match[2])
@@ -248,11 +248,11 @@ def _located(message: str, text: str) -> tuple[str, int, int | None]:
 
 def _unreadable(project: Path, error: OSError) -> SdkError:
     if project.is_dir() and isinstance(error, FileNotFoundError):
-        what = f"{project} is no project: it has no {FILE}"
+        what = f"{project} is not a project: it has no {FILE}"
     elif not project.exists():
         what = f"There is no project at {project}"
     elif not project.is_dir():
-        what = f"{project} is no project, it is a file"
+        what = f"{project} is not a project, it is a file"
     else:
         what = f"Cannot read {project / FILE}"
     return SdkError(
@@ -260,7 +260,7 @@ def _unreadable(project: Path, error: OSError) -> SdkError:
         what,
         why=error.strerror or str(error),
         where=Where(file=str(project / FILE)),
-        resolution="Name the folder that holds the provider's pyproject.toml; "
+        resolution="Name the directory that holds the provider's pyproject.toml; "
         "`lls-provider new DIR` makes a new project.",
     )
 

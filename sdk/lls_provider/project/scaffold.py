@@ -22,8 +22,8 @@ from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.table_reader import metadata_rule
-from lls_provider.system.output import output_directory, wrapping_write_errors
-from lls_provider.system.temporary import scratch
+from lls_provider.system.cache import scratch
+from lls_provider.system.files import output_directory, wrapping_write_errors
 from lls_provider.wheels.servers import server_names
 
 KINDS = {"inference": "remote", "safety": "inline", "file_processors": "inline"}
@@ -44,7 +44,7 @@ ANSWERS = {
 _LICENSES = ("Apache-2.0", "none")
 _LIMIT = 200  # characters of a text; it becomes one line of a file
 _EMAIL = r"[^@\s<>\"]+@[^@\s<>\"]+"
-# packages that would stand in front of what servers and tests import
+# packages that would shadow what servers and tests import
 _TAKEN = {"llama_stack", "llama_stack_api", "ogx", "ogx_api", "pydantic", "pytest", "test", "tests"}
 
 
@@ -74,7 +74,7 @@ def parse_answers(texts: Iterable[str]) -> dict[str, str]:
         if not equals or key in answers:
             raise SdkError(
                 Code.USAGE,
-                f"{shown(text)} is no answer" if not equals else f"'{key}' is answered twice",
+                f"{shown(text)} is not an answer" if not equals else f"'{key}' is answered twice",
                 resolution="Give each answer once, as key=value, such as name=acme-echo.",
             )
         answers[key] = value
@@ -95,7 +95,7 @@ def complete_answers(
             answers[key] = given[key]
             continue
         question = _question(key, answers, defaults)
-        # one choice is no question, and the SDK's requirement is for those who know it
+        # one choice is not a question, and the SDK's requirement is for those who know it
         asked = ask is not None and key != "sdk" and len(question.choices) != 1
         answers[key] = ask(question) if ask is not None and asked else question.default
         refuse_answers([found] if (found := _problem(key, answers[key])) else [])
@@ -111,7 +111,7 @@ def complete_answers(
 
 
 def name_of_folder(folder: Path) -> str | None:
-    """The provider's name that a folder suggests, if its own name can be one."""
+    """The provider's name that a directory suggests, if its own name can be one."""
     name = folder.absolute().name
     return name if _name_problem(name) is None else None
 
@@ -183,7 +183,7 @@ def _name_problem(name: str) -> str | None:
         return f"the name {shown(name)} is taken: Python knows another '{package}'"
     if package in (taken := server_names()):
         return (
-            f"the name {shown(name)} is taken: '{package}' would stand in front of that of the "
+            f"the name {shown(name)} is taken: '{package}' would shadow that of the "
             f"server's {taken[package]}"
         )
     return None
@@ -236,10 +236,10 @@ def scaffold(
     ask: Ask | None = None,
     progress: Progress = SILENT,
 ) -> ScaffoldedProject:
-    """Make a project in ``directory`` (default: a folder of the provider's name).
+    """Make a project in ``directory`` (default: a directory of the provider's name).
 
     What ``answers`` leaves open is asked with ``ask`` (on the terminal when ``interactive``), or
-    takes its default; the default of ``name`` is the folder's. The project records template
+    takes its default; the default of ``name`` is the directory's. The project records template
     version and answers. The user's own cookiecutter settings have no influence. Raises SdkError
     USAGE for unknown or wrong answers, TARGET_EXISTS when the directory holds anything, NO_SPACE,
     OUTPUT_UNWRITABLE; nothing is left behind then.
@@ -287,7 +287,7 @@ def _prompt(question: Question) -> str:
 
 
 def _render(context: Mapping[str, Any], answers: Mapping[str, str], folder: Path) -> Path:
-    """The project as cookiecutter renders it, in a folder of its own below ``folder``.
+    """The project as cookiecutter renders it, in a directory of its own below ``folder``.
 
     No configuration of the user's is read and no hook run. Derived values come from identifiers
     only, and the other answers go in afterwards: braces in a text are never a template.
@@ -315,12 +315,12 @@ def _require_empty(directory: Path) -> None:
         f"{directory} is not empty" if directory.is_dir() else f"{directory} is a file",
         why="A new project is only written where nothing could be lost.",
         where=Where(file=str(directory)),
-        resolution="Name a folder that does not exist or is empty.",
+        resolution="Name a directory that does not exist or is empty.",
     )
 
 
 def _place(rendered: Path, target: Path) -> None:
-    """Publish the project; an empty folder is filled, since it may be someone's working folder."""
+    """Publish the project; an empty directory is filled, since a shell may be in it."""
     if not target.exists():
         with output_directory(target, _WHAT) as staging:
             shutil.copytree(rendered, staging, dirs_exist_ok=True)
@@ -334,7 +334,7 @@ def _place(rendered: Path, target: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Empty a folder that was empty before."""
+    """Empty a directory that was empty before."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

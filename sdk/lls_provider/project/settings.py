@@ -69,7 +69,7 @@ class UpSettings:
 class Settings:
     """Everything a project says about the provider it makes.
 
-    ``version`` is None when it is dynamic: the built wheel tells it. Paths among the
+    ``version`` is None when it is dynamic: the built wheel reports it. Paths among the
     ``distributions`` and in ``base`` are meant from the working directory, as commands take them.
     """
 
@@ -113,7 +113,7 @@ class Settings:
 
 
 def read_settings(project: Path) -> Settings:
-    """Read and check the settings of the project in a folder.
+    """Read and check the settings of the project in a directory.
 
     Raises SdkError: PROJECT_INVALID without a readable ``pyproject.toml``; MODULE_MISSING when
     the module is the only thing wrong; else SETTINGS_INVALID with every problem, each with line
@@ -138,7 +138,7 @@ def _own_table(pyproject: PyProject) -> dict[str, Any]:
     raise SdkError(
         Code.SETTINGS_INVALID,
         "pyproject.toml has no table [tool.lls-provider]",
-        why="It tells the API, the type and the module of the provider."
+        why="It reports the API, the type and the module of the provider."
         + (f"\nThere is [tool.{meant}]: did you mean that?" if meant else ""),
         where=pyproject.where(("tool", meant)) if meant else Where(file=pyproject.source),
         resolution=f"Rename it to [{'.'.join(_TABLE)}]."
@@ -148,7 +148,7 @@ def _own_table(pyproject: PyProject) -> dict[str, Any]:
 
 
 def _settings(root: Path, top: TableReader, own: TableReader) -> Settings:
-    """The settings; what is wrong with them stands in the problems, under a substitute value."""
+    """The settings; what is wrong with them is in the problems, under a substitute value."""
     known = top.section("project", required='[project] with name = "acme-echo"')
     project = known or TableReader(top.project, (), {}, [])
     name = project.text("name", metadata_rule("metadata", "name"), required='name = "acme-echo"')
@@ -212,7 +212,7 @@ def _dependencies(project: TableReader) -> None:
         except InvalidRequirement as error:
             project.tell(
                 Code.FIELD_VALUE,
-                f"{shown(text)} in dependencies is no requirement: "
+                f"{shown(text)} in dependencies is not a requirement: "
                 f"{str(error).partition(chr(10))[0]}",
                 'Write a name and its bounds, such as "httpx>=0.27,<1".',
                 "dependencies",
@@ -377,8 +377,8 @@ def _file(root: Path, section: TableReader, name: str, *steps: str) -> Path | No
         Code.FILE_MISSING if inside else Code.FIELD_VALUE,
         f"there is no file {shown(name)} in the project"
         if inside
-        else f"the file {shown(name)} lies outside of the project",
-        "Name a file below the folder of pyproject.toml.",
+        else f"the file {shown(name)} is outside the project",
+        "Name a file below the directory of pyproject.toml.",
         *steps,
     )
     return None

@@ -1,6 +1,6 @@
 """Reads a table of ``pyproject.toml`` key by key and collects every complaint with its place.
 
-Places that settings name: meant from the project's folder, wherever a command is run.
+Places that settings name: meant from the project's directory, wherever a command is run.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class TableReader:
         return "[" + ".".join(str(step) for step in self.path if isinstance(step, str)) + "]"
 
     def text(self, key: str, rule: KeyRule | None = None, *, required: str = "") -> str | None:
-        """A text; ``required`` is a line that would set it, told when it is missing."""
+        """A text; ``required`` is a line that would set it, reported when it is missing."""
         value = self._get(key, required)
         if value is None:
             return None
@@ -72,7 +72,7 @@ class TableReader:
         return value if rule is None or self._keeps(rule, value, key) else None
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts; a single one stands for a list of one."""
+        """A list of texts; a single one represents a list of one."""
         value = self._get(key)
         if value is None:
             return ()
@@ -129,7 +129,7 @@ class TableReader:
         return TableReader(self.project, (*self.path, key), value, self.problems)
 
     def closed(self) -> None:
-        """Complain about every key that was not asked for."""
+        """Complain about every key that was not requested."""
         for key in self.table:
             if key in self.asked:
                 continue
@@ -232,5 +232,5 @@ def _rooted(root: Path, text: str, kinds: tuple[str, ...]) -> str | None:
 
 
 def _joined(root: Path, place: str) -> str:
-    # no Path, which drops the ./ in front of a name; ~ is the user's home folder
+    # no Path, which drops the ./ in front of a name; ~ is the user's home directory
     return place if not place or place.startswith("~") else os.path.join(root, place)  # noqa: PTH118

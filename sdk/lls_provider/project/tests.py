@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _NO_TESTS = 5  # pytest's exit status when it collected none
 _INTERRUPTED = 2
 _NOT_ENDED = -1  # ours: the process ended with 0 before pytest did
-# pytest ends with 0 as well where a test or a conftest.py ends the process: this tells that it did
+# pytest ends with 0 as well where a test or a conftest.py ends the process: this says that it did
 _RUN = """\
 import os, sys
 import pytest
@@ -61,7 +61,7 @@ def run_tests(
     """Run pytest in the project, in an environment of the distribution and the provider's wheel.
 
     Its output goes straight to ours; ``arguments`` are
-    pytest's; ``load`` makes a value of a distribution's name. Gives 0. Raises SdkError
+    pytest's; ``load`` makes a value of a distribution's name. Returns 0. Raises SdkError
     TESTS_FAILED when a test fails or there is none, SETTINGS_INVALID when no distribution is
     named anywhere, and what building, resolving and installing raise.
     """
@@ -148,7 +148,7 @@ _FIND = (
 def missing_imports(python: Path, root: Path) -> list[str]:
     """The modules that the tests below ``root`` import and ``python`` does not find, sorted.
 
-    Empty when that cannot be told.
+    Empty when that cannot be determined.
     """
     files = list(_test_files(root))
     beside = {path.stem for path in files} | {path.parent.name for path in files}
@@ -184,9 +184,9 @@ def missing_imports_advice(missing: Sequence[str], others: Mapping[str, Sequence
                 else f'test = ["{named}"]'
             )
             return (
-                f"The tests import {module}, which stands in the {kind} {name}; for tests the "
+                f"The tests import {module}, which is in the {kind} {name}; for tests the "
                 f"group test is installed. Write `{include}` into [dependency-groups], or add "
-                f"'{named}' to the group test that is there."
+                f"'{named}' to the existing group test."
             )
     if missing:
         return (
@@ -243,11 +243,11 @@ def provider_environment(
     """A temporary environment of ``distribution`` with the project's wheel and ``extra``.
 
     A wheel, not the source tree: what runs is what an image would carry. With
-    ``[tool.uv.sources]`` uv builds it anew, since only the folder has them. Raises SdkError as
+    ``[tool.uv.sources]`` uv builds it again, since only the directory has them. Raises SdkError as
     building and resolving do.
     """
     from lls_provider.project.bundle import uv_sources
-    from lls_provider.system.temporary import scratch
+    from lls_provider.system.cache import scratch
     from lls_provider.wheels.environment import layered_environment
 
     sources = uv_sources(settings.root, settings.pyproject.data)

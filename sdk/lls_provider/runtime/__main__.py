@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Run the command line; gives its status, with everything written."""
+    """Run the command line; returns its status, with everything written."""
     # nothing was written yet; `signals.stopping` takes over before anything is
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)

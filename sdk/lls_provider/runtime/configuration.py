@@ -122,7 +122,7 @@ class IdMatch(NamedTuple):
 def match_ids(written: object, provider_id: str) -> IdMatch | None:
     """When an entry, whose ID is ``written`` like this, has the ID ``provider_id``.
 
-    None when that cannot be, or only by what a variable holds: `resolved` tells it where the
+    None when that cannot be, or only by what a variable holds: `resolved` says it where the
     variables are known.
     """
     if not isinstance(written, str):
@@ -144,7 +144,7 @@ def match_ids(written: object, provider_id: str) -> IdMatch | None:
 def resolve_reference(written: object, env: Mapping[str, str]) -> str | None:
     """The ID that a server in ``env`` makes of what is written; None for an entry it leaves out.
 
-    An ID that is no text, and one that names a variable without a value, counts as left out: no
+    An ID that is not text, and one that names a variable without a value, counts as left out: no
     server starts with it.
     """
     text = _in_environment(written, env)

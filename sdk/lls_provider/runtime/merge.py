@@ -25,13 +25,14 @@ from lls_provider.errors import Code, SdkError, Step, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime import messages
 from lls_provider.runtime.configuration import match_ids
-from lls_provider.runtime.volume_errors import volume_error
+from lls_provider.runtime.messages import volume_error
 from lls_provider.system.files import staged_file
 from lls_provider.untrusted import escaped, one_line
 
 _TEMPORARY = ".merge-"
 _REINSTALL = (
-    "Install the provider again, which writes its folder; remove the folder if it is no provider's."
+    "Install the provider again, which writes its directory; remove the directory if it is not a "
+    "provider's."
 )
 
 
@@ -138,7 +139,7 @@ def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Me
     of_base = {api: _entries(base, api) for api in sections}
     log = [f"Base configuration: {base.source}"]
     warnings = [
-        f"The key '{key}' stands in several mappings of '<<' with different values "
+        f"The key '{key}' is in several mappings of '<<' with different values "
         f"({place.position}); the first is taken, which PyYAML 6.0.4 would not do: write the key "
         "beside '<<'"
         for key, place in base.disputed
@@ -151,7 +152,7 @@ def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Me
         overridden, told = _overrides(provider, of_base.get(api, []))
         warnings += told
         warnings += [
-            f"Provider ID '{provider_id}' of API '{api}' stands in API '{other}' of the base too; "
+            f"Provider ID '{provider_id}' of API '{api}' is in API '{other}' of the base too; "
             "both are kept, as IDs count for each API alone"
             for other, entries in of_base.items()
             if other != api
@@ -236,7 +237,7 @@ def _add_apis(base: Document, run: dict[str, Any], apis: Sequence[str]) -> list[
     """Complete ``apis`` (decision 4), and say so.
 
     An empty list or none at all stays: to llama-stack both mean every API. ogx from 1.5 on reads
-    the empty list as no API of a provider, which is then what the base asks for.
+    the empty list as no API of a provider, which is then what the base requires.
     """
     present = list(_shaped(base, ("apis",), list, "a list"))
     if not present:
@@ -257,12 +258,12 @@ def _add_apis(base: Document, run: dict[str, Any], apis: Sequence[str]) -> list[
 
 
 def _refuse_routing_table(base: Document) -> None:
-    """Servers make ``providers`` anew of a configuration in the form of their first releases."""
+    """Servers make ``providers`` again of a configuration in the form of their first releases."""
     if "routing_table" in base.value:
         raise SdkError(
             Code.FIELD_VALUE,
             "The distribution's configuration has a routing_table",
-            why="A server makes the section providers of it, and drops what stands in providers: "
+            why="A server makes the section providers of it, and drops what is in providers: "
             "external providers would not be loaded.",
             where=base.where(("routing_table",), key=True),
             resolution="Write the providers of routing_table and provider_map into the section "

@@ -1,21 +1,25 @@
 """The messages that the contract fixes to the letter (section 6; the override of section 4).
 
 Every function that makes one returns the text without a trailing newline. ``contract/golden``
-holds one example of each, and the tests compare. A value that somebody else wrote stays in its
+holds one example of each, and the tests compare. A value from an untrusted source stays in its
 line: it cannot pass for another one, such as a resolution. The functions at the end leave an error
 in a Pod's status, and as data for whoever started the runtime.
+
+What the operating system says about the volume or the image, as our errors.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lls_provider.contract.names import IMAGE_ROOT, SPEC_FILE, TERMINATION_LOG_LIMIT, cr_name
-from lls_provider.system.files import write_atomically
+from lls_provider.errors import Code, SdkError
+from lls_provider.system.files import OsCause, os_cause, os_error, path_kind, write_atomically
 from lls_provider.untrusted import bounded, one_line
 
 if TYPE_CHECKING:
@@ -26,7 +30,7 @@ _INSTALLED_PACKAGES = "/opt/llama-stack/external-providers/installed-packages.tx
 
 
 class FieldComparison(NamedTuple):
-    """A field that stands in the metadata and in the runtime spec."""
+    """A field that is in the metadata and in the runtime spec."""
 
     field: str
     metadata: str
@@ -39,7 +43,7 @@ class FieldComparison(NamedTuple):
 
 
 def conflict(provider: str, image: str, container: str, details: str) -> str:
-    """Dependencies that cannot live together; ``details`` tells packages and who needs what."""
+    """Dependencies that cannot live together; ``details`` says packages and who needs what."""
     return f"""\
 ERROR: Cannot install provider '{one_line(provider)}' due to dependency conflict
 
@@ -71,7 +75,7 @@ Resolution: Move the provider to externalProviders.{cr_name(declared)} section i
 def validation_failed(
     provider: str, module: str, reason: str, details: str, resolution: str, image: str | None = None
 ) -> str:
-    """A provider that cannot be loaded; ``image`` is told when the volume knows it."""
+    """A provider that cannot be loaded; ``image`` is reported when the volume knows it."""
     lines = [f"Image: {one_line(image)}"] if image else []
     if details:
         lines.append(bounded(details))
@@ -105,7 +109,7 @@ def spec_invalid(
 ) -> str:
     """A spec that lacks a field.
 
-    ``returned`` is what is no spec at all, ``way`` what to change, in sentences.
+    ``returned`` is what is not a spec at all, ``way`` what to change, in sentences.
     """
     found = f"\nReturned: {one_line(returned)}" if returned else ""
     more = f" {way}" if way else ""
@@ -165,13 +169,13 @@ Resolution: Build the provider image again with {SPEC_FILE} under {IMAGE_ROOT} \
 ERROR_FILE = "LLS_PROVIDER_ERROR_FILE"
 """The variable that names the file for an error as JSON."""
 
-# without waiting for somebody to read, should it be a pipe
+# without waiting for someone to read, should it be a pipe
 _FLAGS = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CUT = "\n[…]\n"
 
 
 def write_termination_log(message: str, path: str) -> None:
-    """Write the message, best effort: a file that is not there is not created."""
+    """Write the message, best effort: a file that does not exist is not created."""
     with contextlib.suppress(OSError, ValueError):
         descriptor = os.open(path, _FLAGS)
         try:
@@ -181,7 +185,7 @@ def write_termination_log(message: str, path: str) -> None:
 
 
 def write_error_file(error: SdkError, path: str) -> None:
-    """Write the error as JSON, whole or not at all, best effort; `SdkError.from_json` reads it."""
+    """Write the error as JSON, atomically, best effort; `SdkError.from_json` reads it."""
     with contextlib.suppress(OSError, ValueError):
         write_atomically(Path(path), error.to_json().encode("ascii"), mode=0o600)
 
@@ -205,3 +209,104 @@ def cut_message(message: str, limit: int) -> bytes:
 def _whole(data: bytes) -> bytes:
     """Without the half of a character at the end."""
     return data.decode("utf-8", "ignore").encode()
+
+
+def volume_error(
+    error: OSError, doing: str, path: str | os.PathLike[str] | None = None
+) -> SdkError:
+    """The SdkError for a failed write or read on the volume: NO_SPACE or VOLUME_UNWRITABLE.
+
+    ``path`` is the directory that was meant, where the error itself says less.
+    """
+    # of a rename it is the second name where something is in the way
+    told = error.filename2 if isinstance(error.filename2, str) else error.filename
+    place = os.fspath(path) if path is not None else told
+    name = place if isinstance(place, str) else None
+    cause = os_cause(error)
+    if cause is OsCause.NO_SPACE:
+        return os_error(
+            error,
+            Code.NO_SPACE,
+            f"No space left while {doing}",
+            file=name,
+            resolution="Raise the sizeLimit of the volume, or free space on the node.",
+        )
+    detail = ""
+    if cause is OsCause.OBSTACLE:
+        name = _obstacle(told) or _obstacle(place) or name
+        detail = f": {path_kind(name)} is there" if name is not None else ""
+    elif cause is OsCause.FORBIDDEN and name is not None:
+        detail = _owner(name)
+    return os_error(
+        error,
+        Code.VOLUME_UNWRITABLE,
+        f"The volume failed while {doing}",
+        detail=detail,
+        file=name,
+        resolution=_resolution(cause),
+    )
+
+
+def image_error(error: OSError) -> SdkError:
+    """The SdkError FILE_UNREADABLE for a failed read below ``/lls-provider``."""
+    name = error.filename if isinstance(error.filename, str) else None
+    resolution = "Build the provider image again with 'lls-provider build'."
+    detail = ""
+    if os_cause(error) is OsCause.FORBIDDEN:
+        detail = _owner(name) if name is not None else ""
+        resolution = (
+            "Build the provider image again so that everybody may read it ('lls-provider build' "
+            f"does), or run the container as its owner: now it is {_user()}."
+        )
+    return os_error(
+        error,
+        Code.FILE_UNREADABLE,
+        "The provider image cannot be read",
+        detail=detail,
+        file=name,
+        resolution=resolution,
+    )
+
+
+def _resolution(cause: OsCause) -> str:
+    if cause is OsCause.OBSTACLE:
+        return (
+            "Remove what is there, or give the Pod a new volume that the user of the "
+            f"container may write ({_user()})."
+        )
+    if cause is OsCause.READ_ONLY:
+        return "Mount the volume read-write: this mount is read-only."
+    if cause is OsCause.STORAGE:
+        return "The storage below the volume fails: give the Pod a new volume, or another node."
+    if cause is OsCause.PROCESS_LIMIT:
+        return "Give the container more memory and open files: the volume itself is fine."
+    return f"Mount the volume read-write, writable by the user of the container ({_user()})."
+
+
+def _obstacle(path: object) -> str | None:
+    """The first part of a path that is not a directory, or else the path if it exists."""
+    if not isinstance(path, str):
+        return None
+    for part in (*reversed(Path(path).parents), Path(path)):
+        if not part.is_dir():
+            return str(part) if os.path.lexists(part) else None
+    return path
+
+
+def _user() -> str:
+    return f"uid {os.getuid()}, gid {os.getgid()}"
+
+
+def _owner(path: str) -> str:
+    """To whom a path belongs, or the nearest directory above it that can be looked at."""
+    while True:
+        try:
+            state = os.lstat(path)
+            break
+        except OSError:
+            above = os.path.dirname(path)  # noqa: PTH120
+            if above == path:
+                return ""
+            path = above
+    mode = stat.S_IMODE(state.st_mode)
+    return f": {path} belongs to uid {state.st_uid}, gid {state.st_gid}, with mode {mode:04o}"

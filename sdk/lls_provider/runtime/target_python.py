@@ -1,6 +1,6 @@
 """The Python that will import what is installed: its markers and its wheel tags.
 
-The init container's own Python does not matter (contract decision 6): a target is told by
+The init container's own Python does not matter (contract decision 6): a target is reported by
 ``--python-tag``, else by the bundle's manifest, else it is the running one.
 
 The machine that an ELF file was made for, and whether Python can import it.
@@ -55,9 +55,9 @@ class TagMismatch:
 class TargetPython:
     """CPython ``3.minor`` on a Linux ``machine``.
 
-    ``platforms`` are the platform tags that its wheels were chosen by, none when that is not
-    told. They tell the C library. How new it is they do not: that is what the wheels were
-    chosen for at least, and preflight sees the real one.
+    ``platforms`` are the platform tags that its wheels were chosen by, none when that is not given.
+    They say the C library. How new it is they do not: that is what the wheels were chosen for at
+    least, and preflight sees the real one.
     """
 
     minor: int
@@ -88,7 +88,7 @@ class TargetPython:
         }
 
     def environments(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The first and the last patch release: a target does not tell which it has."""
+        """The first and the last patch release: a target does not say which it has."""
         return self.markers(), self.markers(_LAST_PATCH)
 
     def mismatch(self, tags: Collection[Tag], requires_python: SpecifierSet) -> TagMismatch | None:
@@ -110,7 +110,7 @@ class TargetPython:
             expected = min(libc_of(it) or "" for it in self.platforms if libc_of(it))
             shown = ", ".join(sorted(str(tag) for tag in here))
             return TagMismatch("C library mismatch", "C library", expected, shown)
-        # the target tells no patch release: any that fits is good
+        # the target has no patch release: any that fits is good
         if not any(
             requires_python.contains(f"3.{self.minor}.{patch}", prereleases=True)
             for patch in (0, _LAST_PATCH)
@@ -186,7 +186,7 @@ def target_python(
     manifest_machine: str | None = None,
     manifest_platforms: Sequence[str] = (),
 ) -> TargetPython:
-    """The target from what was told and from what the bundle was built for."""
+    """The target from what was given and from what the bundle was built for."""
     minor = parse_python_tag(python_tag or manifest_tag or "")
     return TargetPython(
         minor if minor is not None else sys.version_info.minor,
@@ -209,7 +209,7 @@ _MACHINES = {
 
 
 def elf_machine(header: bytes) -> str | None:
-    """The machine as the kernel names it, from a file's beginning; None for what is no ELF."""
+    """The machine as the kernel names it, from a file's beginning; None for what is not an ELF."""
     if len(header) < 20 or header[:4] != b"\x7fELF":
         return None
     order = ">" if header[5] == 2 else "<"
@@ -309,7 +309,7 @@ def _tag_problem(
 
 
 def _libc() -> str:
-    """The C library of this process: ``glibc 2.36``; one that does not tell is not glibc."""
+    """The C library of this process: ``glibc 2.36``; one that does not say is not glibc."""
     try:
         return os.confstr("CS_GNU_LIBC_VERSION") or "musl"
     except (OSError, ValueError):

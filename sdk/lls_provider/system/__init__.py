@@ -1,1 +1,1 @@
-"""This machine: files, temporary folders, the cache, HTTP and TLS. It belongs to no feature."""
+"""This machine: files, temporary directories, the cache, HTTP and TLS. It belongs to no feature."""

@@ -1,17 +1,43 @@
-"""The caches on this machine, ours (downloads by hash, environments by content) and uv's."""
+"""What the user's environment says: the home directory, and switches that are variables.
+
+The caches on this machine, ours (downloads by hash, environments by content) and uv's.
+
+Temporary directories.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.system.files import write_atomically
-from lls_provider.system.os_errors import OsCause, free_space, os_cause, os_error, os_reason
-from lls_provider.system.user import user_home
+from lls_provider.system.files import (
+    OsCause,
+    free_space,
+    os_cause,
+    os_error,
+    os_reason,
+    write_atomically,
+)
+
+
+def user_home() -> Path:
+    """The user's home directory; ``/`` for a user id without account, as container runtimes say."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
+def is_enabled(environ: Mapping[str, str], name: str) -> bool:
+    """Whether a variable that is a switch is on, by the words that uv knows."""
+    return environ.get(name, "").lower() in {"1", "true", "yes", "on", "t", "y"}
+
 
 _OURS, _UVS = "LLS_PROVIDER_CACHE", "UV_CACHE_DIR"
 
@@ -31,7 +57,7 @@ def uv_cache_root() -> Path:
 
 
 def uv_cache_variables() -> dict[str, str]:
-    """What uv has to be told of its cache; nothing where its own settings decide.
+    """What uv has to be determined of its cache; nothing where its own settings decide.
 
     Without a home uv would take the working directory, which is the project.
     """
@@ -48,9 +74,9 @@ def _user_caches() -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold the kernel lock of ``path``, made if it is not there; it dies with its owner.
+    """Hold the kernel lock of ``path``, made if it does not exist; it dies with its owner.
 
-    Several may hold a ``shared`` one, and then nobody the other.
+    Several may hold a ``shared`` one, and then no one the other.
     """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +99,7 @@ def writing(place: Path) -> Iterator[None]:
 
 
 def keep(place: Path, data: bytes) -> None:
-    """Put a file into the cache, whole or not at all; it replaces the one that is there.
+    """Put a file into the cache, atomically; it replaces the one that exists.
 
     Raises SdkError NO_SPACE or CACHE_UNWRITABLE.
     """
@@ -120,12 +146,12 @@ def unwritable_cache(cache: Path, reason: str, where: Where) -> SdkError:
     """The one error of every cache that cannot be written, with the variables to set."""
     if os.environ.get(_UVS) and cache == uv_cache_root():
         resolution = (
-            f"Set {_UVS}, which names it, to a folder that you can write; or unset it and set "
+            f"Set {_UVS}, which names it, to a directory that you can write; or unset it and set "
             f"{_OURS}, below which uv's cache goes then."
         )
     else:
         resolution = (
-            f"Set {_OURS} to a folder that you can write. uv's cache goes below it, unless "
+            f"Set {_OURS} to a directory that you can write. uv's cache goes below it, unless "
             f"{_UVS} names another."
         )
     return SdkError(
@@ -135,3 +161,36 @@ def unwritable_cache(cache: Path, reason: str, where: Where) -> SdkError:
         where=where,
         resolution=resolution,
     )
+
+
+@contextlib.contextmanager
+def scratch(purpose: str) -> Iterator[Path]:
+    """A temporary directory that is gone afterwards, whatever happens.
+
+    Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when it cannot be made.
+    """
+    with making_temporary():
+        folder = Path(tempfile.mkdtemp(prefix=f"lls-provider-{purpose}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def making_temporary() -> Iterator[None]:
+    """Turns an OSError of the block into the SdkError NO_SPACE or OUTPUT_UNWRITABLE."""
+    try:
+        yield
+    except OSError as error:
+        # where no directory will do, there is no place to name
+        place = Path(error.filename or tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
+        if os_cause(error) is OsCause.NO_SPACE:
+            raise storage_error(error, place) from error
+        raise os_error(
+            error,
+            Code.OUTPUT_UNWRITABLE,
+            "Cannot make a temporary directory",
+            file=str(place),
+            resolution="Set TMPDIR to a directory that you can write.",
+        ) from error

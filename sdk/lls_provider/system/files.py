@@ -4,15 +4,27 @@ The data is written to a new file beside the target, which a rename then puts in
 Nothing is synchronised to the disk: what has to survive the loss of power is not kept here.
 
 The runtime uses this module: it imports the standard library alone.
+
+What an OSError means, and the SdkError for it: the one place that reads errno.
+
+The runtime uses this module: it imports the standard library and our errors alone.
+
+Publishes directories and files by rename: whole under the name requested, or not at all.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
+import errno
 import os
+import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from lls_provider.errors import Code, SdkError, Where
 
 # another process of the same user may prepare a link under any name that it can guess
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -60,11 +72,178 @@ def atomic_file(target: Path, *, mode: int | None = None, prefix: str = ".") -> 
 def write_atomically(
     target: Path, data: bytes, *, mode: int | None = None, prefix: str = "."
 ) -> None:
-    """Make ``data`` the content of ``target``, whole or not at all; see `staged_file`."""
+    """Make ``data`` the content of ``target``, atomically; see `staged_file`."""
     with atomic_file(target, mode=mode, prefix=prefix) as stream:
         stream.write(data)
 
 
 def staging_path(target: Path, prefix: str = ".") -> Path:
-    """A new name beside ``target`` that nobody can guess."""
+    """A new name beside ``target`` that no one can guess."""
     return target.with_name(f"{prefix}{os.urandom(8).hex()}{_SUFFIX}")
+
+
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+class OsCause(enum.Enum):
+    """Why the operating system refused, as far as the resolution differs."""
+
+    NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    OBSTACLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY)
+    FORBIDDEN = (errno.EACCES, errno.EPERM)
+    READ_ONLY = (errno.EROFS,)
+    STORAGE = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO)
+    PROCESS_LIMIT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+    OTHER = ()
+
+
+def os_cause(error: OSError) -> OsCause:
+    """The cause that the number of an OSError represents."""
+    return next((cause for cause in OsCause if error.errno in cause.value), OsCause.OTHER)
+
+
+def os_reason(error: OSError) -> str:
+    """The reason in the system's words; never empty for an error that has any text."""
+    return error.strerror or str(error)
+
+
+def os_error(
+    error: OSError, code: Code, what: str, *, file: str | None, resolution: str, detail: str = ""
+) -> SdkError:
+    """The SdkError for an OSError at ``file``; ``detail`` follows the system's reason."""
+    return SdkError(
+        code,
+        what,
+        why=os_reason(error) + detail,
+        where=Where(file=file),
+        resolution=resolution,
+    )
+
+
+def free_space(place: Path) -> str:
+    """``1,234 bytes are free`` on the file system of a place; empty where that is not known."""
+    with contextlib.suppress(OSError, StopIteration):
+        there = next(path for path in (place, *place.parents) if path.exists())
+        state = os.statvfs(there)
+        return f"{state.f_bavail * state.f_frsize:,} bytes are free"
+    return ""
+
+
+def path_kind(path: str | os.PathLike[str]) -> str:
+    """What is at a path, a link itself and not what it leads to: ``a file``."""
+    try:
+        return _KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), "a device")
+    except OSError:
+        return "nothing"
+
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@contextlib.contextmanager
+def output_directory(directory: Path, what: str) -> Iterator[Path]:
+    """A new empty directory beside ``directory`` that takes its place when the block ends well.
+
+    What was there before is replaced in one step (whether it may be is the caller's
+    decision). When the block fails, ``directory`` stays as it was and nothing is left beside it.
+    ``what`` names the thing written in error messages (``the bundle``). Raises SdkError
+    NO_SPACE, OUTPUT_UNWRITABLE.
+    """
+    directory = _end_of_links(directory, what)  # a link to a directory stays a link
+    staging = staging_path(directory)  # no mkdtemp: the umask gives the permissions
+    with wrapping_write_errors(directory, what):
+        staging.parent.mkdir(parents=True, exist_ok=True)
+        staging.mkdir()
+        try:
+            yield staging
+            if os.path.lexists(directory):
+                _exchange(staging, directory)
+            else:
+                staging.rename(directory)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def output_file(path: Path, what: str) -> Iterator[BinaryIO]:
+    """A new file beside ``path`` that takes its place when the block ends well.
+
+    Otherwise as `publishing`.
+    """
+    path = _end_of_links(path, what)
+    with wrapping_write_errors(path, what):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as stream:
+            yield stream
+
+
+def _end_of_links(place: Path, what: str) -> Path:
+    """Where links at a place lead to, which may not be there. Raises SdkError for a loop."""
+    end = Path(os.path.realpath(place))
+    if end.is_symlink():
+        error = OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(place))
+        raise _unwritable(error, place, what)
+    return end
+
+
+@contextlib.contextmanager
+def wrapping_write_errors(place: Path, what: str) -> Iterator[None]:
+    """Turns an OSError of the block into an SdkError that reports what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(error, place, what) from error
+
+
+def _unwritable(error: OSError, place: Path, what: str) -> SdkError:
+    file = str(error.filename or place)
+    if os_cause(error) is OsCause.NO_SPACE:
+        free = free_space(place)
+        return os_error(
+            error,
+            Code.NO_SPACE,
+            f"No space to write {what}",
+            detail=f"{free and '; '}{free}. Nothing was left behind at {place}.",
+            file=file,
+            resolution="Free space on this file system or write to another one.",
+        )
+    return os_error(
+        error,
+        Code.OUTPUT_UNWRITABLE,
+        f"Cannot write {what} to {place}",
+        file=file,
+        resolution="Choose a place that can be written, or make this one readable and writable.",
+    )
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two paths; ``new`` then names what was at ``old``, for the caller to remove."""
+    if _renameat2(new, old):
+        return
+    # a file system that cannot swap: two renames, undone when the second fails
+    aside = new.with_name(new.name + ".old")
+    old.rename(aside)
+    try:
+        new.rename(old)
+    except OSError:
+        aside.rename(old)
+        raise
+    aside.rename(new)
+
+
+def _renameat2(new: Path, old: Path) -> bool:
+    try:
+        import ctypes  # heavy, and no start needs it
+
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    result = call(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE)
+    return bool(result == 0)

@@ -2,7 +2,7 @@
 
 The key is what uv resolves the requirements to, hashes included, and the Python. A backend uses
 such an environment while others do; nothing is installed into it after it was made. One that was
-changed all the same is made anew, so that no build leaves anything to the next one.
+changed all the same is made again, so that no build leaves anything to the next one.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ import tomli_w
 from packaging.requirements import InvalidRequirement, Requirement
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.system.cache import cache_root, locked, writing
-from lls_provider.system.temporary import scratch
-from lls_provider.wheels.build_sources import sourced
+from lls_provider.system.cache import cache_root, locked, scratch, writing
+from lls_provider.wheels.build import sourced
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class BuildEnvironment:
-    """An isolated environment, as the library `build` asks for one."""
+    """An isolated environment, as the library `build` requires one."""
 
     folder: Path
 
@@ -80,8 +79,8 @@ def build_environment(
 
     uv starts in ``base``, whose settings hold; ``sources`` is the project whose
     ``[tool.uv.sources]`` hold. With ``pins``, the versions of what is
-    installed, the network is not asked for what the cache has. Raises SdkError
-    WHEEL_BUILD_FAILED for what is no requirement, and what `run_uv` raises.
+    installed, the network is not requested what the cache has. Raises SdkError
+    WHEEL_BUILD_FAILED for what is not a requirement, and what `run_uv` raises.
     """
     wanted = _Wanted(requires, interpreter, base, sources, pins or ())
     with contextlib.ExitStack() as stack:
@@ -103,7 +102,7 @@ def backend_pins(
 ) -> tuple[str, ...]:
     """The versions of a build backend and of what it needs, as a build of ``base`` takes them now.
 
-    Raises SdkError WHEEL_BUILD_FAILED for what is no requirement, and what `run_uv` raises.
+    Raises SdkError WHEEL_BUILD_FAILED for what is not a requirement, and what `run_uv` raises.
     """
     out = _resolved(_Wanted(requires, interpreter, base, base), {}, [])
     return tuple(line for line in out.splitlines() if "==" in line)
@@ -120,7 +119,7 @@ def _environment(wanted: _Wanted, environ: Mapping[str, str]) -> Iterator[BuildE
             _install(folder, ["--no-deps", "--requirements=-"], resolved, wanted, environ)
 
     if document is not None:
-        # what an index of the project's own or a folder gives has no line that says it all
+        # what an index of the project's own or a directory gives has no line that says it all
         with scratch("backend") as parent, _files(wanted) as (file, constraints):
             _make_empty(parent / "env", wanted, environ)
             _install(parent / "env", [f"--requirements={file}", *constraints], "", wanted, environ)
@@ -137,16 +136,16 @@ def _environment(wanted: _Wanted, environ: Mapping[str, str]) -> Iterator[BuildE
 
 
 def _is_fixed(resolved: str) -> bool:
-    """Whether all of it has one content: versions with hashes, no folder or archive of a URL."""
+    """Whether all of it has one content: versions with hashes, no directory or archive of a URL."""
     lines = [line for line in resolved.splitlines() if line and not line.startswith(" ")]
     return all("==" in line for line in lines) and resolved.count("--hash=") >= len(lines)
 
 
 @contextlib.contextmanager
 def _cached(folder: Path, make: Callable[[Path], None]) -> Iterator[None]:
-    """Hold the finished environment of a key, made if it is not there whole.
+    """Hold the finished environment of a key, made if it does not exist whole.
 
-    The lock is shared while it is used, so that it is made anew only when nobody uses it.
+    The lock is shared while it is used, so that it is made again only when no one uses it.
     """
     lock = folder.with_name(f"{folder.name}.lock")
     while True:
@@ -224,14 +223,14 @@ def _plain(requires: Sequence[str]) -> list[str]:
     except (InvalidRequirement, TypeError) as error:
         raise SdkError(
             Code.WHEEL_BUILD_FAILED,
-            "A build requirement is no requirement",
+            "A build requirement is not a requirement",
             why=str(error),
             resolution="Correct it in [build-system] requires of pyproject.toml.",
         ) from error
 
 
 def _build_constraints(base: Path | None) -> list[str]:
-    """``[tool.uv] build-constraint-dependencies`` of the folder that uv starts in."""
+    """``[tool.uv] build-constraint-dependencies`` of the directory that uv starts in."""
     try:
         data = tomllib.loads(((base or Path()) / "pyproject.toml").read_text("utf-8"))
         found = data["tool"]["uv"]["build-constraint-dependencies"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
 
-# The C library that wheels may ask for at the most: what every supported base has (UBI 8 and
+# The C library that wheels may require at the most: what every supported base has (UBI 8 and
 # later, Debian 11 and later). Newer wheels are passed over for older ones of the same version.
 _GLIBC_NEWEST = 28
 _GLIBC_OLDEST = 5
@@ -34,13 +34,13 @@ _LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
 @dataclass(frozen=True, slots=True)
 class LockedPackage:
-    """One file of the closure: a wheel, or an sdist or folder that a wheel is built from."""
+    """One file of the closure: a wheel, or an sdist or directory that a wheel is built from."""
 
     name: str
     version: str | None
     filename: str
     url: str
-    sha256: str | None  # None for a folder on this machine
+    sha256: str | None  # None for a directory on this machine
     size: int | None  # bytes
     is_source: bool
 
@@ -157,19 +157,19 @@ def _locked(package: Package, chosen: Any, folder: Path) -> LockedPackage:
 
 
 def _absolute(path: str, folder: Path) -> Path:
-    # not resolve(): the folder is gone, and uv made the path from the names alone
+    # not resolve(): the directory is gone, and uv made the path from the names alone
     return Path(os.path.normpath(folder / path))
 
 
 def file_name(file: Mapping[str, Any]) -> str:
-    """The name of a file of a lock, as TOML has it: told, or the last part of its address."""
+    """The name of a file of a lock, as TOML has it: given, or the last part of its address."""
     location = file.get("url") or file.get("path") or ""
     return str(file.get("name") or unquote(urlsplit(location).path).rpartition("/")[2])
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """The text of a lock, and the folder that the relative paths in it start from."""
+    """The text of a lock, and the directory that the relative paths in it start from."""
 
     text: str
     folder: Path

@@ -7,7 +7,7 @@ What a distribution provides, as uv must see it: by name and version, asked of n
 
 A server's packages may be built locally, bear local versions, or be on no index at all (contract
 decision 12). For each of them uv gets a wheel of metadata alone as a constraint with a URL: bounds
-on it count, and an index is not asked for it. Packages that were resolved from the index themselves
+on it count, and an index is not requested it. Packages that were resolved from the index themselves
 stay plain constraints.
 """
 
@@ -39,9 +39,9 @@ ENVIRONMENT_PREFIX = "python:"
 class Distribution:
     """A server as the user named it (``label``) and the versions that it provides.
 
-    ``environment`` is the Python of an environment that is there already (``python:PATH``).
+    ``environment`` is the Python of an environment that already exists (``python:PATH``).
     ``portable`` is the name without a path of this machine, where the label has one. ``requires``
-    is what each package asks for; None where versions are all that is known. Where it is
+    is what each package requires; None where versions are all that is known. Where it is
     ``indexed`` its versions were resolved from the package index, which therefore has them.
     """
 
@@ -85,8 +85,8 @@ def uv_constraints(
 ) -> Iterator[str]:
     """The constraints of a resolution in which packages must have these versions, sorted by name.
 
-    Those that ``distribution`` provides among them are told as it has them, except for those that
-    are ``on_index`` in the same version. Raises SdkError NO_SPACE or CACHE_UNWRITABLE.
+    Those that ``distribution`` provides among them are reported as it has them, except for those
+    that are ``on_index`` in the same version. Raises SdkError NO_SPACE or CACHE_UNWRITABLE.
     """
     pins = distribution.pins if distribution is not None else {}
     for name in sorted(versions):
@@ -103,9 +103,9 @@ def uv_constraints(
 
 
 def metadata_wheel(name: str, version: str, requires: Sequence[str]) -> Path:
-    """A wheel in the cache that says who it is and what it asks for, and holds nothing else.
+    """A wheel in the cache that says who it is and what it requires, and holds nothing else.
 
-    It stands under the digest of its metadata, since uv remembers wheels by their place. Raises
+    It is under the digest of its metadata, since uv remembers wheels by their place. Raises
     SdkError NO_SPACE or CACHE_UNWRITABLE.
     """
     metadata = _metadata(name, version, requires)
@@ -134,7 +134,7 @@ def _metadata(name: str, version: str, requires: Sequence[str]) -> str:
 
 
 def _asked_of(distribution: Distribution, name: str) -> list[str]:
-    """What a package of the distribution asks for, as far as that can decide something.
+    """What a package of the distribution requires, as far as that can decide something.
 
     What the server itself does not have, or not in such a version, it runs without; what it has
     counts by name and version, wherever it was to come from.

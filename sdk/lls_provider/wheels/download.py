@@ -1,6 +1,6 @@
 """Downloads one file: streamed, hash-checked, resumed, with bounded retries.
 
-Nothing stands under the final name that was not verified.
+Nothing is under the final name that was not verified.
 """
 
 from __future__ import annotations

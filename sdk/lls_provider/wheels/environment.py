@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress, counted
-from lls_provider.system.cache import cache_root, locked, writing
-from lls_provider.system.temporary import scratch
+from lls_provider.system.cache import cache_root, locked, scratch, writing
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:
@@ -33,14 +32,14 @@ class Environment:
 
     @property
     def bin(self) -> Path:
-        """The folder of its commands."""
+        """The directory of its commands."""
         return self.python.parent
 
 
 def ensure_environment(distribution: Distribution, *, progress: Progress = SILENT) -> Environment:
     """The environment of a distribution, made when it is not in the cache yet.
 
-    Two processes at once make it once, and one that was killed half-way is made anew: the lock
+    Two processes at once make it once, and one that was killed half-way is made again: the lock
     dies with its owner and only a finished environment holds the mark. Raises SdkError as
     `run_uv` does.
     """
@@ -156,7 +155,7 @@ def _make(folder: Path, distribution: Distribution) -> None:
         if error.code is Code.RESOLUTION_FAILED:
             error.what = f"The packages of {distribution.label} cannot all be installed here"
             error.resolution = (
-                "Name the index or folder that has them with --index or --find-links, or an "
+                "Name the index or directory that has them with --index or --find-links, or an "
                 "environment on this machine that has them installed: python:PATH in place of "
                 f"{distribution.label}."
             )

@@ -1,7 +1,7 @@
 """Logins of package indexes and wheelhouses, from where uv has them.
 
 uv leaves the login of an index out of the addresses in a lock, and has no command to download:
-so what it was told is read here, and sent to the origin it is for and to no other.
+so what it was reported is read here, and sent to the origin it is for and to no other.
 
 Brings the files of a closure into the cache, in parallel; sdists become wheels there.
 """
@@ -26,10 +26,8 @@ from urllib.parse import unquote, urlsplit
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Advance, Progress, counted, shown_size
 from lls_provider.runtime.target_python import shown_platform
-from lls_provider.system.cache import cache_root, locked, writing
+from lls_provider.system.cache import cache_root, is_enabled, locked, scratch, user_home, writing
 from lls_provider.system.http import new_session, retry_deadline, shown_url
-from lls_provider.system.temporary import scratch
-from lls_provider.system.user import is_enabled, user_home
 from lls_provider.wheels.download import download, local_path
 from lls_provider.wheels.indexes import settings
 
@@ -64,7 +62,7 @@ class IndexLocation:
 
 
 class Logins:
-    """The login for each request, as requests asks for it (its ``auth``)."""
+    """The login for each request, as requests requires it (its ``auth``)."""
 
     def __init__(self, sources: tuple[IndexLocation, ...], environ: Mapping[str, str]) -> None:
         self._found = [
@@ -105,7 +103,7 @@ def index_locations(environ: Mapping[str, str], base: Path) -> tuple[IndexLocati
 
 
 def wheelhouses(base: Path | None = None) -> list[Path]:
-    """The folders of this machine in which uv looks for files."""
+    """The directories of this machine in which uv looks for files."""
     start = (base or Path()).absolute()
     found = []
     for source in index_locations(settings(), start):
@@ -172,7 +170,7 @@ def _of_table(table: Mapping[str, Any], folder: Path) -> Iterator[IndexLocation]
 
 
 def _shared(one: str, other: str) -> int:
-    """How many folders two paths begin with."""
+    """How many directories two paths begin with."""
     pairs = zip(one.split("/"), other.split("/"), strict=False)
     return sum(1 for _ in itertools.takewhile(lambda it: it[0] == it[1], pairs))
 
@@ -195,12 +193,12 @@ def fetch(
 ) -> list[Path]:
     """The wheels of ``packages``, every hash verified; in their order.
 
-    A source (sdist or folder) is built for ``interpreter``; a result that is not pure is
+    A source (sdist or directory) is built for ``interpreter``; a result that is not pure is
     warned of, since it was compiled for this machine, and refused when ``machine`` is another.
     uv's settings, with logins and wheelhouses, are those of ``base``. Raises SdkError NETWORK,
     HASH_MISMATCH, WHEEL_BUILD_FAILED, WHEEL_INCOMPATIBLE, NO_SPACE, FILE_MISSING.
     """
-    # what is there whole and verified needs no thread, and nobody waits for it
+    # what is there whole and verified needs no thread, and no one waits for it
     there = [None if local_path(it.url) is not None else _in_cache(it) for it in packages]
     missing = [package for package, file in zip(packages, there, strict=True) if file is None]
     came = iter(_fetched(missing, base, progress, jobs) if missing else ())
@@ -218,7 +216,7 @@ def _fetched(
 ) -> list[Path]:
     """The files of packages that are not in the cache yet, in their order."""
     total = sum(package.size or 0 for package in packages)
-    size = f" ({shown_size(total)})" if total else ""  # a folder of files tells none
+    size = f" ({shown_size(total)})" if total else ""  # a directory of files has none
     progress.step(f"fetching {counted(len(packages), 'package')}{size}")
     with (
         progress.task("fetching", total) as advance,
@@ -250,7 +248,7 @@ def _in_cache(package: LockedPackage) -> Path | None:
 
 @contextlib.contextmanager
 def reporting_damage(fetched: Iterable[tuple[LockedPackage, Path]]) -> Iterator[None]:
-    """Tell of a file that changed since it was fetched, instead of what came of that.
+    """Report a file that changed since it was fetched, instead of what came of that.
 
     What is in the cache was verified when it came and is not hashed before each use. Raises
     SdkError HASH_MISMATCH, after the file was removed there.
@@ -277,8 +275,8 @@ def _damaged(file: Path, found: str, expected: str) -> SdkError:
         f"{file.name} changed {'in the cache ' if ours else ''}since it was fetched",
         why=f"Its sha256 is {found}, expected {expected}.",
         where=Where(file=str(file)),
-        resolution="Run the command again: the file was removed, and is fetched anew. When this "
-        "comes again, somebody changes the cache or the disk is failing."
+        resolution="Run the command again: the file was removed, and is fetched again. When this "
+        "comes again, another process changes the cache or the disk is failing."
         if ours
         else "Run the command again, and leave the file alone meanwhile.",
     )
@@ -296,7 +294,7 @@ def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
     if package.sha256 is None:
         raise SdkError(
             Code.HASH_MISMATCH,
-            f"The index tells no sha256 for {package.filename}",
+            f"The index has no sha256 for {package.filename}",
             why=f"From {package.url.partition('?')[0]}",
             resolution="Use an index that publishes hashes (PEP 503), or a wheelhouse directory.",
         )
@@ -314,7 +312,7 @@ def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
             where=Where(file=target.name),
             resolution="Build once with the network: without --offline (UV_OFFLINE).",
         )
-    from lls_provider.system.tls import unverified_hosts
+    from lls_provider.system.http import unverified_hosts
 
     with new_session(unverified=unverified_hosts(os.environ)) as session:
         session.auth = index_logins(base)
@@ -341,7 +339,7 @@ def _found(package: LockedPackage, path: Path, base: Path | None) -> Path:
 
 
 def _local(package: LockedPackage, path: Path, advance: Advance) -> Path:
-    """A file or folder of this machine, used where it is; a file's hash must be the locked one."""
+    """A file or directory of this machine, used in place; a file's hash must be the locked one."""
     if path.is_dir():
         return path
     try:
@@ -376,7 +374,7 @@ def _from_source(
     base: Path | None,
     progress: Progress,
 ) -> Path:
-    """The wheel of an sdist, built once for a Python and machine; of a folder, built each time."""
+    """The wheel of an sdist, built once for a Python and machine; of a directory, each time."""
     if package.sha256 is None:
         key = hashlib.sha256(str(source).encode()).hexdigest()
     else:
@@ -444,7 +442,7 @@ def _plain(filename: str) -> str:
         raise SdkError(
             Code.RESOLUTION_FAILED,
             f"The index names a file {filename!r}",
-            why="It is no plain file name.",
+            why="It is not a plain file name.",
             resolution="Do not use this index.",
         )
     return filename

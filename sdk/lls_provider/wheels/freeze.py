@@ -1,4 +1,4 @@
-"""Freeze files as people have them: the version of each package, as far as a line tells it."""
+"""Freeze files as people have them: the version of each package, as far as a line reports it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from packaging.version import InvalidVersion, Version
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.wheels.uv import without_logins
 
-# where packages come from: no matter once their versions are told
+# where packages come from: no matter once their versions are reported
 _PLACES = re.compile(
     r"(-i|--index-url|--extra-index-url|--no-index|-f|--find-links|--trusted-host|--require-hashes)"
     r"(?![a-z-])"
@@ -29,7 +29,7 @@ _PLACES = re.compile(
 _INCLUDED = re.compile(r"(?:-r|-c|--requirement|--constraint)(?![a-z-])[\s=]*(?P<file>.+)")
 _OPTIONS = re.compile(r"(?:^|\s)--(?:hash|config-settings?|global-option)\b")  # of one line
 _EDITABLE = re.compile(r"(-e|--editable)(?![a-z-])[\s=]*(?P<place>.*)", re.DOTALL)
-# pip writes the version of what was installed from a folder into a comment above it
+# pip writes the version of what was installed from a directory into a comment above it
 _COMMENT = re.compile(r"#\s*Editable\b.*\((?P<name>[\w.-]+)==(?P<version>[^()\s]+)\)")
 _EGG = re.compile(r"[#&]egg=(?P<name>[\w.-]+)")
 # what other tools write: conda's list, pip's table, Poetry's old locks
@@ -55,7 +55,7 @@ class FreezeLine:
 def read_freeze(path: Path) -> str:
     """The text of a freeze or requirements file, in UTF-8 or with a byte order mark.
 
-    Raises OSError, or ValueError for bytes that are no text.
+    Raises OSError, or ValueError for bytes that are not text.
     """
     data = path.read_bytes()
     encoding = next((name for bom, name in _BOMS if data.startswith(bom)), "utf-8-sig")
@@ -65,13 +65,13 @@ def read_freeze(path: Path) -> str:
 def freeze_pins(text: str, source: str) -> dict[str, str] | None:
     """The pins of a pure freeze file, or None for a requirements file that must be resolved.
 
-    Raises SdkError DISTRIBUTION_INVALID with every line that tells no version, and what to write
+    Raises SdkError DISTRIBUTION_INVALID with every line that has no version, and what to write
     in its place.
     """
     reader = _Reader(source)
     for line in logical_lines(text):
         reader.read(line)
-    # beside exact versions, what tells none is a gap; otherwise resolving finds it
+    # beside exact versions, what has none is a gap; otherwise resolving finds it
     problems = reader.wrong + (reader.untold if reader.pure and reader.pins else [])
     if problems:
         problems.sort(key=lambda it: it.where.line or 0)
@@ -205,7 +205,7 @@ class _Reader:
             self.wrong.append(self._problem(line, what))
 
     def _untold(self, line: FreezeLine, name: str) -> None:
-        what = f"{without_logins(line.content)} tells no version"
+        what = f"{without_logins(line.content)} has no version"
         self.untold.append(self._problem(line, what, f"{name}==VERSION"))
 
     def _problem(self, line: FreezeLine, what: str, instead: str = "") -> Problem:
@@ -215,7 +215,7 @@ class _Reader:
 
 
 def _of_file(place: str) -> tuple[str, str] | None:
-    """Name and version as the name of a wheel or source archive tells them, at a path or URL."""
+    """Name and version as the name of a wheel or source archive reports them, at a path or URL."""
     if " @ " in place:
         return None
     try:

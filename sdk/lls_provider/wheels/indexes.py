@@ -24,7 +24,7 @@ class Indexes:
     """Where packages come from; what is not given is as uv's variables and settings have it.
 
     ``default_index`` is asked in place of PyPI, each of ``index`` before that, both as
-    ``[NAME=]URL``. ``find_links`` are folders or pages with wheels. ``offline`` uses no network.
+    ``[NAME=]URL``. ``find_links`` are directories or pages with wheels. ``offline`` uses no network.
     """
 
     default_index: str | None = None
@@ -86,6 +86,6 @@ def _require_folder(option: str, text: str, place: str) -> None:
         return
     raise SdkError(
         Code.USAGE,
-        f"{option} {text!r:.200}: there is no such folder",
-        resolution="Name a folder of this machine, or a URL with its scheme, such as https://….",
+        f"{option} {text!r:.200}: there is no such directory",
+        resolution="Name a directory of this machine, or a URL with its scheme, such as https://….",
     )

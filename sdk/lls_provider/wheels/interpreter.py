@@ -3,7 +3,7 @@
 A machine's ``python3`` is often older than the servers need, and a newer one may exist only
 under a version manager whose shim on PATH fails: so nothing is believed that was not run.
 
-What a Python of this machine sees: its packages, and what each of them asks for.
+What a Python of this machine sees: its packages, and what each of them requires.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from packaging.version import InvalidVersion, Version
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.install.shadowing import recorded_modules
-from lls_provider.system.user import user_home
+from lls_provider.system.cache import user_home
 
-_TIMEOUT = 20.0  # seconds a candidate may take to tell its version
+_TIMEOUT = 20.0  # seconds a candidate may take to report its version
 _NEWEST = 20  # the highest minor version that is looked for by name
 _ASK = (
     "import json, sys; print(json.dumps([sys.implementation.name, list(sys.version_info[:3]), "
@@ -40,7 +40,7 @@ DEFAULT_MINOR = (3, 12)  # what the servers of today run on
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A CPython that was run and told its version."""
+    """A CPython that was run and given its version."""
 
     path: Path
     version: tuple[int, int, int]
@@ -84,7 +84,7 @@ def find_interpreter(
     wanted = f"{exactly[0]}.{exactly[1]}" if exactly else f"{minimum[0]}.{minimum[1]} or later"
     suitable: dict[tuple[int, int], Interpreter] = {}
     refused: list[_Refused] = []
-    # what can be no lower ends the search: so those that seem to be it are run first
+    # what can be not a lower ends the search: so those that seem to whether it is are run first
     best = exactly or minimum
     for candidate in [told] if told else _likely_first(_candidates(), best):
         found = run_candidate(candidate)
@@ -110,9 +110,9 @@ def find_interpreter(
 
 
 def lowest_minor(requires_python: str) -> tuple[int, int]:
-    """The lowest Python that a project's ``requires-python`` allows; OLDEST when none can be told.
+    """The lowest Python that a project's ``requires-python`` allows; OLDEST if it is unclear.
 
-    A text that is no specifier is for the build backend to judge.
+    A text that is not a specifier is for the build backend to judge.
     """
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -150,7 +150,7 @@ def run_candidate(candidate: str) -> Interpreter | _Refused:
         # the executable it names itself: a shim may choose another Python in another directory
         chosen = Path(executable or path)
     except (TypeError, ValueError):
-        return _Refused(candidate, "is no Python")
+        return _Refused(candidate, "is not a Python")
     if name != "cpython":
         return _Refused(candidate, f"is {name}, not CPython")
     if level != "final":
@@ -159,7 +159,7 @@ def run_candidate(candidate: str) -> Interpreter | _Refused:
 
 
 def _cause(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The line of a failure that tells most: a shim's first, a traceback's last."""
+    """The line of a failure that reports most: a shim's first, a traceback's last."""
     said = done.stderr.decode(errors="replace").strip().splitlines()
     if not said:
         return f"exit {done.returncode}"
@@ -174,11 +174,11 @@ def _as_version(text: str) -> tuple[int, int] | None:
 def _candidates() -> Iterator[str]:
     """Where Pythons live, each real file once.
 
-    A link to what is no Python by name is a shim, which goes by the name it is called.
+    A link to what is not a Python by name is a shim, which goes by the name it is called.
     """
     seen: set[Path] = set()
     for path in _places():
-        # a folder on PATH may be closed to this user: as good as not there
+        # a directory on PATH may be closed to this user: as good as not there
         with contextlib.suppress(OSError):
             if not path.is_file():
                 continue
@@ -203,7 +203,7 @@ def _is_script(path: str) -> bool:
 
 def _places() -> Iterable[Path]:
     names = [f"python3.{minor}" for minor in range(11, _NEWEST + 1)]
-    # the base of a virtual environment, whose packages are nobody's business here
+    # the base of a virtual environment, whose packages are no one's business here
     yield Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
     folders = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
     folders += [Path("/usr/bin"), Path("/usr/local/bin")]
@@ -258,7 +258,7 @@ class InstalledPackages:
 def read_installed(python: Path) -> InstalledPackages:
     """Ask ``python`` itself. Raises OSError, SubprocessError or ValueError when it cannot say."""
     done = subprocess.run(
-        [str(python), "-P", "-c", _LIST],  # -P: the current folder is not its packages
+        [str(python), "-P", "-c", _LIST],  # -P: the current directory is not its packages
         capture_output=True,
         stdin=subprocess.DEVNULL,
         check=True,

@@ -75,7 +75,7 @@ def load_distribution(
 def _pins(
     line: ServerLine | None, named: str, resolved: Callable[[Sequence[str]], dict[str, str]]
 ) -> dict[str, str]:
-    """The versions of a server with what its line needs besides, which its version tells."""
+    """The versions of a server with what its line needs besides, which its version says."""
     if line is None:
         return resolved(())
     more = line.pins(Requirement(named))
@@ -151,7 +151,7 @@ def _answers(pins: Mapping[str, str], named: Mapping[str, str]) -> bool:
     return all(
         it.specifier.contains(pins[name], prereleases=True)
         if name in pins
-        else it.marker is not None  # meant for another system, as far as can be told
+        else it.marker is not None  # meant for another system, as far as can be determined
         for name, it in found.items()
     )
 
@@ -197,7 +197,7 @@ def _resolved(out: str, spec: str) -> dict[str, str]:
 
 
 def _corrected(wanted: Sequence[str], interpreter: Interpreter, file: Path | None) -> str:
-    """What to do about a distribution that does not resolve: nobody's dependencies are wrong."""
+    """What to do about a distribution that does not resolve: no one's dependencies are wrong."""
     from lls_provider.wheels.resolve import newest_version  # which knows distributions
 
     if file is not None:
@@ -232,7 +232,7 @@ def _from_environment(spec: str, progress: Progress) -> Distribution:
     named = spec.removeprefix(ENVIRONMENT_PREFIX)
     try:
         path = Path(named).expanduser().absolute()
-    except RuntimeError as error:  # ~name of nobody
+    except RuntimeError as error:  # ~name of no one
         raise _unusable(spec, str(error)) from error
     if path.is_dir():
         path = path / "bin" / "python"
@@ -260,7 +260,7 @@ def _from_environment(spec: str, progress: Progress) -> Distribution:
 
 
 def server_among(pins: Mapping[str, str], line: ServerLine | None) -> str:
-    """The server as a requirement, which `up` can start anywhere; empty when there is none."""
+    """The server as a requirement, which `up` can start anywhere; empty if there is none."""
     return f"{line.name}=={pins[line.name]}" if line is not None and line.name in pins else ""
 
 
@@ -268,7 +268,7 @@ def _ambiguous(spec: str) -> SdkError:
     return SdkError(
         Code.USAGE,
         f"The distribution '{spec}' is the name of a package and of a file here",
-        why="Which of them is meant cannot be told.",
+        why="Which of them is meant cannot be determined.",
         where=Where(file=spec),
         resolution=f"Write './{spec}' for the file; for the package, rename the file or run the "
         "command elsewhere.",
@@ -286,7 +286,7 @@ def _unusable(spec: str, why: str) -> SdkError:
 
 
 class Loader(Protocol):
-    """Makes distributions of their names; one that also reads images lies above this room."""
+    """Makes distributions of their names; one that also reads images is above this room."""
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""What a lock was asked for, so that a later build can tell whether it is still the answer.
+"""What a lock was requested, so that a later build can determine whether it is still the answer.
 
 Locks as files: ``pylock.toml`` (PEP 751) with what was asked in ``[tool.lls-provider]``.
 
@@ -51,7 +51,7 @@ class LockInputs:
     distributions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
-        """As it stands in the table ``[tool.lls-provider]`` of a lock."""
+        """As it is in the table ``[tool.lls-provider]`` of a lock."""
         document: dict[str, Any] = {"python": self.python, "requires": list(self.requires)}
         document["build"] = list(self.build)
         if self.sources is not None:
@@ -201,7 +201,7 @@ def lock_text(
     """The text of the lock file of a closure, to be written into ``folder``: always the same.
 
     ``versions`` are those of the provided packages, as manifests write them. Raises SdkError
-    LOCK_UNPORTABLE for a source folder that lies outside of the lock's repository.
+    LOCK_UNPORTABLE for a source directory that is outside the lock's repository.
     """
     import tomli_w
 
@@ -253,7 +253,7 @@ def writable_lock(path: Path) -> None:
     except SdkError as error:
         raise SdkError(
             Code.TARGET_EXISTS,
-            f"{path} exists and is no lock that this command wrote",
+            f"{path} exists and is not a lock that this command wrote",
             why=error.why,
             where=Where(file=str(path)),
             resolution="Name another file with --lock-file, such as pylock.provider.toml, or "
@@ -284,17 +284,17 @@ def read_lock_file(path: Path) -> LockFile:
         document = tomllib.loads(text)
         Pylock.from_dict(document)
         if _TABLE not in document.get("tool", {}):
-            raise ValueError(f"It has no table [tool.{_TABLE}], which tells what was asked.")
+            raise ValueError(f"It has no table [tool.{_TABLE}], which reports what was asked.")
         tool = document["tool"][_TABLE]
         asked = parse_lock_inputs(tool)
         if parse_python_tag(f"cp{asked.python.replace('.', '')}") is None:
-            raise ValueError(f"tool.{_TABLE}: '{asked.python}' is no version of Python")
+            raise ValueError(f"tool.{_TABLE}: '{asked.python}' is not a version of Python")
         provided = tuple(_provided(tool.get("provided")))
         backend = tuple(str(Requirement(it)) for it in tool.get("backend", ()))
     except (ValueError, TypeError, PylockValidationError) as error:
         raise SdkError(
             Code.LOCK_INVALID,
-            f"{path.name} is no lock of this command",
+            f"{path.name} is not a lock of this command",
             why=str(error),
             where=Where(file=str(path)),
             resolution="Write it again with --lock.",
@@ -311,7 +311,7 @@ def _provided(value: Any) -> Iterator[ProvidedPackages]:
                 Marker(marker)
             yield ProvidedPackages(str(item["name"]), str(item["version"]), marker)
         except (AttributeError, KeyError, TypeError, InvalidMarker) as error:
-            raise ValueError(f"tool.{_TABLE}: {item!r:.80} is no provided package") from error
+            raise ValueError(f"tool.{_TABLE}: {item!r:.80} is not a provided package") from error
 
 
 def _ever(marker: str | None, target: TargetPython) -> bool:
@@ -386,7 +386,7 @@ def _file(found: Mapping[str, Any], start: Path, folder: Path) -> dict[str, Any]
 
 
 def _absolute(start: Path, path: str) -> Path:
-    # not resolve(): uv made the path from the names alone, and its folder is gone
+    # not resolve(): uv made the path from the names alone, and its directory is gone
     return Path(os.path.normpath(start / path))
 
 
@@ -402,9 +402,9 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _require_portable(name: str, path: Path, folder: Path) -> None:
-    """Refuse a source folder that another machine does not have at the same place.
+    """Refuse a source directory that another machine does not have at the same place.
 
-    It has one that lies beside the lock's folder or below it, or in the same repository.
+    It has one that is beside the lock's directory or below it, or in the same repository.
     """
     common = Path(os.path.commonpath([path, folder]))
     beside = common in (folder, folder.parent) and common != Path(common.anchor)
@@ -414,8 +414,9 @@ def _require_portable(name: str, path: Path, folder: Path) -> None:
         return
     raise SdkError(
         Code.LOCK_UNPORTABLE,
-        f"{name} comes from a folder that only this machine has",
-        why=f"{path}\nis in no repository with the lock, and not beside its folder {folder}: its "
+        f"{name} comes from a directory that only this machine has",
+        why=f"{path}\nis in no repository with the lock, and not beside its directory {folder}: "
+        "its "
         "path would mean nothing to who builds from the lock.",
         where=Where(file=str(path)),
         resolution=f"Move {name} into the provider's repository, or publish it to an index and "
@@ -424,6 +425,6 @@ def _require_portable(name: str, path: Path, folder: Path) -> None:
 
 
 def _public(url: str) -> str:
-    """A URL without login, and without a query, where signatures and tokens stand."""
+    """A URL without login, and without a query, where signatures and tokens are."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -1,4 +1,6 @@
-"""Builds wheels with the library `build`: a project's backend (PEP 517) in an environment of uv's.
+"""Unpacks source archives: whatever an archive names stays in the directory it is unpacked into.
+
+Builds wheels with the library `build`: a project's backend (PEP 517) in an environment of uv's.
 
 The backend runs in the Python that the wheel is for. What it says goes to the progress as it
 comes, and its end into the error when it fails.
@@ -9,21 +11,23 @@ from __future__ import annotations
 import contextvars
 import shutil
 import subprocess
+import tarfile
 import warnings
+import zipfile
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.system.temporary import scratch
-from lls_provider.wheels.build import repack
+from lls_provider.system.cache import scratch, writing
+from lls_provider.wheels.build import dead_links, endless_links, repack
 from lls_provider.wheels.build_environment import build_environment
-from lls_provider.wheels.links import dead_links, endless_links
-from lls_provider.wheels.sdist import unpack_sdist
 from lls_provider.wheels.uv import uv_environment, uv_error
 from lls_provider.wheels.uv_causes import backend_cause, cause_of, requires_cause
 
@@ -32,6 +36,50 @@ if TYPE_CHECKING:
 
     from lls_provider.wheels.build_environment import BuildEnvironment
     from lls_provider.wheels.interpreter import Interpreter
+
+
+_DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def unpack_sdist(archive: Path, out: Path) -> Path:
+    """Unpack a tar or ``.zip`` archive into ``out``; returns the project's directory.
+
+    Raises SdkError WHEEL_BUILD_FAILED for an archive that is damaged, leads out of its directory
+    or holds no single directory, NO_SPACE or OUTPUT_UNWRITABLE.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as zipped, writing(out):
+                zipped.extractall(out)  # noqa: S202 - it takes away what leads out
+        else:
+            with tarfile.open(archive) as tar, writing(out):
+                tar.extractall(out, filter="data")
+    except (*_DAMAGED, OSError) as error:
+        raise _refused(archive, str(error) or "It ends before its content does.") from error
+    found = list(out.iterdir())
+    if len(found) != 1 or not found[0].is_dir() or found[0].is_symlink():
+        raise _refused(archive, "It does not hold one directory.")
+    return found[0]
+
+
+def _refused(archive: Path, why: str) -> SdkError:
+    return SdkError(
+        Code.WHEEL_BUILD_FAILED,
+        f"{archive.name} cannot be unpacked",
+        why=why,
+        where=Where(file=str(archive)),
+        resolution="Ask its authors for a source archive that holds to PEP 625, or for a wheel.",
+    )
+
 
 _T = TypeVar("_T")
 _KEPT_LINES = 400  # of a backend's output, for the error
@@ -51,10 +99,10 @@ def build_wheel(
     meanwhile: Callable[[], object] | None = None,
     progress: Progress = SILENT,
 ) -> Path:
-    """Build the wheel of a project folder or of an sdist into the folder ``out``.
+    """Build the wheel of a project directory or of an sdist into the directory ``out``.
 
-    uv starts in ``base`` (default: the project folder). With ``pins``, the versions of
-    the backend and of what it needs, the network is not asked for what the cache has.
+    uv starts in ``base`` (default: the project directory). With ``pins``, the versions of
+    the backend and of what it needs, the network is not requested what the cache has.
     ``meanwhile`` is called once, in another thread, while the backend works. Returns the
     repacked wheel. Raises SdkError WHEEL_BUILD_FAILED with what the build backend said,
     NETWORK or NO_SPACE.
@@ -62,7 +110,7 @@ def build_wheel(
     source = source.absolute()
     for link in endless_links(source):
         progress.warn(
-            f"{link.relative_to(source)} is a link to a folder around it: a build backend that "
+            f"{link.relative_to(source)} is a link to a directory around it: a build backend that "
             "follows it packs everything many times over, or finds no end"
         )
     progress.step(f"building the wheel of {source.name}")
@@ -96,7 +144,7 @@ class _Build:
 
     def run(self, out: Path, interpreter: Interpreter, pins: Sequence[str] | None) -> None:
         """Have the backend write its wheel into ``out``."""
-        # what a backend asks for is known by asking it: then it runs again, with all of it
+        # what a backend requires is known by asking it: then it runs again, with all of it
         requires = self._system_requires()
         with self._environment(requires, interpreter, pins) as environment:
             builder = self._builder(environment)
@@ -109,7 +157,7 @@ class _Build:
             self._call(lambda: builder.build("wheel", out, {}))
 
     def _system_requires(self) -> set[str]:
-        """``[build-system] requires``, or what stands for it (PEP 518)."""
+        """``[build-system] requires``, or what represents it (PEP 518)."""
         from build import ProjectBuilder
 
         with self._valid():
@@ -183,7 +231,7 @@ class _Build:
         cwd: str | None = None,
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
-        """Run a hook in its process: each line it writes is told, and kept for its error."""
+        """Run a hook in its process: each line it writes is reported, and kept for its error."""
         told = uv_environment(self._base or self._tree, {"PYTHONIOENCODING": _ENCODING})
         environment = {
             **{name: value for name, value in told.items() if name not in _SECRETS},
@@ -250,7 +298,7 @@ def _dead_link_named(source: Path, said: str) -> str:
         if str(link) in said or f"'{link.relative_to(source)}'" in said:
             return (
                 f"Remove {link.relative_to(source)}, or make the link lead to a file: it leads to "
-                f"{link.readlink()}, which is not there."
+                f"{link.readlink()}, which does not exist."
             )
     return ""
 

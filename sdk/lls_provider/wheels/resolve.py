@@ -1,6 +1,6 @@
 """Restricts uv's resolution to the targets of an image (contract decision 13).
 
-A universal resolution must hold on every platform, so what is asked for on another system alone can
+A universal resolution must hold on every platform, so what is requested on another system alone can
 make it fail. uv knows the environments that count from a project's settings only: so it is started
 with a project of ours, which has the user's settings as well.
 
@@ -22,8 +22,7 @@ from packaging.utils import canonicalize_name
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
-from lls_provider.system.cache import writing
-from lls_provider.system.temporary import scratch
+from lls_provider.system.cache import scratch, writing
 from lls_provider.wheels.closure import Lock, select_closure
 from lls_provider.wheels.distribution import uv_constraints as constraints
 from lls_provider.wheels.fetch import settings_files
@@ -126,7 +125,7 @@ def resolve(
 ) -> Closure:
     """Find the packages that ``requirements`` need for ``interpreter`` on ``machine``.
 
-    The machine is this one where it is not told. What `make_lock` resolves is selected from;
+    The machine is this one where it is not given. What `make_lock` resolves is selected from;
     what ``distribution`` provides is left out, and so are the packages that ``own`` names, being
     there already. Raises what `make_lock` and `select` raise.
     """
@@ -173,7 +172,7 @@ def make_lock(
     ``own`` names. ``held`` are versions that other packages must have, if they are needed.
     ``overrides`` replace bounds anywhere in the closure. Relative paths in requirements start
     from ``base``. Raises SdkError RESOLUTION_FAILED with uv's explanation, DISTRIBUTION_INVALID for
-    an extra of which nobody tells what it needs, and what else `run_uv` raises.
+    an extra of which no one reports what it needs, and what else `run_uv` raises.
     """
     pins = distribution.pins if distribution else {}
     left_out = _normalized(own)
@@ -214,7 +213,7 @@ def _for_targets(question: _Question, machines: Collection[str], progress: Progr
     return _with_extras(replace(question, marker=marker), progress)
 
 
-# a requirement that cannot be met; an extra that nobody knows; a URL, or a build that fails
+# a requirement that cannot be met; an extra that no one knows; a URL, or a build that fails
 _OF_REQUIREMENTS = (Code.RESOLUTION_FAILED, Code.DISTRIBUTION_INVALID, Code.TOOL_FAILED)
 
 
@@ -230,10 +229,10 @@ def _may_be_elsewhere(error: SdkError) -> bool:
 
 
 def _with_extras(question: _Question, progress: Progress) -> Lock:
-    """The lock of a question, whose provided packages have every extra that is asked for.
+    """The lock of a question, whose provided packages have every extra that is requested.
 
-    What an extra needs stands in metadata. Of versions alone it is not known, so an index that has
-    the same version is asked for these packages.
+    What an extra needs is in metadata. Of versions alone it is not known, so an index that has
+    the same version is requested these packages.
     """
     server = question.distribution
     lacking: dict[str, str] = {}
@@ -266,7 +265,7 @@ def _with_extras(question: _Question, progress: Progress) -> Lock:
             Code.DISTRIBUTION_INVALID,
             f"{server.label} does not say what {name}[{lacking[name]}] needs",
             why=f"It has {name} {server.pins[name]} by name and version alone, and no index has "
-            f"that version. What its extra {lacking[name]} asks for stands in its metadata.",
+            f"that version. What its extra {lacking[name]} requires is in its metadata.",
             resolution="Name the server's environment (--distribution python:PATH) or image "
             f"(--distribution docker://REF), which have it; or depend on {name} without the extra, "
             "and on what the extra brings by name.",
@@ -274,9 +273,9 @@ def _with_extras(question: _Question, progress: Progress) -> Lock:
 
 
 def _with_urls(question: _Question, warned: Callable[[str], object]) -> tuple[_Question, Lock]:
-    """The lock of a question, and the question with what is asked for by its URL told apart.
+    """The lock of a question, and the question with what is requested by its URL distinguished.
 
-    A provided package that somebody names by a URL has that place: what is there must be of the
+    A provided package that someone names by a URL has that place: what is there must be of the
     provided version.
     """
     while True:
@@ -292,7 +291,7 @@ def _with_urls(question: _Question, warned: Callable[[str], object]) -> tuple[_Q
 def newest_version(
     requirement: str, *, interpreter: Interpreter, base: Path | None = None
 ) -> str | None:
-    """The newest version that satisfies a requirement; None when there is none to be had."""
+    """The newest version that satisfies a requirement; None if there is none available."""
     try:
         lock = lock_alone(requirement, interpreter=interpreter, base=base)
         return next((str(it.version) for it in lock.parsed().packages), None)
@@ -328,8 +327,8 @@ def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
 
 
 def provided_in(why: str, versions: Mapping[str, Sequence[str]]) -> list[str]:
-    """The packages of which one of these versions stands in uv's explanation."""
-    # in our own words below it stands what the server is called, which may be a version too
+    """The packages of which one of these versions is in uv's explanation."""
+    # in our own words below it is what the server is called, which may be a version too
     text = "\n".join(line for line in why.splitlines() if not line.endswith(_NOT_REPLACED))
     only, pinned = only_versions(text), pinned_versions(text)
     return [

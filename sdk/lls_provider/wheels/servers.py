@@ -3,7 +3,7 @@
 Named profiles: the packages of supported servers, resolved once and shipped with the SDK.
 
 A profile is a file of ``profiles/``: pins, the Pythons for which they hold, the day on which they
-were taken. ``tools/take_profiles.py`` takes them anew.
+were taken. ``tools/take_profiles.py`` takes them again.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _llama_stack_pins(requirement: Requirement) -> tuple[str, ...]:
     pins = ["mcp<2"]
     exact = _exact_version(requirement.specifier)
     if exact and Version("0.4.0.dev0") <= Version(exact) < Version("0.7.0.dev0"):
-        # they ask for any API package, or any later one, and work with their own only
+        # they require any API package, or any later one, and work with their own only
         pins.append(f"llama-stack-api=={exact}")
     if exact and Version(exact) < Version("0.3.0.dev0"):
         # its store of inferences needs them, and its distributions brought them

@@ -1,6 +1,6 @@
 """Calls uv: the one place where its binary, its environment and its failures are known.
 
-What uv's words mean stands in `uv_messages`, what to do about them in `uv_causes`.
+What uv's words mean is in `uv_messages`, what to do about them in `uv_causes`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.system.cache import cache_of, unwritable_cache, uv_cache_variables
 from lls_provider.wheels import uv_messages
-from lls_provider.wheels.epoch import backend_epoch
+from lls_provider.wheels.build import backend_epoch
 from lls_provider.wheels.indexes import settings
 from lls_provider.wheels.uv_causes import cause_of, python_hint
 
@@ -106,7 +106,7 @@ def uv_environment(cwd: Path | None, environ: Mapping[str, str] | None = None) -
 
 
 def _rooted(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that name files, meant from the user's folder: uv starts in another."""
+    """The variables that name files, meant from the user's directory: uv starts in another."""
     found = {}
     for name in _PATHS:
         if value := environ.get(name):
@@ -187,8 +187,8 @@ def _binary() -> str:
 def _missing(why: str) -> SdkError:
     return SdkError(
         Code.TOOL_MISSING,
-        "uv is not there, or cannot be run",
+        "uv is missing, or cannot be run",
         why=why,
         where=Where(),
-        resolution="Install the SDK anew with its dependencies: pip install lls-provider-sdk.",
+        resolution="Install the SDK again with its dependencies: pip install lls-provider-sdk.",
     )

@@ -1,4 +1,4 @@
-"""What to do about the causes of a failure that uv's messages tell apart."""
+"""What to do about the causes of a failure that uv's messages distinguishes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RELEASED = (
 
 
 def cause_of(said: str) -> str | None:
-    """What to do about the cause that uv names; None when its words tell none apart."""
+    """What to do about the cause that uv names; None when its words say none apart."""
     for phrase, resolution in _CAUSES:
         if (found := phrase.find(said)) is not None:
             return found.expand(resolution)
@@ -35,7 +35,7 @@ _LOGIN = (
 )
 _OFFLINE = (
     "Leave --offline (UV_OFFLINE) out, once at least, so that the cache gets what is missing; or "
-    "name a folder of wheels with --find-links."
+    "name a directory of wheels with --find-links."
 )
 
 # in the order in which they are looked for: the first that is found decides
@@ -64,7 +64,7 @@ def requires_cause(said: str) -> str:
     what = f" {name} in" if name is not None else ""
     return (
         f"Correct{what} [build-system] requires of pyproject.toml, or name the index or "
-        "folder that has it with --index or --find-links."
+        "directory that has it with --index or --find-links."
     )
 
 
@@ -84,12 +84,12 @@ def backend_cause(said: str, backend: str) -> str | None:
         )
     return (
         f"Add what provides {module} to [build-system] requires of pyproject.toml: the build is "
-        "isolated and has what stands there alone."
+        "isolated and has what is there alone."
     )
 
 
 def python_hint(why: str) -> str:
-    """The way out where an explanation speaks of another Python, to end a resolution; or nothing.
+    """The solution where an explanation speaks of another Python, to end a resolution; or nothing.
 
     uv speaks of it too where a version that is not needed would want another one.
     """

@@ -28,7 +28,7 @@ class Phrase:
         object.__setattr__(self, "pattern", re.compile(self.text))
 
     def find(self, message: str) -> re.Match[str] | None:
-        """The first place of a message where the phrase stands; None without one."""
+        """The first place of a message where the phrase is; None without one."""
         return self.pattern.search(message)
 
 
@@ -52,18 +52,18 @@ NO_SPACE = Phrase(
     _ANY,
     "A file system is full, or the user's share of it.",
 )
-# of what the system refuses: no permission, read-only, a file where a folder goes
+# of what the system refuses: no permission, read-only, a file where a directory goes
 _NUMBERS = r"\(os error (?:1|13|17|20|21|30)\)"
-# neither begins with what may stand anywhere: a build backend writes lines of any length
+# neither begins with what may be anywhere: a build backend writes lines of any length
 PLACE_FIRST = Phrase(
     rf"`(?P<place>/[^`\n]{{1,4096}})`: (?P<reason>[^`\n]{{1,200}}?) {_NUMBERS}",
     _ANY,
-    "A file or folder that the system does not let uv write, and its reason.",
+    "A file or directory that the system does not let uv write, and its reason.",
 )
 PLACE_LAST = Phrase(
     rf" {_NUMBERS} at path \"(?P<place>/[^\"\n]+)\"",
     f"{_ANY}, for temporary files",
-    "As PLACE_FIRST; the reason stands before it.",
+    "As PLACE_FIRST; the reason is before it.",
 )
 CACHE_NOT_MADE = Phrase(
     r"initialize cache",
@@ -84,7 +84,7 @@ BODY_CUT = Phrase(r"error decoding response body", _RESOLVING, "An answer broke 
 SERVER_ERROR = Phrase(r"HTTP status server error", _RESOLVING, "A server answered 5xx.")
 RATE_LIMITED = Phrase(r"Too Many Requests", _RESOLVING, "A server answered 429.")
 CERTIFICATE_UNKNOWN = Phrase(
-    r"invalid peer certificate", _RESOLVING, "Nobody known signed a server's certificate."
+    r"invalid peer certificate", _RESOLVING, "No one known signed a server's certificate."
 )
 TUNNEL_FAILED = Phrase(r"tunnel error", _RESOLVING, "A proxy does not connect to a server.")
 PROXY_LOGIN_WANTED = Phrase(
@@ -132,7 +132,7 @@ _NETWORK = (
     TUNNEL_FAILED,
     PROXY_LOGIN_WANTED,
     OFFLINE_FETCH,
-    # an index that did not tell what it has leaves uv with "was not found"
+    # an index that did not say what it has leaves uv with "was not found"
     OFFLINE_RESOLUTION,
     INDEX_LOGIN_WANTED,
     INDEX_FORBIDDEN,
@@ -144,7 +144,7 @@ UNSATISFIABLE = Phrase(r"No solution found", _RESOLVING, "No set of packages sat
 NOT_FOUND = Phrase(
     r"(?<![\w.-])(?P<name>[\w.-]+)(?:\[[^\]]*\])? was not found in",
     _RESOLVING,
-    "No index and no folder has a package of this name.",
+    "No index and no directory has a package of this name.",
 )
 NO_VERSIONS = Phrase(
     rf"there are no versions of (?P<name>{_NAME})",
@@ -171,12 +171,12 @@ ONLY_VERSION = Phrase(
     r"only (?P<only>[\w.-]+)(?:\{[^}]*\})?\S* is available"
     r"|no version of (?P<other>[\w.-]+)(?:\{[^}]*\})?==",
     f"{_RESOLVING}, of a package that is named by its URL",
-    "The one version of the package that can be had is part of the conflict.",
+    "The one version of the package that is available is part of the conflict.",
 )
 IN_SOME_ENVIRONMENTS = Phrase(
     r"\{",
     "uv pip compile --universal",
-    "Packages of the conflict are asked for where a marker holds alone.",
+    "Packages of the conflict are requested where a marker holds alone.",
 )
 OTHER_PYTHON = Phrase(
     r"does not satisfy (?P<python>Python\S+)"
@@ -188,13 +188,13 @@ OTHER_PYTHON_OF_FILE = Phrase(
     # bounded: a build backend writes words of any length
     r"(?<![\w.-])(?P<name>[\w.-]{1,200}+)(?:\[[^\]\n]{0,200}\])?\S{0,200} "
     r"requires (?P<python>Python \S+)",
-    f"{_RESOLVING}, of a wheel in a folder",
+    f"{_RESOLVING}, of a wheel in a directory",
     "As OTHER_PYTHON.",
 )
 CONFLICTING_URLS = Phrase(
     r"contain conflicting URLs for package `(?P<name>[\w.-]+)`",
     "uv pip compile",
-    "The package is asked for at two URLs.",
+    "The package is requested at two URLs.",
 )
 HIDDEN_BY_DATE = Phrase(
     r"`([^`]+)` was filtered by `exclude-newer` .*? uploaded before (\S+?)T",
@@ -235,7 +235,7 @@ YANKED = Phrase(
 NO_SUCH_EXTRA = Phrase(
     r"package `(?P<name>[\w.-]+)[^`]*` does not have an extra named `(?P<extra>[^`]+)`",
     "uv pip compile",
-    "What the extra asks for is not in the resolution.",
+    "What the extra requires is not in the resolution.",
 )
 
 PHRASES = {name: it for name, it in dict(globals()).items() if isinstance(it, Phrase)}
@@ -294,7 +294,7 @@ def is_unsatisfiable(message: str) -> bool:
 
 
 def is_about_markers(message: str) -> bool:
-    """Whether an explanation names packages that are asked for in some environments alone."""
+    """Whether an explanation names packages that are requested in some environments alone."""
     return IN_SOME_ENVIRONMENTS.find(message) is not None
 
 
@@ -304,7 +304,7 @@ def is_about_build(message: str) -> bool:
 
 
 def conflicting_url(message: str) -> str | None:
-    """The package that is asked for at two URLs; None when uv says something else."""
+    """The package that is requested at two URLs; None when uv says something else."""
     found = CONFLICTING_URLS.find(message)
     return canonicalize_name(found["name"]) if found is not None else None
 
@@ -395,7 +395,7 @@ def python_wanted(message: str, name: str) -> str | None:
 
 
 def build_requirement(message: str) -> str | None:
-    """What of a build's requirements cannot be had; None when uv does not say what."""
+    """What of a build's requirements is not available; None when uv does not say what."""
     found = BUILD_REQUIREMENT.find(message)
     return found["name"] if found is not None else None
 

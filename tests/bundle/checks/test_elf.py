@@ -58,7 +58,7 @@ def judged(make_wheel: MakeWheel) -> Callable[..., list[tuple[str, str]]]:
         ([], "cp312-cp312-manylinux_2_39_x86_64", "warning"),
         ([], "cp312-cp312-manylinux_2_28_x86_64.manylinux_2_39_x86_64", None),
         (["GLIBC_2.2.5", "GLIBC_2.17"], MANYLINUX, None),
-        (["GLIBC_2.27", "GLIBC_2.4"], MANYLINUX, "warning"),  # more than told, less than there is
+        (["GLIBC_2.27", "GLIBC_2.4"], MANYLINUX, "warning"),  # more than given, less than there is
         (["GLIBC_2.4", "GLIBC_2.34"], MANYLINUX, "error"),
         (["GLIBC_2.34"], "cp312-cp312-linux_x86_64", "warning"),  # compiled here
         (["GLIBC_2.28"], "cp312-cp312-linux_x86_64", None),
@@ -189,7 +189,7 @@ def test_what_was_read_once_is_remembered_by_hash(
     assert native_files(wheel, "0" * 64) == expected
     (kept,) = (tmp_path / "cache" / "native").iterdir()
     kept.write_text("{")
-    assert native_files(wheel, "0" * 64) == ()  # read anew, and there is nothing
+    assert native_files(wheel, "0" * 64) == ()  # read again, and there is nothing
 
 
 def test_errors_are_raised_together(judged: object) -> None:

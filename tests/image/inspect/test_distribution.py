@@ -96,7 +96,7 @@ def test_the_modules_of_its_packages_are_those_of_their_records(read: Any) -> No
     found = read(
         [
             *package(ROOT, "ogx", "1.5.0"),
-            *package(ROOT, "pyyaml", "6.0"),  # whose RECORD is empty: a profile tells it
+            *package(ROOT, "pyyaml", "6.0"),  # whose RECORD is empty: a profile reports it
             *package(ROOT, "corp-sdk", "1.4")[:1],
             (f"{ROOT}/corp_sdk-1.4.dist-info/RECORD", record),
         ]
@@ -216,7 +216,7 @@ def test_what_nothing_decides_is_told_with_every_choice(read: Any) -> None:
 
 
 def test_an_image_without_python_is_told(read: Any) -> None:
-    with pytest.raises(SdkError, match="Cannot tell which packages") as caught:
+    with pytest.raises(SdkError, match="Cannot say which packages") as caught:
         read([("etc/os-release", b"ID=none")])
     assert "No layer has a Python" in caught.value.why
 
@@ -260,7 +260,7 @@ def test_pythonpath_stands_in_front(read: Any) -> None:
     ("metadata", "name"),
     [
         (b"Name: dep\nVersion: not a version\n", "bad version"),
-        (b"Name: dep\n--index-url=http://evil\nVersion: 1\n", "a line that is no field"),
+        (b"Name: dep\n--index-url=http://evil\nVersion: 1\n", "a line that is not a field"),
         (b"Version: 1\n", "no name"),
         (b"Name: dep; import os\nVersion: 1\n", "no package's name"),
         (b"\xff\xfe" * 100, "no text"),
@@ -294,7 +294,7 @@ def test_two_versions_in_one_folder_are_told(read: Any) -> None:
         progress=recorder,
     )
     assert found.pins["d"] == "10"
-    assert "lies beside it" in recorder.warnings[0]
+    assert "is beside it" in recorder.warnings[0]
 
 
 def test_paths_that_lead_outside_and_endless_links_name_nothing(read: Any) -> None:
@@ -384,7 +384,7 @@ def test_each_kind_of_file_is_read(kind: str, tmp_path: Path, make_layout: MakeL
     (found,) = load_distributions([named])
     assert found.pins == {"ogx": "1.5.0"}
     assert found.label == named
-    assert found.recorded == "ogx==1.5.0"  # an image tells no path of the machine it was built on
+    assert found.recorded == "ogx==1.5.0"  # an image has no path of the machine it was built on
 
 
 @pytest.mark.engine

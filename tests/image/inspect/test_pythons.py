@@ -89,7 +89,7 @@ def test_a_base_is_looked_into_once(
     assert base_facts(replace(base, layers=())) == found
     (kept,) = (tmp_path / "cache" / "bases").iterdir()
     kept.write_text("{")
-    assert base_facts(replace(base, layers=())).python == ""  # read anew
+    assert base_facts(replace(base, layers=())).python == ""  # read again
 
 
 GOOD = BaseFacts("/usr/bin/python3", 12, "2.36")

@@ -1,4 +1,4 @@
-"""Archives of images that nobody vouches for."""
+"""Archives of images that no one verifies."""
 
 from __future__ import annotations
 

@@ -268,7 +268,7 @@ def serving(answer: Answer) -> Iterator[Path]:
 
 
 def say(status: int, body: bytes, length: int | None = -1) -> Answer:
-    """An answer whose headers tell another ``length``, or None: it comes in one chunk."""
+    """An answer whose headers say another ``length``, or None: it comes in one chunk."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         if handler.command == "POST":

@@ -1,4 +1,4 @@
-"""Writing OCI layouts, and reading ones that nobody vouches for."""
+"""Writing OCI layouts, and reading ones that no one verifies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the command line starts and ends, with the modules in a folder as in a zipapp."""
+"""How the command line starts and ends, with the modules in a directory as in a zipapp."""
 
 from __future__ import annotations
 

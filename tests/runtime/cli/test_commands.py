@@ -189,7 +189,7 @@ def test_the_three_phases_run_in_this_process_too(
 def test_what_is_wrong_with_a_configuration_is_told_without_its_values(
     text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A configuration holds keys and passwords, and its error stands in the Pod's status."""
+    """A configuration holds keys and passwords, and its error is in the Pod's status."""
     log = tmp_path / "log"
     log.touch()
     argv = ["install", "--provider-id", "a", "--api", "safety", "--image", "i"]

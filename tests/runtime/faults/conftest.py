@@ -1,7 +1,7 @@
 """The seam for faults: every step that changes the volume, counted and struck from outside.
 
 No shipped module knows of it. In a forked process an audit hook sees all that Python does to
-names and folders, and wrappers see what audit hooks miss, the writing of bytes. Each step takes
+names and directories, and wrappers see what audit hooks miss, the writing of bytes. Each step takes
 one token from a pipe that worker processes inherit, so steps are numbered over all processes;
 the token says whether the fault happens there.
 """
@@ -174,7 +174,7 @@ def _opens_to_write(path: str | int, _mode: str | None, flags: int) -> bool:
 
 
 def tree_of(root: Path) -> Tree:
-    """The volume below ``root``, its top folder included."""
+    """The volume below ``root``, its top directory included."""
     external = root / "external-providers"
     found = {}
     for path in sorted([external, *external.rglob("*")]):

@@ -86,7 +86,7 @@ def test_a_requirer_that_is_a_dependency_is_named() -> None:
 
 
 def test_switching_one_switches_what_hangs_on_it() -> None:
-    # guard needs a 2, and a 2 needs b 2: both are replaced, since nobody needs the old ones
+    # guard needs a 2, and a 2 needs b 2: both are replaced, since no one needs the old ones
     installed = [_c(ECHO, "echo", "1", "a"), _c(ECHO, "a", "1", "b<2"), _c(ECHO, "b", "1")]
     new = [_c(GUARD, "guard", "1", "a>=2"), _c(GUARD, "a", "2", "b>=2"), _c(GUARD, "b", "2")]
     decision = _decide(installed, new)
@@ -94,7 +94,7 @@ def test_switching_one_switches_what_hangs_on_it() -> None:
 
 
 def test_what_a_kept_version_rules_out_does_not_count() -> None:
-    # the new "a" is not taken, so its need for b 2 is nobody's
+    # the new "a" is not taken, so its need for b 2 is no one's
     installed = [_c(ECHO, "echo", "1", "a<2", "b<2"), _c(ECHO, "a", "1"), _c(ECHO, "b", "1")]
     new = [_c(GUARD, "guard", "1", "a"), _c(GUARD, "a", "2", "b>=2"), _c(GUARD, "b", "2")]
     decision = _decide(installed, new)
@@ -208,7 +208,7 @@ def test_a_stranger_counts_but_is_never_replaced() -> None:
 
 
 def test_an_extra_asked_for_only_now_counts_for_what_stays() -> None:
-    # "a" is kept, but nobody had asked for its extra before: its old "b" does not do
+    # "a" is kept, but no one had requested its extra before: its old "b" does not do
     installed = [
         _c(ECHO, "echo", "1", "a", "b"),
         _c(ECHO, "a", "1", "b>=2; extra == 'x'"),

@@ -82,7 +82,7 @@ def test_what_nobody_recorded_stays_too(pod: Any, make_bundle: MakeBundle) -> No
     (pod.packages / "acme_echo" / "data.txt").write_text("theirs")
     files = {"acme_echo/provider.py": "", "acme_echo/data.txt": "ours"}
     (warning,) = pod.install(make_bundle(files=files)).plan.warnings
-    assert warning.startswith("acme_echo/data.txt of acme-echo 1.0 is not installed: somebody else")
+    assert warning.startswith("acme_echo/data.txt of acme-echo 1.0 is not installed: someone else")
 
 
 def test_the_provider_comes_before_its_dependencies_then_names_decide(
@@ -189,12 +189,12 @@ def test_a_file_here_and_a_folder_there_are_told_before_anything_is_written(
             "ns/deep/a.py of tool 1: ns is a file that dep 1 of provider 'acme-echo' (image: "
             "registry.example.com/acme-echo:1.0) has installed"
         ),
-        "data/x of tool 1: data/x is a folder on the volume",
+        "data/x of tool 1: data/x is a directory on the volume",
     ]
     other = make_wheel("other", "1", {"tree/x.py": "", "leaf": ""})
     more = make_wheel("zzz", "1", {"tree": "", "leaf/x.py": ""})
     assert _refused(pod, make_bundle("acme-guard", dependencies=[other, more])).splitlines() == [
-        "tree of zzz 1: tree is a folder of other 1",
+        "tree of zzz 1: tree is a directory of other 1",
         "leaf/x.py of zzz 1: leaf is a file of other 1",
     ]
 

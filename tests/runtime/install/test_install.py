@@ -289,9 +289,9 @@ def test_a_wrong_section_is_refused_before_anything_is_written(
     [
         ({"provider_id": "../evil"}, "providerId"),
         ({"provider_id": "A"}, "providerId"),
-        ({"api": "nope"}, "'nope' is no server API"),
+        ({"api": "nope"}, "'nope' is not a server API"),
         ({"order": -1}, "order -1"),
-        ({"python_tag": "3.12"}, "no CPython tag"),
+        ({"python_tag": "3.12"}, "not a CPython tag"),
         ({"image": "a b"}, "image"),
         ({"container": ""}, "container"),
     ],
@@ -406,7 +406,7 @@ def test_the_space_that_is_asked_for_is_what_the_tree_takes(
     make_wheel: MakeWheel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A block for each begun one of a file, and one for each folder."""
+    """A block for each begun one of a file, and one for each directory."""
     files = {"deep/er/still/x.py": "x", "top.py": "y" * 4096, "big.bin": "z" * 4097, "none.py": ""}
     source = make_bundle(dependencies=[make_wheel("dep", files=files)])
     full = make_pod("full")

@@ -110,7 +110,7 @@ def test_what_stands_in_front_of_the_server_is_told(make_wheel: MakeWheel) -> No
         "google": ServerModuleNames("google", "3"),
     }
     assert list(shadowing.shadowing_warnings(wheels, 12, server)) == [
-        "pydantic 2.1 stands in front of the server's pydantic 2.9",
+        "pydantic 2.1 shadows the server's pydantic 2.9",
         "other 1.0 puts 'llama_stack' in front of that of the server's llama-stack 0.7.3",
     ]
 
@@ -121,4 +121,4 @@ def test_the_installer_knows_the_server_as_far_as_images_tell(
     pod.install(make_bundle(provided={"pydantic": "2.9"}))
     guard = make_bundle("acme-guard", dependencies=[make_wheel("pydantic", "2.10")])
     (warning,) = pod.install(guard, "acme-guard").plan.warnings
-    assert warning == "pydantic 2.10 stands in front of the server's pydantic 2.9"
+    assert warning == "pydantic 2.10 shadows the server's pydantic 2.9"

@@ -51,7 +51,7 @@ def versions(pins: dict[str, str]) -> dict[Any, Version]:
         ("apis: null", ["inference"], []),
         ("apis: [eval]", ["inference", "models", "tool_groups"], ["inference", "tool_runtime"]),
         ("apis: [eval, inference]", ["inference", "models"], []),
-        # what is inside a server is nobody's to provide
+        # what is inside a server is no one's to provide
         ("{}", ["conversations", "prompts", "providers", "inspect", "connectors"], []),
         ("{}", [], []),
         ("[]", ["files"], ["files"]),

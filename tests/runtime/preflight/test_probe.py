@@ -145,7 +145,7 @@ def _write(folder: Path, sources: dict[str, str]) -> list[ProbeRequest]:
 def _run(
     told: object, *, folder: Path | None = None, order: object = None
 ) -> tuple[int, list[ProbeResult], str]:
-    """The exit status of the modules' process, what it answered, and what it told of its end."""
+    """The exit status of the modules' process, what it answered, and what it given of its end."""
     pipes = [os.pipe() for _ in range(3)]
     (answers, to_answers), (faults, to_faults), (orders, to_orders) = pipes
     if isinstance(told, dict):

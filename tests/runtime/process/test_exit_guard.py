@@ -1,4 +1,4 @@
-"""A status of 0 means that the work was done, whatever a module of somebody else does."""
+"""A status of 0 means that the work was done, whatever a third-party module does."""
 
 from __future__ import annotations
 

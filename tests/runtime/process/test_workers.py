@@ -93,7 +93,7 @@ def test_a_worker_ends_with_its_parent_in_the_middle_of_its_work() -> None:
         workers = {int(it.stdout.readline()) for _ in range(2)}
         assert len(workers - {it.pid}) == 2
         it.kill()
-        # ends when nobody has the other end any more
+        # ends when no one has the other end any more
         assert select.select([it.stdout], [], [], 60)[0]
         assert it.stdout.read() == ""
 

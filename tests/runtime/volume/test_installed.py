@@ -72,4 +72,4 @@ def test_a_folder_in_place_of_a_record_is_no_record() -> None:
     with pytest.raises(SdkError) as caught:
         ProviderRecord.load(None, PATH)
     assert caught.value.code is Code.DOCUMENT_INVALID
-    assert "no regular file" in caught.value.why
+    assert "not a regular file" in caught.value.why

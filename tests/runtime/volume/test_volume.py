@@ -127,7 +127,7 @@ def test_what_no_record_claims_goes_and_what_is_shared_stays(
 
 
 class _Watched(Volume):
-    """A volume that remembers which packages stood there when its providers were suspended.
+    """A volume that remembers which packages was there when its providers were suspended.
 
     And which providers were taken off it, in their order.
     """
@@ -149,7 +149,7 @@ class _Watched(Volume):
 def test_providers_are_suspended_before_a_package_comes_back(
     pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
 ) -> None:
-    """Nobody sees a provider whose dependency is only half back."""
+    """No one sees a provider whose dependency is only half back."""
     old, new = (make_wheel("dep", f"{n}.0", {f"dep{n}.py": ""}) for n in (1, 2))
     pod.install(make_bundle(requires=["dep"], dependencies=[old]))
     guard = make_bundle("acme-guard", requires=["dep>=2"], dependencies=[new])

@@ -115,7 +115,7 @@ def test_data_behind_the_end_of_a_member_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_archive_of_many_writers_is_read(tmp_path: Path) -> None:
-    """Streamed members, zip64 fields, a comment and folders: all of it is allowed."""
+    """Streamed members, zip64 fields, a comment and directories: all of it is allowed."""
     path = tmp_path / "a.whl"
 
     class Pipe:  # what cannot seek gets data descriptors

@@ -137,7 +137,7 @@ BROKEN: list[tuple[Code, dict[str, object], str]] = [
         {"record": lambda text: text + text.partition("\n")[0] + "7\n"},  # another size
         "again",
     ),
-    (Code.WHEEL_PATH_UNSAFE, {"record": lambda text: text + "../x,,\n"}, "leaves its folder"),
+    (Code.WHEEL_PATH_UNSAFE, {"record": lambda text: text + "../x,,\n"}, "leaves its directory"),
     (Code.WHEEL_RECORD_INVALID, {"record": lambda text: text + "x\n"}, "1 fields"),
     (Code.WHEEL_RECORD_INVALID, {"record": lambda text: '"' + text}, "RECORD"),
     (
@@ -165,9 +165,9 @@ BROKEN: list[tuple[Code, dict[str, object], str]] = [
     (
         Code.WHEEL_DIST_INFO_INVALID,
         {"files": {"y-1.0.dist-info/METADATA": ""}},
-        "one .dist-info folder",
+        "one .dist-info directory",
     ),
-    (Code.WHEEL_DATA_INVALID, {"files": {"x-1.0.data/other/a": ""}}, "no such .data folder"),
+    (Code.WHEEL_DATA_INVALID, {"files": {"x-1.0.data/other/a": ""}}, "no such .data directory"),
     (Code.WHEEL_DATA_INVALID, {"files": {"y-1.0.data/data/a": ""}}, "another wheel"),
     (
         Code.WHEEL_DUPLICATE_ENTRY,
@@ -177,12 +177,12 @@ BROKEN: list[tuple[Code, dict[str, object], str]] = [
     (
         Code.WHEEL_ENTRY_POINT_INVALID,
         {"files": {f"{INFO}/entry_points.txt": "[console_scripts]\n../x = a:b\n"}},
-        "is no script",
+        "is not a script",
     ),
     (
         Code.WHEEL_ENTRY_POINT_INVALID,
         {"files": {f"{INFO}/entry_points.txt": "[console_scripts]\nx = a;b:c\n"}},
-        "is no script",
+        "is not a script",
     ),
     (
         Code.WHEEL_ENTRY_POINT_INVALID,

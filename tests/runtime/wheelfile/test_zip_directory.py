@@ -53,7 +53,7 @@ def _refused(path: Path, data: bytes, code: Code) -> str:
 
 OF_METADATA = (
     *("commands", "by metadata", "by requirements", "in RECORD", "differs in case", "written"),
-    *("is file and folder", "script and a command", "of data is absolute", "without members"),
+    *("is file and directory", "script and a command", "of data is absolute", "without members"),
 )
 CASES: list[Case] = [
     case for case in (*archives.CASES, *names.CASES) if not any(it in case[0] for it in OF_METADATA)
@@ -91,7 +91,7 @@ def test_a_comment_of_another_length_is_no_end(tmp_path: Path, told: int) -> Non
 @pytest.mark.parametrize("size", [18, 19, 20, 21, 75, 76, 77])
 def test_what_stands_before_a_lone_end_is_no_directory(tmp_path: Path, size: int) -> None:
     data = b"x" * size + b"PK\x05\x06" + bytes(18)
-    assert "data stand before" in _refused(tmp_path, data, Code.WHEEL_ARCHIVE_INVALID)
+    assert "data precedes" in _refused(tmp_path, data, Code.WHEEL_ARCHIVE_INVALID)
 
 
 @pytest.mark.parametrize("size", [0, 1, 56])
@@ -547,7 +547,7 @@ def test_a_member_is_read_at_most_as_long_as_it_says(tmp_path: Path) -> None:
     os.close(descriptor)
 
 
-# the way out
+# the solution
 
 
 @pytest.mark.parametrize(

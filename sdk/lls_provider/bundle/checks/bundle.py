@@ -195,7 +195,7 @@ def _config_schema(tree: BundleTree, findings: Findings) -> None:
     findings.error(
         rule,
         Code.BUNDLE_INVALID,
-        f"{tree.config_schema.name} is no JSON Schema: {wrong}",
+        f"{tree.config_schema.name} is not JSON Schema: {wrong}",
         where=Where(file=str(tree.config_schema)),
         resolution=_REBUILD,
     )
@@ -219,7 +219,7 @@ def _wheel_paths(root: Path, metadata: _Metadata, findings: Findings) -> None:
         findings.error(
             rule,
             Code.BUNDLE_INVALID,
-            f"wheelPath lies outside {IMAGE_ROOT}/packages, so it is not installed: {text!r:.200}",
+            f"wheelPath is outside {IMAGE_ROOT}/packages, so it is not installed: {text!r:.200}",
             where=where,
             path="spec.wheelPath",
             resolution=f"Move the wheel: every wheel of {IMAGE_ROOT}/packages is installed.",
@@ -233,7 +233,7 @@ def _wheel_paths(root: Path, metadata: _Metadata, findings: Findings) -> None:
             findings.warning(
                 "dependency-wheels",
                 Code.BUNDLE_INVALID,
-                f"dependencyWheels lists what is not there: {text!r:.200}",
+                f"dependencyWheels lists what does not exist: {text!r:.200}",
                 where=metadata.where("spec", "dependencyWheels"),
                 path="spec.dependencyWheels",
                 resolution="Remove the entry, or add the wheel. The list only informs: every "

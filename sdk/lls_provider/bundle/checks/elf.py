@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Glibc = tuple[int, int]
 
-_HEADER = 20  # bytes that tell an ELF file's machine
+_HEADER = 20  # bytes that say an ELF file's machine
 _IN_MEMORY = 8 << 20
 _GLIBC = re.compile(r"GLIBC_([0-9]{1,3})\.([0-9]{1,3})(?:\.[0-9]+)?")
 _FORMAT = 1
@@ -133,7 +133,7 @@ def _newest(stream: IO[bytes], section: str) -> Glibc | None:
 
 
 def _version_names(stream: IO[bytes], section: str) -> list[str]:
-    """The symbol versions in a section; none in what is no readable ELF file."""
+    """The symbol versions in a section; none in what is not a readable ELF file."""
     from elftools.elf.elffile import ELFFile
     from elftools.elf.gnuversions import GNUVersionSection
 
@@ -197,10 +197,10 @@ def check_native(
     *,
     manifest: BundleManifest | None = None,
 ) -> dict[str, tuple[NativeFile, ...]]:
-    """Judge every wheel against the target; gives what native files each has, by its file name.
+    """Judge every wheel against the target; returns what native files each has, by its file name.
 
     ``platforms`` are the tags that wheels were chosen by: the newest C library among them is what
-    the target is sure to have. Wheels whose hash the ``manifest`` vouches for are remembered.
+    the target is sure to have. Wheels whose hash the ``manifest`` verifies are remembered.
     """
     policy = max(
         (it for tag in platforms if (it := glibc_version(tag, target.machine))), default=None
@@ -278,7 +278,7 @@ def _machines(
 def _modules(
     wheel: Wheel, files: Sequence[NativeFile], target: TargetPython
 ) -> Iterator[tuple[str, str, str]]:
-    """An extension module is imported by the Python that its name tells, and by no other."""
+    """An extension module is imported by the Python that its name says, and by no other."""
     fitting: set[str] = set()
     other: dict[str, str] = {}
     for file in files:

@@ -82,7 +82,7 @@ class Report:
 
 
 def complaint_text(error: SdkError) -> str:
-    """What an error says is wrong and why, as one finding tells it."""
+    """What an error says is wrong and why, as one finding reports it."""
     what = one_line(error.what)
     return f"{what}: {error.why}" if error.why else what
 

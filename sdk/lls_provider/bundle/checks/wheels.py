@@ -95,7 +95,7 @@ def check_wheels(
 ) -> dict[str, tuple[NativeFile, ...]] | None:
     """Run the rules; those that need what is missing are left out.
 
-    Gives the native files by the wheels' names, None where no rule had to read them.
+    Returns the native files by the wheels' names, None where no rule had to read them.
     """
     own_wheel = next((wheel for wheel in wheels if wheel.path == own), None)
     if package is not None and own_wheel is not None:
@@ -229,14 +229,14 @@ def _closure(
         findings.error(
             rule,
             Code.BUNDLE_INVALID,
-            f"The manifest has an override that is no requirement: {error}",
+            f"The manifest has an override that is not a requirement: {error}",
             resolution="Build the bundle again.",
         )
         return
     present = {wheel.name for wheel in wheels}
     unknown = manifest is None
     for conflict in conflicts:
-        # made by hand: what is not there may well be the distribution's
+        # made by hand: what does not exist may well be the distribution's
         assumed = unknown and conflict.name not in present
         report = findings.warning if assumed else findings.error
         report(

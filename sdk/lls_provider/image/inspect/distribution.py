@@ -130,7 +130,7 @@ def image_distribution(
 
 
 def _modules(chosen: ImagePython) -> dict[str, frozenset[str]]:
-    """The modules of each package; where no RECORD tells them, as a profile does."""
+    """The modules of each package; where no RECORD reports them, as a profile does."""
     known = known_modules()
     return {
         name: frozenset(chosen.modules.get(name, ())) or known.get(name, frozenset())
@@ -160,13 +160,13 @@ def _variables(image: Image) -> dict[str, str]:
 
 def _undecided(label: str, pythons: Sequence[ImagePython]) -> SdkError:
     if not pythons:
-        why = "No layer has a Python with packages (a site-packages or dist-packages folder)."
+        why = "No layer has a Python with packages (a site-packages or dist-packages directory)."
     else:
         why = "It has several Pythons, and neither a server nor PATH says which one counts:\n"
         why += "\n".join(f"  {counted(len(it.pins), 'package')} of {it}" for it in pythons)
     return SdkError(
         Code.DISTRIBUTION_INVALID,
-        f"Cannot tell which packages the server in {label} has",
+        f"Cannot say which packages the server in {label} has",
         why=why,
         where=Where(image=label),
         resolution=_FREEZE,

@@ -1,11 +1,11 @@
-"""What an image's layers amount to, as far as it tells its libc and what its Pythons see.
+"""What an image's layers amount to, as far as it reports its libc and what its Pythons see.
 
 One pass through the layers, in which whiteouts and replaced files count. Only the headers of
 METADATA files, ``pyvenv.cfg``, the names of Pythons and symbolic links are kept.
 
 What was seen in the layers of an image, kept in the cache under the image's digest.
 
-A digest stands for every byte of the layers: they are read once, and a second build needs the
+A digest represents every byte of the layers: they are read once, and a second build needs the
 manifest alone.
 """
 
@@ -43,7 +43,7 @@ _RESOLUTION = "Name another image, or a freeze file: run `python3 -m pip freeze`
 
 @dataclass(slots=True)
 class _Node:
-    """A folder (of which only the interesting children are known), or something that is kept."""
+    """A directory (of which only the interesting children are known), or something that is kept."""
 
     layer: int = 0
     content: bytes | None = None  # of a file that is read
@@ -193,7 +193,7 @@ def _take(entry: LayerEntry, path: Parts, files: Filesystem, walk: LayerEntries)
         # packages in a cache and in an environment are often one file
         node.content = files.content(entry.link)
         if node.content is None and is_record(path):
-            node.content = b""  # it tells modules alone, and a profile may tell them too
+            node.content = b""  # it reports modules alone, and a profile may say them too
         if node.content is None:
             walk.refuse(f"{entry.shown} is a hard link to a file that no Python package has")
     elif member.isreg():
@@ -218,7 +218,7 @@ def _wanted(path: Parts) -> bool:
 
 
 def is_metadata(path: Parts) -> bool:
-    """Whether a path is where an installed package tells its name and version."""
+    """Whether a path is where an installed package reports its name and version."""
     name = path[-1]
     folder = path[-2] if len(path) > 1 else ""
     return (
@@ -282,7 +282,7 @@ def cached_facts(
     dump: Callable[[_Seen], JsonObject],
     load: Callable[[JsonObject], _Seen],
 ) -> _Seen:
-    """What ``look`` sees in ``image``, or saw the last time; ``kind`` names the folder.
+    """What ``look`` sees in ``image``, or saw the last time; ``kind`` names the directory.
 
     ``load`` raises ValueError, KeyError or TypeError for what ``dump`` did not write. Raises what
     ``look`` raises, and SdkError NO_SPACE or CACHE_UNWRITABLE.

@@ -7,7 +7,7 @@ server; where several do or none does, the one whose Python the image's PATH fin
 What the file system of a runnable image offers: its Python and its C library, from its layers.
 
 The installer needs Python 3.11 or later (contract section 1). Native code is loaded where the
-server runs; the base tells what images there are like: what is too new for it is too new.
+server runs; the base reports what images there are like: what is too new for it is too new.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ _LOCAL: Parts = ("usr", "local")
 
 @dataclass(frozen=True, slots=True)
 class ImagePython:
-    """An environment of an image: its folders in the order of Python's path, and what is there.
+    """An environment of an image: its directories in the order of Python's path, and what is there.
 
-    ``requires`` holds what the METADATA of each package in ``pins`` asks for; ``unreadable``
+    ``requires`` holds what the METADATA of each package in ``pins`` requires; ``unreadable``
     says what was passed over and why.
     """
 
@@ -140,7 +140,7 @@ def choose_python(
             for prefix in (folder[:-1], files.resolve(python)[:-2]):
                 if fitting := [it for it in candidates if _serves(it, prefix, python, files)]:
                     return fitting[0]
-            break  # the first Python on PATH has no packages that were asked for: look further
+            break  # the first Python on PATH has no packages that were requested: look further
     return None
 
 
@@ -152,7 +152,7 @@ def _serves(found: ImagePython, prefix: Parts, python: Parts, files: Filesystem)
 
 
 def _packages(files: Filesystem) -> dict[Parts, _Folder]:
-    """What each folder holds, by the folder that stands on a Python's path."""
+    """What each directory holds, by the directory that is on a Python's path."""
     folders: dict[Parts, _Folder] = {}
     for path in files.paths():
         if not is_metadata(path):
@@ -168,7 +168,7 @@ def _packages(files: Filesystem) -> dict[Parts, _Folder]:
             continue
         other = folder.pins.get(name)
         if other is not None and other != version:
-            folder.unreadable.append(f"{shown_pythons(path)}: {name} {other} lies beside it")
+            folder.unreadable.append(f"{shown_pythons(path)}: {name} {other} is beside it")
             if Version(other) > Version(version):
                 continue
         folder.pins[name], folder.requires[name] = version, requires
@@ -184,12 +184,12 @@ def _told(data: bytes) -> tuple[str, str, tuple[str, ...]]:
         name = canonicalize_name(str(headers["Name"] or ""), validate=True)
         version = str(Version(str(headers["Version"] or "")))
     except (InvalidName, InvalidVersion) as error:
-        raise ValueError(f"it tells no name and version: {error!s:.200}") from error
+        raise ValueError(f"it has no name and version: {error!s:.200}") from error
     return name, version, tuple(map(str, headers.get_all("Requires-Dist", ())))
 
 
 def _key(path: Parts, files: Filesystem) -> tuple[Parts, str, tuple[int, int]] | None:
-    """Prefix, kind and Python of a folder that a Python looks into by itself, else None."""
+    """Prefix, kind and Python of a directory that a Python looks into by itself, else None."""
     if len(path) < 3 or path[-1] not in ("site-packages", "dist-packages"):
         return None
     library, python, kind = path[-3:]
@@ -254,7 +254,7 @@ _OTHER_BASE = "Choose a base with Python 3.11 or later, such as docker.io/librar
 
 @dataclass(frozen=True, slots=True)
 class BaseFacts:
-    """``python`` is the path that PATH finds (none: empty), ``minor`` what its name tells."""
+    """``python`` is the path that PATH finds (none: empty), ``minor`` what its name says."""
 
     python: str
     minor: int | None

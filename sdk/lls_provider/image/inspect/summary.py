@@ -35,7 +35,7 @@ def inspection(
 ) -> JsonObject:
     """An image, or an index with its images, as plain data.
 
-    ``attached`` tells whether a registry lists an SBOM of an image; None where nobody could say.
+    ``attached`` says whether a registry lists an SBOM of an image; None where no one could say.
     """
     if isinstance(content, Image):
         return _image(content, attached(content))
@@ -93,7 +93,7 @@ def _provider(labels: Mapping[str, str]) -> JsonObject | None:
 
 
 def _number(text: str | None) -> int | None:
-    """A label's number; None for what somebody else wrote there."""
+    """A label's number; None for a foreign value."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None
 
 

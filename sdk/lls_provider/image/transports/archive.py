@@ -1,6 +1,6 @@
 """Images as one file: OCI archives (a layout in a tar) and Docker archives, both streamed.
 
-Reads images out of OCI and Docker archives where they lie; the file is somebody else's.
+Reads images out of OCI and Docker archives in place; the file is untrusted.
 
 A Docker archive has no OCI manifest: one is made of what it says, so that there is one reader.
 """
@@ -36,11 +36,16 @@ from lls_provider.image.image import (
 )
 from lls_provider.image.layer_reader import ZSTD_MAGIC
 from lls_provider.image.manifest import Origin, RawDocument, manifests, one_image
-from lls_provider.image.reader import DOCUMENT_LIMIT, StoredManifest
 from lls_provider.image.tar import CHUNK, ArchiveMember, write_tar
-from lls_provider.image.transports.layout import MARKER, blob_path, index_document
+from lls_provider.image.transports.layout import (
+    DOCUMENT_LIMIT,
+    MARKER,
+    StoredManifest,
+    blob_path,
+    index_document,
+)
 from lls_provider.image.transports.registry.reference import DEFAULT_TAG, tagged
-from lls_provider.system.output import output_file, wrapping_write_errors
+from lls_provider.system.files import output_file, wrapping_write_errors
 
 if TYPE_CHECKING:
     from lls_provider.image.image import Image, JsonObject, Layer, Platform
@@ -65,7 +70,7 @@ class OciArchive:
         return f"oci-archive:{self.path}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
 
     def write(self, content: Content) -> str:
-        """Write ``content``; gives its digest. Raises what `write_archive` raises."""
+        """Write ``content``; returns its digest. Raises what `write_archive` raises."""
         write_archive(oci_archive(content, self.tag), self.path)
         return content.digest
 
@@ -81,7 +86,7 @@ class DockerArchive:
         return f"docker-archive:{self.path}" + (f":{self.reference}" if self.reference else "")
 
     def write(self, content: Content) -> str:
-        """Write an image; gives its ID, the digest by which a daemon knows it.
+        """Write an image; returns its ID, the digest by which a daemon knows it.
 
         Raises what `write_archive` raises, and SdkError USAGE for an index.
         """
@@ -122,7 +127,7 @@ def writable_archive(path: Path) -> None:
             return
     raise SdkError(
         Code.TARGET_EXISTS,
-        f"{path} exists and is no image archive",
+        f"{path} exists and is not an image archive",
         why="Only an earlier archive is replaced; anything else could be work of yours.",
         where=Where(file=str(path)),
         resolution="Choose another file, or remove this one first.",
@@ -203,7 +208,7 @@ class _Headers(io.BufferedReader):
     """A tar file for ``tarfile``, which reads headers only and holds each in memory."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """At most ``size`` bytes, refusing headers that nobody writes."""
+        """At most ``size`` bytes, refusing headers that no one writes."""
         if size is None or not 0 <= size <= _HEADER_LIMIT:
             raise tarfile.ReadError(f"an entry's header is longer than {_HEADER_LIMIT:,} bytes")
         return super().read(size)
@@ -227,11 +232,11 @@ class _Archive:
     def open(cls, path: Path) -> _Archive:
         try:
             if path.exists() and not path.is_file():  # a named pipe would make us wait for ever
-                raise OSError(errno.EINVAL, "It is no regular file")
+                raise OSError(errno.EINVAL, "It is not a regular file")
             with _Headers(path.open("rb", buffering=0)) as stream:
                 if stream.read(len(_GZIP)) == _GZIP:
                     _source(path, path.name).refuse(
-                        "it is compressed, and layers are read where they lie: gunzip it first"
+                        "it is compressed, and layers are read in place: gunzip it first"
                     )
                 stream.seek(0)
                 with tarfile.open(fileobj=stream, mode="r:") as found:
@@ -246,7 +251,7 @@ class _Archive:
                 "wrote.",
             ) from error
         except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
-            _source(path, path.name).refuse(f"it is no uncompressed tar file: {error}")
+            _source(path, path.name).refuse(f"it is not an uncompressed tar file: {error}")
 
     def source(self, name: str) -> Origin:
         return _source(self.path, name)
@@ -345,7 +350,7 @@ def _manifest_of(store: _Archive, name: str | None) -> RawDocument:
     paths = chosen.get("Layers")
     diff_ids = config.diff_ids(config.parse())
     if not isinstance(paths, list) or len(paths) != len(diff_ids):
-        document.refuse(f"Layers is no list of {len(diff_ids)} files, as the configuration says")
+        document.refuse(f"Layers is not a list of {len(diff_ids)} files, as the configuration says")
     described = descriptor(CONFIG_TYPE, config.data)
     store.names[described["digest"]] = config.source.name
     layers = [
@@ -365,9 +370,9 @@ def _chosen(document: RawDocument, name: str | None) -> JsonObject:
     try:
         images: Any = json.loads(document.data)
     except (ValueError, RecursionError) as error:
-        document.refuse(f"it is no JSON: {error}")
+        document.refuse(f"it is not JSON: {error}")
     if not isinstance(images, list) or not all(isinstance(it, dict) for it in images):
-        document.refuse("it is no list of images")
+        document.refuse("it is not a list of images")
     names = [(full, it) for it in images for full in _names(it)]
     if name is not None:
         images = [it for full, it in names if full == name]

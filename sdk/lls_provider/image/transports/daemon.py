@@ -35,7 +35,7 @@ from lls_provider.system.cache import cache_root, locked
 if TYPE_CHECKING:
     from lls_provider.image.image import JsonObject
     from lls_provider.image.manifest import Content
-    from lls_provider.image.reader import StoredManifest
+    from lls_provider.image.transports.layout import StoredManifest
     from lls_provider.image.transports.registry.reference import Reference
 
 
@@ -56,7 +56,7 @@ def ssh_command(address: str) -> list[str]:
         parts = urlsplit(address)
         port = parts.port
     except ValueError as error:
-        raise AddressError("its port is no number") from error
+        raise AddressError("its port is not a number") from error
     if parts.password is not None:
         raise AddressError("it has a password, which ssh does not take from there")
     if not parts.hostname or parts.query or parts.fragment:
@@ -83,7 +83,7 @@ class SshTunnel:
 
     @classmethod
     def open(cls, address: str) -> SshTunnel:
-        """Listen; nothing is asked before somebody connects. Raises AddressError or OSError."""
+        """Listen; nothing is asked before someone connects. Raises AddressError or OSError."""
         command = ssh_command(address)
         if shutil.which("ssh") is None:
             raise FileNotFoundError(None, "There is no ssh on this machine's PATH")
@@ -145,7 +145,7 @@ _HOST = "DOCKER_HOST"
 _CONTEXT = "DOCKER_CONTEXT"
 _SCHEMES = ("unix", "tcp", "ssh", "http", "https")
 _DOCKER_SOCKET = Path("/var/run/docker.sock")
-_USER_SOCKETS = ("docker.sock", "podman/podman.sock")  # below the user's runtime folder
+_USER_SOCKETS = ("docker.sock", "podman/podman.sock")  # below the user's runtime directory
 _PODMAN_SOCKET = Path("/run/podman/podman.sock")
 _SILENCE = 600  # seconds; a daemon says nothing while it unpacks
 _REASON_LIMIT = 2000
@@ -157,7 +157,8 @@ _UNREACHED = "The container daemon cannot be reached, or broke off"
 _BY_HAND = (
     "Try by hand what it is reached with: `ssh [USER@]HOST docker system dial-stdio`; the other "
     f"machine needs the docker command. Or forward its socket, `ssh -nNT -L "
-    f"$HOME/docker.sock:/var/run/docker.sock [USER@]HOST`, and set {_HOST}=unix://$HOME/docker.sock."
+    f"$HOME/docker.sock:/var/run/docker.sock [USER@]HOST`, and set "
+    f"{_HOST}=unix://$HOME/docker.sock."
 )
 _ASK_IT = (
     "Look at the daemon's log (`journalctl -u docker`). To do without a daemon, write oci:DIR, or "
@@ -189,8 +190,8 @@ class DaemonOutput:
         if layers != [layer.diff_id for layer in image.layers]:
             raise daemon.failed(
                 f"The daemon has another image as {self.reference}",
-                "Its layers are not the ones that were loaded; perhaps somebody else loaded one.",
-                "Load it again when nobody else gives images that name.",
+                "Its layers are not the ones that were loaded; perhaps another client loaded one.",
+                "Load it again when no other client uses that name.",
             )
         return str(found.get("Id"))
 
@@ -204,7 +205,7 @@ def find_daemon(reference: Reference) -> StoredManifest:
         known = str(daemon.inspect(reference).get("Id"))
         if not is_digest(known):
             raise daemon.failed(
-                f"The daemon's ID of {reference} is no digest", repr(known[:_REASON_LIMIT])
+                f"The daemon's ID of {reference} is not a digest", repr(known[:_REASON_LIMIT])
             )
         path = cache_root() / "daemon" / f"{known.removeprefix('sha256:')}.tar"
         with locked(path.with_suffix(".lock")):
@@ -236,8 +237,8 @@ class Daemon:
         """The daemon that `docker` would speak to, else Podman's.
 
         DOCKER_CONTEXT, DOCKER_HOST and the current context are asked in this order, then the
-        sockets at their usual places. Raises SdkError USAGE for a DOCKER_HOST that is no address,
-        DAEMON_FAILED when there is no daemon or it does not answer.
+        sockets at their usual places. Raises SdkError USAGE for a DOCKER_HOST that is not an
+        address, DAEMON_FAILED when there is no daemon or it does not answer.
         """
         with _wrapped("the address that Docker's settings name"):
             settings = _settings()
@@ -280,7 +281,7 @@ class Daemon:
     def load(self, archive: Iterable[bytes]) -> None:
         """Load a Docker archive. Raises SdkError DAEMON_FAILED with the daemon's reason."""
         with _wrapped(self.address, tunnel=self.tunnel):
-            # the status is sent before the archive is read: what went wrong stands in the text
+            # the status is sent before the archive is read: what went wrong is in the text
             for line in self.client.load_image(archive, quiet=True):
                 reason = _object(line).get("error")
                 if reason:
@@ -288,11 +289,11 @@ class Daemon:
                     raise self.failed("The daemon did not load the image", said, _way_out(said))
 
     def inspect(self, reference: Reference) -> JsonObject:
-        """What the daemon tells of an image. Raises SdkError IMAGE_MISSING, DAEMON_FAILED."""
+        """What the daemon reports an image. Raises SdkError IMAGE_MISSING, DAEMON_FAILED."""
         with _wrapped(self.address, name=str(reference), tunnel=self.tunnel):
             found = _object(self.client.inspect_image(str(reference)))
         if not found:
-            raise self.failed(f"The daemon's answer about {reference} tells nothing", "")
+            raise self.failed(f"The daemon's answer about {reference} says nothing", "")
         return found
 
     def save(self, image: str) -> Iterator[bytes]:
@@ -327,7 +328,7 @@ def _settings() -> dict[str, Any]:
         if not separator or scheme not in _SCHEMES:
             raise SdkError(
                 Code.USAGE,
-                f"{_HOST} is no address of a daemon",
+                f"{_HOST} is not an address of a daemon",
                 why=f"It begins with none of {', '.join(f'{it}://' for it in _SCHEMES)}.",
                 resolution="Set it to unix:///PATH, or unset it for the daemon at its usual place.",
             )

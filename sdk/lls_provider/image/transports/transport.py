@@ -1,6 +1,6 @@
 """Where images come from and go to, as the command line writes it, in skopeo's words.
 
-Of the modules that know one kind of place each, those are imported that are asked for.
+Of the modules that know one kind of place each, those are imported that are requested.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lls_provider.image.image import Image, Platform
     from lls_provider.image.manifest import Content
-    from lls_provider.image.reader import StoredManifest
+    from lls_provider.image.transports.layout import StoredManifest
     from lls_provider.image.transports.registry.reference import Reference
     from lls_provider.progress import Progress
 
@@ -40,7 +40,7 @@ class Output(Protocol):
     """A place that an image goes to; its text is what the command line takes."""
 
     def write(self, content: Content) -> str:
-        """Write ``content`` there, whole or not at all; gives the digest that it is known by."""
+        """Write ``content`` there, atomically; returns the digest that it is known by."""
         ...
 
 
@@ -55,7 +55,7 @@ class OciLayout:
         return f"{_OCI}{self.directory}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
 
     def write(self, content: Content) -> str:
-        """Write ``content`` there; gives its digest. Raises what `write_layout` raises."""
+        """Write ``content`` there; returns its digest. Raises what `write_layout` raises."""
         from lls_provider.image.transports.layout import write_layout
 
         return write_layout(content, self.directory, tag=self.tag)
@@ -73,7 +73,7 @@ class RegistryTag:
         return f"{_REGISTRY}{self.reference}"
 
     def write(self, content: Content) -> str:
-        """Push ``content``; gives its digest. Raises what `push` raises."""
+        """Push ``content``; returns its digest. Raises what `push` raises."""
         from lls_provider.image.transports.registry.push import push
 
         return push(content, self.reference, insecure=self.insecure, progress=self.progress)
@@ -90,7 +90,7 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
     if text.startswith(_DAEMON) and text != _DAEMON:
         from lls_provider.image.transports.daemon import Daemon, DaemonOutput
 
-        with Daemon.connect():  # whether it answers is told before the work
+        with Daemon.connect():  # whether it answers is reported before the work
             pass
         return DaemonOutput(reference.tagged(text.removeprefix(_DAEMON)))
     kind, colon, place = text.partition(":")
@@ -140,7 +140,7 @@ def read_base(
     """The base image that ``--base`` names; None for ``scratch``.
 
     ``platform`` chooses where there are several. Raises what `find_place` raises, and SdkError
-    IMAGE_MISSING when there is none for the platform.
+    IMAGE_MISSING if there is none for the platform.
     """
     if text == SCRATCH:
         return None
@@ -168,7 +168,7 @@ def read_image(
 def find_image(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> StoredManifest:
     """What an argument names: a place as `find_place` takes it, or without its kind.
 
-    A folder here is a layout, a file an archive, anything else a reference. Raises what
+    A directory here is a layout, a file an archive, anything else a reference. Raises what
     `find_place` raises, and SdkError USAGE for a text that is none of these.
     """
     if is_transport_name(text):
@@ -191,7 +191,7 @@ def is_transport_name(text: str) -> bool:
 def find_transport(
     text: str, *, insecure: bool = False, progress: Progress = SILENT
 ) -> StoredManifest:
-    """What lies at a place that is named with its kind.
+    """What is at a place that is named with its kind.
 
     Raises SdkError USAGE for another kind of place and what `find_remote`, `find_daemon`,
     `find_layout` and `find_archive` raise.
@@ -227,7 +227,7 @@ def _find_remote(named: Reference, *, insecure: bool, progress: Progress) -> Sto
 
 
 def local_file(text: str) -> Path | None:
-    """The file or folder of a place on this machine, None for a registry or a daemon.
+    """The file or directory of a place on this machine, None for a registry or a daemon.
 
     Raises SdkError USAGE for a place that is written wrongly. Touches nothing.
     """
@@ -259,7 +259,7 @@ def _docker_archive(place: str) -> tuple[Path, Reference | None]:
 def _unknown(what: str, text: str, known: str) -> SdkError:
     return SdkError(
         Code.USAGE,
-        f"{what} {text!r:.200} is no place this version knows",
+        f"{what} {text!r:.200} is not a place this version knows",
         why=f"It takes {known}.",
         resolution=f"Say what kind of place it is, such as docker://{text} or oci:{text}. From and "
         "to elsewhere images are copied with skopeo: `skopeo copy SOURCE oci:DIR`.",

@@ -70,11 +70,11 @@ class BadUsageError(Exception):
 
 
 class _AnsweredError(Exception):
-    """The help or the version was asked for, and shown."""
+    """The help or the version was requested, and shown."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises what argparse would show and exit with: a Pod's status is to tell it as well."""
+    """Raises what argparse would show and exit with: a Pod's status is to report it as well."""
 
     def error(self, message: str) -> NoReturn:
         raise BadUsageError(self, message)
@@ -85,7 +85,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
-    """The parser; what an environment variable tells is the default of its flag.
+    """The parser; what an environment variable sets is the default of its flag.
 
     It raises BadUsageError.
     """
@@ -124,7 +124,7 @@ def _command(
 def _add_install(parser: argparse.ArgumentParser) -> None:
     _from_environment(parser, "--provider-id", "LLS_PROVIDER_ID", "ID", "the provider's ID")
     _from_environment(
-        parser, "--api", "LLS_PROVIDER_API", "API", "the API section it stands in, in snake_case"
+        parser, "--api", "LLS_PROVIDER_API", "API", "the API section it is in, in snake_case"
     )
     _from_environment(parser, "--image", "LLS_PROVIDER_IMAGE", "REF", "the provider image")
     _from_environment(
@@ -224,7 +224,7 @@ def _from_environment(
 
 
 def _environment(variable: str) -> str | None:
-    """A variable's value; one that is empty counts as not told."""
+    """A variable's value; one that is empty counts as not given."""
     return os.environ.get(variable) or None
 
 
@@ -234,13 +234,13 @@ def _seconds(text: str) -> float:
     seconds = parse_seconds(text)
     if seconds is None:
         raise argparse.ArgumentTypeError(
-            f"{text!r:.100} is no number of seconds above 0 and up to {TIMEOUT_LIMIT:.0f}"
+            f"{text!r:.100} is not a number of seconds above 0 and up to {TIMEOUT_LIMIT:.0f}"
         )
     return seconds
 
 
 def _complete(options: argparse.Namespace) -> None:
-    """Fill in what follows from other arguments, and the fingerprint of what was told."""
+    """Fill in what follows from other arguments, and the fingerprint of what was given."""
     if options.container is None:
         options.container = CONTAINER_PREFIX + options.provider_id
     if options.config is None and options.config_file is None:
@@ -250,7 +250,7 @@ def _complete(options: argparse.Namespace) -> None:
         try:
             config = (up_to_date.content_fingerprint(options.config_file) or b"").hex()
         except OSError:
-            config = None  # reading it again tells why
+            config = None  # reading it again says why
     options.fingerprint = up_to_date.arguments_fingerprint(
         [
             options.provider_id,
@@ -269,5 +269,5 @@ def _is_done(options: argparse.Namespace) -> bool:
         return up_to_date.is_up_to_date(
             options.root, options.provider_id, bundle, options.fingerprint
         )
-    except OSError:  # doing it tells why
+    except OSError:  # doing it says why
         return False

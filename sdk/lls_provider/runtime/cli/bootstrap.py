@@ -16,7 +16,7 @@ def start() -> NoReturn:
     _compile_once()  # imports nothing: what ends the process from here on is noticed
     from lls_provider.runtime.process.exit_guard import guarded, termination_log_argument
 
-    leave = os._exit  # before a module of somebody else may replace it
+    leave = os._exit  # before a third-party module may replace it
     # all is written by then; freeing what 90 wheels left behind takes as long as reading them
     leave(guarded(_main, termination_log_argument(sys.argv)))
 

@@ -98,8 +98,8 @@ def bad_usage(parser: argparse.ArgumentParser, message: str, log: str) -> int:
         Code.USAGE,
         f"'{parser.prog}' cannot be run like this",
         why=message,
-        resolution="Correct the arguments of the container, or the variables that stand for them; "
-        f"'{parser.prog} --help' tells both.",
+        resolution="Correct the arguments of the container, or the variables that replace them; "
+        f"'{parser.prog} --help' reports both.",
     )
     console = Console()
     console.error(parser.format_usage())
@@ -110,7 +110,8 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
     """A provider's configuration as JSON, or YAML by the contract's rules.
 
     Raises SdkError with file, line and column: what `document.load` raises, or FIELD_TYPE when
-    it is no mapping. No value is told: it may be a password, and errors stand in the Pod's status.
+    it is not a mapping. No value is reported: it may be a password, and errors are in the Pod's
+    status.
     """
     from lls_provider.contract import document, plain_data
     from lls_provider.contract.limits import document_limits
@@ -128,7 +129,7 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
         return value
     raise SdkError(
         Code.FIELD_TYPE,
-        "The provider's configuration is no mapping",
+        "The provider's configuration is not a mapping",
         why=f"it is {next((noun for kind, noun in _KINDS if isinstance(value, kind)), 'nothing')}",
         where=Where(file=source, line=1, column=1),
         resolution='Give a mapping, such as {"url": "http://localhost:8000"}.',
@@ -136,7 +137,7 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
 
 
 def _without_values(error: SdkError, text: bytes) -> SdkError:
-    """The same error without what it quotes of the configuration; a key stands there twice."""
+    """The same error without what it quotes of the configuration; a key appears twice."""
     if error.code is Code.DUPLICATE_KEY:
         return error
     document = text.decode("utf-8", "replace")
@@ -229,14 +230,14 @@ def _show(error: SdkError, log: str, console: Console) -> int:
 
 
 def _internal(error: Exception, command: str) -> SdkError:
-    """An error that nobody foresaw, with what a maintainer needs to find it."""
+    """An unexpected error, with what a maintainer needs to find it."""
     import traceback
 
     last = traceback.extract_tb(error.__traceback__)[-1:]
     place = f" at {Path(last[0].filename).name}:{last[0].lineno}" if last else ""
     return SdkError(
         Code.INTERNAL,
-        f"'{command}' failed in a way that nobody foresaw",
+        f"'{command}' failed with an unexpected error",
         why=f"{type(error).__name__}: {error} (lls-provider {__version__}{place})",
         resolution="Report this as a fault of lls-provider, with this message and the command.",
     )

@@ -19,7 +19,7 @@ from packaging.version import InvalidVersion, Version
 from lls_provider.runtime.wheelfile.dist_info import parse_requirement, parse_version
 
 Versions = tuple[Version, ...]
-_EXPLAINED = 64  # more conflicts than this are told as they are: explaining takes a round each
+_EXPLAINED = 64  # more conflicts than this are reported as they are: explaining takes a round each
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Source:
     ``own`` is the name of the provider's own distribution. ``provided`` is what its build
     assumed the server to have, None when that is not known; ``distributions`` names that server.
     One that was built for several servers assumes of a package each of their versions.
-    ``overrides`` stand in place of bounds that are wrong upstream.
+    ``overrides`` replaces bounds that are wrong upstream.
     """
 
     provider: str
@@ -47,7 +47,7 @@ class Source:
 class Candidate:
     """A distribution that is installed or comes with the new image.
 
-    ``source`` is None for what somebody else put on the volume; that is never replaced.
+    ``source`` is None for what is unmanaged on the volume; that is never replaced.
     """
 
     name: NormalizedName
@@ -75,7 +75,7 @@ class Demand:
 
     @property
     def wanted(self) -> str:
-        """What is asked for, without the marker that let it count: ``dep[fast]>=2``."""
+        """What is requested, without the marker that let it count: ``dep[fast]>=2``."""
         requirement = self.requirement
         extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
         end = f" @ {requirement.url}" if requirement.url else str(requirement.specifier)
@@ -93,14 +93,14 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A package of which no version at hand satisfies everyone, and who asks for what."""
+    """A package of which no version available satisfies everyone, and who requires what."""
 
     name: NormalizedName
     installed: Version | None
     new: Version | None
     provided: Version | None
     demands: tuple[Demand, ...]
-    fixed: bool  # the installed one is a stranger's, which is never replaced
+    fixed: bool  # the installed one is unmanaged, which is never replaced
 
     def render(self) -> str:
         """The lines that the layout of contract section 6 takes."""
@@ -143,7 +143,7 @@ def decide(
     ``environments`` are those that the target may be, for markers: a requirement counts when
     its marker holds in all of them. It starts with everything installed kept, switches to the
     new version what is not satisfied, and never switches back; what is then unsatisfied is the
-    conflict, told without what merely follows from other conflicts.
+    conflict, reported without what merely follows from other conflicts.
     """
     world = _World(installed, new, environments)
     demands = world.settle()
@@ -186,7 +186,7 @@ class _World:
         self._holds: dict[tuple[str, str], bool] = {}
 
     def settle(self, ignored: Collection[NormalizedName] = ()) -> list[Demand]:
-        """Find the fixpoint; gives the requirements that then count, but not on ``ignored``."""
+        """Find the fixpoint; returns the requirements that then count, but not on ``ignored``."""
         self.chosen = {**self.new, **self.old}
         waiting = {
             name: candidate
@@ -208,7 +208,7 @@ class _World:
                 self.chosen[name] = waiting.pop(name)
 
     def is_satisfied(self, demand: Demand) -> bool:
-        """Whether Python will find what is asked for: in the tree, behind it in the server."""
+        """Whether Python will find what is requested: in the tree, behind it in the server."""
         found = self.chosen.get(demand.name)
         if found is not None:
             # what was unsatisfied before, among what stays, is not this provider's doing
@@ -227,7 +227,7 @@ class _World:
         """The smallest set of names that explains the failure.
 
         A name is a root when it stays in conflict although every other one were solved. What
-        is no root follows from one and is left out; what is in conflict only together stays.
+        is not a root follows from one and is left out; what is in conflict only together stays.
         """
         names = self._unsatisfied()
         if len(names) > _EXPLAINED:
@@ -239,7 +239,7 @@ class _World:
         return found
 
     def conflicts(self, names: Collection[NormalizedName]) -> Iterator[Conflict]:
-        """What is in conflict, by name, with everyone who rejects a version that is at hand."""
+        """What is in conflict, by name, with everyone who rejects a version that is available."""
         demands = self.settle()
         for name in sorted(names):
             asking = [demand for demand in demands if demand.name == name]
@@ -268,7 +268,7 @@ class _World:
 
     @cached_property
     def _before(self) -> set[tuple[NormalizedName, str, str]]:
-        """What counted among the installed alone: not the extras that are asked for only now."""
+        """What counted among the installed alone: not the extras that are requested only now."""
         before = _World(list(self.old.values()), [], self._environments)
         return {self._key(demand) for demand in before.settle()}
 
@@ -341,7 +341,7 @@ class _World:
         return asking.source.provided if asking.source is not None else None
 
     def _found_behind(self, demands: Sequence[Demand]) -> Version | None:
-        """What the server has; where that may be several versions, one that somebody rejects."""
+        """What the server has; where that may be several versions, one that someone rejects."""
         found = [
             version
             for demand in demands
@@ -352,7 +352,7 @@ class _World:
 
 
 def _with_extras(override: Requirement, extras: set[str]) -> Requirement:
-    """An override changes the bound; the extras that were asked for stay."""
+    """An override changes the bound; the extras that were requested stay."""
     if extras <= override.extras:
         return override
     found = Requirement(str(override))
@@ -374,9 +374,9 @@ def parse_overrides(texts: Sequence[str]) -> dict[NormalizedName, tuple[Requirem
 
 
 def parse_provided(versions: Mapping[str, str]) -> dict[NormalizedName, Versions]:
-    """The provided versions of a manifest; one that is no version is left out.
+    """The provided versions of a manifest; one that is not a version is left out.
 
-    Where the servers that an image is for have different ones, they stand in one text,
+    Where the servers that an image is for have different ones, they are in one text,
     separated by commas.
     """
     found = {}

@@ -3,7 +3,7 @@
 The rule (contract/README.md, "One path, several distributions"): equal content is written once
 and belongs to all. Of different content the installed one stays; else the provider's own comes
 before its dependencies', then the first by the distribution's name. A module of the provider
-itself that would not be its own is a conflict: the provider would run somebody else's code.
+itself that would not be its own is a conflict: the provider would run third-party code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lls_provider.runtime.volume.installed import open_regular, read_regular
 from lls_provider.runtime.wheelfile.contents import WheelFile, record_file
 from lls_provider.runtime.wheelfile.members import read_member
 from lls_provider.runtime.wheelfile.unpack import Unpacking
-from lls_provider.system.os_errors import path_kind
+from lls_provider.system.files import path_kind
 
 if TYPE_CHECKING:
     from lls_provider.runtime.install.conflict import Source
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 _MODULES = (".py", ".so")
 _INIT_BYTES = 64 * 1024  # what is larger does more than declare a namespace, and is not judged
-_NOBODY = "somebody else"
+_NOBODY = "someone else"
 _NONE = "none"
 _ELSEWHERE = ("bin/", "include/", "share/")  # of .data: nothing that is imported
 
 
 class InstalledFiles(Protocol):
-    """What stands on the volume when an installation begins."""
+    """What is on the volume when an installation begins."""
 
     def sources(self) -> Sequence[Source]:
         """The installed providers, by slot."""
@@ -45,11 +45,11 @@ class InstalledFiles(Protocol):
         ...
 
     def top_levels(self) -> Collection[str]:
-        """The names that may stand directly in python-packages."""
+        """The names that may be directly in python-packages."""
         ...
 
     def find(self, path: str) -> Path | None:
-        """The file or folder at a path relative to python-packages, where it can be read."""
+        """The file or directory at a path relative to python-packages, where it can be read."""
         ...
 
     def files(self, dist_info: str) -> Collection[str]:
@@ -71,7 +71,7 @@ class FilePlan:
         self.warnings: list[str] = []
         self.conflicts: list[str] = []
         self.strays: dict[str, str] = {}
-        """What stands where a file is to go, and is of no installation, by path."""
+        """What is where a file is to go, and is of no installation, by path."""
         self._standing = standing
         self._staying = [item for item in installed if item.dist_info not in replaced]
         self._own = own
@@ -154,7 +154,7 @@ class FilePlan:
         return []
 
     def _behind(self, wheel: Wheel, file: WheelFile, path: Path) -> list[WheelFile]:
-        """A file that stands on the volume; what of it belongs to this wheel too."""
+        """A file that is on the volume; what of it belongs to this wheel too."""
         if _has_digest(path, file):
             return [file]
         content = read_regular(path, _INIT_BYTES) if _is_init(file.path) else None
@@ -173,15 +173,15 @@ class FilePlan:
         return []
 
     def _fits(self, wheel: Wheel, file: WheelFile, found: Path | None) -> bool:
-        """Whether a path, at which ``found`` stands, is not a file here and a folder there."""
+        """Whether a path, at which ``found`` is, is not a file here and a directory there."""
         clash = ""
         if file.path in self._folders:
-            clash = f"{file.path} is a folder of {_named(self._folders[file.path])}"
+            clash = f"{file.path} is a directory of {_named(self._folders[file.path])}"
         elif found is not None and found.is_dir() and not found.is_symlink():
             if not self._holds(file.path):
                 self._stray(wheel, file, file.path)
                 return False
-            clash = f"{file.path} is a folder on the volume"
+            clash = f"{file.path} is a directory on the volume"
         folder = file.path.rpartition("/")[0]
         while folder and folder not in self._folders and not clash:
             if self._is_stray(folder):
@@ -195,14 +195,14 @@ class FilePlan:
         return not clash
 
     def _is_stray(self, folder: str) -> bool:
-        """Whether a link, or what no distribution has put there, stands where a folder goes."""
+        """Whether a link, or what no distribution has put there, is where a directory goes."""
         found = None if folder in self._written else self._find(folder)
         if found is None:
             return False
         return found.is_symlink() or not (found.is_dir() or folder in self._files_of_staying)
 
     def _holds(self, folder: str) -> bool:
-        """Whether a distribution has files in a folder of the volume."""
+        """Whether a distribution has files in a directory of the volume."""
         return any(path.startswith(f"{folder}/") for path in self._files_of_staying)
 
     def _file_at(self, path: str) -> str:
@@ -254,7 +254,7 @@ def _same_init(file: WheelFile, one: bytes | None, other: bytes | None) -> bool:
 
 
 def _is_nothing(wheel: Wheel, file: WheelFile, content: bytes) -> bool:
-    """Whether neither ``__init__.py`` gives a name to anybody, so that either will do."""
+    """Whether neither ``__init__.py`` defines a name, so that either will do."""
     brought = _content(wheel, file)
     if brought is None:
         return False

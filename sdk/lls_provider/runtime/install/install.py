@@ -1,8 +1,8 @@
-"""Apply: unpack into a staging folder of the same volume, then take the place of what was there.
+"""Apply: unpack into a staging directory of the same volume, then take the place of what was there.
 
-Record: the zipapp's copy, the list of packages, and the provider's folder last.
+Record: the zipapp's copy, the list of packages, and the provider's directory last.
 
-All of it is written beside the packages in the staging folder first, so that a volume that is
+All of it is written beside the packages in the staging directory first, so that a volume that is
 full or failing says so while nothing that is installed was touched.
 
 Phase 1: plan, apply, record (contract section 2, decisions 1 to 3 and 9).
@@ -25,6 +25,7 @@ from lls_provider.progress import SILENT, Progress, counted, shown_size
 from lls_provider.runtime.install.plan import Plan, make_plan
 from lls_provider.runtime.install.provider_image import ProviderImage, read_provider_image
 from lls_provider.runtime.install.up_to_date import bundle_fingerprint
+from lls_provider.runtime.messages import image_error, volume_error
 from lls_provider.runtime.process.prefetch import Prefetched, nothing_prefetched
 from lls_provider.runtime.process.signals import check_stopped, signals_deferred
 from lls_provider.runtime.process.workers import worker_count
@@ -54,7 +55,6 @@ from lls_provider.runtime.volume.volume import (
     running_zipapp,
     write_file,
 )
-from lls_provider.runtime.volume_errors import image_error, volume_error
 from lls_provider.runtime.wheelfile.unpack import set_folder_times, set_times, unpack
 
 _BLOCK = 4096
@@ -93,7 +93,7 @@ def check_space(plan: Plan, volume: Volume, *, to_be_freed: int = 0) -> None:
     files = plan.file_count + len(plan.folders)
     needed = sum(_blocks(plan)) + _BLOCK * (files - plan.file_count)
     free = state.f_bavail * state.f_frsize
-    # a file system that tells no number of inodes has no limit on them
+    # a file system that has no number of inodes has no limit on them
     room = state.f_favail if state.f_files else None
     if needed <= free + to_be_freed and (room is None or to_be_freed or files <= room):
         return
@@ -137,7 +137,7 @@ def prepare_record(
     spec: bytes,
     crd_config: bytes,
 ) -> None:
-    """Write into the staging folder all that `publish` puts in its place. Raises OSError."""
+    """Write into the staging directory all that `publish` puts in its place. Raises OSError."""
     folder = volume.staging / _METADATA / record.provider_id
     make_folder(folder)
     for name, data in zip(_FILES, (spec, crd_config, record.dump()), strict=True):
@@ -150,7 +150,7 @@ def prepare_record(
 def publish_record(volume: Volume, record: ProviderRecord, *, again: bool) -> None:
     """Put in place what `prepare` wrote: by the last rename the provider is visible.
 
-    ``again`` tells that the provider is visible already and keeps its packages: then its files
+    ``again`` says that the provider is visible already and keeps its packages: then its files
     change one by one, the record last, and it is complete at each moment. Raises OSError.
     """
     tree = volume.tree
@@ -173,7 +173,7 @@ def publish_record(volume: Volume, record: ProviderRecord, *, again: bool) -> No
 
 @dataclass(frozen=True, slots=True)
 class InstallRequest:
-    """What the init container was told. ``arguments`` is their fingerprint, for the rerun."""
+    """What the init container was given. ``arguments`` is their fingerprint, for the rerun."""
 
     provider_id: str
     api: str
@@ -205,7 +205,7 @@ def install(
 ) -> InstallResult:
     """Install the provider of ``request.source`` into the volume of ``request.root``.
 
-    ``ahead`` gives what `readahead` has read of its wheels.
+    ``ahead`` is what `readahead` has read of its wheels.
 
     Raises SdkError USAGE for arguments that cannot be, else what `read_incoming`,
     `decide_slot`, `make_plan` and `stage` raise; VOLUME_UNWRITABLE and NO_SPACE for
@@ -229,19 +229,20 @@ def check_request(request: InstallRequest) -> None:
     if problem is not None:
         raise _usage(problem, "Give the provider an ID such as acme-echo.")
     if request.api not in APIS:
-        raise _usage(f"'{request.api}' is no server API", f"Use one of: {', '.join(APIS)}.")
+        raise _usage(f"'{request.api}' is not a server API", f"Use one of: {', '.join(APIS)}.")
     if request.order is not None and request.order < 0:
         raise _usage(
             f"The order {request.order} is negative", "Count the providers of the CR from 0."
         )
     if request.python_tag is not None and parse_python_tag(request.python_tag) is None:
         raise _usage(
-            f"'{request.python_tag}' is no CPython tag", "Use a tag such as cp312 for Python 3.12."
+            f"'{request.python_tag}' is not a CPython tag",
+            "Use a tag such as cp312 for Python 3.12.",
         )
     for name, value in (("image", request.image), ("container", request.container)):
         if not value or any(character.isspace() or ord(character) < 32 for character in value):
             raise _usage(
-                f"The {name} {value!r} is empty or holds blanks", f"Give --{name} one word."
+                f"The {name} {value!r} is empty or contains spaces", f"Give --{name} one word."
             )
 
 
@@ -278,7 +279,9 @@ def _install(
         crd_config = crd_config_bytes(_crd_config(request, slot.order))
         try:
             for dist_info in recover_interrupted(volume, records):
-                progress.note(f"removed {dist_info.removesuffix('.dist-info')}: nobody claims it")
+                progress.note(
+                    f"removed {dist_info.removesuffix('.dist-info')}: no provider owns it"
+                )
             staying = [record for record in records if record not in slot.forget]
             outlook = desired_state(volume, staying)
             plan = _plan(request, incoming, slot, outlook, progress)
@@ -356,7 +359,7 @@ def _must_drop_first(volume: Volume, plan: Plan, outlook: DesiredState) -> bool:
 def _drop(
     volume: Volume, slot: SlotDecision, outlook: DesiredState, progress: Progress
 ) -> DesiredState:
-    """Take off the volume what stands in the slot with other content, and what later slots put."""
+    """Remove from the volume what is in the slot with other content, and what later slots put."""
     for record in slot.forget:
         if (volume.providers / record.provider_id).exists():
             progress.note(
@@ -403,7 +406,7 @@ def _record(
 
 @contextlib.contextmanager
 def _fixed_umask() -> Iterator[None]:
-    """Modes do not depend on who runs the container: folders stay writable for its group."""
+    """Modes do not depend on who runs the container: directories stay writable for its group."""
     before = os.umask(0o002)
     try:
         yield

@@ -34,7 +34,7 @@ _SHOWN = 10  # packages in one warning; there may be a hundred
 class ProvidedDifference:
     """Two providers that were built for different servers.
 
-    ``distributions`` is told where they have none in common, ``packages`` are those that both
+    ``distributions`` is reported where they have none in common, ``packages`` are those that both
     assume, with no version in common.
     """
 
@@ -70,7 +70,7 @@ class ProvidedDifference:
 
 
 def provided_difference(first: Source, second: Source) -> ProvidedDifference | None:
-    """How two providers' servers differ; None where nothing tells that they do."""
+    """How two providers' servers differ; None where nothing says that they do."""
     one, two = first.provided or {}, second.provided or {}
     packages = tuple(
         (name, one[name], two[name])
@@ -112,7 +112,7 @@ def _same(one: Source, other: Source) -> bool:
     return one.distributions == other.distributions and one.provided == other.provided
 
 
-_STRAYS = 10  # told one by one
+_STRAYS = 10  # given one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Plan:
 
     unpackings: tuple[Unpacking, ...] = ()
     packages: tuple[InstalledPackage, ...] = ()
-    replaced: tuple[str, ...] = ()  # dist-info folders
+    replaced: tuple[str, ...] = ()  # dist-info directories
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     folders: frozenset[str] = frozenset()  # to write to, relative to python-packages
@@ -146,7 +146,7 @@ def make_plan(
     """Decide (contract decision 1) and lay out.
 
     Raises SdkError DEPENDENCY_CONFLICT with the layout of contract section 6, VOLUME_UNSAFE when
-    something that is of no installation stands in the way.
+    something that no installation owns is in the way.
     """
     decision = decision_on(incoming, installed)
     if decision.conflicts:
@@ -204,7 +204,7 @@ def _strays_error(incoming: ProviderImage, strays: Sequence[str]) -> SdkError:
     more = f"\nand {len(strays) - _STRAYS:,} more" if len(strays) > _STRAYS else ""
     return SdkError(
         Code.VOLUME_UNSAFE,
-        f"What stands on the volume is in the way of provider '{incoming.provider_id}'",
+        f"What is on the volume is in the way of provider '{incoming.provider_id}'",
         why="\n".join(strays[:_STRAYS]) + more,
         where=Where(provider=incoming.provider_id, image=incoming.image),
         resolution="Find out which container put it into python-packages. Remove it there, or give "

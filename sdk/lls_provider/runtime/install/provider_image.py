@@ -48,8 +48,8 @@ def wheel_paths(tree: BundleTree) -> list[Path]:
     """The wheels under ``packages``, sorted by name.
 
     A link may lead to another file of the bundle, never out of it. Raises SdkError
-    BUNDLE_INVALID for a folder, WHEEL_NOT_FILE for a wheel that is none of the bundle's files,
-    FILE_UNREADABLE when the folder cannot be read.
+    BUNDLE_INVALID for a directory, WHEEL_NOT_FILE for a wheel that is none of the bundle's files,
+    FILE_UNREADABLE when the directory cannot be read.
     """
     folder = tree.packages
     root = tree.root.resolve()
@@ -57,7 +57,7 @@ def wheel_paths(tree: BundleTree) -> list[Path]:
     if not found.is_relative_to(root):
         raise SdkError(
             Code.BUNDLE_INVALID,
-            "The folder of wheels is a link out of the bundle",
+            "The directory of wheels is a link out of the bundle",
             why=f"it leads to {found}",
             where=Where(file=str(folder)),
             resolution=_RESOLUTION,
@@ -69,10 +69,10 @@ def wheel_paths(tree: BundleTree) -> list[Path]:
     except OSError as error:
         raise SdkError(
             Code.FILE_UNREADABLE,
-            "Cannot read the folder of wheels",
+            "Cannot read the directory of wheels",
             why=error.strerror or str(error),
             where=Where(file=str(folder)),
-            resolution="Make it a folder that the user of the container may read.",
+            resolution="Make it a directory that the user of the container may read.",
         ) from error
     for path in paths:
         if not _is_file(path):  # resolving each takes as long as reading it
@@ -81,7 +81,7 @@ def wheel_paths(tree: BundleTree) -> list[Path]:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file itself stands there, and no link."""
+    """Whether a file itself is there, and no link."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:  # pragma: no cover - it went away after the folder was listed
@@ -97,7 +97,7 @@ def check_inside(path: Path, root: Path) -> None:
         elif found.is_file():
             return
         else:
-            why = "it is no regular file"
+            why = "it is not a regular file"
     except (OSError, RuntimeError) as error:
         why = f"it is a link that leads nowhere ({error})"
     raise wheel_error(Code.WHEEL_NOT_FILE, path, why, resolution=_RESOLUTION)
@@ -107,7 +107,7 @@ def check_inside(path: Path, root: Path) -> None:
 class ProviderImage:
     """A provider image that passed its checks.
 
-    ``server`` is what the server really has, where that is known: it then stands in place of
+    ``server`` is what the server really has, where that is known: it then replaces
     what the image assumes.
     """
 
@@ -152,11 +152,11 @@ def read_provider_image(
     python_tag: str | None,
     ahead: Prefetched = nothing_prefetched,
 ) -> ProviderImage:
-    """Read ``/lls-provider``; ``ahead`` gives what was read of its wheels before.
+    """Read ``/lls-provider``; ``ahead`` is what was read of its wheels before.
 
     Raises SdkError METADATA_MISSING and API_MISMATCH with the layouts of contract section 6,
     WHEEL_INCOMPATIBLE when a wheel is for another Python or machine (decision 6),
-    BUNDLE_INVALID, and whatever reading documents and wheels raises.
+    BUNDLE_INVALID, and what reading documents and wheels raises.
     """
     metadata = _metadata(tree, provider_id, api, image, container)
     manifest = read_manifest(tree.manifest) if tree.manifest.exists() else None
@@ -192,7 +192,9 @@ def read_provider_image(
     try:
         _ = incoming.source
     except InvalidRequirement as error:
-        raise _bundle_invalid(tree.manifest, f"an override is no requirement: {error}") from error
+        raise _bundle_invalid(
+            tree.manifest, f"an override is not a requirement: {error}"
+        ) from error
     return incoming
 
 
@@ -222,7 +224,7 @@ def _metadata(
 
 
 def _check_files(tree: BundleTree, manifest: BundleManifest) -> None:
-    """Every file of the manifest is there in its size: a copy that was cut short is told early."""
+    """Every file of the manifest exists in its size: a truncated copy is reported early."""
     for name, expected in sorted(manifest.files.items()):
         path = tree.root / name
         try:

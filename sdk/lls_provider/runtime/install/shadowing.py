@@ -1,4 +1,4 @@
-"""What stands in front of the standard library or of the server once it is installed.
+"""What shadows the standard library or the server once it is installed.
 
 python-packages comes first on the server's path, so a module there is found by everybody who
 imports that name. These are warnings, for where the server is known by the names of its packages
@@ -60,7 +60,7 @@ def standard_library(minor: int) -> frozenset[str]:
 def front_modules(wheel: Wheel) -> set[str]:
     """The modules that a wheel puts in front of those behind it on the path.
 
-    A folder without ``__init__`` hides nothing: Python takes it as a part of a namespace, and
+    A directory without ``__init__`` hides nothing: Python takes it as a part of a namespace, and
     only when there is no module of that name further behind.
     """
     found = set()
@@ -79,7 +79,7 @@ def front_modules(wheel: Wheel) -> set[str]:
 
 
 def assumed_modules(sources: Iterable[Source]) -> dict[str, ServerModuleNames]:
-    """The modules that the server is assumed to have, as far as names of distributions tell."""
+    """The modules that the server is assumed to have, as far as names of distributions say."""
     found = {}
     for source in sources:
         for name, versions in (source.provided or {}).items():
@@ -103,7 +103,7 @@ def shadowing_warnings(
             yield f"{named} brings '{module}', which the server's Python runs at its start"
         there = versions.get(wheel.name)
         if there is not None and there != str(wheel.version):
-            yield f"{named} stands in front of the server's {wheel.name} {there}"
+            yield f"{named} shadows the server's {wheel.name} {there}"
         for module in sorted(front & server.keys()):
             behind = server[module]
             if behind.distribution != wheel.name:
@@ -120,7 +120,7 @@ def _list(names: Iterable[str]) -> str:
 ServerModules = Mapping[str, Sequence[ServerModuleNames]]
 """The outermost modules of a server, each with the distributions there that have it."""
 
-# what packages ship beside their modules by mistake, and nobody imports
+# what packages ship beside their modules by mistake, and no one imports
 _STRAY = {
     *("__init__", "__main__", "conftest", "setup", "test", "testing", "tests", "integration_tests"),
     *("benchmark", "benchmarks", "doc", "docs", "example", "examples", "samples", "scripts"),

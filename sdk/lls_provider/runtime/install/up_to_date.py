@@ -29,7 +29,7 @@ FOLDER_MTIME_NS = 315_532_800 * 10**9
 
 
 def bundle_fingerprint(source: str, python_tag: str | None) -> str:
-    """What stands for the content of ``/lls-provider`` and the Python it is installed for.
+    """What represents the content of ``/lls-provider`` and the Python it is installed for.
 
     The manifest holds the hash of every wheel, so names and sizes are all that is looked at
     besides; without one the wheels themselves are hashed. Raises OSError.
@@ -56,14 +56,14 @@ def bundle_fingerprint(source: str, python_tag: str | None) -> str:
 
 
 def arguments_fingerprint(values: Sequence[str | None]) -> str:
-    """What stands for everything else that was told."""
+    """What represents everything else that was given."""
     return hashlib.sha256(json.dumps(list(values)).encode()).hexdigest()
 
 
 def is_up_to_date(root: str, provider_id: str, bundle: str, arguments: str) -> bool:
     """Whether the volume holds this very installation, complete.
 
-    The record is written last, so its presence tells that all before it was done.
+    The record is written last, so its presence says that all before it was done.
     """
     if not provider_id or "/" in provider_id or provider_id.startswith("."):
         return False
@@ -87,7 +87,7 @@ def is_up_to_date(root: str, provider_id: str, bundle: str, arguments: str) -> b
 
 
 def _is_settled(folder: str) -> bool:
-    """Whether the last step of a run was done; a folder of somebody else tells nothing."""
+    """Whether the last step of a run was done; another user's directory proves nothing."""
     state = os.stat(folder)  # noqa: PTH116
     return state.st_mtime_ns == FOLDER_MTIME_NS or state.st_uid != os.geteuid()
 
@@ -102,9 +102,9 @@ def _opened(path: str) -> BinaryIO:
 
 
 def content_fingerprint(path: str) -> bytes | None:
-    """A document's bytes, None when it is not there. Raises OSError for what is no regular file.
+    """A document's bytes, None if it does not exist. Raises OSError if it is not a regular file.
 
-    Of one that is larger than usual the hash of the rest stands in its place.
+    Of one that is larger than usual the hash of the rest replaces it.
     """
     try:
         with _opened(path) as stream:

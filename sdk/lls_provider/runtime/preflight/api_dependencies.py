@@ -1,8 +1,8 @@
 """The APIs that a spec says its provider needs, and what a configuration has of them.
 
 A server gives each provider the implementations that its spec names in ``api_dependencies``, and
-ends when one is not there. Read off `core/resolver.py` of llama-stack 0.2.22, 0.6.1, 0.7.3 and ogx
-1.5.0: the routed APIs and their routing tables are there without a provider, unless the list
+ends when one does not exist. Read off `core/resolver.py` of llama-stack 0.2.22, 0.6.1, 0.7.3 and
+ogx 1.5.0: the routed APIs and their routing tables are there without a provider, unless the list
 ``apis`` leaves them out; every other API that a provider can implement needs one.
 """
 
@@ -43,7 +43,7 @@ _FIRST, _LAST = Version("0"), Version("9999")
 
 
 _LLAMA_STACK, _OGX = canonicalize_name("llama-stack"), canonicalize_name("ogx")
-_STORES = Version("0.3.0.dev0")  # from there on stores are named, before they stand in each config
+_STORES = Version("0.3.0.dev0")  # from there on stores are named, before they are in each config
 _RESPONSES = Version("0.7.0.dev0")  # an API of its own from there on
 _HOMES = {_LLAMA_STACK: ".llama", _OGX: ".ogx"}
 
@@ -65,7 +65,7 @@ class _Own:
     needs: tuple[str, ...] = ()
 
     def entry(self, backends: Mapping[str, str]) -> dict[str, Any]:
-        """As it stands in a configuration, with the names that backends have there."""
+        """As it is in a configuration, with the names that backends have there."""
         name = self.provider_type.rpartition("::")[2]
         entry: dict[str, Any] = {"provider_id": name, "provider_type": self.provider_type}
         return {**entry, "config": _renamed(self.config, backends)}
@@ -237,7 +237,7 @@ class Supply:
         return Supply({**self.entries, **more.entries}, {**self.backends, **more.backends})
 
     def configuration(self) -> dict[str, Any]:
-        """The entries and their storage, as they stand in a configuration."""
+        """The entries and their storage, as they are in a configuration."""
         added: dict[str, Any] = {
             "providers": {api: [dict(entry)] for api, entry in self.entries.items()}
         }

@@ -96,7 +96,7 @@ def preflight(
     ``python`` is the server's interpreter, by default the running one; ``timeout`` the seconds
     that each provider may take, by default `probing.time_limit`. Raises SdkError
     VALIDATION_FAILED or WHEEL_INCOMPATIBLE with a layout of contract section 6 at the first
-    failure, USAGE when ``run_yaml`` is not there or the time limit is none, and what reading it
+    failure, USAGE when ``run_yaml`` does not exist or the time limit is none, and what reading it
     raises.
     """
     document = _read(run_yaml)
@@ -201,7 +201,7 @@ def _read(run_yaml: Path) -> Document:
 
 
 def _known(volume: Volume, providers: Sequence[ConfiguredProvider]) -> list[ProviderContext]:
-    """What the volume tells; an entry of another module is not the provider of that ID there."""
+    """What the volume says; an entry of another module is not the provider of that ID there."""
     records = {record.provider_id: record for record in volume.records()}
     found = []
     for provider in providers:
@@ -304,7 +304,7 @@ def failure_layout(
 ) -> str:
     """The message of contract section 6 for a provider that does not load.
 
-    ``installed`` tells whether the volume knows the provider.
+    ``installed`` says whether the volume knows the provider.
     """
     if failure.field is not None:
         return messages.spec_invalid(

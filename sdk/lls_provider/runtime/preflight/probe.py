@@ -5,7 +5,7 @@ interpreter that has the server's packages and the overlay on its path but none 
 modules of ours that it imports are parts of that text. ``REQUEST`` is a JSON list of
 ``{"module", "provider_type", "imports", "schema", "config"}``; the answers go to the file
 descriptor ``ANSWERS``, one JSON object a line and request, because providers print what they like.
-What `faulthandler` tells of a process that ends otherwise goes to ``FAULTS``.
+What `faulthandler` says of a process that ends otherwise goes to ``FAULTS``.
 It is ASCII: an argument has to fit the locale of whoever starts it.
 
 A provider may replace what it likes, so everything that is called after its import is bound
@@ -85,7 +85,7 @@ class _Wire:
         self._given = answers
         self._answers = _moved(answers)
         self._same = self._identity(answers)
-        with contextlib.suppress(OSError, ValueError):  # nobody is to get a core file
+        with contextlib.suppress(OSError, ValueError):  # no one is to get a core file
             most = getrlimit(RLIMIT_CORE)[1]
             setrlimit(RLIMIT_CORE, (1 if most else 0, most))  # 1 byte: not to a pipe either
         self._faults = _moved(faults)
@@ -94,7 +94,7 @@ class _Wire:
         process, dump = getpid(), faulthandler.dump_traceback
 
         def leave(status: int) -> None:
-            """End as `os._exit` does; who did it is told."""
+            """End as `os._exit` does; who did it is reported."""
             if getpid() == process:
                 dump(self._faults, all_threads=False)
             _exit(status)
@@ -102,7 +102,7 @@ class _Wire:
         os._exit = leave  # type: ignore[assignment]
 
     def is_cut(self) -> bool:
-        """Whether the descriptor that we were given was closed; told once."""
+        """Whether the descriptor that we were given was closed; reported once."""
         given, self._given = self._given, self._answers
         if self._identity(given) == self._same:
             self._given = given
@@ -110,7 +110,7 @@ class _Wire:
         return True
 
     def send(self, answer: object) -> None:
-        """Write an answer; ends the process where nobody gets it."""
+        """Write an answer; ends the process where no one gets it."""
         try:
             text = _json(answer)
         except BaseException:  # noqa: BLE001 - objects that change while they are read

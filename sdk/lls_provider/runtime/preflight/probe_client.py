@@ -29,7 +29,7 @@ from lls_provider.untrusted import one_line
 FailureKind = Literal["import", "no-get-provider-spec", "call", "invalid"]
 
 TIMEOUT = 60.0
-"""Seconds that one provider may take to load, where nobody says otherwise."""
+"""Seconds that one provider may take to load, where no one says otherwise."""
 TIMEOUT_LIMIT = 86_400.0
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
@@ -52,8 +52,8 @@ class ProbeFailure:
 
     ``reason`` is its true cause in one line, ``traceback`` the provider's own with that cause
     first; ``missing_module`` is the module that could not be found, ``field`` the field that
-    the spec lacks and ``returned`` what is no spec. ``output`` is what the provider printed, where
-    it says more than we can. ``way`` is what to change, in sentences, where the failure tells.
+    the spec lacks and ``returned`` what is not a spec. ``output`` is what the provider printed,
+    where it says more than we can. ``way`` is what to change, in sentences, where the failure says.
     """
 
     kind: FailureKind
@@ -74,10 +74,10 @@ class ProbeFailure:
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """What to ask: ``module`` as it stands in a configuration (a ``==version`` is split off).
+    """What to ask: ``module`` as it is in a configuration (a ``==version`` is split off).
 
     ``provider_type`` chooses from a list of specs. ``imports`` also imports what the server
-    imports next, the spec's own module and config class; ``schema`` asks for the JSON Schema
+    imports next, the spec's own module and config class; ``schema`` requires the JSON Schema
     of the latter, ``config`` whether the latter takes it.
     """
 
@@ -118,7 +118,7 @@ def time_limit(environ: Mapping[str, str] = os.environ) -> float:
     if seconds is None:
         raise SdkError(
             Code.USAGE,
-            f"{VARIABLE}={text!r:.100} is no number of seconds",
+            f"{VARIABLE}={text!r:.100} is not a number of seconds",
             resolution=f"Set it to a number such as 120, or unset it for {TIMEOUT:g}.",
         )
     return seconds
@@ -158,7 +158,7 @@ def probe_all(
     """Ask several modules in one process, as the server loads them; yields in their order.
 
     ``path`` goes in front of ``env``'s PYTHONPATH. ``timeout`` (by default `time_limit`) counts for
-    each module anew. When the process dies or hangs, that is the failure of the module it was at,
+    each module again. When the process dies or hangs, that is the failure of the module it was at,
     and the rest stays unanswered. Raises SdkError PYTHON_MISSING when ``python`` cannot be started,
     and what `time_limit` raises.
     """
@@ -176,7 +176,7 @@ def probe_all(
 
 
 class PooledProbe:
-    """A process that has imported what a server has, and waits to be told which provider to load.
+    """A process that has imported what a server has, and waits for the name of a provider to load.
 
     That import takes a second, in which the provider can be built.
     """
@@ -191,8 +191,8 @@ class PooledProbe:
     ) -> list[ProbeResult] | None:
         """What `probe_all` gives with ``packages`` in front of the path.
 
-        None when only another process can tell: this one was asked before, or something in there
-        belongs in front of what it has imported.
+        None when only another process can determine: this one was asked before, or something in
+        there belongs in front of what it has imported.
         """
         if self._orders.closed:
             return None
@@ -210,7 +210,8 @@ class PooledProbe:
             "names": sorted({name.partition(".")[0] for name in names}),
             "requests": _told(requests),
         }
-        with contextlib.suppress(BrokenPipeError), self._orders as orders:  # no answer tells why
+        # the missing answer explains it
+        with contextlib.suppress(BrokenPipeError), self._orders as orders:
             orders.write(json.dumps(order).encode("ascii"))
         yield from _results(self._child, len(requests), timeout)
 
@@ -251,7 +252,7 @@ def _result(line: bytes) -> ProbeResult:
     answer = json.loads(line)
     failure = answer["failure"]
     if failure is not None:
-        # what stands in a sentence must not begin a line of its own
+        # what is in a sentence must not begin a line of its own
         lines = {
             name: one_line(value)
             for name, value in failure.items()

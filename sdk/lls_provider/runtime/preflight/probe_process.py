@@ -1,6 +1,6 @@
 """What Python's faulthandler wrote of a process that ended or hangs, as a traceback.
 
-Its threads stand there innermost call first; frames of the import system and of our own script
+Its threads be there innermost call first; frames of the import system and of our own script
 are left out, and what a recursion repeats is shown once.
 
 The process in which `probe` runs: its pipes, its clock, and how it ends.
@@ -43,7 +43,7 @@ _IMPORTLIB = "/importlib/__init__.py"
 
 
 def fault_traceback(text: str, *, headline: bool = True) -> str:
-    """The threads in ``text`` that were in somebody's Python code; empty when there are none.
+    """The threads in ``text`` that were in someone's Python code; empty when there are none.
 
     The main thread comes first. Without ``headline`` the fatal error is left out: it was ours.
     """
@@ -60,7 +60,7 @@ def fault_traceback(text: str, *, headline: bool = True) -> str:
                 threads.append(calls)
         elif line.startswith("  "):
             calls.append(line)
-    # the main thread is the one that runs our script; it stands last
+    # the main thread is the one that runs our script; it is last
     shown = [part for lines in threads[::-1] if (part := folded(_calls(lines)))]
     if not shown:
         return ""
@@ -111,7 +111,7 @@ OUTPUT_CHARACTERS = 4_000
 
 
 class ProbeExit(NamedTuple):
-    """How a process ended, or that it hangs: its stacks, its last output, and the way out."""
+    """How a process ended, or that it hangs: its stacks, its last output, and the solution."""
 
     reason: str
     traceback: str
@@ -309,7 +309,7 @@ def _script() -> str:
     parts = {}
     for name in _PARTS:
         package, _, module = name.rpartition(".")
-        # the loader reads it from a folder as well as from the zipapp
+        # the loader reads it from a directory as well as from the zipapp
         data = pkgutil.get_data(package, f"{module}.py")
         assert data is not None  # noqa: S101 - it lies beside this module
         parts[name] = data.decode("utf-8")

@@ -1,4 +1,4 @@
-"""What get_provider_spec() returned and which factory stands behind it, judged as a server does.
+"""What get_provider_spec() returned and which factory is behind it, judged as a server does.
 
 A part of the script `probe`: it imports nothing but the standard library. Whatever is wrong is a
 ProbeError that says what was found and what to change.
@@ -29,7 +29,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 FIELDS = ("provider_type", "api", "config_class")
-"""What a spec must have, told as missing in the order of contract section 5."""
+"""What a spec must have, reported as missing in the order of contract section 5."""
 
 _SPECS = "RemoteProviderSpec(...) or InlineProviderSpec(...)"
 _LISTS_SINCE = (0, 3)  # llama-stack before reads a list as one spec
@@ -164,7 +164,7 @@ def require_factory(module: ModuleType, name: str) -> Any:
         (kind, other, others) = ("an inline", "get_adapter_impl", "remote")
     there = ""
     if factory is None and hasattr(module, other):
-        there = f" The {other} that is there is for {others} providers: rename it, or correct the "
+        there = f" The {other} that exists is for {others} providers: rename it, or correct the "
         there += "provider type."
     raise ProbeError(
         "invalid",
@@ -228,7 +228,7 @@ def describe_value(value: Any) -> str:
 
 
 def _is_spec(value: Any) -> bool:
-    """Whether a value looks like a spec at all; what it lacks is told by `require_field`."""
+    """Whether a value looks like a spec at all; what it lacks is reported by `require_field`."""
     if value is None or isinstance(value, (type, FunctionType, ModuleType)):
         return False
     return any(hasattr(value, field) for field in FIELDS)
@@ -247,7 +247,7 @@ def _invalid(returned: str, way: str) -> ProbeError:
 def _way(returned: Any) -> str:
     """What to change so that a spec is returned."""
     if iscoroutine(returned):
-        returned.close()  # or Python complains that nobody awaited it
+        returned.close()  # or Python complains that no one awaited it
         return "Remove `async` from `async def get_provider_spec()`: the server does not await it."
     if isasyncgen(returned):
         return "Remove `async`, and `return` the spec where it is yielded."
@@ -276,7 +276,7 @@ def _require_lists_read() -> None:
 
 
 def _llama_stack() -> tuple[int, ...]:
-    """The version of llama-stack beside us; empty when there is none or nothing tells it."""
+    """The version of llama-stack beside us; empty if there is none or nothing reports it."""
     for folder in filter(None, sys.path):
         try:
             names = listdir(folder)  # noqa: PTH208 - as light as it can be
@@ -356,7 +356,7 @@ def _may_await(value: ast.expr | None, known: Mapping[str, Any]) -> bool:
 
 
 def _plain(factory: Any) -> Any:
-    """The function behind decorators that tell what they wrap."""
+    """The function behind decorators that say what they wrap."""
     while isinstance(factory, partial):
         factory = factory.func
     try:

@@ -49,8 +49,8 @@ import importlib.metadata, json
 found = []
 for it in importlib.metadata.distributions():
     try:
-        told = [it.read_text(name) or "" for name in ("RECORD", "top_level.txt")]
-        found.append((it.metadata["Name"], it.version, str(it.locate_file("")), *told))
+        given = [it.read_text(name) or "" for name in ("RECORD", "top_level.txt")]
+        found.append((it.metadata["Name"], it.version, str(it.locate_file("")), *given))
     except Exception:
         pass
 print("\\n" + {_MARK!r} + json.dumps(found))
@@ -69,7 +69,7 @@ class ServerPackages:
 def server_packages(
     python: Path, *, path: Sequence[Path] = (), env: Mapping[str, str] | None = None
 ) -> ServerPackages | None:
-    """What the server's Python finds, with ``path`` in front; None where it cannot tell.
+    """What the server's Python finds, with ``path`` in front; None where it cannot determine.
 
     Nothing is imported for it but what that Python imports at its start.
     """
@@ -85,7 +85,7 @@ def server_packages(
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return None  # loading the providers tells why
+        return None  # loading the providers says why
     _, mark, told = done.stdout.decode("utf-8", "replace").rpartition(_MARK)
     if not mark:
         return None
@@ -105,7 +105,7 @@ def server_packages(
 def unmet_requirements(
     installed: Sequence[Candidate], found: Mapping[NormalizedName, Version], minor: int
 ) -> Iterator[tuple[Demand, Version | None]]:
-    """The requirements that lead out of the tree to what is not there in such a version.
+    """The requirements that lead out of the tree to what does not exist in such a version.
 
     Those among ``installed`` were the installer's to judge.
     """
@@ -126,7 +126,7 @@ BroughtModules = Sequence[tuple["ProviderRecord", Sequence[ShadowingModules]]]
 
 
 def installed_modules(records: Iterable[ProviderRecord], packages: Path) -> BroughtModules:
-    """What the providers have in the folder ``packages``, as their RECORD files list it."""
+    """What the providers have in the directory ``packages``, as their RECORD files list it."""
     return [(record, list(_fronts(record, packages))) for record in records]
 
 

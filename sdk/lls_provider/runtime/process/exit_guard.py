@@ -1,6 +1,6 @@
 """How a process of ours ends: with 0 only when its work was done, whatever it imports.
 
-A module of somebody else may stand where Python looks first (PYTHONPATH) and end the process. So
+A third-party module may be where Python looks first (PYTHONPATH) and end the process. So
 nothing is imported here that could be that module, before it is certain that there is a fault.
 """
 
@@ -52,7 +52,7 @@ def guarded(work: Callable[[], int], log: str = "") -> int:
 
 
 def exit_process(error: SystemExit, log: str = "") -> int:
-    """Tell that a module which is not ours ended the process; gives the exit status for it."""
+    """Report that a module which is not ours ended the process; returns the exit status for it."""
     raised = "SystemExit" if error.code is None else f"SystemExit({_text(error.code)})"
     return _told(f"{raised} was raised there", _place(error.__traceback__), log)
 
@@ -113,7 +113,7 @@ def _told(
 
 
 def termination_log_argument(argv: Sequence[str]) -> str:
-    """The termination log, as far as arguments that nobody has parsed tell it."""
+    """The termination log, as far as arguments that no one has parsed say it."""
     flag = "--termination-log"
     told = ""
     for word, after in zip(argv, [*argv, ""][1:], strict=True):
@@ -125,7 +125,7 @@ def termination_log_argument(argv: Sequence[str]) -> str:
 
 
 def _opened(log: str) -> int | None:
-    """The termination log, as far as it is there; the process ends with it open."""
+    """The termination log, as far as it exists; the process ends with it open."""
     try:
         return os.open(log, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError):

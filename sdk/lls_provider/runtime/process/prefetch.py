@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lls_provider.runtime.wheelfile.contents import Contents
 
 Prefetched = Callable[[], Mapping[str, "Contents"]]
-"""Gives the wheels by their paths, but those with a fault."""
+"""Returns the wheels by their paths, but those with a fault."""
 
 _LENGTH = struct.Struct("=I")
 
@@ -38,7 +38,7 @@ def nothing_prefetched() -> Mapping[str, Contents]:
 def prefetching(source: Path) -> Iterator[Prefetched]:
     """Read the wheels of the bundle at ``source`` while the block runs; no process outlives it.
 
-    Who asks for them reads those that are left, in turns with the other process.
+    Who requires them reads those that are left, in turns with the other process.
     """
     alone = worker_count() == 1 or not may_fork()
     # a Python that was built for a C library before glibc 2.27 has not got the call
@@ -85,7 +85,7 @@ def _largest_first(packages: Path) -> list[str]:
         with os.scandir(packages) as entries:
             sizes = {entry.path: entry.stat().st_size for entry in entries if entry.is_file()}
     except OSError:
-        return []  # reading the image tells why
+        return []  # reading the image says why
     wheels = [path for path in sizes if path.endswith(".whl")]
     return sorted(wheels, key=lambda path: (-sizes[path], path))[: SharedTurns.MOST]
 
@@ -118,7 +118,7 @@ def _unpacked(data: bytes) -> Iterator[tuple[str, Contents]]:
     view = memoryview(data)
     while view:
         end = _LENGTH.size + _LENGTH.unpack_from(view)[0]
-        # our own process wrote it: nobody else has this file
+        # our own process wrote it: no one else has this file
         item = marshal.loads(view[_LENGTH.size : end])  # noqa: S302
         path, size, dist_info, data_folders, metadata, about, rows, record = item
         files = tuple(

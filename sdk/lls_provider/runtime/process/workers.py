@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.messages import volume_error
 from lls_provider.runtime.process.signals import as_worker, signals_deferred
-from lls_provider.runtime.volume_errors import volume_error
 
 _NUMBER = struct.Struct("=I")
 _STARTED_WORKERS_LIMIT = 8
@@ -30,8 +30,8 @@ def worker_count() -> int:
 def may_fork() -> bool:
     """Whether this process has one thread, by the system's account: libraries start their own.
 
-    A fork copies the thread that asks for it alone, and locks that the others hold for ever.
-    Where the system does not tell it, nobody may.
+    A fork copies the thread that requires it alone, and locks that the others hold for ever.
+    Where the system does not say it, no one may.
     """
     try:
         return len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208 - names alone

@@ -1,11 +1,11 @@
 """What the installer writes down about each provider: ``metadata/<providerId>/installed.json``.
 
-It lies beside the metadata, so that one rename makes a provider visible with everything that
+It is beside the metadata, so that one rename makes a provider visible with everything that
 is known about it. JSON, because the fast path reads it with the standard library alone.
 
 Reads what a neighbour may have put on the volume: regular files alone, and never waits.
 
-A pipe would be waited for, a link to a device read without end, a linked folder lead elsewhere.
+A pipe would be waited for, a link to a device read without end, a linked directory lead elsewhere.
 
 The slot of a provider, (init container name, order), and what a run in it means (decision 2).
 """
@@ -43,7 +43,7 @@ class ProviderRecord:
     """An installed provider: its slot (contract decision 2), its bundle, what it put where.
 
     ``bundle`` is the fingerprint of what was installed and for which Python; ``arguments`` of
-    everything else that was told. ``replaced`` names the dist-info folders of others whose
+    everything else that was given. ``replaced`` names the dist-info directories of others whose
     place this provider's packages took. ``provided`` is None when the image did not say what
     it assumes. ``zipapp`` is the SHA-256 of the zipapp that this provider put on the volume, None
     when the one that was there stayed.
@@ -99,7 +99,7 @@ class ProviderRecord:
         """
         try:
             if data is None:
-                raise ValueError(f"it is no regular file of at most {TEXT_BYTES:,} bytes")
+                raise ValueError(f"it is not a regular file of at most {TEXT_BYTES:,} bytes")
             value: Any = json.loads(data)
             if value["format"] != FORMAT:
                 raise ValueError(f"format {value['format']!r} is not known here")
@@ -127,14 +127,14 @@ class ProviderRecord:
                 "The record of an installed provider is damaged",
                 why=f"{type(error).__name__}: {error}",
                 where=Where(file=str(path)),
-                resolution=f"Remove the folder {path.parent} and install the provider again.",
+                resolution=f"Remove the directory {path.parent} and install the provider again.",
             ) from error
 
 
 def installed_packages_text(records: Iterable[ProviderRecord]) -> str:
     """``installed-packages.txt``: ``name==version  # providerId``, by slot and name.
 
-    What a later provider replaced is no longer there, so it has no line.
+    What a later provider replaced no longer exists, so it has no line.
     """
     ordered = sorted(records, key=lambda record: (record.order, record.container))
     owner: dict[str, str] = {}
@@ -180,14 +180,14 @@ def read_regular(path: Path, limit: int = TEXT_BYTES) -> bytes | None:
 
 
 class RealFolders:
-    """Which folders below ``top`` are folders, and no links that lead out of it."""
+    """Which directories below ``top`` are directories, and no links that lead out of it."""
 
     def __init__(self, top: Path) -> None:
         self._top = top
         self._known: dict[str, bool] = {"": True}
 
     def hold(self, path: str) -> bool:
-        """Whether every folder on the way to a relative path is one, as far as it is there."""
+        """Whether every directory on the way to a relative path is one, as far as it exists."""
         folder = path.rpartition("/")[0]
         known = self._known.get(folder)
         if known is None:
@@ -200,7 +200,7 @@ class RealFolders:
 class SlotDecision:
     """Where a provider goes. ``same`` is its record when its packages stay as they are.
 
-    ``forget`` are the providers that must go first: the one that stood in the slot with other
+    ``forget`` are the providers that must go first: the one that was in the slot with other
     content, and all of later slots, which run again after this one.
     """
 
@@ -220,8 +220,8 @@ def decide_slot(
 ) -> SlotDecision:
     """Compare the volume's records with what is to be installed.
 
-    An ``order`` that was not told is that of the container's earlier run, else the next one.
-    Raises SdkError PROVIDER_DUPLICATE when the ID stands in another slot.
+    An ``order`` that was not given is that of the container's earlier run, else the next one.
+    Raises SdkError PROVIDER_DUPLICATE when the ID is in another slot.
     """
     before = next(
         (r for r in records if r.container == container and order in (None, r.order)), None

@@ -44,7 +44,7 @@ _BLOCK = 512  # what `st_blocks` counts, in bytes
 
 @dataclass(frozen=True, slots=True)
 class InstalledDistribution:
-    """A ``.dist-info`` folder in python-packages."""
+    """A ``.dist-info`` directory in python-packages."""
 
     dist_info: str
     candidate: Candidate
@@ -55,9 +55,9 @@ class InstalledDistribution:
 class DesiredState:
     """How the volume gets to what ``records`` say.
 
-    ``leaving`` are the dist-info folders that no record claims, ``leaving_files`` what goes
-    with them. ``stashes`` are the folders of packages that were replaced by providers that are
-    no more; of these, ``returning`` (a dist-info folder to its stash) come back.
+    ``leaving`` are the dist-info directories that no record claims, ``leaving_files`` what goes
+    with them. ``stashes`` are the directories of packages that were replaced by providers that are
+    no more; of these, ``returning`` (a dist-info directory to its stash) come back.
     """
 
     packages: Path
@@ -72,7 +72,7 @@ class DesiredState:
         return [source_of(record) for record in self.records]
 
     def find(self, path: str) -> Path | None:
-        """The file that will stand at a path relative to python-packages, where it is now."""
+        """The file that will be at a path relative to python-packages, where it is now."""
         present = self.packages / path
         if path not in self._gone and os.path.lexists(present):
             return present
@@ -82,7 +82,7 @@ class DesiredState:
         return None
 
     def top_levels(self) -> set[str]:
-        """The names that may stand directly in python-packages."""
+        """The names that may be directly in python-packages."""
         folders = (self.packages, *self.returning.values())
         return {name for folder in folders for name in names(folder)}
 
@@ -93,7 +93,7 @@ class DesiredState:
     def distributions(self) -> list[InstalledDistribution]:
         """Everything that will be installed in python-packages, by name.
 
-        What has no readable name and version is no distribution to anybody, and passed over.
+        What has no readable name and version is not a distribution to anybody, and passed over.
         """
         sources = {
             package.dist_info: source_of(record)
@@ -157,12 +157,12 @@ def files_of(packages: Path, leaving: Sequence[str]) -> Iterator[str]:
 
 
 def dist_infos(packages: Path) -> list[str]:
-    """The dist-info folders in python-packages."""
+    """The dist-info directories in python-packages."""
     return [name for name in names(packages) if name.endswith(".dist-info")]
 
 
 def is_managed(dist_info: Path) -> bool:
-    """Whether this installer put the distribution there: strangers' are never touched."""
+    """Whether this installer put the distribution there: unmanaged ones are never touched."""
     return read_regular(dist_info / "INSTALLER") == INSTALLER
 
 
@@ -214,7 +214,7 @@ def _blocks(path: Path) -> int:
 
 
 def recover_interrupted(volume: Volume, records: Sequence[ProviderRecord]) -> list[str]:
-    """Make the volume what the records say; gives the dist-info folders removed."""
+    """Make the volume what the records say; returns the dist-info directories removed."""
     volume.clean_staging()
     outlook = desired_state(volume, records)
     reconcile(volume, outlook)
@@ -283,9 +283,9 @@ def set_aside(volume: Volume, provider_id: str, dist_infos: Sequence[str]) -> No
 
 
 def move_tree(source: Path, target: Path) -> None:
-    """Move all that lies below ``source`` into ``target`` by rename, merging folders.
+    """Move all that is below ``source`` into ``target`` by rename, merging directories.
 
-    A file that is there already stays. Folders named ``*.dist-info`` go first: from then on
+    A file that already exists stays. Directories named ``*.dist-info`` go first: from then on
     the volume knows what the files that follow belong to.
     """
     for name in sorted(names(source), key=lambda name: not name.endswith(".dist-info")):
@@ -312,7 +312,7 @@ def _drop(volume: Volume, outlook: DesiredState) -> None:
 
 
 def _prune(folder: Path, top: Path) -> None:
-    """Remove a folder and its parents as far as they are empty."""
+    """Remove a directory and its parents as far as they are empty."""
     while folder != top and top in folder.parents:
         try:
             folder.rmdir()

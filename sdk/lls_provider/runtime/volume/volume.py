@@ -4,9 +4,9 @@ The state of the volume is declared by the provider records alone. Everything of
 record claims is the rest of an interrupted installation and goes; what such an installation
 moved out of the way comes back. So no journal is needed.
 
-Packages that a record tells of and that are no longer on the volume.
+Packages that a record reports and that are no longer on the volume.
 
-Without this a volume that is not mounted, or that somebody emptied, would look like a provider
+Without this a volume that is not mounted, or that someone emptied, would look like a provider
 that names a wrong module.
 
 The zipapp's copy on the volume, which merge and preflight run from: the newest wins.
@@ -33,11 +33,11 @@ from lls_provider.contract.models import provider_id_problem, read_crd_config
 from lls_provider.contract.names import CRD_CONFIG_FILE, VolumeTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
+from lls_provider.runtime.messages import volume_error
 from lls_provider.runtime.volume.installed import RECORD_FILE, ProviderRecord, read_regular
-from lls_provider.runtime.volume_errors import volume_error
 from lls_provider.runtime.wheelfile.members import name_problem
 from lls_provider.runtime.wheelfile.unpack import FOLDER_MODE, MTIME_NS, set_folder_times, write_all
-from lls_provider.system.os_errors import path_kind
+from lls_provider.system.files import path_kind
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -53,7 +53,7 @@ class Volume:
 
     ``staging`` holds what an installation writes before it is published. ``replaced`` keeps, by
     the provider that replaced them, the files of distributions that may have to come back.
-    ``suspended`` is the folder ``metadata`` while packages of visible providers change places.
+    ``suspended`` is the directory ``metadata`` while packages of visible providers change places.
     """
 
     def __init__(self, root: Path) -> None:
@@ -66,8 +66,8 @@ class Volume:
     def locked(self, progress: Progress = SILENT) -> Iterator[None]:
         """Hold the volume's kernel lock; it dies with its owner, however that ends.
 
-        Raises SdkError VOLUME_UNWRITABLE when the folder cannot be made, VOLUME_UNSAFE when a
-        folder of ours is a link or a file.
+        Raises SdkError VOLUME_UNWRITABLE when the directory cannot be made, VOLUME_UNSAFE when a
+        directory of ours is a link or a file.
         """
         folder = self.tree.external
         try:
@@ -87,16 +87,16 @@ class Volume:
             os.close(descriptor)
 
     def _check_places(self) -> None:
-        """Whoever shares the volume may have put a link where a folder of ours belongs."""
+        """Whoever shares the volume may have put a link where a directory of ours belongs."""
         tree = self.tree
         folders = (tree.python_packages, tree.metadata, tree.zipapp.parent)
         for folder in (*folders, self.staging, self.replaced, self.suspended):
             if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
-                what = "a link" if folder.is_symlink() else "no folder"
+                what = "a link" if folder.is_symlink() else "not a directory"
                 raise SdkError(
                     Code.VOLUME_UNSAFE,
                     "The volume is not as an installation may use it",
-                    why=f"A folder belongs here, but it is {what}: writing would end elsewhere.",
+                    why=f"A directory belongs here, but it is {what}: writing would end elsewhere.",
                     where=Where(file=str(folder)),
                     resolution="Find out which container put it there, and give the Pod a new "
                     "volume.",
@@ -105,7 +105,7 @@ class Volume:
     def records(self) -> list[ProviderRecord]:
         """Every installed provider, by slot; suspended ones as well.
 
-        A folder that another installer made is known by its ``crd-config.yaml``. Raises
+        A directory that another installer made is known by its ``crd-config.yaml``. Raises
         SdkError DOCUMENT_INVALID, or what reading a ``crd-config.yaml`` raises.
         """
         found = {}
@@ -118,7 +118,7 @@ class Volume:
 
     @property
     def providers(self) -> Path:
-        """The folder that holds one folder a provider at the moment."""
+        """The directory that holds one directory a provider at the moment."""
         return self.suspended if self.suspended.is_dir() else self.tree.metadata
 
     def suspend(self) -> None:
@@ -130,7 +130,7 @@ class Volume:
         """Show the suspended providers, all at once."""
         if not self.suspended.is_dir():
             return
-        # somebody else may have made the folder anew after a run of ours was killed
+        # another process may have made the directory again after a run of ours was killed
         for name in names(self.tree.metadata):
             self.discard(self.suspended / name)
             (self.tree.metadata / name).rename(self.suspended / name)
@@ -138,11 +138,11 @@ class Volume:
         self.suspended.rename(self.tree.metadata)
 
     def retract(self, provider_id: str) -> None:
-        """Make a provider's folder disappear at once."""
+        """Make a provider's directory disappear at once."""
         self.discard(self.providers / provider_id)
 
     def discard(self, folder: Path) -> None:
-        """Take a folder off the volume in one step, then remove it."""
+        """Take a directory off the volume in one step, then remove it."""
         if os.path.lexists(folder):
             rest = self.staging / "discarded"
             make_folder(rest)
@@ -150,14 +150,14 @@ class Volume:
             shutil.rmtree(rest)
 
     def clean_staging(self) -> None:
-        """Remove what an interrupted run left in the staging folder, and the folder."""
+        """Remove what an interrupted run left in the staging directory, and the directory."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.staging)
             set_folder_times(self.tree.external, below=False)
 
 
 def names(folder: Path) -> list[str]:
-    """The names in a folder, sorted; none when there is no such folder."""
+    """The names in a directory, sorted; none when there is no such directory."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries)
@@ -166,7 +166,7 @@ def names(folder: Path) -> list[str]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, when it is not there. Raises OSError."""
+    """Make a directory and its parents, when it does not exist. Raises OSError."""
     if not folder.is_dir():
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
@@ -182,7 +182,7 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def recorded_files(dist_info: Path) -> list[str]:
-    """What the RECORD of a dist-info folder lists, its own files last; unsafe names never."""
+    """What the RECORD of a dist-info directory lists, its own files last; unsafe names never."""
     data = read_regular(dist_info / "RECORD")
     if data is None:
         return []
@@ -210,7 +210,7 @@ def _record(folder: Path) -> ProviderRecord | None:
 
 
 class MissingPackage(NamedTuple):
-    """What is not there, as a message of contract section 6 tells it."""
+    """What does not exist, as a message of contract section 6 reports it."""
 
     reason: str
     details: str
@@ -220,14 +220,14 @@ class MissingPackage(NamedTuple):
 def missing_packages(
     tree: VolumeTree, record: ProviderRecord, package: str
 ) -> MissingPackage | None:
-    """What of an installed provider with the module ``package`` is gone; None when it is there."""
+    """What of an installed provider with the module ``package`` is gone; None when it exists."""
     packages = tree.python_packages
     if not packages.is_dir():
         kind = path_kind(packages)
         return MissingPackage(
-            "The packages of the installed providers are not there",
-            f"Folder: {packages}"
-            + ("" if kind == "nothing" else f"\n{kind.capitalize()} stands there instead."),
+            "The packages of the installed providers are missing",
+            f"Directory: {packages}"
+            + ("" if kind == "nothing" else f"\n{kind.capitalize()} is there instead."),
             f"Mount all that the init containers wrote at {tree.external}, with python-packages in "
             "it, or name its place with --root.",
         )
@@ -236,13 +236,13 @@ def missing_packages(
         return None
     again = "Start the Pod again with a new volume, so that its init containers install again."
     if not os.path.lexists(packages / own.dist_info):
-        return MissingPackage(f"The package {own.name} {own.version} is no longer there", "", again)
+        return MissingPackage(f"The package {own.name} {own.version} no longer exists", "", again)
     folder = package.replace(".", "/")
     expected = {f"{folder}.py", f"{folder}/__init__.py", f"{folder}/provider.py"}
     for path in recorded_files(packages / own.dist_info):
         if path in expected and not os.path.lexists(packages / path):
             return MissingPackage(
-                f"A file of the package {own.name} {own.version} is no longer there",
+                f"A file of the package {own.name} {own.version} no longer exists",
                 f"File: {packages / path}",
                 again,
             )
@@ -265,7 +265,7 @@ def prepare_zipapp(
 ) -> str | None:
     """Stage a copy, unless that which ``records`` leave on the volume is as new or newer.
 
-    Gives its SHA-256, None when nothing was staged.
+    Returns its SHA-256, None when nothing was staged.
     """
     if zipapp is None:
         return None

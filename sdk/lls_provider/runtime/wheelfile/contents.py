@@ -68,7 +68,7 @@ class Command(NamedTuple):
 def parse_entry_points(data: bytes) -> list[Command]:
     """The commands of an entry_points.txt; raises ValueError naming the line that is wrong.
 
-    Every section must be well formed, as far as it can be told; only those of commands count.
+    Every section must be well formed, as far as it can be determined; only those of commands count.
     `configparser` would take time that grows with the square of a long line.
     """
     section: str | None = None
@@ -82,14 +82,14 @@ def parse_entry_points(data: bytes) -> list[Command]:
             continue
         name, equals, value = (part.strip() for part in text.partition("="))
         if section is None:
-            raise ValueError(f"line {number:,} stands in no section")
+            raise ValueError(f"line {number:,} is in no section")
         if section not in _SECTIONS:
             continue
         match = _ENTRY_POINT.fullmatch(value)
         if not equals or match is None or "/" in name or name_problem(name) is not None:
-            raise ValueError(f"line {number:,}: {text!r:.200} is no script")
+            raise ValueError(f"line {number:,}: {text!r:.200} is not a script")
         if name in commands:
-            raise ValueError(f"line {number:,}: {name!r:.200} stands there twice")
+            raise ValueError(f"line {number:,}: {name!r:.200} appears twice")
         commands[name] = Command(name, match["module"], match["call"])
     return list(commands.values())
 
@@ -129,7 +129,7 @@ class Contents(NamedTuple):
     archive_size: int  # bytes
     dist_info: str
     data_folders: dict[str, str]
-    """Folders that end in .data but are not named as dist-info is, each with a member's name."""
+    """Directories that end in .data but do not match dist-info, each with a member's name."""
     metadata: Headers  # of METADATA
     about: Headers  # of WHEEL
     files: tuple[WheelFile, ...]
@@ -182,7 +182,7 @@ class _Reader:
         found = {name for name in found if name.endswith(".dist-info")}
         if len(found) != 1:
             shown = ", ".join(sorted(found)[:5]) or "none"
-            why = f"one .dist-info folder is needed, found: {shown}"
+            why = f"one .dist-info directory is needed, found: {shown}"
             raise self._error(Code.WHEEL_DIST_INFO_INVALID, why)
         return found.pop()
 
@@ -216,7 +216,7 @@ class _Reader:
             if file is not None:
                 self._place(places, file)
         if recorded:
-            why = f"RECORD names a file that is not there: {min(recorded)!r:.300}"
+            why = f"RECORD names a file that does not exist: {min(recorded)!r:.300}"
             raise self._error(Code.WHEEL_FILE_MISSING, why)
         for file in self._generated():
             self._place(places, file)
@@ -277,7 +277,7 @@ class _Reader:
         if folder != self.data:
             self.data_folders.setdefault(folder, name)
         if scheme not in prefixes or not rest:
-            why = f"{name!r:.300}: wheels have no such .data folder"
+            why = f"{name!r:.300}: wheels have no such .data directory"
             raise self._error(Code.WHEEL_DATA_INVALID, why)
         return prefixes[scheme] + rest, scheme == "scripts"
 
@@ -314,7 +314,7 @@ class _Reader:
 
 
 class _Places:
-    """Where a wheel's files go: each place once, in any spelling, and inside its own folders."""
+    """Where a wheel's files go: each path once, in any spelling, inside its own directories."""
 
     def __init__(self, wheel: Path, dist_info: str) -> None:
         self._wheel = wheel
@@ -323,9 +323,9 @@ class _Places:
         self.files: dict[str, WheelFile] = {}
 
     def add(self, file: WheelFile) -> WheelFile | None:
-        """Take a place; gives the file that has it already.
+        """Take a place; returns the file that has it already.
 
-        Raises SdkError when the place is somebody else's, or taken in another spelling.
+        Raises SdkError when the place is untrusted, or taken in another spelling.
         """
         path = file.path
         if ".dist-info" in path:
@@ -344,12 +344,12 @@ class _Places:
             raise wheel_error(Code.WHEEL_DIST_INFO_INVALID, self._wheel, why)
 
     def check(self) -> None:
-        """Raise SdkError WHEEL_PATH_CONFLICT when a file is a folder of others."""
+        """Raise SdkError WHEEL_PATH_CONFLICT when a file is a directory of others."""
         folders = {path.rpartition("/")[0] for path in self._spelling}
         while folders:
             both = folders & self._spelling.keys()
             if both:
-                why = f"{self._spelling[min(both)]!r:.300} is a file and a folder at once"
+                why = f"{self._spelling[min(both)]!r:.300} is a file and a directory at once"
                 raise wheel_error(Code.WHEEL_PATH_CONFLICT, self._wheel, why)
             folders = {folder.rpartition("/")[0] for folder in folders if "/" in folder}
 

@@ -5,7 +5,8 @@ Reads the header block of METADATA and WHEEL files: ``Key: value``, continued by
 The body (a long description) is never looked at. `email` would do the same at the cost of an
 import that a Pod's start can do without.
 
-Reads requirements and versions of strangers: what `packaging` leaves to its caller is here.
+Reads requirements and versions from untrusted sources: what `packaging` leaves to its caller is
+here.
 
 Of `packaging` come RecursionError (its parser of markers is recursive) and ValueError (numbers
 of more than 4,300 digits) besides its own errors; texts that lead there are refused before.
@@ -35,14 +36,14 @@ from lls_provider.errors import Code
 from lls_provider.runtime.wheelfile.members import name_problem, wheel_error
 
 UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
-"""Files of the dist-info folder that stand in RECORD without a hash, or not at all."""
+"""Files of the dist-info directory that are in RECORD without a hash, or not at all."""
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")  # from the alphabet of URLs
 _HASHES = {"sha256": 32, "sha384": 48, "sha512": 64}
 
 
 class RecordEntry(NamedTuple):
-    """What RECORD says of a file; ``size`` is None where it does not tell."""
+    """What RECORD says of a file; ``size`` is None where it does not say."""
 
     algorithm: str
     digest: bytes
@@ -81,11 +82,11 @@ def parse_record(
             why = f"{place}: {name!r:.300} has no sha256 (or better) hash{_form(told)}"
             raise wheel_error(Code.WHEEL_HASH_WEAK, path, why)
         if size and not (size.isascii() and size.isdigit() and len(size) < 19):
-            why = f"{place}: {size!r:.40} is no size"
+            why = f"{place}: {size!r:.40} is not a size"
             raise wheel_error(Code.WHEEL_RECORD_INVALID, path, why)
         recorded = RecordEntry(algorithm, digest, int(size) if size else None)
         if found.setdefault(name, recorded) != recorded:
-            why = f"{place} tells of {name!r:.300} again, with another hash or size"
+            why = f"{place} reports {name!r:.300} again, with another hash or size"
             raise wheel_error(Code.WHEEL_RECORD_INVALID, path, why)
     return found
 
@@ -120,7 +121,7 @@ class Headers:
     """The fields of a header block, by name without regard to case."""
 
     def __init__(self, data: bytes) -> None:
-        """Raises ValueError for what is no UTF-8 or no header block."""
+        """Raises ValueError for what is not UTF-8 or no header block."""
         blank = _BLANK.search(data)
         block = (data[: blank.start()] if blank is not None else data).decode("utf-8-sig")
         self.fields: dict[str, list[list[str]]] = {}
@@ -148,15 +149,15 @@ class Headers:
         return headers
 
     def one(self, name: str) -> str:
-        """The value of a field that must stand there once; raises ValueError otherwise."""
+        """The value of a field that must be there once; raises ValueError otherwise."""
         values = self.all(name)
         if len(values) != 1 or not values[0]:
-            found = "is missing" if not values else f"stands there {len(values)} times"
+            found = "is missing" if not values else f"is there {len(values)} times"
             raise ValueError(f"the field {name} {found if values != [''] else 'is empty'}")
         return values[0]
 
     def optional(self, name: str) -> str | None:
-        """The value of a field, None where it does not stand."""
+        """The value of a field, None where it does not be."""
         values = self.fields.get(name.lower())
         return "\n".join(values[0]) if values else None
 

@@ -53,7 +53,7 @@ _OF_RECORD = frozenset(
 
 
 class Member(NamedTuple):
-    """One file of the archive, as the central directory tells it."""
+    """One file of the archive, as the central directory reports it."""
 
     name: str
     offset: int  # of the local header
@@ -76,7 +76,7 @@ def wheel_error(
 ) -> SdkError:
     """The error of a wheel that breaks the format or its own RECORD.
 
-    ``of_record`` tells that RECORD alone is wrong where the code does not say so.
+    ``of_record`` says that RECORD alone is wrong where the code does not say so.
     """
     file = os.fspath(path)
     if resolution is None:
@@ -92,13 +92,13 @@ def wheel_error(
 
 
 def _repair(name: str) -> str:
-    """How the RECORD of a wheel is written anew. 'wheel unpack' would refuse it as we do."""
+    """How the RECORD of a wheel is written again. 'wheel unpack' would refuse it as we do."""
     import shlex  # seldom
 
     folder = shlex.quote("-".join(name.split("-")[:2]))
     return (
         "Build the wheel again where it is your own. One that was published like this comes again "
-        "with each download: use another version of the package, or write its RECORD anew with "
+        "with each download: use another version of the package, or write its RECORD again with "
         f"`python3 -m zipfile -e {shlex.quote(name)} {folder}` and `wheel pack {folder}`, and give "
         "the result to the build with --find-links."
     )
@@ -107,7 +107,7 @@ def _repair(name: str) -> str:
 def open_wheel(path: Path) -> int:
     """A descriptor of the file, for reading; never waits, whatever the name leads to.
 
-    Raises SdkError FILE_UNREADABLE, or WHEEL_NOT_FILE for a device, a pipe or a folder.
+    Raises SdkError FILE_UNREADABLE, or WHEEL_NOT_FILE for a device, a pipe or a directory.
     """
     try:
         # without O_NONBLOCK opening a pipe waits for a writer that never comes
@@ -122,12 +122,12 @@ def open_wheel(path: Path) -> int:
         ) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise wheel_error(Code.WHEEL_NOT_FILE, path, "it is no regular file")
+        raise wheel_error(Code.WHEEL_NOT_FILE, path, "it is not a regular file")
     return descriptor
 
 
 def name_problem(name: str) -> str | None:
-    """What makes a relative path unsafe to write below a folder; None when it is safe."""
+    """What makes a relative path unsafe to write below a directory; None when it is safe."""
     if len(name) <= _PART_BYTES and _ORDINARY.fullmatch(name):
         return None
     if not name:
@@ -142,7 +142,7 @@ def name_problem(name: str) -> str | None:
         return "the path names a drive"
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts):
-        return "the path leaves its folder, or has an empty part"
+        return "the path leaves its directory, or has an empty part"
     if any(len(part.encode()) > _PART_BYTES for part in parts):
         return f"a part of the path is longer than {_PART_BYTES} bytes"
     if len(name.encode()) >= _PATH_BYTES:
@@ -154,7 +154,7 @@ def read_member(path: Path, descriptor: int, member: Member) -> Iterator[bytes]:
     """The content of a member in pieces, at most its declared size in all.
 
     Raises SdkError WHEEL_TRUNCATED, WHEEL_HEADER_MISMATCH, WHEEL_OVERLAP, WHEEL_SIZE_MISMATCH or
-    WHEEL_DATA_DAMAGED; a size that lies is told when the pieces end.
+    WHEEL_DATA_DAMAGED; a size that is is reported when the pieces end.
     """
     start = _data_start(path, descriptor, member)
     pieces = _raw(path, descriptor, member, start)
@@ -162,7 +162,7 @@ def read_member(path: Path, descriptor: int, member: Member) -> Iterator[bytes]:
 
 
 def _data_start(path: Path, descriptor: int, member: Member) -> int:
-    """Where the member's bytes begin; its two headers must tell the same."""
+    """Where the member's bytes begin; its two headers must say the same."""
     header = os.pread(descriptor, _LOCAL_HEADER.size + len(member.raw_name), member.offset)
     if len(header) < _LOCAL_HEADER.size:
         raise _error(Code.WHEEL_TRUNCATED, path, member, "the archive ends in its header")
@@ -222,7 +222,7 @@ def _inflated(path: Path, member: Member, pieces: Iterator[bytes]) -> Iterator[b
     try:
         for piece in pieces:
             while piece:
-                # one byte more than declared is asked for: so a size that lies is seen
+                # one byte more than declared is requested: so a size that is is seen
                 data = inflate.decompress(piece, min(left + 1, _CHUNK))
                 piece = inflate.unconsumed_tail
                 left -= len(data)

@@ -1,4 +1,4 @@
-"""Writes the files of wheels below a folder, each verified against RECORD while it is written."""
+"""Writes the files of wheels into a directory and verifies each against RECORD meanwhile."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def unpack(unpackings: Sequence[Unpacking], folder: Path, *, workers: int) -> No
 
 
 def folders_of(unpackings: Iterable[Unpacking]) -> frozenset[str]:
-    """The folders that files are written to, parents included; "" is the folder of them all."""
+    """The directories that files are written to, parents included; "" is the top one."""
     found = {""}
     for unpacking in unpackings:
         for folder in {file.path.rpartition("/")[0] for file in unpacking.files}:
@@ -66,14 +66,14 @@ def folders_of(unpackings: Iterable[Unpacking]) -> frozenset[str]:
 
 
 def set_folder_times(root: Path, *, below: bool = True) -> None:
-    """Give a folder, and every folder below it, the fixed time."""
+    """Give a directory, and every directory below it, the fixed time."""
     set_times((folder for folder, _, _ in os.walk(root)) if below else [os.fspath(root)])
 
 
 def set_times(folders: Iterable[str]) -> None:
-    """Give folders the fixed time, as far as they are ours.
+    """Give directories the fixed time, as far as they are ours.
 
-    The volume's own folder belongs to the node, and a neighbour may run as another user.
+    The volume's own directory belongs to the node, and a neighbour may run as another user.
     """
     for folder in folders:
         try:
@@ -113,7 +113,7 @@ def _write(job: Unpacking, root: str) -> None:
                     made.add(folder)
                 _write_file(path, descriptor, file, f"{root}/{file.path}")
             except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-                why = f"{file.path} is a file and a folder at once"
+                why = f"{file.path} is a file and a directory at once"
                 raise wheel_error(Code.WHEEL_PATH_CONFLICT, path, why) from error
     finally:
         os.close(descriptor)

@@ -87,7 +87,7 @@ class Wheel:
 def read_wheel(
     path: Path, limits: WheelLimits | None = None, *, contents: Contents | None = None
 ) -> Wheel:
-    """Read and check a wheel; without ``limits`` those that the environment tells hold.
+    """Read and check a wheel; without ``limits`` those that the environment sets hold.
 
     ``contents`` is what `read_contents` gave for this file, where that was asked before.
     Raises SdkError: one of the codes ``WHEEL_...`` naming the file and what is wrong, or
@@ -119,7 +119,7 @@ def read_wheel(
 
 
 def check_total(wheels: Sequence[Wheel], folder: Path, limits: WheelLimits | None = None) -> None:
-    """Raise SdkError WHEEL_LIMIT when wheels ask for too much together: many small bombs."""
+    """Raise SdkError WHEEL_LIMIT when wheels require too much together: many small bombs."""
     limits = limits or wheel_limits()
     archives = sum(wheel.archive_size for wheel in wheels)
     files = sum(len(wheel.files) for wheel in wheels)
@@ -138,7 +138,7 @@ def _check_folders(path: Path, contents: Contents, name: NormalizedName, version
         raise wheel_error(Code.WHEEL_NAME_MISMATCH, path, why)
     for folder, member in contents.data_folders.items():
         if not _is_mine(folder.removesuffix(".data"), name, version):
-            why = f"{member!r:.300} is in the .data folder of another wheel"
+            why = f"{member!r:.300} is in the .data directory of another wheel"
             raise wheel_error(Code.WHEEL_DATA_INVALID, path, why)
 
 

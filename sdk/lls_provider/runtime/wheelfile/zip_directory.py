@@ -1,6 +1,6 @@
 """The central directory of a wheel: which members there are, refused whole when any could mislead.
 
-Two readers of one zip file can see two contents: when it has two ends, when data stand before
+Two readers of one zip file can see two contents: when it has two ends, when data precedes
 it, when members overlap or when its counts do not agree. `zipfile` reads many of those in its
 own way; here each is an error, because what was scanned must be what is installed.
 """
@@ -59,7 +59,7 @@ class _Directory:
 def read_members(path: Path, descriptor: int, limits: WheelLimits) -> list[Member]:
     """The files of an archive in its order; what they declare together is within the limits.
 
-    A member that stands there again, the same to the last byte, counts once.
+    A member that exists again, the same to the last byte, counts once.
 
     Raises SdkError WHEEL_NOT_ZIP, WHEEL_TRUNCATED, WHEEL_ARCHIVE_INVALID, WHEEL_OVERLAP,
     WHEEL_LIMIT, and for a single member WHEEL_PATH_UNSAFE, WHEEL_ENTRY_TYPE, WHEEL_ENCRYPTED,
@@ -90,7 +90,7 @@ def _once(path: Path, descriptor: int, members: list[Member]) -> list[Member]:
     for member in members:
         first = found.setdefault(member.name, member)
         if first is not member and not _equal(path, descriptor, first, member):
-            why = "it stands there twice, with different content"
+            why = "it appears twice, with different content"
             raise _member_error(Code.WHEEL_DUPLICATE_ENTRY, path, member.name, why)
     return list(found.values())
 
@@ -115,7 +115,7 @@ def content_digest(path: Path, descriptor: int, member: Member) -> bytes:
 
 
 def limit_error(path: str | os.PathLike[str], why: str, allowed: str) -> SdkError:
-    """The error of a wheel, or of a folder of wheels, that asks for more than is allowed."""
+    """The error of a wheel, or of a directory of wheels, that requires more than is allowed."""
     return wheel_error(
         Code.WHEEL_LIMIT,
         path,
@@ -135,7 +135,7 @@ def _find(path: Path, descriptor: int, size: int) -> _Directory:
         if begins == b"PK\x03\x04":
             why = "the archive is cut short or data follow it: its end record is not at its end"
             raise wheel_error(Code.WHEEL_TRUNCATED, path, why)
-        what = "the file is empty" if not size else "it is no zip file"
+        what = "the file is empty" if not size else "it is not a zip file"
         raise wheel_error(Code.WHEEL_NOT_ZIP, path, what)
     if len(ends) > 1:
         raise _invalid(path, "it has two ends, so two readers would see two contents")
@@ -153,7 +153,7 @@ def _find(path: Path, descriptor: int, size: int) -> _Directory:
             Code.WHEEL_TRUNCATED, path, "the archive is cut short: its directory is not whole"
         )
     if offset + length < end:
-        raise _invalid(path, "data stand before it, or between its directory and its end")
+        raise _invalid(path, "data precedes it, or between its directory and its end")
     return _Directory(offset, length, count)
 
 
@@ -169,7 +169,7 @@ def _ends(tail: bytes) -> Iterator[int]:
 def _end64(
     path: Path, descriptor: int, locator: bytes, end: int, told: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
-    """The same four numbers from the zip64 record; those told before must agree."""
+    """The same four numbers from the zip64 record; those given before must agree."""
     _, disk, at, disks = _LOCATOR.unpack(locator)
     record = os.pread(descriptor, _END64.size, end) if end >= 0 else b""
     if at != end or len(record) < _END64.size or not record.startswith(b"PK\x06\x06"):
@@ -189,7 +189,7 @@ def _members(path: Path, data: bytes, directory: _Directory) -> Iterator[Member]
     entries = list(_entries(path, data, directory))
     starts = sorted(entry[1] for entry in entries)
     if starts and starts[0] != 0:
-        raise _invalid(path, "data stand before its first member")
+        raise _invalid(path, "data precedes its first member")
     # of two that begin at one place the first ends there: so neither has room
     ends = dict(reversed(list(pairwise([*starts, directory.offset]))))
     for raw, offset, flags, method, compressed, size, mode in entries:
@@ -262,7 +262,7 @@ def _problem(
     if kind and kind != (stat.S_IFDIR if is_folder else stat.S_IFREG):
         return Code.WHEEL_ENTRY_TYPE, "it is a link or a device, or another thing than its name"
     if is_folder and (size or compressed > 2):
-        return Code.WHEEL_ENTRY_TYPE, "it is a folder with content"
+        return Code.WHEEL_ENTRY_TYPE, "it is a directory with content"
     if method == STORED and compressed != size:
         return Code.WHEEL_SIZE_MISMATCH, "its two sizes differ"
     if method == DEFLATED and size > compressed * _DEFLATE_RATIO:

@@ -1,4 +1,4 @@
-"""Registries on loopback: one that wants a login, one behind a proxy that cuts, one that lies."""
+"""Registries on loopback: one that wants a login, one behind a proxy that cuts, one that is."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def repository(registry: str) -> str:
 
 @pytest.fixture
 def fake() -> Iterator[FakeRegistry]:
-    """A registry of ours that does what it is told, good or bad."""
+    """A registry of ours that does what it is reported, good or bad."""
     with FakeRegistry() as server:
         yield server
 

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.engines.serving import Ending
 
-# gets the request and may answer it; gives whether it did
+# gets the request and may answer it; returns whether it did
 Fault = Callable[["Request"], bool]
 
 TOKEN = "t0ken"  # noqa: S105 - what the fake gives out
@@ -214,7 +214,7 @@ class FakeRegistry:
     mountable: set[str] = field(default_factory=set)
     seen: list[Seen] = field(default_factory=list)
     faults: list[tuple[str, str, Fault]] = field(default_factory=list)
-    login: str = ""  # the Authorization header that is asked for
+    login: str = ""  # the Authorization header that is requested
     challenge: str = ""
     connections: int = 0
     received: int = 0
@@ -323,7 +323,7 @@ class CuttingProxy:
             thread.join()
 
     def reset(self, *cuts: tuple[str, int]) -> None:
-        """Count anew, and cut there."""
+        """Count again, and cut there."""
         with self._lock:
             self.passed.clear()
             self.cuts = list(cuts)

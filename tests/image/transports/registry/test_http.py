@@ -23,7 +23,7 @@ SAMPLE = Path(__file__).parents[4] / "samples" / "echo-inference"
 
 @pytest.fixture(scope="session")
 def certificate(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody vouches for, its key beside it."""
+    """A certificate for 127.0.0.1 that no one verifies, its key beside it."""
     path = tmp_path_factory.mktemp("tls") / "certificate.pem"
     subprocess.run(
         [

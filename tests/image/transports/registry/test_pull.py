@@ -224,11 +224,11 @@ def test_a_layer_that_breaks_off_goes_on_where_it_stopped(
 @pytest.mark.parametrize(
     ("data", "word"),
     [
-        (b"", "no JSON"),
-        (b"null", "no JSON object"),
-        (b"[" * 100_000, "no JSON"),
-        (b"\xff\xfe", "no JSON"),
-        (b'{"mediaType": 7}', "config is no descriptor"),
+        (b"", "not JSON"),
+        (b"null", "not a JSON object"),
+        (b"[" * 100_000, "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"mediaType": 7}', "config is not a descriptor"),
         (b'{"mediaType": "text/html", "config": {}}', "config.digest"),
     ],
 )
@@ -250,9 +250,9 @@ def change(fake: FakeRegistry, edit: Callable[[dict[str, Any]], object]) -> None
     [
         (lambda it: it["config"].update(size=1 << 40), "larger than"),
         (lambda it: it["config"].update(size=3), "its descriptor says 3"),
-        (lambda it: it["config"].update(digest="sha256:../../x"), "no sha256 digest"),
+        (lambda it: it["config"].update(digest="sha256:../../x"), "not a sha256 digest"),
         (lambda it: it["config"].update(mediaType="application/x-artifact"), "an artifact"),
-        (lambda it: it.update(layers={}), "layers is no list"),
+        (lambda it: it.update(layers={}), "layers is not a list"),
         (lambda it: it["layers"].pop(), "diff_ids"),
         (lambda it: it["layers"][0].update(mediaType="text/plain"), "unknown type"),
         (lambda it: it["layers"][0].update(mediaType=LAYER_XZ), "unknown type"),
@@ -443,15 +443,15 @@ def test_nothing_of_a_signed_address_is_shown(
         fake.faults.clear()
 
 
-@pytest.mark.parametrize("kind", ["a folder", "broken"])
+@pytest.mark.parametrize("kind", ["a directory", "broken"])
 @pytest.mark.parametrize("bearer", [True, False])
 def test_a_login_that_cannot_be_read_matters_when_one_is_needed(
     fake: FakeRegistry, limits: RegistryTimeouts, nobody: Path, kind: str, bearer: bool
 ) -> None:
-    """A home of somebody else's is no failed login where nobody has to log in."""
+    """A home of someone else's is not a failed login where no one has to log in."""
     file = nobody / ".docker" / "config.json"
     file.parent.mkdir()
-    if kind == "a folder":
+    if kind == "a directory":
         file.mkdir()
     else:
         file.write_text("{")

@@ -276,7 +276,7 @@ def test_a_blob_of_another_repository_is_mounted(
     with Repository(reference, push=True, sources=["base/python"], limits=limits) as repository:
         outcome = upload(repository, blob, advance=ignore, source="base/python")
         assert outcome is UploadOutcome.MOUNTED
-        # one that is not there is uploaded with the answer to the same request
+        # one that does not exist is uploaded with the answer to the same request
         other = blob_of(b"other")
         assert (
             upload(repository, other, advance=ignore, source="base/python") is UploadOutcome.PUSHED

@@ -92,7 +92,7 @@ def test_what_others_attached_stays_and_nothing_is_listed_twice(
     other = {
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "artifactType": "application/vnd.example.signature",
-        "annotations": {"who": "somebody else"},
+        "annotations": {"who": "someone else"},
     }
     with Repository(parse(f"{repository}:1"), push=True, limits=limits) as there:
         # the registry knows the manifest that the entry names: any does

@@ -38,7 +38,7 @@ def registry_refusal(
 ) -> SdkError:
     """What an answer's status means. ``used`` names the credentials sent, empty for none.
 
-    ``asked`` are the seconds that the registry wants to be waited for.
+    ``asked`` are the seconds that the registry asks the client to wait.
     """
     said = _said(status, body)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -48,7 +48,7 @@ def registry_refusal(
             reference,
             doing,
             f"{said}\n{with_what[0].upper()}{with_what[1:]}. Registries also answer so for a "
-            "repository that is not there.",
+            "repository that does not exist.",
             f"Log in with a user who may do this (`podman login {reference.registry}`, "
             "`docker login` or `skopeo login`), or correct the name.",
         )

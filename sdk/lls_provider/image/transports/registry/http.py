@@ -1,6 +1,6 @@
 """HTTP with one repository of a registry: login, redirects, retries, and limits on every answer.
 
-A registry's answers are somebody else's: bodies are bounded in size and time, an address that it
+A registry's answers are untrusted: bodies are bounded in size and time, an address that it
 names is checked before it is asked, and the login goes to the registry itself and nowhere else.
 """
 
@@ -78,14 +78,14 @@ class RegistryTimeouts:
     """How long a registry may take."""
 
     timeout: tuple[float, float] = TIMEOUT  # seconds to connect, seconds of silence
-    document: float = 120.0  # seconds for an answer that is no blob
+    document: float = 120.0  # seconds for an answer that is not a blob
     sleep: Callable[[float], None] = time.sleep
 
     @classmethod
     def told(cls, environ: Mapping[str, str]) -> RegistryTimeouts:
         """As LLS_PROVIDER_REGISTRY_TIMEOUT says: the seconds in which something must come.
 
-        Raises SdkError USAGE when it is no number of seconds.
+        Raises SdkError USAGE when it is not a number of seconds.
         """
         text = environ.get(_VARIABLE, "")
         if not text:
@@ -97,7 +97,7 @@ class RegistryTimeouts:
         if not 0 < seconds < math.inf:
             raise SdkError(
                 Code.USAGE,
-                f"{_VARIABLE}={text!r:.100} is no number of seconds",
+                f"{_VARIABLE}={text!r:.100} is not a number of seconds",
                 resolution=f"Set it to a number such as 60, or unset it for {TIMEOUT[1]:g}.",
             )
         return cls((min(TIMEOUT[0], seconds), seconds), 2 * seconds)
@@ -241,12 +241,12 @@ class RegistryClient:
         return _HUB_HOST if registry == DOCKER_HUB else registry
 
     def _find_scheme(self) -> str:
-        """TLS or not, where both are allowed: asked for in the order of likelihood."""
+        """TLS or not, where both are allowed: requested in the order of likelihood."""
         likely, other = ("https", "http") if self._insecure else ("http", "https")
         return other if not self._answers(likely) and self._answers(other) else likely
 
     def _answers(self, scheme: str) -> bool:
-        """Whether the registry speaks the scheme, be it with a certificate nobody vouches for."""
+        """Whether the registry speaks the scheme, whether it is with an unverified certificate."""
         try:
             with self._send("GET", f"{scheme}://{self._host}/v2/", {}, b"", None) as response:
                 # servers with TLS say 400 to plain HTTP
@@ -259,7 +259,7 @@ class RegistryClient:
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body
     ) -> requests.Response:
-        """Send, following redirects, and once more with a new login when that is asked for."""
+        """Send, following redirects, and once more with a new login when that is requested."""
         response = self._follow(method, url, headers, body)
         if response.status_code != _UNAUTHORIZED or not self._is_ours(response.url):
             return response
@@ -314,7 +314,7 @@ class RegistryClient:
                 auth=authorize,
                 stream=True,
                 timeout=self._limits.timeout,
-                # told here too: requests prefers REQUESTS_CA_BUNDLE to what its session says
+                # given here too: requests prefers REQUESTS_CA_BUNDLE to what its session says
                 verify=False if self._insecure else None,
                 proxies={"no_proxy": host} if is_loopback(host) else None,
             )
@@ -328,7 +328,7 @@ class RegistryClient:
             raise Interrupted(network_reason(error, self._limits.timeout)) from error
 
     def _read(self, response: requests.Response) -> bytes:
-        """The body, bounded in size and time; undecoded, for we asked for no encoding."""
+        """The body, bounded in size and time; undecoded, for we requested no encoding."""
         import urllib3
 
         deadline = time.monotonic() + self._limits.document

@@ -26,7 +26,7 @@ from urllib.parse import urlencode, urlsplit
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.transports.registry.reference import DOCKER_HUB, Reference
-from lls_provider.system.user import user_home
+from lls_provider.system.cache import user_home
 
 _FILE_LIMIT = 4 << 20
 _HELPER_SECONDS = 60
@@ -79,7 +79,7 @@ def find_credential(
 
 
 def _documents(variables: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The files that are there, and what stands in a variable as Docker and GitLab read it."""
+    """The files that exist, and what is in a variable as Docker and GitLab read it."""
     if told := variables.get(_VARIABLE):
         yield Path(_VARIABLE), _parsed(Path(_VARIABLE), told.encode())
     for path in _files(variables):
@@ -122,9 +122,9 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
         document = json.loads(data or b"{}")
     except (ValueError, RecursionError):
         # the parser's message could quote the file, and the file holds secrets
-        raise _invalid(path, "it is no JSON") from None
+        raise _invalid(path, "it is not JSON") from None
     if not isinstance(document, dict):
-        raise _invalid(path, "it is no JSON object")
+        raise _invalid(path, "it is not a JSON object")
     return document
 
 
@@ -140,24 +140,24 @@ def _from_file(path: Path, document: dict[str, Any], reference: Reference) -> Cr
 def _entry(path: Path, entry: object, name: str) -> Credential | None:
     """The credential of an entry; None for an empty one, as Docker leaves beside a helper."""
     if not isinstance(entry, dict):
-        raise _invalid(path, f"{name} is no object")
+        raise _invalid(path, f"{name} is not an object")
     fields = {
         key: entry.get(key) or ""
         for key in ("auth", "username", "password", "identitytoken", "registrytoken")
     }
     if not all(isinstance(value, str) for value in fields.values()):
-        raise _invalid(path, f"{name} has a value that is no text")
+        raise _invalid(path, f"{name} has a value that is not text")
     username, password = fields["username"], fields["password"]
     if fields["auth"]:
         try:
             # other clients pass over line breaks, and a password may be any bytes
             data = base64.b64decode(re.sub(r"[\r\n]", "", fields["auth"]), validate=True)
         except (binascii.Error, ValueError):
-            raise _invalid(path, f"{name}.auth is no base64 text") from None
+            raise _invalid(path, f"{name}.auth is not the base64 text") from None
         pair = data.decode("utf-8", "surrogateescape")
         username, colon, password = pair.partition(":")
         if not colon:
-            raise _invalid(path, f"{name}.auth is no base64 of USER:PASSWORD")
+            raise _invalid(path, f"{name}.auth is not the base64 of USER:PASSWORD")
         password = password.strip("\0")
     found = Credential(username, password, fields["identitytoken"], fields["registrytoken"])
     return _checked(path, found, name) if found != Credential() else None
@@ -178,7 +178,7 @@ def _from_helper(path: Path, document: dict[str, Any], reference: Reference) -> 
 
 def _ask(path: Path, helper: object, key: str) -> Credential | None:
     if not isinstance(helper, str) or not _HELPER_NAME.fullmatch(helper):
-        raise _invalid(path, f"{str(helper)[:60]!r} is no name of a credential helper")
+        raise _invalid(path, f"{str(helper)[:60]!r} is not a name of a credential helper")
     command = f"docker-credential-{helper}"
     try:
         done = subprocess.run(
@@ -230,7 +230,7 @@ def _table(path: Path, document: dict[str, Any], name: str) -> dict[str, Any]:
     if table is None:
         return {}
     if not isinstance(table, dict):
-        raise _invalid(path, f"{name} is no object")
+        raise _invalid(path, f"{name} is not an object")
     return table
 
 
@@ -263,7 +263,7 @@ _PARAMETER = re.compile(
 
 
 class AskForToken(Protocol):
-    """One request to the place of tokens; gives the body of its answer.
+    """One request to the place of tokens; returns the body of its answer.
 
     Raises SdkError REGISTRY_DENIED when it refuses, REGISTRY_FAILED for a URL that may not be
     asked.
@@ -334,11 +334,11 @@ class Authorization:
             self.header = credential.basic
         else:
             offered = ", ".join(sorted(by_scheme)) or "nothing that can be read"
-            raise self._failed(f"It asks for {offered:.200}; known are Bearer and Basic")
+            raise self._failed(f"It requires {offered:.200}; known are Bearer and Basic")
         return True
 
     def _found(self) -> Credential | None:
-        """The credential; one that cannot be read matters when nobody is let in without."""
+        """The credential; one that cannot be read matters when no one is let in without."""
         try:
             return self._find(self._reference)
         except SdkError as error:
@@ -381,8 +381,8 @@ class Authorization:
     def _failed(self, why: str) -> SdkError:
         return SdkError(
             Code.REGISTRY_FAILED,
-            f"{self._reference.registry} asks for a login that is not understood",
+            f"{self._reference.registry} requires a login that is not understood",
             why=f"{why}.",
-            resolution="Check that the name is that of a registry; its operator can tell how to "
+            resolution="Check that the name is that of a registry; its operator can say how to "
             "log in.",
         )

@@ -1,4 +1,4 @@
-"""Reads an image out of a registry; its layers are loaded when their bytes are asked for.
+"""Reads an image out of a registry; its layers are loaded when their bytes are requested.
 
 Everything with a digest is kept in the cache under it: what is there needs no network, and a
 layer that broke off goes on where it stopped.
@@ -15,7 +15,7 @@ from lls_provider.bundle.sbom import MEDIA_TYPE
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.image import BlobLayer, Image, sha256
 from lls_provider.image.manifest import Origin, RawDocument
-from lls_provider.image.reader import DOCUMENT_LIMIT, StoredManifest
+from lls_provider.image.transports.layout import DOCUMENT_LIMIT, StoredManifest
 from lls_provider.image.transports.registry import errors
 from lls_provider.image.transports.registry.reference import is_digest
 from lls_provider.image.transports.registry.referrers import attached
@@ -103,7 +103,7 @@ class RemoteLayer:
         try:
             yield from stored.chunks()
         except SdkError as error:
-            if error.code is Code.IMAGE_INVALID:  # the disk, or somebody, has damaged it
+            if error.code is Code.IMAGE_INVALID:  # the disk, or someone, has damaged it
                 path.unlink(missing_ok=True)
             raise
 

@@ -34,9 +34,9 @@ def push(
     progress: Progress = SILENT,
     limits: RegistryTimeouts | None = None,
 ) -> str:
-    """Push ``content`` as ``reference``; gives its digest.
+    """Push ``content`` as ``reference``; returns its digest.
 
-    Blobs that are there are not sent. The manifests of an index come by their digests; what is
+    Blobs that exist are not sent. The manifests of an index come by their digests; what is
     tagged comes last, before it the SBOM of each image is attached. Raises SdkError NETWORK,
     REGISTRY_DENIED, REGISTRY_FAILED, and what a layer raises whose files changed meanwhile.
     Whatever it raises, the tag is as it was before.

@@ -44,7 +44,7 @@ class Reference:
 
     @property
     def target(self) -> str:
-        """What a registry is asked for: the digest, else the tag, else ``latest``."""
+        """What a registry is requested: the digest, else the tag, else ``latest``."""
         return self.digest or self.tag or DEFAULT_TAG
 
     @property
@@ -55,7 +55,7 @@ class Reference:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the registry runs on this machine, where TLS is not asked for."""
+        """Whether the registry runs on this machine, where TLS is not requested."""
         return is_loopback(self.host)
 
     def at(self, digest: str) -> Reference:
@@ -73,20 +73,20 @@ def parse(text: str) -> Reference:
         )
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
-        _refuse(text, f"{digest!r:.100} is no digest: sha256 and 64 lower-case hex digits")
+        _refuse(text, f"{digest!r:.100} is not a digest: sha256 and 64 lower-case hex digits")
     name, colon, tag = rest.rpartition(":")
     if not colon or "/" in tag:
         name, tag = rest, ""
     elif not _TAG.fullmatch(tag):
-        _refuse(text, f"{tag!r:.140} is no tag: at most 128 letters, digits, '_', '.' and '-'")
+        _refuse(text, f"{tag!r:.140} is not a tag: at most 128 letters, digits, '_', '.' and '-'")
     registry, repository = _split(name)
     match = _REGISTRY.fullmatch(registry)
     if match is None or int(match["port"] or 1) not in range(1, _PORT_LIMIT + 1):
-        _refuse(text, f"{registry!r:.100} is no registry: HOST or HOST:PORT")
+        _refuse(text, f"{registry!r:.100} is not a registry: HOST or HOST:PORT")
     if not _REPOSITORY.fullmatch(repository):
         _refuse(
             text,
-            f"{repository!r:.100} is no name: lower-case letters and digits, separated by "
+            f"{repository!r:.100} is not a name: lower-case letters and digits, separated by "
             "'/', '.', '_' or '-'",
         )
     if len(registry) + 1 + len(repository) > _NAME_LIMIT:
@@ -97,13 +97,13 @@ def parse(text: str) -> Reference:
 def tagged(text: str) -> Reference:
     """The name with a tag that ``text`` gives an image; without one the tag is ``latest``.
 
-    Raises SdkError USAGE as `parse` does, and for a digest, which nobody chooses.
+    Raises SdkError USAGE as `parse` does, and for a digest, which no one chooses.
     """
     found = parse(text)
     if found.digest is not None:
         raise SdkError(
             Code.USAGE,
-            f"{text!r:.300} names an image by its digest, which nobody chooses",
+            f"{text!r:.300} names an image by its digest, which no one chooses",
             why="The digest follows from what is in the image; a tag is what is given.",
             resolution=f"Write {found.registry}/{found.repository}:TAG.",
         )
@@ -140,7 +140,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _refuse(text: str, why: str) -> NoReturn:
-    raise _error(f"{text!r:.300} is no image reference", f"{why}.")
+    raise _error(f"{text!r:.300} is not an image reference", f"{why}.")
 
 
 def _error(what: str, why: str) -> SdkError:

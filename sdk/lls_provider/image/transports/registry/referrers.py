@@ -115,7 +115,7 @@ def _entries(repository: Repository, data: bytes) -> list[JsonObject]:
         index = None
     entries = index.get("manifests") if isinstance(index, dict) else None
     if not isinstance(entries, list) or not all(isinstance(it, dict) for it in entries):
-        raise errors.protocol_error(repository.reference, "its list of referrers is no index")
+        raise errors.protocol_error(repository.reference, "its list of referrers is not an index")
     return entries
 
 
@@ -144,7 +144,7 @@ class ReferrerArtifact:
 
 
 def read_sbom(image: Image) -> bytes | None:
-    """The SBOM that ``image`` says it has, where we put it; None when it is not there.
+    """The SBOM that ``image`` says it has, where we put it; None when it does not exist.
 
     Raises what reading its layer raises.
     """

@@ -1,6 +1,6 @@
 """One repository of a registry: manifests and blobs by name, every digest verified.
 
-Uploads one blob: not at all where it is there already, resumed where the connection broke.
+Uploads one blob: not at all where it already exists, resumed where the connection broke.
 
 A blob that is not whole has no name in a registry: what is broken off leaves nothing behind
 but an upload, which the registry forgets after a while.
@@ -55,7 +55,7 @@ class ManifestBytes:
 
     @classmethod
     def of(cls, data: bytes, content_type: str = "") -> ManifestBytes:
-        """A manifest of the type that it tells; else of the one that the registry told."""
+        """A manifest of the type that it says; else of the one that the registry given."""
         try:
             told = json.loads(data).get("mediaType")
         except (ValueError, RecursionError, AttributeError):
@@ -125,12 +125,12 @@ class Repository:
         """The manifest or index with the tag or digest ``target``.
 
         Raises SdkError IMAGE_MISSING, REGISTRY_DENIED, NETWORK, and REGISTRY_FAILED when it has
-        another digest than was asked for.
+        another digest than was requested.
         """
         return self._verified(self._get_manifest(target, OK), target)
 
     def find_manifest(self, target: str) -> TaggedManifest | None:
-        """As `manifest`; None when there is none."""
+        """As `manifest`; None if there is none."""
         answer = self._get_manifest(target, FOUND_OR_NOT)
         if answer.status not in OK:
             return None
@@ -253,7 +253,7 @@ def upload(
             if attempt == ATTEMPTS:
                 raise _given_up(repository, blob, error) from error
             if isinstance(error, RegistryBusy) and error.answer.status in _LOST:
-                location = ""  # the next attempt begins anew
+                location = ""  # the next attempt begins again
             repository.transport.sleep(error.wait(attempt))
     raise AssertionError("the loop returns or raises")
 
@@ -301,7 +301,7 @@ def _resume(repository: Repository, blob: Blob, location: str) -> tuple[str, int
     """Where a broken upload goes on and how much of it is there; no address: it does not."""
     answer = repository.transport.once("GET", location)
     match = _RANGE.fullmatch(answer.headers.get("Range", ""))
-    # "0-0" says one byte or none: which of them, nobody can tell
+    # "0-0" says one byte or none: which of them, no one can determine
     if answer.status not in _TAKEN or match is None or match[1] == "0":
         return "", 0
     offset = int(match[1]) + 1

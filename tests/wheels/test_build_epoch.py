@@ -10,7 +10,7 @@ import pytest
 from tests.factories.projects import backend
 
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.wheels.epoch import backend_epoch, source_date_epoch
+from lls_provider.wheels.build import backend_epoch, source_date_epoch
 from lls_provider.wheels.pep517 import build_wheel
 from lls_provider.wheels.uv import run_uv
 
@@ -36,7 +36,7 @@ WRONG = {
     "9" * 30: "after the year 2242",
     "9" * 5000: "after the year 2242",
 }
-# writes the time that it is told into its wheel, as the backends do
+# writes the time that it is given into its wheel, as the backends do
 ZIP_TIME = backend(
     before='pathlib.Path("told").write_text(os.environ["SOURCE_DATE_EPOCH"])',
     date='time.localtime(int(os.environ["SOURCE_DATE_EPOCH"]))[:6]',

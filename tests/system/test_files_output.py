@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.system import output as publish
-from lls_provider.system.output import output_directory, output_file
+from lls_provider.system import files as publish
+from lls_provider.system.files import output_directory, output_file
 
 
 def listing(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from tests.factories.projects import backend
 
 from lls_provider.errors import SdkError
-from lls_provider.wheels.build_sources import sourced
+from lls_provider.wheels.build import sourced
 from lls_provider.wheels.pep517 import build_wheel
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 
 @pytest.fixture
 def tree(tmp_path: Path, wheelhouse: Path) -> Path:
-    """A folder with the source of a backend, `maker`; no index has it."""
+    """A directory with the source of a backend, `maker`; no index has it."""
     return write(
         tmp_path / "tree",
         {
@@ -77,7 +77,7 @@ def test_a_member_of_the_workspace(
 def test_an_index_of_its_own(
     tree: Path, tmp_path: Path, make_wheel: Callable[..., Path], interpreter: Interpreter
 ) -> None:
-    """The usual index has it too, in a later version that is no backend: it is not asked."""
+    """The usual index has it too, in a later version that is not a backend: it is not asked."""
     maker = build_wheel(tree / "packages" / "maker", tmp_path / "index", interpreter=interpreter)
     make_wheel("maker", "2.0")
     index = '[[tool.uv.index]]\nname = "own"\nurl = "../index"\nformat = "flat"\n'

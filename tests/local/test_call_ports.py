@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.local.ports import HOST, free_port, group_listens, group_lives, require_free
+from lls_provider.local.call import HOST, free_port, group_listens, group_lives, require_free
 
 
 @pytest.fixture

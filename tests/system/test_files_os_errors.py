@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code
-from lls_provider.system.os_errors import (
-    OsCause,
-    free_space,
-    os_cause,
-    os_error,
-    os_reason,
-    path_kind,
-)
+from lls_provider.system.files import OsCause, free_space, os_cause, os_error, os_reason, path_kind
 
 
 @pytest.mark.parametrize(
@@ -79,5 +72,5 @@ def test_the_kind_of_a_path_is_its_own(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
         kinds = [path_kind(tmp_path / it) for it in ("file", "link", "pipe", "socket", "none", "")]
-    assert kinds == ["a file", "a link", "a pipe", "a socket", "nothing", "a folder"]
+    assert kinds == ["a file", "a link", "a pipe", "a socket", "nothing", "a directory"]
     assert path_kind("/dev/null") == "a device"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.links import dead_links, endless_links
+from lls_provider.wheels.build import dead_links, endless_links
 from lls_provider.wheels.pep517 import build_wheel
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_a_link_around_itself_is_told_before_the_build(
     with pytest.raises(SdkError, match="cannot be built"):
         build_wheel(project, tmp_path / "out", interpreter=interpreter, progress=recorder)
     (warning,) = recorder.warnings
-    assert warning.startswith(f"src/acme_echo/{name} is a link to a folder around it: ")
+    assert warning.startswith(f"src/acme_echo/{name} is a link to a directory around it: ")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_link_that_leads_nowhere_is_told_with_what_to_do(
     assert caught.value.code is Code.WHEEL_BUILD_FAILED
     assert caught.value.resolution == (
         f"Remove src/acme_echo/{name}, or make the link lead to a file: it leads to {target}, "
-        "which is not there."
+        "which does not exist."
     )
     bad.unlink()  # as the resolution says: then the backend comes to its other fault
     with pytest.raises(SdkError) as caught:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.system.tls import certificate_files, is_named
+from lls_provider.system.http import certificate_files, is_named
 
 URL = "https://index.example/files/a.whl"
 

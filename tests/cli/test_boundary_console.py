@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from lls_provider.cli.console import show_document
+from lls_provider.cli.boundary import show_document
 
 SCRIPT = """
-from lls_provider.cli.console import console
+from lls_provider.cli.boundary import console
 progress = console()
 progress.step("resolving")
 progress.note("a detail")
@@ -64,7 +64,7 @@ def test_what_others_say_is_shown_on_a_terminal_and_not_obeyed(
 ) -> None:
     hostile = "\\x1b[2J\\x1b]0;title\\x07\\r\\u202e[bold]x[/]"
     script = (
-        "from lls_provider.cli.console import console, show, show_document\n"
+        "from lls_provider.cli.boundary import console, show, show_document\n"
         f"said = '{hostile}'\n"
         "progress = console()\n"
         "progress.step('s' + said); progress.note('n' + said); progress.warn('w' + said)\n"
@@ -89,7 +89,7 @@ def test_json_is_ascii_and_says_the_same(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_stream_that_lacks_a_character_shows_its_number() -> None:
-    script = "from lls_provider.cli.console import show; show('Match ✓'); show('é', err=True)"
+    script = "from lls_provider.cli.boundary import show; show('Match ✓'); show('é', err=True)"
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.sdist import unpack_sdist
+from lls_provider.wheels.pep517 import unpack_sdist
 
 FILES = {"demo-1.0/pyproject.toml": b"[project]\n", "demo-1.0/src/demo.py": b"x = 1\n"}
 
@@ -75,8 +75,8 @@ def test_what_leads_out_of_its_folder_is_refused(tmp_path: Path, member: tarfile
     archive = tarred(tmp_path / "demo-1.0.tar.gz", [*map(entry, FILES), member])
     out = tmp_path / "in" / "out"
     if member.name.endswith(f"{tmp_path}/evil"):
-        # an absolute name is taken as one below, which is not the one folder
-        assert refused(archive, out) == "It does not hold one folder."
+        # an absolute name is taken as one below, which is not the one directory
+        assert refused(archive, out) == "It does not hold one directory."
     else:
         assert refused(archive, out)
     assert not (tmp_path / "evil").exists()
@@ -111,4 +111,4 @@ def test_an_archive_that_ends_early_is_refused(tmp_path: Path) -> None:
 
 def test_several_folders_are_refused(tmp_path: Path) -> None:
     archive = tarred(tmp_path / "demo-1.0.tar.gz", [*map(entry, FILES), entry("other/file")])
-    assert refused(archive, tmp_path / "out") == "It does not hold one folder."
+    assert refused(archive, tmp_path / "out") == "It does not hold one directory."
