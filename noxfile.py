@@ -38,7 +38,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def fast(session: nox.Session) -> None:
-    """Run the tests that need no network, server or engine, in less than a minute."""
+    """Run the tests that need no network, server or engine, without the slow ones."""
     install(session)
     session.run("pytest", "-q", "-m", FAST, "-n", "2", *session.posargs)
 

@@ -22,6 +22,8 @@ from tests.recorder import Recorder
 import lls_provider
 from lls_provider import Indexes, SdkError
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ROOT = Path(__file__).parents[1]

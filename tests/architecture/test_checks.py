@@ -17,6 +17,7 @@ REASONED = re.compile(r"# pragma: no (cover|branch) - \w+ \w+ \w+")
 LONGEST = 500  # lines; most modules have 100 to 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from lls_provider.wheels.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 PROVIDER = """\
 class Config: ...
 class RemoteProviderSpec:

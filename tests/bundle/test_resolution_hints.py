@@ -228,6 +228,7 @@ _MARKERS = st.sampled_from(
 _REQUIREMENTS = st.builds("{}{}{}".format, _NAMES, _BOUNDS, _MARKERS)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,

@@ -13,6 +13,8 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 
+pytestmark = pytest.mark.slow
+
 MACHINE = os.uname().machine
 OTHER = "aarch64" if MACHINE == "x86_64" else "x86_64"
 ELSEWHERE = [

@@ -32,6 +32,7 @@ def project(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SAMPLE, tmp_path / "project"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "what"),
     [
@@ -114,6 +115,7 @@ def test_the_base_of_the_settings_is_meant_relative_to_the_project(
     assert str(project / "base") in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [("build", "--base", "scratch", "--output", "oci:x"), ("check",), ("test",), ("up", "--check")],

@@ -17,6 +17,8 @@ from lls_provider.bundle.bundle import Bundle
 from lls_provider.image.compose import compose
 from lls_provider.image.transports.layout import write_layout
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 MakeBundle = Callable[[str, str, str], Bundle]
 

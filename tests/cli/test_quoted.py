@@ -177,6 +177,7 @@ def test_what_uv_says_without_end_keeps_its_end() -> None:
     assert len(text) < 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [401, 403, 404, 500, 599])
 @pytest.mark.parametrize(
     "errors", [[{"code": SAID, "message": SAID}], [{"code": "x", "message": SAID * 9999}] * 99]
@@ -212,6 +213,7 @@ def image(tmp_path: Path) -> Path:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["inspect", "check"])
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_an_images_labels_and_configuration(cli: Cli, image: Path, command: str, form: str) -> None:

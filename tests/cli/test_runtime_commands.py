@@ -12,6 +12,7 @@ import pytest
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -333,6 +333,7 @@ _DATA = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(_DATA)
 def test_what_is_written_reads_as_the_same(value: Any) -> None:
@@ -453,6 +454,7 @@ def _pairs_node(dumper: yaml.SafeDumper, data: _Pairs) -> yaml.Node:
 _AnyDumper.add_representer(_Pairs, _pairs_node)
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(_SERVER_DATA, st.sampled_from([None, True, False]), st.sampled_from([None, '"', "|"]))
 def test_whatever_a_server_reads_survives(value: Any, flow: bool | None, style: str | None) -> None:
@@ -544,6 +546,7 @@ def test_merges_without_a_name_are_told_what_to_do(text: str) -> None:
     assert len(error.resolution) < 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -647,6 +650,7 @@ _TOKENS = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(_TOKENS.map(str.encode) | st.binary(max_size=60))
 def test_whatever_is_read_there_is_data_or_an_error_of_ours(data: bytes) -> None:

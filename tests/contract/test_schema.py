@@ -371,6 +371,7 @@ def _judge(name: str) -> jsonschema.Draft7Validator:
 JUDGES = {name: _judge(name) for name in schema.SCHEMAS}
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(_mutated())
 def test_jsonschema_agrees_on_generated_documents(case: tuple[str, Any]) -> None:

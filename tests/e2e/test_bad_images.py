@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tests.image.transports.registry.fake import FakeRegistry, cut, digest_of
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Engine = Callable[[str], str]
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tests.factories.projects import PROVIDER, write_project
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 WORDS = ("--python", "3.12", "--output", "oci:image", "--format", "json")

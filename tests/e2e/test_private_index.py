@@ -26,6 +26,8 @@ from tests.factories.projects import PROVIDER, write_project
 from tests.factories.providers import NO_SPECS
 from tests.factories.wheels import write_wheel
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Engine = Callable[[str], str]
 

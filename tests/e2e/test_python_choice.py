@@ -13,6 +13,8 @@ from tests.factories.projects import PROVIDER, write_project
 from lls_provider.errors import SdkError
 from lls_provider.wheels.interpreter import find_interpreter
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 WORDS = ("build", "acme", "--distribution", "server.txt", "--allow-failure", "it is not a server")

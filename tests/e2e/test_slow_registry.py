@@ -21,6 +21,8 @@ from lls_provider.image.transports.transport import parse_output
 if TYPE_CHECKING:
     from tests.image.transports.registry.fake import Fault
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SECONDS = "0.5"

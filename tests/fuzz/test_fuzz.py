@@ -21,6 +21,8 @@ from lls_provider.runtime.wheelfile.contents import parse_entry_points
 from lls_provider.runtime.wheelfile.dist_info import Headers, parse_record, parse_requirement
 from lls_provider.runtime.wheelfile.members import name_problem
 
+pytestmark = pytest.mark.slow
+
 EXECUTIONS = 3_000
 PLAIN = st.recursive(
     st.none()

@@ -114,6 +114,7 @@ def test_a_document_that_is_a_pipe_stops_nobody(world: World, name: str) -> None
         install(world.request(), workers=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["manifest.json", "lls-provider-spec.yaml", "config.yaml"])
 def test_a_document_of_any_size_is_refused_without_being_read(
     world: World, refuse_in_zipapp: Callable[..., str], name: str

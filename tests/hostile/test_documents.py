@@ -67,6 +67,7 @@ def refused_codes(error: Any) -> set[Code]:
     return {error.code, *(problem.code for problem in error.problems)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "why", "data"), [it[1:] for it in DOCUMENTS], ids=[it[0] for it in DOCUMENTS]
 )
@@ -190,6 +191,7 @@ TEXTS: list[tuple[str, Code, str, bytes]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "why", "data"), [it[1:] for it in TEXTS], ids=[it[0] for it in TEXTS]
 )

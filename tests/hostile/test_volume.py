@@ -17,6 +17,8 @@ from lls_provider.errors import Code
 if TYPE_CHECKING:
     from tests.hostile.conftest import World
 
+pytestmark = pytest.mark.slow
+
 Refuse = Callable[..., Any]
 
 DEPENDENCY = "dep-1.0-py3-none-any.whl"

@@ -50,6 +50,7 @@ def place(world: World, data: bytes, name: str = WHEEL) -> None:
     (world.packages / name).write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "why", "build"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
@@ -185,6 +186,7 @@ def test_before_deployment_it_is_refused_under_the_same_code(world: World, numbe
     assert verdict.error.code is code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(0, len(CASES), 14))
 def test_the_zipapp_refuses_it_too(
     world: World, refuse_in_zipapp: Callable[[str], str], number: int

@@ -176,6 +176,7 @@ print(build())
 """
 
 
+@pytest.mark.slow
 def test_one_bundle_gives_one_digest_whoever_builds_it(
     make_bundle: MakeBundle, tmp_path: Path
 ) -> None:

@@ -161,6 +161,7 @@ def _found(name: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_inspect_and_push_need_no_library(
     make_layout: MakeLayout, cli: Cli, registry: str, tmp_path: Path
 ) -> None:

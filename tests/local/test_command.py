@@ -106,6 +106,7 @@ def test_without_check_it_stays_up_until_a_signal(
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [

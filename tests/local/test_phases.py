@@ -141,6 +141,7 @@ def tried(tmp_path: Path, make_provider: Callable[..., Bundle]) -> Iterator[Try]
         yield attempt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("provider", "reason", "resolution"),
     [
@@ -181,6 +182,7 @@ def test_what_a_server_would_end_with_preflight_reports(
     assert error.where == Where(provider="acme-echo", image="oci:x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "code"),
     [("providers: 7\n", Code.FIELD_TYPE), ("a: b: c\n", Code.YAML_INVALID)],

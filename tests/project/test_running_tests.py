@@ -14,6 +14,7 @@ from lls_provider.project.tests import _NOT_ENDED, _failed, _pytest
 WRONG = "def test_wrong(): assert False\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "source"),
     [
@@ -29,6 +30,7 @@ def test_who_ends_the_process_has_not_passed(tmp_path: Path, file: str, source: 
     assert _pytest(Path(sys.executable), tmp_path, ["-q", "-p", "no:cacheprovider"]) == _NOT_ENDED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "status"), [("def test_a(): pass\n", 0), (WRONG, 1), ("", 5)])
 def test_who_ends_as_pytest_does_is_believed(tmp_path: Path, source: str, status: int) -> None:
     (tmp_path / "test_some.py").write_text(source)

@@ -54,12 +54,14 @@ def sessions() -> set[str]:
     return set(re.findall(r"^[*-] (\S+) -> ", done.stdout, re.MULTILINE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda it: it.name)
 def test_a_workflow_agrees_with_githubs_schema(path: Path) -> None:
     done = run("-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_schema_finds_what_is_wrong(tmp_path: Path) -> None:
     wrong = tmp_path / "ci.yml"
     wrong.write_text("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{runs: ls}]\n", "utf-8")
@@ -67,6 +69,7 @@ def test_the_schema_finds_what_is_wrong(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_dependabots_settings_agree_with_their_schema() -> None:
     path = ROOT / ".github" / "dependabot.yml"
     done = run("-m", "check_jsonschema", "--builtin-schema", "vendor.dependabot", path)

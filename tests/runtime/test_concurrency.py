@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Pod = Any
     MakePod = Callable[[str], Any]
 
+pytestmark = pytest.mark.slow
+
 
 def _argv(source: Path, root: Path, provider_id: str, order: int, *more: str) -> list[str]:
     return [

@@ -25,6 +25,8 @@ from lls_provider.wheels.interpreter import find_interpreter
 if TYPE_CHECKING:
     Snapshot = dict[str, tuple[int, int, bytes]]
 
+pytestmark = pytest.mark.slow
+
 FIXED_TIME = 315_532_800 * 10**9  # 1980-01-01
 
 

@@ -21,6 +21,8 @@ from lls_provider.runtime.preflight.probe_client import (
     time_limit,
 )
 
+pytestmark = pytest.mark.slow
+
 GOOD = """
 class Spec:
     api = "inference"

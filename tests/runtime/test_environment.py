@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Pod = Any
     MakePod = Callable[[str], Any]
 
+pytestmark = pytest.mark.slow
+
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 PYTHON = str(_SYSTEM_PYTHON if _SYSTEM_PYTHON.exists() else sys.executable)
 OTHER_USER = ("setpriv", "--reuid", "12345", "--regid", "0", "--clear-groups", "--no-new-privs")

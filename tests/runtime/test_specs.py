@@ -15,6 +15,8 @@ from lls_provider.runtime.merge import merge
 from lls_provider.runtime.preflight.preflight import failure_layout, preflight
 from lls_provider.runtime.preflight.probe_client import ProbeFailure, ProbeResult, probe
 
+pytestmark = pytest.mark.slow
+
 SPEC = """\
 class Spec:
     def __init__(self, kind="remote::x", **more):

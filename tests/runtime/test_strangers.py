@@ -16,6 +16,8 @@ from lls_provider.runtime.preflight.preflight import failure_layout
 from lls_provider.runtime.preflight.probe_client import ProbeResult, probe
 from lls_provider.runtime.preflight.probe_errors import folded
 
+pytestmark = pytest.mark.slow
+
 GOOD = """
 class Config: ...
 class Spec:

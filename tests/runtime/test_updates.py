@@ -76,6 +76,7 @@ def test_an_update_and_the_way_back_equal_a_clean_run(
     assert pod.snapshot() == clean_old.snapshot()
 
 
+@pytest.mark.slow
 def test_many_updates_in_a_row_leave_nothing_behind(
     make_pod: MakePod, sources: dict[str, Path]
 ) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     MakeWheel = Callable[..., Path]
     Pod = Any
 
+pytestmark = pytest.mark.slow
+
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 PYTHON = str(_SYSTEM_PYTHON if _SYSTEM_PYTHON.exists() else sys.executable)
 

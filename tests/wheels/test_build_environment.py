@@ -22,6 +22,8 @@ from lls_provider.wheels.build_environment import (
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 MakeWheel = Callable[..., Path]
 
 

@@ -133,6 +133,7 @@ def test_no_command_of_uv_runs_a_backend_with_a_wrong_time(
     assert not (project / "told").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

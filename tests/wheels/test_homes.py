@@ -17,6 +17,8 @@ from tests.factories.projects import backend
 
 from lls_provider.bundle.zipapp import zipapp_path
 
+pytestmark = pytest.mark.slow
+
 Built = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # a user whose id has no account; it reads what the SDK's own environment is in, and no more

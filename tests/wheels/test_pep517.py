@@ -18,6 +18,8 @@ from lls_provider.wheels.pep517 import build_wheel
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 Project = Callable[..., Path]
 
 WHEEL = "demo-1.0-py3-none-any.whl"

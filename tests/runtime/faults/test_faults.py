@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ERRORS = {
     errno.ENOSPC: "No space left while ",
     errno.EACCES: "The volume failed while ",

@@ -29,6 +29,7 @@ def _run(words: list[str], folder: Path, **variables: str) -> subprocess.Complet
     return subprocess.run(words, capture_output=True, text=True, env=env)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("module", "words"),
