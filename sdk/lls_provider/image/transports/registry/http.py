@@ -6,6 +6,7 @@ names is checked before it is asked, and the login goes to the registry itself a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -264,9 +265,11 @@ class RegistryClient:
         if response.status_code != _UNAUTHORIZED or not self._is_ours(response.url):
             return response
         challenges = response.headers.get("WWW-Authenticate", "")
-        if not self._authorization.renew(challenges, self._ask_for_token):
-            return response
-        response.close()
+        with contextlib.ExitStack() as closing:
+            closing.enter_context(response)  # also where a login cannot be had
+            if not self._authorization.renew(challenges, self._ask_for_token):
+                closing.pop_all()
+                return response
         return self._follow(method, url, headers, body)
 
     def _follow(
