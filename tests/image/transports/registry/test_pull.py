@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import threading
 import time
@@ -196,7 +197,7 @@ def test_the_platform_is_chosen_from_an_index(fake: FakeRegistry, limits: Regist
 def test_a_layer_that_breaks_off_goes_on_where_it_stopped(
     make_bundle: MakeBundle, fake: FakeRegistry, limits: RegistryTimeouts
 ) -> None:
-    source = f"DATA = {'x' * 900_000!r}\n"
+    source = f"DATA = {random.Random(1).randbytes(900_000).hex()!r}\n"  # hardly compressed
     image = compose(make_bundle(source=source))
     reference = parse(f"{fake.host}/acme/echo:1")
     push(image, reference, limits=limits)
