@@ -94,18 +94,30 @@ _KINDS = {
 class OsCause(enum.Enum):
     """Why the operating system refused, as far as the resolution differs."""
 
-    NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    OBSTACLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY)
-    FORBIDDEN = (errno.EACCES, errno.EPERM)
-    READ_ONLY = (errno.EROFS,)
-    STORAGE = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO)
-    PROCESS_LIMIT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-    OTHER = ()
+    NO_SPACE = enum.auto()
+    OBSTACLE = enum.auto()
+    FORBIDDEN = enum.auto()
+    READ_ONLY = enum.auto()
+    STORAGE = enum.auto()
+    PROCESS_LIMIT = enum.auto()
+    OTHER = enum.auto()
+
+
+# a table: Python 3.11.2 gives an enum member with an empty tuple another value
+_NUMBERS = {
+    OsCause.NO_SPACE: (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    OsCause.OBSTACLE: (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY),
+    OsCause.FORBIDDEN: (errno.EACCES, errno.EPERM),
+    OsCause.READ_ONLY: (errno.EROFS,),
+    OsCause.STORAGE: (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO),
+    OsCause.PROCESS_LIMIT: (errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
 
 
 def os_cause(error: OSError) -> OsCause:
     """The cause that the number of an OSError represents."""
-    return next((cause for cause in OsCause if error.errno in cause.value), OsCause.OTHER)
+    found = (cause for cause, numbers in _NUMBERS.items() if error.errno in numbers)
+    return next(found, OsCause.OTHER)
 
 
 def os_reason(error: OSError) -> str:

@@ -24,7 +24,8 @@ class Indexes:
     """Where packages come from; what is not given is as uv's variables and settings have it.
 
     ``default_index`` is asked in place of PyPI, each of ``index`` before that, both as
-    ``[NAME=]URL``. ``find_links`` are directories or pages with wheels. ``offline`` uses no network.
+    ``[NAME=]URL``. ``find_links`` are directories or pages with wheels. With ``offline``
+    no network is used.
     """
 
     default_index: str | None = None
