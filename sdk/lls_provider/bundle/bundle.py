@@ -258,9 +258,6 @@ class CollectedWheels:
         return {it.filename: it.sha256 for it in self.packages if it.sha256 and not it.is_source}
 
 
-HASHING = 2  # threads: hashing does without Python's lock, and more would wait for the disk
-
-
 @dataclass(frozen=True, slots=True)
 class FileDigests:
     """The hash of a file, and what the file was when its bytes were read."""

@@ -5,7 +5,6 @@ Nothing is imported here that someone's module could shadow (`runtime.ending`).
 
 from __future__ import annotations
 
-import gc
 import sys
 
 TYPE_CHECKING = False  # importing typing would be one of a stranger's first chances
@@ -19,7 +18,6 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     from lls_provider.runtime.process.exit_guard import guarded
 
     status = guarded(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
-    gc.freeze()  # an exit would look for cycles in all that a large closure has left behind
     sys.exit(status)
 
 

@@ -5,12 +5,11 @@ Light on purpose: whether there is anything to do is decided before anything hea
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
 
-TYPE_CHECKING = False  # importing typing for it would cost the fast path a quarter of its time
+TYPE_CHECKING = False  # importing typing would slow the fast path down (benchmarks/tricks.py)
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -22,8 +21,6 @@ def main() -> int:
         signal.signal(number, _end)
     from lls_provider.runtime.cli.arguments import main as run
 
-    # what a short process makes lives to its end: looking for garbage took a quarter of the plan
-    gc.disable()
     status = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         _settle(stream)

@@ -449,6 +449,21 @@ def test_a_record_of_another_installer_is_respected(pod: Pod, make_bundle: MakeB
     assert (folder / "crd-config.yaml").is_file()
 
 
+def test_of_several_broken_wheels_the_first_is_reported(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> None:
+    bundle = make_bundle()
+    for name in ("bad-b", "bad-a"):
+        make_wheel(
+            name,
+            record=lambda text: text.replace("sha256=", "md5="),
+            folder=bundle / "packages",
+        )
+    error = _refused(pod, bundle)
+    assert error.code is Code.WHEEL_HASH_WEAK
+    assert "bad_a" in error.what
+
+
 def test_what_the_image_assumed_is_recorded(pod: Pod, make_bundle: MakeBundle) -> None:
     pod.install(make_bundle(provided={"pydantic": "2.9"}, overrides=["x<3"]))
     record = json.loads((pod.external / "metadata" / "acme-echo" / "installed.json").read_text())

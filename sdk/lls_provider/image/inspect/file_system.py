@@ -285,7 +285,8 @@ def cached_facts(
     """What ``look`` sees in ``image``, or saw the last time; ``kind`` names the directory.
 
     ``load`` raises ValueError, KeyError or TypeError for what ``dump`` did not write. Raises what
-    ``look`` raises, and SdkError NO_SPACE or CACHE_UNWRITABLE.
+    ``look`` raises, and SdkError NO_SPACE or CACHE_UNWRITABLE. Measured by benchmarks/tricks.py:
+    without it a build on a base takes 1.27 times as long.
     """
     if image.raw_manifest is None:  # composed just now: its digest takes reading it
         return look()

@@ -11,7 +11,7 @@ from lls_provider import __version__
 from lls_provider.runtime.install import up_to_date
 from lls_provider.runtime.process.exit_guard import TERMINATION_LOG, termination_log_argument
 
-TYPE_CHECKING = False  # importing typing for it would cost the fast path time
+TYPE_CHECKING = False  # importing typing would slow the fast path down (benchmarks/tricks.py)
 if TYPE_CHECKING:
     from typing import NoReturn
 

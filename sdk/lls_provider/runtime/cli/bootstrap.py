@@ -1,4 +1,8 @@
-"""Where the zipapp starts: what costs time in a zipapp alone is done without."""
+"""Where the zipapp starts: what costs time in a zipapp alone is done without.
+
+Measured by benchmarks/tricks.py, on a rerun with nothing to do: without the importer it takes 1.09
+times as long, without `os._exit` 1.08 times, with an import of typing 1.09 times.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import os
 import sys
 from zipimport import zipimporter
 
-TYPE_CHECKING = False  # importing typing for it would cost the fast path a quarter of its time
+TYPE_CHECKING = False  # importing typing would slow the fast path down (benchmarks/tricks.py)
 if TYPE_CHECKING:
     from typing import NoReturn
 
@@ -17,7 +21,7 @@ def start() -> NoReturn:
     from lls_provider.runtime.process.exit_guard import guarded, termination_log_argument
 
     leave = os._exit  # before a third-party module may replace it
-    # all is written by then; freeing what 90 wheels left behind takes as long as reading them
+    # all is written by then; freeing what was imported takes time for nothing
     leave(guarded(_main, termination_log_argument(sys.argv)))
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from lls_provider import __version__
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
@@ -19,9 +19,6 @@ from lls_provider.progress import Silent, counted
 from lls_provider.runtime.messages import ERROR_FILE, write_error_file, write_termination_log
 from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
 from lls_provider.untrusted import CHARACTERS_LIMIT, escaped, one_line
-
-if TYPE_CHECKING:
-    from lls_provider.runtime.install.install import InstallResult
 
 
 class Console(Silent):
@@ -71,10 +68,6 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (float, "a number"),
 )
 _QUOTED = re.compile(r"'([^']{4,})'")
-
-
-_last: list[InstallResult] = []
-"""Kept to the end of the process: freeing what 90 wheels left behind takes a hundredth of it."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -172,8 +165,7 @@ def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
         )
         check_request(request)  # before its configuration is looked at
         request = dataclasses.replace(request, config=_config(options))
-        _last[:] = [install(request, console, ahead=ahead)]
-    record = _last[0].record
+        record = install(request, console, ahead=ahead).record
     console.result(
         f"Installed provider '{record.provider_id}' (order {record.order}): "
         f"{counted(len(record.packages), 'package')}"

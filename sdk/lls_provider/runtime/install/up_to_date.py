@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Sequence
 
-TYPE_CHECKING = False  # importing typing for it would cost the fast path time
+TYPE_CHECKING = False  # importing typing would slow the fast path down (benchmarks/tricks.py)
 if TYPE_CHECKING:
     from typing import BinaryIO
 

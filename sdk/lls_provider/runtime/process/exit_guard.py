@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # importing typing for it would cost the fast path a quarter of its time
+TYPE_CHECKING = False  # importing typing would slow the fast path down (benchmarks/tricks.py)
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType

@@ -3,6 +3,8 @@
 Half of what an installation does before it can unpack is importing, half is reading archives;
 neither needs the other. What was read is only a saving: a wheel that is missing in it, because
 it is broken or because no process could be started, is read again, and fails then.
+
+Measured by benchmarks/tricks.py: without it an installation of 90 wheels takes 1.05 times as long.
 """
 
 from __future__ import annotations

@@ -3,14 +3,16 @@
 What a wheel's archive holds: every file it writes, covered by its RECORD, and its metadata.
 
 Whose wheel it is, and what it needs, is for `wheel` to judge: that takes the library
-`packaging`, while all here takes the standard library alone, so that `readahead` can do it
+`packaging`, while all here takes the standard library alone, so that `prefetch` can do it
 while `packaging` is still being imported.
 """
 
 from __future__ import annotations
 
 import binascii
+import csv
 import hashlib
+import io
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -117,10 +119,10 @@ class WheelFile(NamedTuple):
     content: bytes = b""
 
     @property
-    def record(self) -> str:
-        """Its line in the installed RECORD."""
+    def record(self) -> tuple[str, str, int]:
+        """Its row in the installed RECORD."""
         encoded = binascii.b2a_base64(self.digest, newline=False).translate(_URL_SAFE, b"=")
-        return f"{_quoted(self.path)},{self.algorithm}={encoded.decode()},{self.size}\n"
+        return self.path, f"{self.algorithm}={encoded.decode()}", self.size
 
 
 class Contents(NamedTuple):
@@ -362,11 +364,8 @@ def made(path: str, content: bytes, *, executable: bool = False) -> WheelFile:
 
 def record_file(dist_info: str, files: Iterable[WheelFile]) -> WheelFile:
     """The RECORD of what is installed, sorted by path."""
-    lines = [file.record for file in sorted(files, key=attrgetter("path"))]
     own = f"{dist_info}/RECORD"
-    return made(own, "".join([*lines, f"{_quoted(own)},,\n"]).encode())
-
-
-def _quoted(path: str) -> str:
-    """A path as a field of CSV. `csv` does the same, at three times the cost for 14,000 lines."""
-    return '"' + path.replace('"', '""') + '"' if "," in path or '"' in path else path
+    rows = [file.record for file in sorted(files, key=attrgetter("path"))]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([*rows, (own, "", "")])
+    return made(own, text.getvalue().encode())

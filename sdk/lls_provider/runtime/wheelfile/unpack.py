@@ -44,8 +44,6 @@ def unpack(unpackings: Sequence[Unpacking], folder: Path, *, workers: int) -> No
     written by then stays for the caller to remove.
     """
     jobs = list(_jobs(unpackings))
-    # the large ones first: a large one at the end would keep one process busy alone
-    jobs.sort(key=lambda job: -sum(file.size + 4096 for file in job.files))
     root = os.fspath(folder)
 
     def work(number: int) -> None:
