@@ -102,3 +102,11 @@ def test_an_image_that_is_not_there_is_not_up_to_date(
     words = ["--source", str(tmp_path / "none"), "--root", str(tmp_path)]
     assert main(["install", *REQUIRED, *words]) == 1
     assert "ERROR: " in capsys.readouterr().err
+
+
+def test_an_image_that_cannot_be_read_is_not_up_to_date(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / ("x" * 300)
+    assert main(["install", *REQUIRED, "--source", str(source), "--root", str(tmp_path)]) != 0
+    assert "ERROR: " in capsys.readouterr().err

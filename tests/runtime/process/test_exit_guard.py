@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from lls_provider.bundle.zipapp import zipapp_path
+from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.messages import ERROR_FILE
 from lls_provider.runtime.process.exit_guard import (
     TERMINATION_LOG,
     exit_process,
@@ -257,3 +259,30 @@ def test_a_closed_stderr_leaves_the_log(tmp_path: Path) -> None:
 )
 def test_the_log_is_known_before_the_arguments_are_parsed(words: list[str], log: str) -> None:
     assert termination_log_argument(["install", *words]) == log
+
+
+def test_who_reads_errors_as_data_gets_this_one_too(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def work() -> int:
+        raise SystemExit(0)
+
+    path = tmp_path / "error.json"
+    path.touch()
+    monkeypatch.setenv(ERROR_FILE, str(path))
+    assert guarded(work) == 3
+    found = SdkError.from_json(path.read_bytes())
+    assert found.code is Code.PROCESS_ENDED
+    assert found.render() in capfd.readouterr().err
+
+
+def test_a_stderr_that_cannot_be_written_leaves_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+    code = (
+        f"import os\nfrom {guarded.__module__} import guarded\n"
+        "def work(): raise SystemExit(0)\nos.dup2(os.open('/dev/null', os.O_RDONLY), 2)\n"
+        f"os._exit(guarded(work, {str(log)!r}))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 3
+    assert log.read_text().count("SystemExit(0) was raised there") == 1

@@ -18,6 +18,7 @@ from lls_provider.errors import ExitStatus
 from lls_provider.runtime.process import signals
 from lls_provider.runtime.process.signals import (
     StoppedBySignal,
+    as_worker,
     check_stopped,
     signals_deferred,
     stop_signals,
@@ -167,3 +168,15 @@ def test_what_else_a_destructor_raises_is_shown_as_ever() -> None:
     assert (done.returncode, done.stdout) == (0, "done\n")
     assert "ValueError: of a stranger" in done.stderr
     assert "Stopped" not in done.stderr
+
+
+@pytest.mark.parametrize(("parent", "status"), [("os.getppid()", 0), ("-1", 1)])
+def test_a_worker_looks_whether_its_parent_lives(parent: str, status: int) -> None:
+    script = f"""
+        as_worker({parent})
+        signal.raise_signal(signal.SIGALRM)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getitimer(signal.ITIMER_REAL)[1] > 0
+    """
+    done = subprocess.run([sys.executable, "-c", BEGIN + dedent(script)], timeout=120)
+    assert done.returncode == status

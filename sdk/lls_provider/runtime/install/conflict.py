@@ -267,15 +267,15 @@ class _World:
         return {demand.name for demand in demands if not self.is_satisfied(demand)}
 
     @cached_property
-    def _before(self) -> set[tuple[NormalizedName, str, str]]:
+    def _before(self) -> set[tuple[NormalizedName, bool, str]]:
         """What counted among the installed alone: not the extras that are requested only now."""
         before = _World(list(self.old.values()), [], self._environments)
         return {self._key(demand) for demand in before.settle()}
 
-    def _key(self, demand: Demand) -> tuple[NormalizedName, str, str]:
+    def _key(self, demand: Demand) -> tuple[NormalizedName, bool, str]:
         requirer = demand.requirer
         is_new = requirer is self.new.get(requirer.name)
-        return requirer.name, "new" if is_new else "old", str(demand.requirement)
+        return requirer.name, is_new, str(demand.requirement)
 
     def _demands(self) -> list[Demand]:
         """Every requirement that counts now, extras followed as far as they lead."""
@@ -347,8 +347,7 @@ class _World:
             for demand in demands
             for version in (self._provided_for(demand) or {}).get(demand.name, ())
         ]
-        rejected = (it for it in found if not all(demand.accepts(it) for demand in demands))
-        return next(rejected, found[0] if found else None)
+        return next((it for it in found if not all(demand.accepts(it) for demand in demands)), None)
 
 
 def _with_extras(override: Requirement, extras: set[str]) -> Requirement:
