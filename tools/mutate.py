@@ -1,12 +1,12 @@
 """Mutation testing of the modules that must not be wrong: ``python tools/mutate.py [TARGET]...``.
 
 For each target (default: all) cosmic-ray's operators change one operator, number, condition or
-handler of a module at a time, and the tests that are to notice run. Prints a table, and the
-changes that no test noticed; docs/mutation-testing.md says what was found about each of them.
+handler of a module at a time, and the tests that are to notice run. Prints the changes that no
+test noticed, and a table; docs/mutation-testing.md says what was found about each of them.
 
 A change is never written to a file: it is compiled in a process forked for it, in place of the
 module. A changed installer may write where the real one would not, so where root starts this,
-the tests run as no one.
+the tests run as nobody.
 
 Needs ``pip install -e '.[test,mutation]'``.
 """
@@ -117,10 +117,11 @@ def main(arguments: Sequence[str]) -> int:
         sys.path.insert(0, str(copy / "sdk"))
         os.environ |= {"PYTHONPATH": sys.path[0], "HOME": folder, "TMPDIR": folder}
         tempfile.tempdir = folder
-        alive = [it for name in names for it in run(TARGETS[name], options.jobs)]
-    for change, difference in alive:
-        print(f"\n{change.operator} in {change.module}\n{difference}")
-    return 1 if alive else 0
+        rows = [it for name in names for it in run(TARGETS[name], options.jobs)]
+    print("\n| module | changes | noticed | not noticed |\n|---|---|---|---|")
+    for module, count, alive in rows:
+        print(f"| `{module}` | {count} | {count - alive} | {alive} |")
+    return 1 if any(alive for _, _, alive in rows) else 0
 
 
 def run_as_nobody(arguments: Sequence[str]) -> None:
@@ -142,21 +143,20 @@ def copied(copy: Path) -> Path:
     return copy
 
 
-def run(target: Target, jobs: int) -> list[tuple[Change, str]]:
-    """Print a row for each module; returns the changes that no test noticed."""
+def run(target: Target, jobs: int) -> Iterator[tuple[str, int, int]]:
+    """Print the changes that no test notices; gives for each module how many were tried, and those."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     if not passes(started(target, None, 600)):
         raise SystemExit(f"the tests fail without a change: {' '.join(target.tests)}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    alive = []
     for module in target.modules:
         changes = list(changes_of(module))
-        survivors = list(survivors_of(target, changes, jobs, SECONDS + int(5 * took)))
-        killed = len(changes) - len(survivors)
-        print(f"| `{module}` | {len(changes)} | {killed} | {len(survivors)} |", flush=True)
-        alive += sorted(survivors, key=lambda it: it[0].line)
-    return alive
+        alive = 0
+        for change, difference in survivors_of(target, changes, jobs, SECONDS + int(5 * took)):
+            alive += 1
+            print(f"\n{change.operator} in {module}\n{difference}", flush=True)
+        yield module, len(changes), alive
 
 
 def survivors_of(
