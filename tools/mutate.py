@@ -144,7 +144,7 @@ def copied(copy: Path) -> Path:
 
 
 def run(target: Target, jobs: int) -> Iterator[tuple[str, int, int]]:
-    """Print the changes that no test notices; gives for each module how many were tried, and those."""
+    """Print what no test notices; gives for each module how many changes there were, and such."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     if not passes(started(target, None, 600)):
         raise SystemExit(f"the tests fail without a change: {' '.join(target.tests)}")
