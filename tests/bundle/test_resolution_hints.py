@@ -136,7 +136,7 @@ def test_for_several_servers_an_override_lets_the_oldest_be(
     )
     told = resolution("demo", {"shared": "2.0"}, {"shared": "1.0"})
     assert "--override 'shared>=1.0'" in told
-    assert "in front of the server's 1.0 and 2.0" in told
+    assert "shadows the server's 1.0 and 2.0" in told
 
 
 def test_of_the_packages_in_the_way_those_are_bundled_that_have_to_be(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import random
 import shutil
 import ssl
 import subprocess
@@ -44,7 +45,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {"demo/__init__.py": "", "demo/provider.py": NO_SPECS}
     write_wheel(folder, "demo", files=files, requires=["helper"])
     # larger than the file system of the test that has too small a one
-    write_wheel(folder, "helper", files={"helper.py": f"text = '{'x' * 3_000_000}'\n"})
+    write_wheel(
+        folder,
+        "helper",
+        files={"helper.py": f"text = '{random.Random(1).randbytes(3_000_000).hex()}'\n"},
+    )
     return folder
 
 

@@ -93,18 +93,23 @@ CASES: list[Case] = [
     ("a page", NOT_ZIP, "not a zip", lambda: b"<html>404 not found</html>"),
     ("a tar", NOT_ZIP, "not a zip", lambda: b"dep/__init__.py" + bytes(10_240)),
     ("followed by data", CUT, "end record", lambda: wheel() + b"evil"),
-    ("behind data, places kept", ARCHIVE, "before", lambda: archive(entries(), prefix=b"#!evil\n")),
+    (
+        "behind data, places kept",
+        ARCHIVE,
+        "precedes",
+        lambda: archive(entries(), prefix=b"#!evil\n"),
+    ),
     (
         "behind data, places moved",
         ARCHIVE,
-        "before",
+        "precedes",
         lambda: archive(entries(), prefix=b"#!evil\n", shift=-7),
     ),
     *(
         (
             f"behind {size} bytes, places {'moved' if moved else 'kept'}",
             ARCHIVE,
-            "before",
+            "precedes",
             lambda size=size, moved=moved: archive(
                 entries(), prefix=b"#" * size, shift=-size if moved else 0
             ),

@@ -27,7 +27,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 DOCUMENTS: list[tuple[str, Code, str, bytes]] = [
     ("laughs a billion times", LIMIT, "more than 50,000 values", LAUGHS.encode()),
     ("has many aliases", LIMIT, "1,000 aliases", b"a: &a x\nb: [" + b"*a, " * 1001 + b"]\n"),
-    ("is inside of itself", INVALID, "inside of what it represents", b"a: &a [*a]\n"),
+    ("is inside of itself", INVALID, "inside the value that it refers to", b"a: &a [*a]\n"),
     ("merges itself", INVALID, "part of", b"a: &a {<<: *a}\n"),
     ("is deep in brackets", LIMIT, "64 levels", b"a: " + b"[" * 100_000),
     ("is deep in braces", LIMIT, "64 levels", b"{a: " * 100_000),
@@ -53,13 +53,13 @@ DOCUMENTS: list[tuple[str, Code, str, bytes]] = [
     ("holds a NUL", INVALID, "U+0000", b"a: b\0c\n"),
     ("holds an escape", INVALID, "U+001B", b"a: \x1b[2J\n"),
     ("holds half a pair", INVALID, "surrogate", b'a: "\\ud800"\n'),
-    ("holds no character", INVALID, "no character", b'a: "\\UFFFFFFFF"\n'),
+    ("holds no character", INVALID, "not a character", b'a: "\\UFFFFFFFF"\n'),
     ("never ends a text", INVALID, "line 1", b'a: "' + b"x" * 100_000),
     ("is two", INVALID, "second document", b"a: 1\n---\nb: 2\n"),
     ("is nothing", INVALID, "empty", b""),
     ("is a comment", INVALID, "empty", b"# " + b"x" * 500_000),
     ("is a list", TYPE, "mapping", b"- a\n"),
-    ("has a wrong date", INVALID, "no timestamp", b"a: !!timestamp evil\n"),
+    ("has a wrong date", INVALID, "not a valid timestamp", b"a: !!timestamp evil\n"),
 ]
 
 

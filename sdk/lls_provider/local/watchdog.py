@@ -1,7 +1,7 @@
 """Ends what its owner left running, after the owner was killed: a script of its own.
 
 Runs as ``PYTHON -I -S watchdog.py`` and reads orders from stdin, one a line: ``group N`` and
-``forget N`` (a process group) and ``folder PATH`` (a temporary directory). The end
+``forget N`` (a process group) and ``directory PATH`` (a temporary one). The end
 of the file means that the owner is gone, however it went. What is still on the list is then
 ended and removed. Only the standard library: nothing of ours is on the path.
 """
@@ -31,7 +31,7 @@ def main() -> None:
             groups.add(int(argument))
         elif order == "forget":
             groups.discard(int(argument))
-        elif order == "folder":
+        elif order == "directory":
             folders.add(argument)
     _end(groups)
     for folder in folders:

@@ -141,7 +141,7 @@ def test_an_archive_that_ends_early(make_bundle: MakeBundle, tmp_path: Path) -> 
 def test_files_that_are_no_archive(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(b"all of it" * 1000)
-    refused(path, "no uncompressed tar file")
+    refused(path, "not an uncompressed tar file")
     refused(put(path, [("thesis.txt", b"")]), "neither oci-layout")
     path.write_bytes(gzip.compress(tar_bytes([("x", b"")])))
     refused(path, "gunzip it first")

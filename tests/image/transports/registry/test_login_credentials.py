@@ -275,4 +275,4 @@ def test_the_old_form_and_a_variable_are_read(home: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps({"auths": {"quay.io": auth("told:3")}}))
     assert find_credential(QUAY) == Credential("told", "3")
     monkeypatch.setenv("DOCKER_AUTH_CONFIG", f"{{{HIDDEN}")
-    refused("DOCKER_AUTH_CONFIG", "no JSON")
+    refused("DOCKER_AUTH_CONFIG", "not JSON")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -131,11 +132,11 @@ def test_a_change_of_code_beside_many_dependencies_sends_the_code(
     make_bundle: MakeBundle, registry: str, proxy: CuttingProxy, limits: RegistryTimeouts
 ) -> None:
     """What names every wheel outweighs the provider's own; only the manifest moves with it."""
-    code = f"LINES = {'x' * 20_000!r}\n"
+    code = f"LINES = {random.Random(1).randbytes(20_000).hex()!r}\n"
     first = make_bundle("a", dependencies=92, source=code)
     push(compose(first), parse(f"{proxy.host}/acme/many:1"), limits=limits)
     proxy.reset()
-    second = make_bundle("b", dependencies=92, source=code.replace("x", "y"))
+    second = make_bundle("b", dependencies=92, source=code.replace("a", "b"))
     push(compose(second), parse(f"{proxy.host}/acme/many:1"), limits=limits)
     own, told = second.own_wheel.stat().st_size, second.tree.manifest.stat().st_size
     assert 20_000 < own < proxy.passed["up"] < own + told + 25_000 < 85_000
