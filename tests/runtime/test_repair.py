@@ -48,7 +48,7 @@ DEFECTS: list[tuple[Code, str, Callable[[str], str]]] = [
     (Code.WHEEL_RECORD_INCOMPLETE, "does not cover 'acme_echo/data.bin'", _incomplete),
     (Code.WHEEL_HASH_WEAK, "no sha256", lambda text: re.sub("sha256=[^,]+", "", text)),
     (Code.WHEEL_RECORD_INVALID, "2 fields", lambda text: text + "a,b\n"),
-    (Code.WHEEL_FILE_MISSING, "not there", lambda text: text + f"a.py,sha256={'A' * 43},1\n"),
+    (Code.WHEEL_FILE_MISSING, "does not exist", lambda text: text + f"a.py,sha256={'A' * 43},1\n"),
 ]
 
 

@@ -363,8 +363,8 @@ def test_a_project_that_has_a_setup_py_alone(tmp_path: Path, interpreter: Interp
     folder.mkdir()
     (folder / "told.py").write_text("version = '1.0'\n")
     (folder / "setup.py").write_text(
-        "import setuptools, reported\n"
-        "setuptools.setup(name='demo', version=given.version, py_modules=['given'])\n"
+        "import setuptools, told\n"
+        "setuptools.setup(name='demo', version=told.version, py_modules=['told'])\n"
     )
     wheel = build_wheel(folder, tmp_path / "out", interpreter=interpreter)
     assert wheel.name == WHEEL
