@@ -25,7 +25,7 @@ _SHEBANG = b"#!/usr/bin/env python3\n"
 _MAIN = b"from lls_provider.runtime.cli.bootstrap import start\n\nstart()\n"
 _ROOMS = ("contract", "runtime")
 _MODULES = (
-    *("__init__.py", "errors.py", "untrusted.py", "progress.py", "resources.py"),
+    *("errors.py", "untrusted.py", "progress.py", "resources.py"),
     # the part of `system` that needs the standard library alone
     *("system/__init__.py", "system/files.py"),
 )
@@ -39,7 +39,10 @@ def zipapp_bytes(package: Path, schemas: Path) -> bytes:
 
     The libraries are those of the running interpreter.
     """
-    entries = {"__main__.py": _MAIN}
+    # of the package the version alone: the names of the public API would slow each start
+    version = _VERSION.search((package / "__init__.py").read_text("utf-8"))
+    assert version is not None  # noqa: S101 - hatch reads it too
+    entries = {"__main__.py": _MAIN, "lls_provider/__init__.py": f"{version[0]}\n".encode()}
     for module in _MODULES:
         entries[f"lls_provider/{module}"] = (package / module).read_bytes()
     for room in _ROOMS:
