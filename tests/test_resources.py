@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider import resources
-from lls_provider.wheels.servers import FOLDER
+from lls_provider.wheels.profiles import FOLDER
 from lls_provider.wheels.uv import run_uv
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,8 @@ from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.freeze import freeze_pins
 from lls_provider.wheels.interpreter import find_interpreter, read_installed
 from lls_provider.wheels.loading import load_distribution
-from lls_provider.wheels.servers import FOLDER, line_named, read_profiles
+from lls_provider.wheels.profiles import FOLDER, read_profiles
+from lls_provider.wheels.servers import line_named
 from lls_provider.wheels.uv import run_uv
 
 PYTHONS = ("3.12", "3.13")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.system.http import new_session, retry_deadline
+from lls_provider.system.http import new_session, request_timeouts
 from lls_provider.wheels.download import download, local_path
 
 PIECE = 256 * 1024
@@ -251,4 +251,4 @@ def test_only_file_urls_are_local() -> None:
 
 @pytest.mark.parametrize(("told", "seconds"), [("90", 90), ("", 60), ("0", 60), ("soon", 60)])
 def test_uv_is_told_how_long_to_wait(told: str, seconds: float) -> None:
-    assert retry_deadline({"UV_HTTP_TIMEOUT": told})[1] == seconds
+    assert request_timeouts({"UV_HTTP_TIMEOUT": told})[1] == seconds

@@ -1,8 +1,6 @@
-"""Where a bundle may be written.
+"""Writes the /lls-provider tree of a provider image (contract section 1), atomically.
 
-Writes the /lls-provider tree of a provider image (contract section 1), atomically.
-
-The bundles of one build, one for each machine: all of one resolution.
+A build has one tree for each machine, all from one resolution.
 """
 
 from __future__ import annotations
@@ -127,7 +125,7 @@ def assemble(
     ``metadata`` comes without wheel paths: they are filled in here. ``expected`` gives the
     sha256 that a wheel, by file name, must have; ``known`` are wheels that need not be read
     again, ``hashed`` are hashes that need not be taken again while they hold, ``outcome`` is
-    what a trial given. The same input gives the same bytes. Raises SdkError
+    what a trial found. The same input gives the same bytes. Raises SdkError
     TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_...,
     DEPENDENCY_CONFLICT when the wheels lack something, BUNDLE_INVALID, NO_SPACE,
     OUTPUT_UNWRITABLE; ``out`` is then as it was.

@@ -1,12 +1,7 @@
-"""The bundle: a /lls-provider tree on this machine, and reading one.
+"""The bundle, a /lls-provider tree on this machine: reading one, and what a build requests of one.
 
-What a bundle's wheels are chosen for, as its manifest records it (contract decision 6).
-
-What a bundle is built for and of, whether of a project or of a published package.
-
-What a bundle is made of, and the wheels that were collected for it.
-
-Hashes of files, and whether one that was taken earlier is still that of its file.
+A `BundleRequest` says what a bundle is made of and for which target (contract decision 6),
+`CollectedWheels` are its wheels, and `FileDigests` the hashes of its files.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The wheels of a bundle: resolved beside every distribution, fetched, each of them needed.
 
-With several distributions (contract decision 3) provided is what all of them have, in versions
-that satisfy the provider. One resolution knows one version of each package, so each distribution
-in turn is resolved against and the others judge the result by the installer's own rule.
-
-Reads and hashes the wheels of a lock while the provider's own is built in another process.
+With several distributions (contract decision 3), what all of them have in versions that satisfy
+the provider is provided. A resolution knows one version of each package, so each distribution in
+turn is resolved against, and the others judge the result by the installer's own rule. For a locked
+build the wheels are read and hashed while the provider's own wheel is built.
 """
 
 from __future__ import annotations
@@ -172,8 +171,8 @@ def _fetch(wanted: BundleRequest, closure: Closure, progress: Progress) -> list[
 def fetch_alone(requirement: str, wanted: BundleRequest, progress: Progress) -> Path:
     """The wheel of the newest release that satisfies a requirement, without what it needs.
 
-    It is for the Python and machine of ``wanted``. Raises what `lock_alone`, `select` and `fetch`
-    raise.
+    It is for the Python and machine of ``wanted``. Raises what `lock_alone`, `select_closure` and
+    `fetch` raise.
     """
     closure = select_closure(
         lock_alone(requirement, interpreter=wanted.interpreter, base=wanted.base),

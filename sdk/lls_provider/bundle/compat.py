@@ -1,12 +1,8 @@
-"""A virtual volume: what would be on it after installations that have not happened.
+"""Whether providers can be installed together: what the installer would say before deployment.
 
-It answers the installer's planning as a real volume does. A file is written, to a scratch
-directory, only when the plan wants to look at it.
-
-Will these providers live together? What the installer would say, before anything is deployed.
-
-Nothing here decides: the images are read, planned and refused by the installer's own code
-(`runtime.incoming`, `runtime.slots`, `runtime.plan`), on a volume that is only imagined.
+Nothing here decides: the installer's own code (`provider_image`, `installed`, `plan`) reads, plans
+and refuses the images, on a virtual volume that answers as a real one does. A file is written, to a
+scratch directory, only if the plan looks at it.
 """
 
 from __future__ import annotations
@@ -58,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class VirtualVolume:
-    """What planned installations leave; `runtime.layout.Standing` in mind."""
+    """What planned installations leave, as `file_plan.InstalledFiles` has it."""
 
     def __init__(self, scratch: Path) -> None:
         """``scratch`` is an empty directory, which the caller removes."""
@@ -244,7 +240,7 @@ def compatibility(
     """Plan the installation of bundles, each a label and its root, one after the other.
 
     One that is refused is left out when those after it are judged. With a ``server``, what it
-    has replaces what images assume. ``python_tag`` is what the installer would be determined, else
+    has replaces what images assume. ``python_tag`` is what the installer would be given, else
     the server's. Raises what `read_bundle` raises for a directory that holds no bundle.
     """
     if python_tag is None and server is not None:

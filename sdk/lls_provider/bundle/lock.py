@@ -1,7 +1,4 @@
-"""Builds from a lock file, and writes one: what `gather` does, without resolving.
-
-What a build does with locks: it reads one, writes one, or neither.
-"""
+"""What a build does with a lock file: builds from one without resolving, writes one, or neither."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ def lock_inputs(wanted: BundleRequest) -> LockInputs:
 def lock_label(label: str, base: Path | None = None) -> str:
     """The name of a distribution in a lock, the same on every machine.
 
-    A path in the project's directory ``base`` is reported from there, another one that starts at
+    A path in the project's directory ``base`` is written relative to it, another one that starts at
     the root by its last part.
     """
     kind, path = re.fullmatch(r"((?:[a-z-]+:)?)(.*)", label, re.DOTALL).groups()  # type: ignore[union-attr]
@@ -100,7 +97,7 @@ def locked_closure(locked: LockFile, wanted: BundleRequest) -> Closure:
     """The closure that a lock has for a bundle.
 
     Raises SdkError LOCK_STALE when the bundle asks something else than the lock answers, and
-    what `select` raises.
+    what `select_closure` raises.
     """
     if changes := input_differences(locked.asked, lock_inputs(wanted)):
         raise stale_lock_error(locked, changes)
@@ -187,7 +184,7 @@ class LockMode:
         *,
         base: Path | None = None,
     ) -> tuple[tuple[Distribution, ...], Interpreter]:
-        """The distributions and the Python to build for; a lock's, where nothing else is reported.
+        """The distributions and the Python to build for; a lock's, if nothing else is given.
 
         Without a lock and a given ``python`` it is of a version ``at_least``. ``base`` is the
         project's directory.

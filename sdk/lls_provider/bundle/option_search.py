@@ -1,10 +1,9 @@
-"""Which extra of a package brings a module that is missing.
+"""Finds the options with which a published package builds, if it does not build without them.
 
-Finds the options with which a published package builds, when it does not build without.
-
-Whoever packages what others published cannot change its requirements. Told one override at a time,
-they build once for each. So the search goes on behind the first failure: it adds an option, builds
-to the end in a temporary directory, and looks at what fails next, an import of the trial included.
+Whoever packages a published provider cannot change its requirements, and would build once for each
+override that an error names. So the search continues after the first failure: it adds an option,
+builds to the end in a temporary directory, and looks at what fails next, an import of the trial
+included. A missing module may be one that an extra brings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bundles a provider that is already published: ``build --package NAME[extra]==VERSION``.
 
-There is no source project to ask: `choosing` finds out what the package provides.
+There is no source project to ask: `spec_selection` finds out what the package provides.
 """
 
 from __future__ import annotations

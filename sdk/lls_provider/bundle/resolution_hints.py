@@ -1,12 +1,8 @@
-"""What can be done when a provider does not resolve beside a server: each way is tried.
+"""What helps if a provider does not resolve beside a server: only what was tried is named.
 
 An author who reads "--override" needs to know whether it would help here and what it costs.
-Resolving once more takes a fraction of a second, because uv has the metadata by then.
-
-What to do when a published package does not resolve: its name, its version, its server.
-
-Whoever writes ``--package`` cannot change the requirements of what others published, but can
-name another version of it, another Python or another server.
+Resolving once more takes a fraction of a second, because uv has the metadata by then. Whoever
+writes ``--package`` cannot change the requirements, but can name another version, Python or server.
 """
 
 from __future__ import annotations

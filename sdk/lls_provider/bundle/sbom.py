@@ -1,13 +1,10 @@
-"""The bundle's SBOM: a CycloneDX 1.6 document, the same bytes for the same wheels.
+"""The bundle's SBOM: a CycloneDX 1.6 document, the same bytes for the same wheels, and its rule.
 
-It is written here and not by the library for it: an image's digest must not depend on the
-versions of libraries on the machine that builds (docs/architecture.md, "Decisions"). The tests
-validate it against the published schema and read it with that library.
-
-The rule about a bundle's SBOM: it lists the wheels that exist, as they are, and no other.
-
-Whoever wrote it, only what CycloneDX fixes is looked at: the components at the top that have the
-package URL of a Python package. A bundle without an SBOM is fine.
+The SDK writes it without the library for it: an image's digest must not depend on the versions of
+libraries on the machine that builds (docs/architecture.md, "Decisions"). The tests validate it
+against the published schema and read it with that library. The rule: the SBOM lists exactly the
+wheels that exist. Only what CycloneDX fixes is checked, since other tools may have written it: the
+top components with the package URL of a Python package. A bundle without an SBOM is valid.
 """
 
 from __future__ import annotations

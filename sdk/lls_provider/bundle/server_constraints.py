@@ -1,12 +1,9 @@
-"""The server behind an image's packages: its environment, and what its own packages accept.
+"""What an image and its server require of each other.
 
-What an image bundles shadows the server's version, for the server itself too. So its
-packages have a say in it, by the installer's rule on what their METADATA requires.
-
-Whether a bundle's wheels have all they need: each other, and what the server provides.
-
-It is the installer's rule (`runtime.conflict`) on an empty volume, so that build, check and
-init container cannot disagree.
+What an image bundles shadows the server's version, for the server itself too. So the server's own
+packages must accept it, and each of the image's wheels must find what it requires. Both are decided
+by the installer's rule (`conflict`) on an empty volume, so that build, check and init container
+cannot disagree.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ from lls_provider.runtime.install.shadowing import RESOLUTION, server_modules
 from lls_provider.runtime.wheelfile.dist_info import parse_requirement
 from lls_provider.wheels.environment import ensure_environment, existing_environment
 from lls_provider.wheels.interpreter import read_installed
-from lls_provider.wheels.servers import known_modules
+from lls_provider.wheels.profiles import known_modules
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

@@ -147,7 +147,8 @@ def find_spec(
     """The spec that ``asked`` leaves, and what its module said beside the first server.
 
     The latter is None where a trial has to ask again. Raises SdkError MODULE_MISSING when the
-    package holds no provider, or not the module requested, and what `choose` and `run_uv` raise.
+    package holds no provider, or not the module requested, and what `choose_spec` and `run_uv`
+    raise.
     """
     from lls_provider.bundle.trial import LoadFailure, load_resolution
 

@@ -93,7 +93,7 @@ def static_specs(wheel: Path) -> tuple[StaticSpec, ...]:
 
 
 def unreadable_modules(wheel: Path) -> frozenset[str]:
-    """The provider modules that make specs of which `declared_specs` says nothing.
+    """The provider modules that make specs of which `static_specs` says nothing.
 
     Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
@@ -105,7 +105,7 @@ def unreadable_modules(wheel: Path) -> frozenset[str]:
 
 
 def defines_spec(wheel: Path, member: str) -> bool:
-    """Whether a module binds ``get_provider_spec``; true when only running it could determine."""
+    """Whether a module binds ``get_provider_spec``; true if only running it could say."""
     try:
         with _opened(wheel) as archive:
             tree = _parsed(archive, member, wheel)

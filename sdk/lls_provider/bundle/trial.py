@@ -1,11 +1,8 @@
-"""Processes beside servers that import a server's API while a provider is not built yet.
-
-Importing it takes longer than building most providers, and both are done by other processes.
-
-Loads a provider as a server would, before its image is made: resolved is not importable.
+"""Loads a provider as a server would, before its image is made: what resolves may not import.
 
 The environment is the distribution's packages with the bundle's wheels in front of them, as in a
-Pod (contract section 2). The same run reports the JSON Schema of the config class.
+Pod (contract section 2). The same run returns the JSON Schema of the config class. Processes that
+import a server's API are started while the provider is still being built.
 """
 
 from __future__ import annotations
@@ -153,9 +150,9 @@ def try_provider(
 ) -> TrialResult:
     """Load the provider of ``wheels`` beside each of the servers; the first reports the schema.
 
-    ``read`` are those of the wheels that need not be read again, ``known`` is what `load` got from
-    the first server already. With ``published`` the reader of
-    an error cannot change the provider.
+    ``read`` are those of the wheels that need not be read again, ``known`` is what `load_provider`
+    got from the first server already. With ``published`` the reader of an error cannot change the
+    provider.
 
     What cannot be tried (wheels for another machine, packages of a server that no index has) is
     a warning. Raises SdkError VALIDATION_FAILED when it does not load or says something else
@@ -385,7 +382,7 @@ def load_resolution(
     *,
     published: bool,
 ) -> str:
-    """What to do about the ``module`` of ``wheels`` that does not load; see `try_beside`."""
+    """What to do about the ``module`` of ``wheels`` that does not load; see `try_provider`."""
     missing = failure.missing_module or ""
     if missing and failure.way and not published:
         return failure.way

@@ -1,6 +1,6 @@
 """The command line: one file a command, imported only when that command is run.
 
-Nothing is imported here that someone's module could shadow (`runtime.ending`).
+Nothing is imported here that someone's module could shadow (`exit_guard`).
 """
 
 from __future__ import annotations

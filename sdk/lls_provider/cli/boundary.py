@@ -1,9 +1,8 @@
-"""What the command line shows: results on stdout; progress on stderr, live on a terminal.
+"""What the command line shows: results on stdout, progress and errors on stderr, an exit status.
 
 Everything passes through `show` or `show_document`, so that nothing a provider, an image or a
-registry says reaches a terminal as it is.
-
-The one place where an error becomes text on stderr and an exit status.
+registry says reaches a terminal unescaped. `run` is the one place where an error becomes text and
+an exit status.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """``lls-provider check``: every rule of the contract, for projects, bundles and images.
 
-Reports as JUnit XML, which every CI shows.
+The report is text, JSON, or JUnit XML, which every CI shows.
 """
 
 from __future__ import annotations

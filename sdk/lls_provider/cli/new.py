@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, show
-from lls_provider.project.scaffold import ANSWERS, KINDS, parse_answers
+from lls_provider.project.answers import ANSWERS, KINDS, parse_answers
 
 _PAIRS = ", ".join(f"{kind} {api}" for api, kind in KINDS.items())
 # \b keeps click from folding the list into a paragraph
 _HELP = f"""Scaffold a provider project in DIR (default: a directory of the provider's name).
 
-Each answer that is not given as KEY=VALUE is requested; with --no-input it takes its default.
+Each answer that is not given as KEY=VALUE is asked for; with --no-input it takes its default.
 There are templates for {_PAIRS}.
 
 \b

@@ -1,11 +1,8 @@
-"""The bundle's manifest: hashes of every file, the target, what is assumed to be provided.
-
-It is JSON, so that the installer's fast path reads it with the standard library alone.
-
-The documents of the contract as values: metadata, what the CR said, the merged fragment.
+"""The documents of the contract as values: metadata, what the CR said, the manifest of a bundle.
 
 `from_document` takes a document that passed its schema. Reading from a file checks that:
-everything wrong is reported at once, with line and column.
+everything wrong is reported at once, with line and column. The manifest is JSON, so that the
+installer's fast path reads it with the standard library alone.
 """
 
 from __future__ import annotations
@@ -111,7 +108,7 @@ def read_manifest(path: Path, source: str | None = None) -> BundleManifest:
     """Read and check ``manifest.json``.
 
     Raises SdkError FILE_MISSING, FILE_UNREADABLE, YAML_INVALID, YAML_LIMIT, DUPLICATE_KEY, or
-    what `rules.require` raises, with line and column.
+    what `validation.require` raises, with line and column.
     """
     name = source if source is not None else str(path)
     data = read_bytes(path, name)
@@ -266,7 +263,7 @@ def read_provider_package(
 
     ``strict`` refuses unknown keys, which are an author's typo; without it they are passed
     over, so that metadata of a later version does not stop a Pod. Raises SdkError: what
-    `load_file` and `rules.require` raise.
+    `load_file` and `validation.require` raise.
     """
     document = load_file(path, source)
     _require(document, "provider-package", "The provider's metadata is not valid", strict)

@@ -1,7 +1,4 @@
-"""Names and places that the contract fixes (contract sections 1 and 2).
-
-The API names a provider can implement (contract section 1).
-"""
+"""The names and places that the contract fixes: paths, files, APIs (contract sections 1 and 2)."""
 
 from __future__ import annotations
 

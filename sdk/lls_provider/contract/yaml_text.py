@@ -1,9 +1,7 @@
-"""YAML text to nodes with positions, within limits.
+"""YAML text: parsed into nodes with positions, within limits, and written from plain data.
 
-PyYAML's pure-Python loader composes the nodes: the one in C is not in the zipapp and would
-differ in its messages.
-
-Plain data to YAML text, deterministic and safe for every reader of YAML.
+PyYAML's pure-Python loader composes the nodes: the one in C is not in the zipapp and differs in its
+messages. What is written is deterministic and safe for every reader of YAML.
 """
 
 from __future__ import annotations

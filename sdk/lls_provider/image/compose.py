@@ -2,8 +2,6 @@
 
 Rarely changing files come first, so that a change in the provider's code moves only the last
 layer. The metadata names every wheel, so with many of them it outweighs the provider's own.
-
-Whether a bundle fits what it is for: its native code against the target and against its base.
 """
 
 from __future__ import annotations
@@ -14,8 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.bundle.checks.elf import check_native, native_error
-from lls_provider.bundle.checks.report import Findings
 from lls_provider.contract.names import IMAGE_ROOT, SBOM_FILE, ZIPAPP_FILE
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.image import (
@@ -27,12 +23,8 @@ from lls_provider.image.image import (
     TreeLayer,
     platform_of,
 )
-from lls_provider.image.inspect.pythons import base_facts, check_base_image
 from lls_provider.image.tar import LayerFile, LayerTree
-from lls_provider.progress import SILENT, Progress
-from lls_provider.runtime.target_python import target_python
-from lls_provider.runtime.wheelfile.wheel import read_wheel
-from lls_provider.wheels.build import source_date_epoch, timestamp
+from lls_provider.wheels.epoch import source_date_epoch, timestamp
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import Bundle
@@ -134,7 +126,7 @@ def _layers(bundle: Bundle, epoch: int, *, hiding: bool) -> tuple[Layer, ...]:
 def _entries(
     root: Path, paths: Iterable[Path], hashes: Mapping[str, str] = MappingProxyType({})
 ) -> list[LayerFile]:
-    """The files that exist, with those of the hashes that are reported."""
+    """The files that exist, with those of the hashes that are known."""
     entries = []
     for path in filter(Path.is_file, paths):
         place = path.relative_to(root).as_posix()
@@ -208,30 +200,3 @@ def _base_history(base: Image | None) -> list[Any]:
         return history
     # a history must speak of every layer or not exist: one line for each of a silent base
     return [{"created_by": "base"} for _ in base.layers]
-
-
-def require_fit(
-    bundle: Bundle, base: Image | None, *, base_name: str = "", progress: Progress = SILENT
-) -> None:
-    """Verify native code from file headers, and that ``base`` can run the installer.
-
-    Warnings go to ``progress``. Raises SdkError with every complaint: WHEEL_INCOMPATIBLE,
-    IMAGE_INVALID for a base without a suitable Python, and what reading the base raises.
-    """
-    manifest = bundle.manifest
-    if manifest is None:
-        return
-    findings = Findings()
-    target = target_python(manifest.target.python_tag, manifest_machine=manifest.target.machine)
-    wheels = bundle.contents or [read_wheel(path) for path in bundle.wheels]
-    native = check_native(wheels, target, manifest.target.platforms, findings, manifest=manifest)
-    if base is not None:
-        progress.step("looking into the base")
-        facts = base_facts(base)
-        check_base_image(
-            facts, native, target.machine, findings, where=Where(image=base_name or None)
-        )
-    for finding in findings.found:
-        if finding.level == "warning":
-            progress.warn(finding.what)
-    native_error(findings, f"The image of {bundle.metadata.name} would not work")

@@ -1,17 +1,10 @@
-"""The names that the OCI specifications fix: media types, annotations, files of a layout.
+"""The image as a value: a configuration and layers, described before a byte of them is read.
 
-What an image runs on, in OCI's (Go's) words: ``linux/amd64``.
-
-Digests of layers that were made before, so that large ones need not be read for them.
-
-A layer's bytes follow from its tar headers and the hashes of its files (`Tree.fingerprint`): where
-those hashes have just been taken, the digest that was found for them once is the layer's. Whoever
-streams the layer compares all the same, and what does not fit is forgotten.
-
-The one image value: a configuration and layers, described before a byte of them is read.
-
-Sinks ask a layer for its stream; what a stream's digest turns out to be is
-remembered, so that a large layer is read once: hashed while it is written.
+Names (media types, annotations, platforms such as ``linux/amd64``) are those of the OCI
+specifications. A transport asks a layer for its stream; the digest of a stream is kept, so that a
+large layer is read once. A layer's bytes follow from its tar headers and the hashes of its files
+(`LayerTree.fingerprint`), so for known hashes the digest comes from the cache. Whoever streams the
+layer still compares it, and a wrong entry is forgotten.
 """
 
 from __future__ import annotations

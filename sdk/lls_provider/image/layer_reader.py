@@ -1,12 +1,9 @@
-"""The tar stream of a compressed layer, in pieces of bounded size whatever it expands to.
-
-gzip comes with Python. zstd does so from 3.14 on; before, a library that the extra ``zstd`` of the
-SDK installs.
-
-Walks through the entries of an image's layers. The image is untrusted.
+"""Reads the entries of an image's layers. The image is untrusted.
 
 Layers are streamed, never held; how much is read is bounded, and digests are verified on the
-way. What an entry means (a file, a whiteout) is for the caller to judge.
+way. What an entry means (a file, a whiteout) is for the caller to judge. A compressed layer is
+read in pieces of bounded size. Python has zstd from 3.14 on; before, the extra ``zstd`` of the SDK
+installs a library for it.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _INPUT = 1 << 12  # what follows a frame is copied: many small ones in a long input take for ever
-_WINDOW = 27  # 128 MiB, what zstd itself takes without being given; layers use 8 MiB
+_WINDOW = 27  # 128 MiB, what zstd itself accepts by default; layers use 8 MiB
 _LIBRARIES = ("compression.zstd", "backports.zstd")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 

@@ -1,9 +1,7 @@
-"""The JSON documents of an image, which are untrusted: each value checked when it is read.
+"""The JSON documents of an image: manifests and indexes. They are untrusted; each value is checked.
 
-Several images under one name, one for each platform: OCI's image index.
-
-What a sink writes is an `Image` or an `Index`; both, and what else an index may list, are
-manifests with blobs, so that a sink needs to know no more than `manifests`.
+An `Index` is several images under one name, one for each platform. Both, and what else an index
+may list, are manifests with blobs, so that a transport needs to know no more than `manifests`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
-"""Ports of this machine: a free one, whether one is taken and by whom, who listens on one.
+"""HTTP with the server that runs here (health, list of providers, sample call), and its port.
 
+The standard library connects straight to 127.0.0.1, without the proxies of the user's environment.
 Who holds a port is read from Linux' ``/proc``; without it those questions have no answer.
-
-Talking to the server that runs here: health, the list of providers, the sample call.
-
-With the standard library, straight to 127.0.0.1: no proxy of the user's environment comes in
-between.
 """
 
 from __future__ import annotations
@@ -81,7 +77,7 @@ def port_taken(port: int, error: OSError | None = None) -> SdkError:
 
 
 def group_listens(group: int, port: int) -> bool:
-    """Whether a process of the process group listens on ``port``; True where no one can determine.
+    """Whether a process of the process group listens on ``port``; True if that cannot be known.
 
     A server that answers on our port need not be ours: it may have taken the port after we
     looked, while ours is about to fail.

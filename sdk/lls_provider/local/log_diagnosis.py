@@ -360,7 +360,7 @@ class LogDiagnosis:
             own = read_wheel(wheel)
             extras = declared_extras(wheel)
         except SdkError:
-            return ""  # installing it given what is wrong with it
+            return ""  # installing it has reported what is wrong
         asked = [
             canonicalize_name(extra)
             for name, extra in cause.asked_extras

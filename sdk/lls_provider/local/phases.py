@@ -1,16 +1,11 @@
-"""Phases 1, 3 and 4 on this machine: the runtime that is in the bundle, run as a Pod runs it.
+"""Phases 1 to 4 on this machine: the runtime in the bundle, run as a Pod runs it.
 
-The zipapp runs as a process of its own, under ``python -I -S``, so that what is tried here is
-the very code, in the very isolation, that the init containers have
-(docs/architecture.md, "The runtime's wall").
+The zipapp runs as a process of its own, under ``python -I -S``, so that the very code is tried in
+the very isolation of the init containers (docs/architecture.md, "The runtime's wall").
 
-Phase 2 on this machine: the base configuration that merge starts from.
-
-In a Pod the distribution's image or a ConfigMap gives it (contract section 2). Here it is the
-server line's smallest one or a file of the user's, made to listen on this machine only, with
-the resources to register added.
-
-What `up` adds to a configuration after preflight named the APIs that it lacks.
+For phase 2 a Pod takes the base configuration from the distribution's image or a ConfigMap
+(contract section 2). Here it is the server line's smallest one or a file of the user's, made to
+listen on this machine only, with the resources to register, and the APIs that preflight missed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Decides what a run of `up` does, before anything long runs; changes nothing.
+"""Decides what a run of `up` does, before anything long runs, and holds what it found out.
 
-Settings come from each project's ``[tool.lls-provider]``; what is on the command line wins.
-
-What `up` found out, as a value: for people and for programs.
+Settings come from each project's ``[tool.lls-provider]``; the command line wins. Nothing is
+changed.
 """
 
 from __future__ import annotations

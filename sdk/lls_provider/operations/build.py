@@ -230,7 +230,7 @@ def build(
 def build_request(request: BuildRequest, *, progress: Progress = SILENT) -> BuildResult:
     """Do what ``request`` says. Raises what `build` raises, what can be known early at once."""
     from lls_provider.runtime.preflight.probe_client import time_limit
-    from lls_provider.wheels.build import source_date_epoch
+    from lls_provider.wheels.epoch import source_date_epoch
 
     request.require_consistent()
     source_date_epoch()
@@ -306,7 +306,8 @@ def make_images(
         from lls_provider.project.bundle import bundle_project
 
         bundles = bundle_project(source, outs, options, meanwhile=meanwhile, progress=progress)
-    from lls_provider.image.compose import compose, require_fit
+    from lls_provider.image.compose import compose
+    from lls_provider.image.inspect.pythons import require_fit
     from lls_provider.image.transports.transport import recorded_base_name
 
     pairs = list(zip(bundles, bases.values(), strict=True))

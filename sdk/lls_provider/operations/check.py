@@ -1,7 +1,4 @@
-"""Checks a project, a bundle or an image against every rule of the contract.
-
-Compares providers before they meet in a Pod: what the installer would say of each.
-"""
+"""Checks projects, bundles and images against the contract, and providers against each other."""
 
 from __future__ import annotations
 

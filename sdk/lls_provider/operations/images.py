@@ -1,7 +1,4 @@
-"""Pushes an image that is built already into registries.
-
-Reads what an image or an index says of itself: manifest, configuration, labels; no layer.
-"""
+"""Pushes an image that is built already; reads what an image says of itself without its layers."""
 
 from __future__ import annotations
 

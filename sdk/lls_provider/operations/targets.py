@@ -1,7 +1,4 @@
-"""What a TARGET names: a provider's project, a bundle, or an image wherever it is.
-
-The bundle of a target, wherever it comes from: built, unpacked or there already.
-"""
+"""What a TARGET names (a provider's project, a bundle, or an image), and the bundle of it."""
 
 from __future__ import annotations
 
@@ -50,7 +47,7 @@ class ProviderSource:
 def resolve_source(text: str) -> ProviderSource:
     """Find out what ``text`` names.
 
-    With a prefix (``oci:``, ``docker://`` and so on, see `image.places`) it is an image. A plain
+    With a prefix (``oci:``, ``docker://`` and so on, see `transport`) it is an image. A plain
     path is looked at: a layout has ``oci-layout``, a bundle ``lls-provider-spec.yaml``, a project
     ``pyproject.toml``, asked in this order; a file is an archive. Nothing is requested over a
     network. Raises SdkError FILE_MISSING, PROJECT_INVALID (nothing of these there), IMAGE_INVALID

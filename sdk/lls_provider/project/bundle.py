@@ -1,7 +1,4 @@
-"""Turns a project into a bundle: its wheel, the closure beyond the distribution, the tree.
-
-Where uv takes a project's dependencies from: ``[tool.uv.sources]``.
-"""
+"""Turns a project into a bundle: its wheel, the closure beyond the distribution, the tree."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Finds the module of a provider in its source tree, without importing anything.
 
-Which line of a .gitignore hides a file of a project, as build backends read them.
+A module may be hidden from build backends by a .gitignore: the line that hides it is found too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lls_provider.system.cache import scratch
-from lls_provider.wheels.build import NO_SOURCE, is_link_loop
+from lls_provider.wheels.source_tree import NO_SOURCE, is_link_loop
 
 _DEPTH = 5
 _NOT_SOURCE = NO_SOURCE | {"test", "tests"}

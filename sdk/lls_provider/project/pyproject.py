@@ -1,9 +1,7 @@
-"""Where the keys and values of a TOML file stand: `tomllib` gives values without positions.
+"""A project's ``pyproject.toml`` as data that knows the position of every key and value.
 
-The text has been read by `tomllib` before, so it is valid TOML: this scanner follows its
-structure and need not judge it.
-
-A project's ``pyproject.toml`` as data that knows where everything is.
+`tomllib` returns values without positions. It has read the text before, so the text is valid TOML:
+the scanner here follows its structure and need not judge it.
 """
 
 from __future__ import annotations

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import keyword
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from lls_provider.contract.schema import nearest, shown
+from lls_provider.errors import Code
+from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, looks_like_path
+
+if TYPE_CHECKING:
+    from lls_provider.project.pyproject import PyProject
+
+import keyword
+from collections.abc import Mapping
 
 from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
-from lls_provider.contract.schema import nearest, shown
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.errors import SdkError, Where
 from lls_provider.project.modules import find_module, holds_provider, provider_modules
 from lls_provider.project.pyproject import FILE, PyProject, load_pyproject
-from lls_provider.project.table_reader import (
-    KeyRule,
-    TableReader,
-    metadata_rule,
-    rooted_base,
-    rooted_distribution,
-)
+from lls_provider.project.table_reader import KeyRule, TableReader, metadata_rule
 from lls_provider.runtime.wheelfile.dist_info import parse_requirement
 from lls_provider.wheels.uv_messages import names_dependency
 
@@ -403,3 +404,40 @@ def _refusal(top: TableReader) -> SdkError:
         problems=(),
         resolution=only.resolution,
     )
+
+
+# as skopeo writes them
+_FILES = ("oci:", "oci-archive:", "docker-archive:")
+
+
+_DAEMON = "docker-daemon:"
+
+
+def rooted_base(root: Path, text: str) -> str:
+    """A base image as a command takes it from the working directory."""
+    return _rooted(root, text, _FILES) or text
+
+
+def rooted_distribution(root: Path, text: str) -> str:
+    """A distribution as a command takes it from the working directory.
+
+    What is made of a file has a ``/`` in it, so that it is taken for nothing else.
+    """
+    found = _rooted(root, text, (ENVIRONMENT_PREFIX, *_FILES))
+    if found is not None:
+        return found
+    if text.startswith(_DAEMON):
+        return text
+    if looks_like_path(text) or (root / text).is_file():
+        return _joined(root, text)
+    return text
+
+
+def _rooted(root: Path, text: str, kinds: tuple[str, ...]) -> str | None:
+    kind = next((it for it in kinds if text.startswith(it)), None)
+    return kind and kind + _joined(root, text.removeprefix(kind))
+
+
+def _joined(root: Path, place: str) -> str:
+    # no Path, which drops the ./ in front of a name; ~ is the user's home directory
+    return place if not place or place.startswith("~") else os.path.join(root, place)  # noqa: PTH118

@@ -1,8 +1,7 @@
 """Runs a project's own tests where they have to pass: beside the packages of the server.
 
-What a project's tests import and their environment lacks, and where the project names it.
-
-An environment to run a project in: the server's packages and the provider's own wheel.
+The environment is the server's packages and the provider's own wheel. If an import of the tests
+fails, the error says where the project names the missing package.
 """
 
 from __future__ import annotations

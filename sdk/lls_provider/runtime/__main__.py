@@ -1,4 +1,4 @@
-"""The command line of the zipapp (`zipped` starts it), and of ``python -m lls_provider.runtime``.
+"""The command line of the zipapp, which `bootstrap` starts, and of ``-m lls_provider.runtime``.
 
 Light on purpose: whether there is anything to do is decided before anything heavy is imported.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run the command line; returns its status, with everything written."""
-    # nothing was written yet; `signals.stopping` takes over before anything is
+    # nothing was written yet; `signals.stop_signals` takes over before anything is
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     from lls_provider.runtime.cli.arguments import main as run

@@ -1,13 +1,10 @@
-"""The providers of a final configuration that the server does not have itself.
+"""The final configuration: its external providers, their IDs, and what the server will not serve.
 
-Provider IDs with references to environment variables, as every server line reads them.
-
-``${env.NAME}`` is the variable's value, ``${env.NAME:=text}`` the text where the variable is unset
-or empty, ``${env.NAME:+text}`` the text where it is set and nothing where it is not. Whatever is
-written in another way is text. A server leaves out an entry whose ID becomes empty or
-``__disabled__``, and of several entries with one ID in an API it uses the last.
-
-What a server leaves unserved of a final configuration without a word, though all of it loads.
+A provider ID may refer to environment variables, as every server line reads them: ``${env.NAME}``
+is the variable's value, ``${env.NAME:=text}`` the text if the variable is unset or empty,
+``${env.NAME:+text}`` the text if it is set and nothing otherwise. Anything else is text. A server
+leaves out an entry whose ID becomes empty or ``__disabled__``, and of several entries with one ID
+in an API it uses the last.
 """
 
 from __future__ import annotations
@@ -122,8 +119,8 @@ class IdMatch(NamedTuple):
 def match_ids(written: object, provider_id: str) -> IdMatch | None:
     """When an entry, whose ID is ``written`` like this, has the ID ``provider_id``.
 
-    None when that cannot be, or only by what a variable holds: `resolved` says it where the
-    variables are known.
+    None when that cannot be, or only by what a variable holds: `resolve_reference` returns it where
+    the variables are known.
     """
     if not isinstance(written, str):
         return None

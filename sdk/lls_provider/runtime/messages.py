@@ -2,10 +2,10 @@
 
 Every function that makes one returns the text without a trailing newline. ``contract/golden``
 holds one example of each, and the tests compare. A value from an untrusted source stays in its
-line: it cannot pass for another one, such as a resolution. The functions at the end leave an error
-in a Pod's status, and as data for whoever started the runtime.
+line: it cannot pass for another one, such as a resolution.
 
-What the operating system says about the volume or the image, as our errors.
+Other functions write an error to a Pod's status and, as data, to the process that started the
+runtime; and turn what the operating system says about the volume or the image into our errors.
 """
 
 from __future__ import annotations

@@ -1,13 +1,9 @@
-"""The Python that will import what is installed: its markers and its wheel tags.
+"""The Python that will import what is installed: its markers, its wheel tags, and its native code.
 
-The init container's own Python does not matter (contract decision 6): a target is reported by
-``--python-tag``, else by the bundle's manifest, else it is the running one.
-
-The machine that an ELF file was made for, and whether Python can import it.
-
-Whether native code fits this machine and the server's Python: from tags and ELF headers.
-
-Nothing is imported for it (contract section 5): code for another machine may crash the process.
+The init container's own Python does not matter (contract decision 6): ``--python-tag`` sets the
+target, else the bundle's manifest, else it is the running one. Whether native code fits is read
+from tags and ELF headers. Nothing is imported for it (contract section 5): code for another machine
+may crash the process.
 """
 
 from __future__ import annotations

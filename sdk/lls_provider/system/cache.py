@@ -1,8 +1,6 @@
-"""What the user's environment says: the home directory, and switches that are variables.
+"""The caches and temporary directories of this machine, and the user whose they are.
 
-The caches on this machine, ours (downloads by hash, environments by content) and uv's.
-
-Temporary directories.
+Ours holds downloads by hash and environments by content; uv has its own.
 """
 
 from __future__ import annotations
@@ -57,7 +55,7 @@ def uv_cache_root() -> Path:
 
 
 def uv_cache_variables() -> dict[str, str]:
-    """What uv has to be determined of its cache; nothing where its own settings decide.
+    """The variables that set uv's cache; nothing where its own settings decide.
 
     Without a home uv would take the working directory, which is the project.
     """
@@ -76,7 +74,7 @@ def _user_caches() -> Path:
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold the kernel lock of ``path``, made if it does not exist; it dies with its owner.
 
-    Several may hold a ``shared`` one, and then no one the other.
+    Several may hold a ``shared`` one, and then nobody an exclusive one.
     """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,9 @@
-"""Atomic files: the one writer of a file that appears whole under its name, or not at all.
+"""Atomic files and directories, and what an OSError means: the one place that reads errno.
 
-The data is written to a new file beside the target, which a rename then puts in its place.
-Nothing is synchronised to the disk: what has to survive the loss of power is not kept here.
-
-The runtime uses this module: it imports the standard library alone.
-
-What an OSError means, and the SdkError for it: the one place that reads errno.
+Data is written to a new file or directory beside the target, which a rename then puts in its place.
+Nothing is synchronised to the disk: what must survive the loss of power is not kept here.
 
 The runtime uses this module: it imports the standard library and our errors alone.
-
-Publishes directories and files by rename: whole under the name requested, or not at all.
 """
 
 from __future__ import annotations
@@ -187,7 +181,7 @@ def output_directory(directory: Path, what: str) -> Iterator[Path]:
 def output_file(path: Path, what: str) -> Iterator[BinaryIO]:
     """A new file beside ``path`` that takes its place when the block ends well.
 
-    Otherwise as `publishing`.
+    Otherwise as `output_directory`.
     """
     path = _end_of_links(path, what)
     with wrapping_write_errors(path, what):

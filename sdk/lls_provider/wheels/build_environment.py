@@ -22,7 +22,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.system.cache import cache_root, locked, scratch, writing
-from lls_provider.wheels.build import sourced
+from lls_provider.wheels.source_tree import sourced
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
-"""What a provider's image must carry: the packages that the distribution does not provide.
+"""The closure of a lock for one target: the packages that an image must carry. No network, no uv.
 
-Selects from a lock what one target gets: a Python on a machine. No network, no uv.
-
-A lock: one resolution for every platform, as a pylock.toml (PEP 751).
+A lock is one resolution for every platform, as a pylock.toml (PEP 751). A target is a Python on a
+machine; what the distribution provides is left out.
 """
 
 from __future__ import annotations

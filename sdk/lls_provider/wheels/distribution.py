@@ -3,11 +3,9 @@
 What a distribution provides constrains the resolution and stays out of the image (contract,
 decision 3); the server environment of ``up`` is made of the same pins, so the two agree.
 
-What a distribution provides, as uv must see it: by name and version, asked of no index.
-
-A server's packages may be built locally, bear local versions, or be on no index at all (contract
+A server's packages may be built locally, have local versions, or be on no index at all (contract
 decision 12). For each of them uv gets a wheel of metadata alone as a constraint with a URL: bounds
-on it count, and an index is not requested it. Packages that were resolved from the index themselves
+on it count, and no index is asked for it. Packages that were resolved from the index themselves
 stay plain constraints.
 """
 
@@ -85,7 +83,7 @@ def uv_constraints(
 ) -> Iterator[str]:
     """The constraints of a resolution in which packages must have these versions, sorted by name.
 
-    Those that ``distribution`` provides among them are reported as it has them, except for those
+    Those that ``distribution`` provides among them are written as it has them, except for those
     that are ``on_index`` in the same version. Raises SdkError NO_SPACE or CACHE_UNWRITABLE.
     """
     pins = distribution.pins if distribution is not None else {}

@@ -1,9 +1,8 @@
-"""Logins of package indexes and wheelhouses, from where uv has them.
+"""Fetches the files of a closure into the cache, in parallel; sdists become wheels there.
 
-uv leaves the login of an index out of the addresses in a lock, and has no command to download:
-so what it was reported is read here, and sent to the origin it is for and to no other.
-
-Brings the files of a closure into the cache, in parallel; sdists become wheels there.
+uv leaves the login of an index out of the addresses in a lock, and has no command to download: so
+the logins that uv was given are read here, and each is sent to the origin it is for and to no
+other.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Advance, Progress, counted, shown_size
 from lls_provider.runtime.target_python import shown_platform
 from lls_provider.system.cache import cache_root, is_enabled, locked, scratch, user_home, writing
-from lls_provider.system.http import new_session, retry_deadline, shown_url
+from lls_provider.system.http import new_session, request_timeouts, shown_url
 from lls_provider.wheels.download import download, local_path
 from lls_provider.wheels.indexes import settings
 
@@ -312,7 +311,7 @@ def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
             where=Where(file=target.name),
             resolution="Build once with the network: without --offline (UV_OFFLINE).",
         )
-    from lls_provider.system.http import unverified_hosts
+    from lls_provider.system.tls import unverified_hosts
 
     with new_session(unverified=unverified_hosts(os.environ)) as session:
         session.auth = index_logins(base)
@@ -323,7 +322,7 @@ def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
             session=session,
             advance=advance,
             size=package.size,
-            timeout=retry_deadline(os.environ),
+            timeout=request_timeouts(os.environ),
         )
     return target
 

@@ -21,7 +21,7 @@ from packaging.version import InvalidVersion, Version
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.wheels.uv import without_logins
 
-# where packages come from: no matter once their versions are reported
+# where packages come from: irrelevant once their versions are known
 _PLACES = re.compile(
     r"(-i|--index-url|--extra-index-url|--no-index|-f|--find-links|--trusted-host|--require-hashes)"
     r"(?![a-z-])"

@@ -1,9 +1,7 @@
-"""Finds a Python to build for and to run servers on, by running the candidates.
+"""Finds a Python to build for and to run servers on, and the packages that it sees.
 
 A machine's ``python3`` is often older than the servers need, and a newer one may exist only
-under a version manager whose shim on PATH fails: so nothing is believed that was not run.
-
-What a Python of this machine sees: its packages, and what each of them requires.
+under a version manager whose shim on PATH fails: so every candidate is run.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ DEFAULT_MINOR = (3, 12)  # what the servers of today run on
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A CPython that was run and given its version."""
+    """A CPython that was run and reported its version."""
 
     path: Path
     version: tuple[int, int, int]

@@ -1,6 +1,6 @@
-"""Loads a distribution as the user named it: environment, profile, file or requirement.
+"""Loads distributions as the user named them: environment, profile, file or requirement.
 
-Several distributions at once: one image for all of them (contract decision 3).
+For several distributions there is one image (contract decision 3).
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from packaging.version import Version
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.untrusted import one_line
-from lls_provider.wheels import servers
-from lls_provider.wheels import servers as profiles
+from lls_provider.wheels import profiles, servers
 from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, looks_like_path
 from lls_provider.wheels.freeze import freeze_pins, names_locations, read_freeze, requirements_in
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter, read_installed

@@ -1,9 +1,8 @@
-"""What a lock was requested, so that a later build can determine whether it is still the answer.
+"""Lock files: ``pylock.toml`` (PEP 751) with the resolution's inputs in ``[tool.lls-provider]``.
 
-Locks as files: ``pylock.toml`` (PEP 751) with what was asked in ``[tool.lls-provider]``.
-
-The file holds what the image is made of and no more: nothing that a distribution provides, no
-file for another system or Python, no path that starts at a machine's root, no login of an index.
+From its inputs a later build sees whether a lock is still the answer. The file holds what the image
+is made of and no more: nothing that a distribution provides, no file for another system or Python,
+no path that starts at a machine's root, no login of an index.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class LockInputs:
 
 
 def parse_lock_inputs(document: Mapping[str, Any]) -> LockInputs:
-    """The reverse of `Asked.to_document`. Raises ValueError for a table that is none."""
+    """The reverse of `LockInputs.to_document`. Raises ValueError for a table that is none."""
     if not isinstance(document, dict):
         _wrong("requires")
     sources = document.get("sources")

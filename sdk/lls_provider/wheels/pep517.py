@@ -1,9 +1,8 @@
-"""Unpacks source archives: whatever an archive names stays in the directory it is unpacked into.
+"""Builds wheels with the library `build`: a project's backend (PEP 517) in an environment of uv's.
 
-Builds wheels with the library `build`: a project's backend (PEP 517) in an environment of uv's.
-
-The backend runs in the Python that the wheel is for. What it says goes to the progress as it
-comes, and its end into the error when it fails.
+The backend runs in the Python that the wheel is for. Its output goes to the progress as it comes,
+and the end of it into the error if it fails. A source archive is unpacked first, and nothing that
+it names may leave the directory.
 """
 
 from __future__ import annotations
@@ -26,8 +25,9 @@ from typing import TYPE_CHECKING, TypeVar
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.system.cache import scratch, writing
-from lls_provider.wheels.build import dead_links, endless_links, repack
 from lls_provider.wheels.build_environment import build_environment
+from lls_provider.wheels.repack import repack
+from lls_provider.wheels.source_tree import dead_links, endless_links
 from lls_provider.wheels.uv import uv_environment, uv_error
 from lls_provider.wheels.uv_causes import backend_cause, cause_of, requires_cause
 

@@ -1,12 +1,9 @@
-"""Restricts uv's resolution to the targets of an image (contract decision 13).
+"""Resolves what a provider requires with uv; the distribution's versions are constraints.
 
-A universal resolution must hold on every platform, so what is requested on another system alone can
-make it fail. uv knows the environments that count from a project's settings only: so it is started
-with a project of ours, which has the user's settings as well.
-
-Resolves what a provider needs with uv, the distribution's versions being constraints.
-
-`make_lock` resolves once for every platform; `resolve` selects from it for one.
+`make_lock` resolves once for every platform; `resolve` selects from it for one. A universal
+resolution must hold on every platform, so a requirement of another system can make it fail. Then it
+is restricted to the targets of the image (contract decision 13). uv reads such environments from a
+project's settings only: so it is started with a project of ours, which repeats the user's settings.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.system.cache import scratch, writing
 from lls_provider.wheels.closure import Lock, select_closure
-from lls_provider.wheels.distribution import uv_constraints as constraints
+from lls_provider.wheels.distribution import uv_constraints
 from lls_provider.wheels.fetch import settings_files
 from lls_provider.wheels.uv import run_uv
 from lls_provider.wheels.uv_messages import (
@@ -127,7 +124,7 @@ def resolve(
 
     The machine is this one where it is not given. What `make_lock` resolves is selected from;
     what ``distribution`` provides is left out, and so are the packages that ``own`` names, being
-    there already. Raises what `make_lock` and `select` raise.
+    there already. Raises what `make_lock` and `select_closure` raise.
     """
     lock = make_lock(
         requirements,
@@ -370,7 +367,7 @@ def _compile(asked: _Question, *, warned: Callable[[str], object] | None = None)
             args += ["--project", str(folder)]
         with writing(folder):
             if asked.versions:
-                lines = constraints(asked.distribution, asked.versions, asked.on_index)
+                lines = uv_constraints(asked.distribution, asked.versions, asked.on_index)
                 path = folder / "provided.txt"
                 path.write_text("".join(f"{line}\n" for line in lines))
                 args += ["--constraint", str(path)]

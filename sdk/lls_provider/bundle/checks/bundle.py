@@ -1,7 +1,7 @@
 """Checks a bundle, ours or made by hand, against every rule of the contract (section 1).
 
 All rules run; one that cannot, because what it needs is broken, leaves the complaint to that.
-Rules about documents are here, those about wheels in `wheelrules`.
+Rules about documents are here, those about wheels in `wheels`.
 """
 
 from __future__ import annotations

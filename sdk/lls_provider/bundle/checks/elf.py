@@ -1,10 +1,7 @@
-"""What the ELF files in a wheel say of themselves: machine, newest glibc, Python module or not.
+"""Whether the native code in wheels fits a target: machine, Python ABI and C library.
 
-pyelftools reads them, out of the zip; nothing is loaded or run. The files are hostile input.
-
-Whether the native code in wheels fits a target: machine, Python ABI and C library.
-
-Judged from file headers and names (contract section 5, decision 6): a tag may lie.
+ELF headers and file names decide (contract section 5, decision 6), because a tag may be wrong.
+pyelftools reads them out of the zip; nothing is loaded or run. The files are hostile input.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The rules about the wheels of a bundle: readable, the right ones, complete, for the target.
 
 Whether requirements are satisfied, tags fit and names are shadowed is decided by the installer's
-own rules (`bundle.closure`, `runtime.target`, `runtime.shadowing`).
+own rules (`server_constraints`, `target_python`, `shadowing`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from lls_provider.runtime.install.shadowing import RESOLUTION, hidden_modules, s
 from lls_provider.runtime.target_python import TargetPython, parse_python_tag
 from lls_provider.runtime.wheelfile.dist_info import parse_requirement
 from lls_provider.runtime.wheelfile.wheel import Wheel, check_total, read_wheel
-from lls_provider.wheels.servers import PREFIX, read_profiles, server_recorded
+from lls_provider.wheels.profiles import PREFIX, read_profiles
+from lls_provider.wheels.servers import server_recorded
 
 if TYPE_CHECKING:
     from lls_provider.bundle.checks.elf import NativeFile

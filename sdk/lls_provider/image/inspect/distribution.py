@@ -14,7 +14,8 @@ from lls_provider.wheels import loading
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.interpreter import OLDEST, find_interpreter
 from lls_provider.wheels.loading import server_among
-from lls_provider.wheels.servers import known_modules, line_in
+from lls_provider.wheels.profiles import known_modules
+from lls_provider.wheels.servers import line_in
 
 if TYPE_CHECKING:
     from lls_provider.image.image import Image
@@ -59,7 +60,7 @@ def load_distributions(
 ) -> tuple[Distribution, ...]:
     """The distributions that were named, images among them.
 
-    Raises what `with_images` and `several.load_distributions` raise.
+    Raises what `with_images` and `loading.load_distributions` raise.
     """
     loaded = with_images(named, python=python, insecure=insecure, progress=progress)
     return loading.load_distributions(loaded, python=python, at_least=at_least, progress=progress)

@@ -1,12 +1,8 @@
-"""What an image's layers amount to, as far as it reports its libc and what its Pythons see.
+"""What an image's layers contain, as far as its C library and its Pythons depend on it.
 
-One pass through the layers, in which whiteouts and replaced files count. Only the headers of
-METADATA files, ``pyvenv.cfg``, the names of Pythons and symbolic links are kept.
-
-What was seen in the layers of an image, kept in the cache under the image's digest.
-
-A digest represents every byte of the layers: they are read once, and a second build needs the
-manifest alone.
+One pass reads the layers, with whiteouts and replaced files. Only the headers of METADATA files,
+``pyvenv.cfg``, the names of Pythons and symbolic links are kept. The result is cached under the
+image's digest, which represents every byte of the layers.
 """
 
 from __future__ import annotations

@@ -1,28 +1,41 @@
-"""Which packages the server's Python in an image sees, from the files that the image has.
+"""Which packages the server's Python in an image sees, and whether a base can run the installer.
 
 The rule (docs/reference/distributions.md): packages are grouped into environments as Python
 does it, a virtual environment or an installation each. The server's is the one that holds a
-server; where several do or none does, the one whose Python the image's PATH finds first.
-
-What the file system of a runnable image offers: its Python and its C library, from its layers.
+server; if several do or none does, the one whose Python the image's PATH finds first.
 
 The installer needs Python 3.11 or later (contract section 1). Native code is loaded where the
-server runs; the base reports what images there are like: what is too new for it is too new.
+server runs; code that is too new for the base's C library is likely too new for the server's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lls_provider.bundle.checks.elf import check_native, native_error
+from lls_provider.bundle.checks.report import Findings
+from lls_provider.errors import Code, Where
+from lls_provider.image.image import (
+    Image,
+)
+from lls_provider.progress import SILENT, Progress
+from lls_provider.runtime.target_python import target_python
+from lls_provider.runtime.wheelfile.wheel import read_wheel
+
+if TYPE_CHECKING:
+    from lls_provider.bundle.bundle import Bundle
+
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from email.parser import BytesHeaderParser
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from lls_provider.bundle.checks.elf import newest_need, shown_glibc
-from lls_provider.errors import Code, Where
 from lls_provider.image.inspect.file_system import (
     cached_facts,
     is_libc,
@@ -34,7 +47,6 @@ from lls_provider.wheels.servers import line_in
 
 if TYPE_CHECKING:
     from lls_provider.bundle.checks.elf import Glibc, NativeFile
-    from lls_provider.bundle.checks.report import Findings
     from lls_provider.image.image import Image
     from lls_provider.image.inspect.file_system import Filesystem
     from lls_provider.image.layer_reader import Parts
@@ -367,3 +379,30 @@ def _libc(files: Filesystem) -> str:
     if versions:
         return ".".join(map(str, max(versions)))
     return "musl" if "musl" in found else ""
+
+
+def require_fit(
+    bundle: Bundle, base: Image | None, *, base_name: str = "", progress: Progress = SILENT
+) -> None:
+    """Verify native code from file headers, and that ``base`` can run the installer.
+
+    Warnings go to ``progress``. Raises SdkError with every complaint: WHEEL_INCOMPATIBLE,
+    IMAGE_INVALID for a base without a suitable Python, and what reading the base raises.
+    """
+    manifest = bundle.manifest
+    if manifest is None:
+        return
+    findings = Findings()
+    target = target_python(manifest.target.python_tag, manifest_machine=manifest.target.machine)
+    wheels = bundle.contents or [read_wheel(path) for path in bundle.wheels]
+    native = check_native(wheels, target, manifest.target.platforms, findings, manifest=manifest)
+    if base is not None:
+        progress.step("looking into the base")
+        facts = base_facts(base)
+        check_base_image(
+            facts, native, target.machine, findings, where=Where(image=base_name or None)
+        )
+    for finding in findings.found:
+        if finding.level == "warning":
+            progress.warn(finding.what)
+    native_error(findings, f"The image of {bundle.metadata.name} would not work")

@@ -1,8 +1,7 @@
-"""Images as one file: OCI archives (a layout in a tar) and Docker archives, both streamed.
+"""Images as one file: OCI archives (a layout in a tar) and Docker archives, written and read.
 
-Reads images out of OCI and Docker archives in place; the file is untrusted.
-
-A Docker archive has no OCI manifest: one is made of what it says, so that there is one reader.
+Both are streamed; a file that is read is untrusted. A Docker archive has no OCI manifest: one is
+made from its content, so that there is one reader.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
-"""A daemon on another machine, spoken to through `ssh` as `docker` does it.
-
-Every connection is a `ssh HOST docker system dial-stdio`: keys, jump hosts and known hosts are
-ssh's business. The library `docker` would do it with paramiko, a second implementation of SSH.
-
-A Docker or Podman daemon: the sink and the base that are reached through the Docker Engine API.
+"""A Docker or Podman daemon, reached through the Docker Engine API.
 
 The library `docker` speaks it and knows where daemons are (DOCKER_HOST, contexts, TLS); images
-stream both ways, as Docker archives. What is reached by SSH is behind a `Tunnel`.
+stream both ways, as Docker archives. A daemon on another machine is reached through ``ssh HOST
+docker system dial-stdio``, as `docker` does it: keys, jump hosts and known hosts are ssh's
+business. The library would use paramiko, a second implementation of SSH.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""Reads an image out of a store of blobs: index, manifest, configuration, layers.
+"""The OCI image layout: written atomically, and read as any store of blobs.
 
-The store is a layout or a registry; its content is untrusted.
-
-The OCI layout sink: writing one atomically, and reading an untrusted one.
-
-The format is the OCI image-layout specification: ``oci-layout``, ``index.json``, ``blobs``.
+The format is the OCI image-layout specification: ``oci-layout``, ``index.json``, ``blobs``. A
+store, be it a layout or a registry, is untrusted: index, manifest and configuration are verified.
 """
 
 from __future__ import annotations

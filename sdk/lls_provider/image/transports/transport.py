@@ -139,7 +139,7 @@ def read_base(
 ) -> Image | None:
     """The base image that ``--base`` names; None for ``scratch``.
 
-    ``platform`` chooses where there are several. Raises what `find_place` raises, and SdkError
+    ``platform`` chooses where there are several. Raises what `find_transport` raises, and SdkError
     IMAGE_MISSING if there is none for the platform.
     """
     if text == SCRATCH:
@@ -166,10 +166,10 @@ def read_image(
 
 
 def find_image(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> StoredManifest:
-    """What an argument names: a place as `find_place` takes it, or without its kind.
+    """What an argument names: a place as `find_transport` takes it, or without its kind.
 
     A directory here is a layout, a file an archive, anything else a reference. Raises what
-    `find_place` raises, and SdkError USAGE for a text that is none of these.
+    `find_transport` raises, and SdkError USAGE for a text that is none of these.
     """
     if is_transport_name(text):
         return find_transport(text, insecure=insecure, progress=progress)

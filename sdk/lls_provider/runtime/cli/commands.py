@@ -1,6 +1,6 @@
-"""What the runtime shows: results on stdout, steps, notes and warnings on stderr.
+"""Carries out a parsed command line: values in, exit status out, every error shown once.
 
-Carries out a parsed command line: values in, exit status out, every error shown once.
+Results go to stdout; steps, notes and warnings to stderr.
 """
 
 from __future__ import annotations

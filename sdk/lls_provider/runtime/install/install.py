@@ -1,11 +1,8 @@
-"""Apply: unpack into a staging directory of the same volume, then take the place of what was there.
+"""Phase 1: plan, apply, record (contract section 2, decisions 1 to 3 and 9).
 
-Record: the zipapp's copy, the list of packages, and the provider's directory last.
-
-All of it is written beside the packages in the staging directory first, so that a volume that is
-full or failing says so while nothing that is installed was touched.
-
-Phase 1: plan, apply, record (contract section 2, decisions 1 to 3 and 9).
+Wheels are unpacked into a staging directory of the same volume, which then takes the place of what
+was there. The records (zipapp, list of packages, the provider's directory last) are staged first
+too, so that a full or failing volume is noticed before anything installed is touched.
 """
 
 from __future__ import annotations
@@ -75,7 +72,7 @@ def stage(plan: Plan, volume: Volume, *, workers: int) -> None:
 def swap(plan: Plan, volume: Volume, provider_id: str) -> None:
     """Put what was staged in its place; the provider is not visible by that yet.
 
-    A run that ends half-way leaves what `recover` takes back. Raises OSError.
+    A run that ends half-way leaves what `recover_interrupted` takes back. Raises OSError.
     """
     packages = volume.tree.python_packages
     make_folder(packages)
@@ -137,7 +134,7 @@ def prepare_record(
     spec: bytes,
     crd_config: bytes,
 ) -> None:
-    """Write into the staging directory all that `publish` puts in its place. Raises OSError."""
+    """Write into the staging directory all that `publish_record` puts in place. Raises OSError."""
     folder = volume.staging / _METADATA / record.provider_id
     make_folder(folder)
     for name, data in zip(_FILES, (spec, crd_config, record.dump()), strict=True):
@@ -148,7 +145,7 @@ def prepare_record(
 
 
 def publish_record(volume: Volume, record: ProviderRecord, *, again: bool) -> None:
-    """Put in place what `prepare` wrote: by the last rename the provider is visible.
+    """Put in place what `prepare_record` wrote: by the last rename the provider is visible.
 
     ``again`` says that the provider is visible already and keeps its packages: then its files
     change one by one, the record last, and it is complete at each moment. Raises OSError.
@@ -205,9 +202,9 @@ def install(
 ) -> InstallResult:
     """Install the provider of ``request.source`` into the volume of ``request.root``.
 
-    ``ahead`` is what `readahead` has read of its wheels.
+    ``ahead`` is what `prefetch` has read of its wheels.
 
-    Raises SdkError USAGE for arguments that cannot be, else what `read_incoming`,
+    Raises SdkError USAGE for arguments that cannot be, else what `read_provider_image`,
     `decide_slot`, `make_plan` and `stage` raise; VOLUME_UNWRITABLE and NO_SPACE for
     what the volume refuses. The provider is visible to merge when this returned, not before.
     """

@@ -1,6 +1,6 @@
-"""What images assume of the server that they do not bring; whether they assume the same one.
+"""Plans an installation: what it will write, decided before anything is written.
 
-Plan: what an installation will write, decided before anything is written.
+Two images that assume different packages of the server cannot be installed together.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _same(one: Source, other: Source) -> bool:
     return one.distributions == other.distributions and one.provided == other.provided
 
 
-_STRAYS = 10  # given one by one
+_STRAYS = 10  # reported one by one
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Which wheels a bundle brings: files of the bundle itself, whatever their names lead to.
+"""Reads the provider image: metadata, manifest, wheels. Everything is checked, nothing is written.
 
-What the provider image brings: metadata, manifest, wheels; read and checked, nothing written.
+A wheel must be a file of the image itself, whatever its name leads to.
 """
 
 from __future__ import annotations

@@ -1,14 +1,9 @@
-"""What shadows the standard library or the server once it is installed.
+"""Which modules of a provider would shadow the standard library's or the server's (decision 14).
 
 python-packages comes first on the server's path, so a module there is found by everybody who
-imports that name. These are warnings, for where the server is known by the names of its packages
-only; where its modules are known, `hiding` decides.
-
-Which modules of a provider would hide one of the server's (contract decision 14).
-
-What a provider brings comes first on the server's path. A package without ``__init__``, or with
-one that only declares a namespace, is a part of a namespace and hides nothing itself: then the
-modules inside are compared, at any depth.
+imports its name. A package without ``__init__``, or with one that only declares a namespace, is a
+part of a namespace and hides nothing itself: then the modules inside are compared, at any depth.
+If only the names of the server's packages are known, the installer warns.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _PACKAGES = "packages"
 _CHUNK = 1024 * 1024
 _RECORD_BYTES = 16 * 1024 * 1024
 DOCUMENT_BYTES = 1024 * 1024
-"""What a document may have, `document.DEFAULT.size`; a test compares them."""
+"""What a document may have, `limits.DEFAULT.size`; a test compares them."""
 _LARGEST = 256 * 1024 * 1024
 FOLDER_MTIME_NS = 315_532_800 * 10**9
 """`unpack.MTIME_NS`, repeated because importing it is slow; a test compares them."""

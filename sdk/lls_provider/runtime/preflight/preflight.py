@@ -94,7 +94,7 @@ def preflight(
     """Check every provider with a ``module`` that the server would load; returns them.
 
     ``python`` is the server's interpreter, by default the running one; ``timeout`` the seconds
-    that each provider may take, by default `probing.time_limit`. Raises SdkError
+    that each provider may take, by default `probe_client.time_limit`. Raises SdkError
     VALIDATION_FAILED or WHEEL_INCOMPATIBLE with a layout of contract section 6 at the first
     failure, USAGE when ``run_yaml`` does not exist or the time limit is none, and what reading it
     raises.

@@ -1,6 +1,6 @@
 """Asks providers for their specs, inside the server's environment: a script of its own.
 
-Stand-alone on purpose: `probing` runs it as ``PYTHON -c TEXT ANSWERS FAULTS REQUEST`` in an
+Stand-alone on purpose: `probe_client` runs it as ``PYTHON -c TEXT ANSWERS FAULTS REQUEST`` in an
 interpreter that has the server's packages and the overlay on its path but none of ours; the
 modules of ours that it imports are parts of that text. ``REQUEST`` is a JSON list of
 ``{"module", "provider_type", "imports", "schema", "config"}``; the answers go to the file

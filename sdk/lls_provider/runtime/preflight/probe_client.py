@@ -182,7 +182,7 @@ class PooledProbe:
     """
 
     def __init__(self, child: ProbeProcess, orders: BinaryIO) -> None:
-        """Made by `waiting_probe`."""
+        """Made by `pooled_probe`."""
         self._child = child
         self._orders = orders
 
@@ -191,7 +191,7 @@ class PooledProbe:
     ) -> list[ProbeResult] | None:
         """What `probe_all` gives with ``packages`` in front of the path.
 
-        None when only another process can determine: this one was asked before, or something in
+        None if only another process can answer: this one was asked before, or something in
         there belongs in front of what it has imported.
         """
         if self._orders.closed:

@@ -1,6 +1,6 @@
 """What a provider raised, as text that has an end: its true cause first, repeated calls once.
 
-A part of the script `probe`: it imports nothing but the standard library and `foreign`, and
+A part of the script `probe`: it imports nothing but the standard library and `untrusted`, and
 everything that it calls is bound before a provider is imported.
 """
 

@@ -1,9 +1,7 @@
-"""What Python's faulthandler wrote of a process that ended or hangs, as a traceback.
+"""The process in which `probe` runs: its pipes, its clock, how it ends, and where it was by then.
 
-Its threads be there innermost call first; frames of the import system and of our own script
-are left out, and what a recursion repeats is shown once.
-
-The process in which `probe` runs: its pipes, its clock, and how it ends.
+faulthandler writes the threads innermost call first. Frames of the import system and of our own
+script are left out, and what a recursion repeats is shown once.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Whether the server has what the installed providers need of it, and do not bring.
+"""Whether the server has what the installed providers require of it and do not bring.
 
-An init container knows the server by what an image assumed only; preflight runs beside the real
-one, so here the same requirements are compared with what is there.
-
-What installed providers bring, as the rule about hidden modules sees it.
+An init container knows the server only by what an image assumed; preflight runs beside the real
+one, so here the same requirements are compared with what exists. What the installed providers bring
+is listed for the rule about hidden modules.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class ServerPackages:
 def server_packages(
     python: Path, *, path: Sequence[Path] = (), env: Mapping[str, str] | None = None
 ) -> ServerPackages | None:
-    """What the server's Python finds, with ``path`` in front; None where it cannot determine.
+    """What the server's Python finds, with ``path`` in front; None if it cannot say.
 
     Nothing is imported for it but what that Python imports at its start.
     """

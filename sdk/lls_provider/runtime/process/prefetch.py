@@ -19,8 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from lls_provider.contract.names import BundleTree
 from lls_provider.errors import SdkError
-from lls_provider.runtime.process.workers import SharedTurns, fork_worker, may_fork, worker_count
-from lls_provider.runtime.process.workers import end_workers as end
+from lls_provider.runtime.process.workers import (
+    SharedTurns,
+    end_workers,
+    fork_worker,
+    may_fork,
+    worker_count,
+)
 
 if TYPE_CHECKING:
     from lls_provider.runtime.wheelfile.contents import Contents
@@ -59,7 +64,7 @@ def _started(source: Path, stack: contextlib.ExitStack) -> Prefetched:
     turns = SharedTurns(len(names))
     stack.callback(turns.close)
     children: list[int] = []
-    stack.callback(end, children)
+    stack.callback(end_workers, children)
 
     def give() -> None:
         for item in _read(names, turns):

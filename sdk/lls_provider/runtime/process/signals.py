@@ -55,7 +55,7 @@ def stop_signals() -> Iterator[None]:
         sys.unraisablehook = unraisable
         for number, handler in zip(_NUMBERS, before, strict=True):
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        _arrived.clear()  # it has been given; what runs later in this process was not stopped
+        _arrived.clear()  # it has been reported; what runs later in this process was not stopped
 
 
 def _unless_stopped(unraisable: sys.UnraisableHookArgs, /) -> None:

@@ -107,7 +107,7 @@ def fork_worker(children: list[int], body: Callable[[], None]) -> bool:
 
 
 def end_workers(children: list[int]) -> None:
-    """Kill processes that `fork` started, and wait for them."""
+    """Kill processes that `fork_worker` started, and wait for them."""
     for child in children:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
@@ -123,7 +123,7 @@ def _live(parent: int, body: Callable[[], None]) -> NoReturn:
         as_worker(parent)
         body()
         status = 0
-    finally:  # whatever was raised ends here, not in the code that called `fork`
+    finally:  # whatever was raised ends here, not in the code that called `fork_worker`
         os._exit(status)
 
 

@@ -1,13 +1,11 @@
-"""What the installer writes down about each provider: ``metadata/<providerId>/installed.json``.
+"""The record of each installed provider, ``metadata/<providerId>/installed.json``, and its slot.
 
-It is beside the metadata, so that one rename makes a provider visible with everything that
-is known about it. JSON, because the fast path reads it with the standard library alone.
+The record is beside the metadata, so that one rename makes a provider visible with everything that
+is known about it. It is JSON, because the fast path reads it with the standard library alone. A
+slot is (init container name, order); decision 2 says what a run in it means.
 
-Reads what a neighbour may have put on the volume: regular files alone, and never waits.
-
-A pipe would be waited for, a link to a device read without end, a linked directory lead elsewhere.
-
-The slot of a provider, (init container name, order), and what a run in it means (decision 2).
+Other containers write to the volume: only regular files are read, and no read waits. A pipe would
+block, a link to a device would not end, a linked directory would lead elsewhere.
 """
 
 from __future__ import annotations

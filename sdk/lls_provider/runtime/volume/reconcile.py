@@ -1,9 +1,7 @@
-"""What the volume's packages will be once they are what given records say.
+"""Brings the packages on the volume to what the records declare, by renames and removals.
 
-An update is planned against the volume as it will be without what it takes the place of, while
-all of that is still there and working.
-
-Brings the packages on the volume to what the records say, by renames and removals.
+An update is planned against the desired state, without what it replaces, while all of that is still
+there and working.
 """
 
 from __future__ import annotations
@@ -224,7 +222,7 @@ def recover_interrupted(volume: Volume, records: Sequence[ProviderRecord]) -> li
 
 
 def remove_record(volume: Volume, records: Sequence[ProviderRecord]) -> None:
-    """Take providers off the volume, the last slot first; `settle` drops what they put.
+    """Take providers off the volume, the last slot first; `reconcile` drops what they put.
 
     Where they had replaced packages of others, all are suspended; the caller resumes them.
     """

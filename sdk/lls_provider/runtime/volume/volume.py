@@ -1,17 +1,14 @@
-"""The shared volume: its places, its lock, and the records that declare what is on it.
+"""The shared volume: its places, its lock, the records of what is on it, the runtime copy.
 
-The state of the volume is declared by the provider records alone. Everything of ours that no
+The provider records alone declare the state of the volume. Everything of ours that no
 record claims is the rest of an interrupted installation and goes; what such an installation
 moved out of the way comes back. So no journal is needed.
 
-Packages that a record reports and that are no longer on the volume.
+Packages that a record names and that no longer exist are found here: otherwise a volume that is not
+mounted, or that was emptied, would look like a provider that names a wrong module.
 
-Without this a volume that is not mounted, or that someone emptied, would look like a provider
-that names a wrong module.
-
-The zipapp's copy on the volume, which merge and preflight run from: the newest wins.
-
-The one that it takes the place of is kept, so that a provider that goes takes its own along.
+The runtime copy is the zipapp from which merge and preflight run: the newest wins. The one that it
+replaces is kept, so that a provider that goes takes its own along.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""What a wheel puts into ``bin``: commands made from entry_points.txt, scripts it brings.
+"""What a wheel's archive holds: every file it writes, covered by RECORD, commands, metadata.
 
-What a wheel's archive holds: every file it writes, covered by its RECORD, and its metadata.
-
-Whose wheel it is, and what it needs, is for `wheel` to judge: that takes the library
+Whose wheel it is, and what it requires, is for `wheel` to judge: that takes the library
 `packaging`, while all here takes the standard library alone, so that `prefetch` can do it
 while `packaging` is still being imported.
 """

@@ -1,15 +1,9 @@
-"""The RECORD of a wheel: the hash and size that each of its files must have.
+"""The files of a wheel's ``.dist-info``: RECORD, the headers of METADATA and WHEEL, requirements.
 
-Reads the header block of METADATA and WHEEL files: ``Key: value``, continued by indentation.
-
-The body (a long description) is never looked at. `email` would do the same at the cost of an
-import that a Pod's start can do without.
-
-Reads requirements and versions from untrusted sources: what `packaging` leaves to its caller is
-here.
-
-Of `packaging` come RecursionError (its parser of markers is recursive) and ValueError (numbers
-of more than 4,300 digits) besides its own errors; texts that lead there are refused before.
+RECORD has the hash and size of every file. The body of METADATA (a long description) is never
+looked at; `email` would do the same at the cost of an import that a Pod's start can do without.
+`packaging` raises RecursionError (its parser of markers is recursive) and ValueError (numbers of
+more than 4,300 digits) besides its own errors; texts that lead there are refused before.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def read_member(path: Path, descriptor: int, member: Member) -> Iterator[bytes]:
     """The content of a member in pieces, at most its declared size in all.
 
     Raises SdkError WHEEL_TRUNCATED, WHEEL_HEADER_MISMATCH, WHEEL_OVERLAP, WHEEL_SIZE_MISMATCH or
-    WHEEL_DATA_DAMAGED; a size that is is reported when the pieces end.
+    WHEEL_DATA_DAMAGED; a false size is reported when the pieces end.
     """
     start = _data_start(path, descriptor, member)
     pieces = _raw(path, descriptor, member, start)

@@ -1,9 +1,9 @@
-"""A wheel as the installer sees it: who it is, what it needs, what it writes and where.
+"""A wheel as the installer sees it: its name, what it requires, what it writes and where.
 
 Reading a wheel checks all that can be known without unpacking it: names, metadata, and a
 RECORD that covers every file (the content itself is verified while it is unpacked).
 
-When two ``__init__.py`` mean the same: comments and docstrings do not count, nor does the way
+Two ``__init__.py`` may mean the same: comments and docstrings do not count, nor does the way
 in which a package declares itself a namespace (PEP 420, "Legacy namespace packages").
 """
 

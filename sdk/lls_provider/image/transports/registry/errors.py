@@ -1,7 +1,4 @@
-"""What goes wrong between us and a registry, as errors: its words shown, no secret repeated.
-
-Addresses that a registry names (redirects, uploads, places of tokens), checked before use.
-"""
+"""The errors of a registry: its words are shown, no secret is; its addresses are checked."""
 
 from __future__ import annotations
 

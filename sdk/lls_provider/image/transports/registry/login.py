@@ -1,13 +1,12 @@
-"""Credentials for registries, from where Docker and Podman keep them.
+"""Logging in to a registry: the credentials, and the answer to its challenge.
 
-``$DOCKER_AUTH_CONFIG`` holds what a file of theirs holds. Files: ``$REGISTRY_AUTH_FILE``,
-``$DOCKER_CONFIG/config.json``, Podman's ``containers/auth.json`` in ``$XDG_RUNTIME_DIR`` and the
-user's configuration, ``~/.docker/config.json``, ``~/.dockercfg``. The first that knows the registry
-wins. Helpers (``docker-credential-NAME``) are run by argument list.
+``$DOCKER_AUTH_CONFIG`` holds what a file of Docker's or Podman's holds. Files:
+``$REGISTRY_AUTH_FILE``, ``$DOCKER_CONFIG/config.json``, Podman's ``containers/auth.json`` in
+``$XDG_RUNTIME_DIR`` and the user's configuration, ``~/.docker/config.json``, ``~/.dockercfg``. The
+first that knows the registry wins. Helpers (``docker-credential-NAME``) are run by argument list.
 
-Answers a registry's challenge: Basic, or a bearer token from where the registry sends us.
-
-RFC 7235's ``WWW-Authenticate``, and the token protocol of the distribution project.
+The challenge is RFC 7235's ``WWW-Authenticate``: Basic, or a bearer token by the token protocol of
+the distribution project.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""What refers to an image in a registry (OCI 1.1): attaching to it, and asking what is attached.
+"""What refers to an image in a registry (OCI 1.1): attaching its SBOM, listing what is attached.
 
-A registry that keeps referrers by itself says ``OCI-Subject`` when it takes one. For any other
+A registry that keeps referrers itself says ``OCI-Subject`` when it takes one. For any other
 the client keeps them, in an index under the tag ``sha256-<digest>``.
-
-The SBOM of an image, found in its layer and made an artifact that refers to the image.
 """
 
 from __future__ import annotations

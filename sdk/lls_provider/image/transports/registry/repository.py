@@ -1,9 +1,7 @@
 """One repository of a registry: manifests and blobs by name, every digest verified.
 
-Uploads one blob: not at all where it already exists, resumed where the connection broke.
-
-A blob that is not whole has no name in a registry: what is broken off leaves nothing behind
-but an upload, which the registry forgets after a while.
+A blob that exists is not uploaded; an upload that breaks off is resumed. An incomplete blob has no
+name in a registry: what is broken off leaves an upload, which the registry forgets after a while.
 """
 
 from __future__ import annotations
@@ -301,7 +299,7 @@ def _resume(repository: Repository, blob: Blob, location: str) -> tuple[str, int
     """Where a broken upload goes on and how much of it is there; no address: it does not."""
     answer = repository.transport.once("GET", location)
     match = _RANGE.fullmatch(answer.headers.get("Range", ""))
-    # "0-0" says one byte or none: which of them, no one can determine
+    # "0-0" says one byte or none: which of them cannot be known
     if answer.status not in _TAKEN or match is None or match[1] == "0":
         return "", 0
     offset = int(match[1]) + 1

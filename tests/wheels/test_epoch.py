@@ -10,7 +10,7 @@ import pytest
 from tests.factories.projects import backend
 
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.wheels.build import backend_epoch, source_date_epoch
+from lls_provider.wheels.epoch import backend_epoch, source_date_epoch
 from lls_provider.wheels.pep517 import build_wheel
 from lls_provider.wheels.uv import run_uv
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.system.http import certificate_files, is_named
+from lls_provider.system.tls import is_named, trusted_certificates
 
 URL = "https://index.example/files/a.whl"
 
@@ -51,9 +51,9 @@ def test_file_and_folders_are_taken_together(tmp_path: Path) -> None:
     (tmp_path / "two" / "key.pem").write_text(pem("DD==").replace("CERTIFICATE", "PRIVATE KEY"))
     folders = os.pathsep.join(str(tmp_path / name) for name in ("one", "gone", "two"))
     told = {"SSL_CERT_FILE": str(tmp_path / "file"), "SSL_CERT_DIR": folders}
-    assert certificate_files(told) == "\n".join(map(pem, ("AA==", "BB==", "CC==")))
+    assert trusted_certificates(told) == "\n".join(map(pem, ("AA==", "BB==", "CC==")))
 
 
 def test_nothing_told_is_nothing(tmp_path: Path) -> None:
-    assert certificate_files({}) == ""
-    assert certificate_files({"SSL_CERT_FILE": str(tmp_path / "gone"), "SSL_CERT_DIR": ""}) == ""
+    assert trusted_certificates({}) == ""
+    assert trusted_certificates({"SSL_CERT_FILE": str(tmp_path / "gone"), "SSL_CERT_DIR": ""}) == ""

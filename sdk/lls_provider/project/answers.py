@@ -1,0 +1,210 @@
+"""The answers that a new project is made from: questions, defaults, and what is wrong with them."""
+
+from __future__ import annotations
+
+import contextlib
+import keyword
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lls_provider.contract.models import provider_id_from_name, provider_id_problem
+from lls_provider.contract.schema import nearest, shown
+from lls_provider.errors import Code, Problem, SdkError
+from lls_provider.project.table_reader import metadata_rule
+from lls_provider.wheels.profiles import server_names
+
+KINDS = {"inference": "remote", "safety": "inline", "file_processors": "inline"}
+"""The APIs that the template knows, each with its kind."""
+
+
+ANSWERS = {
+    "name": "the provider's name, such as acme-echo: its type and providerId come from it",
+    "api": "the API that it implements",
+    "kind": "remote (it calls a service) or inline (it does the work itself)",
+    "vendor": "the organisation that makes it",
+    "description": "what it does, in one sentence",
+    "maintainer": "a contact e-mail address, or nothing",
+    "license": "its licence",
+    "sdk": "the requirement that installs this SDK in its CI",
+}
+"""Every answer, in the order of asking."""
+
+
+_LICENSES = ("Apache-2.0", "none")
+
+
+_LIMIT = 200  # characters of a text; it becomes one line of a file
+
+
+_EMAIL = r"[^@\s<>\"]+@[^@\s<>\"]+"
+
+
+# packages that would shadow what servers and tests import
+_TAKEN = {"llama_stack", "llama_stack_api", "ogx", "ogx_api", "pydantic", "pytest", "test", "tests"}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask where no answer was given."""
+
+    key: str
+    text: str
+    default: str
+    choices: tuple[str, ...] = ()
+
+    def problem(self, answer: str) -> str | None:
+        """What is wrong with an answer, as one sentence; None when it will do."""
+        found = _problem(self.key, answer)
+        return found.what if found else None
+
+
+Ask = Callable[[Question], str]
+
+
+def parse_answers(texts: Iterable[str]) -> dict[str, str]:
+    """``key=value`` texts as a mapping. Raises SdkError USAGE for other texts and repeated keys."""
+    answers: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or key in answers:
+            raise SdkError(
+                Code.USAGE,
+                f"{shown(text)} is not an answer" if not equals else f"'{key}' is answered twice",
+                resolution="Give each answer once, as key=value, such as name=acme-echo.",
+            )
+        answers[key] = value
+    return answers
+
+
+def complete_answers(
+    given: Mapping[str, str], ask: Ask | None, defaults: Mapping[str, str]
+) -> dict[str, str]:
+    """All answers, in order, each one checked; what was not given is asked or takes its default.
+
+    ``defaults`` are the template's. Raises SdkError USAGE with every wrong answer.
+    """
+    refuse_answers([*_unknown(given), *(found for it in given.items() if (found := _problem(*it)))])
+    answers: dict[str, str] = {}
+    for key in ANSWERS:
+        if key in given:
+            answers[key] = given[key]
+            continue
+        question = _question(key, answers, defaults)
+        # one choice is not a question, and the SDK's requirement is for those who know it
+        asked = ask is not None and key != "sdk" and len(question.choices) != 1
+        answers[key] = ask(question) if ask is not None and asked else question.default
+        refuse_answers([found] if (found := _problem(key, answers[key])) else [])
+    kind = KINDS[answers["api"]]
+    if answers["kind"] != kind:
+        raise SdkError(
+            Code.USAGE,
+            f"There is no template for a {answers['kind']} {answers['api']} provider",
+            why="There are: " + ", ".join(f"{kind} {api}" for api, kind in KINDS.items()) + ".",
+            resolution=f"Use kind={kind}, or leave kind out.",
+        )
+    return answers
+
+
+def name_of_folder(folder: Path) -> str | None:
+    """The provider's name that a directory suggests, if its own name can be one."""
+    name = folder.absolute().name
+    return name if _name_problem(name) is None else None
+
+
+def refuse_answers(problems: Sequence[Problem]) -> None:
+    """Raise SdkError USAGE when there are problems."""
+    if problems:
+        single = len(problems) == 1
+        raise SdkError(
+            Code.USAGE,
+            problems[0].what if single else f"{len(problems)} answers cannot be used",
+            problems=() if single else problems,
+            resolution=problems[0].resolution if single else "Correct each of them.",
+        )
+
+
+def _question(key: str, earlier: Mapping[str, str], defaults: Mapping[str, str]) -> Question:
+    choices = _choices(key)
+    default = choices[0] if choices else defaults.get(key, "")
+    if key == "kind":
+        default = KINDS[earlier["api"]]
+        choices = (default,)
+    elif key == "description":
+        kind = earlier["kind"].capitalize()
+        default = f"{kind} {earlier['api']} provider {earlier['name']}"
+    return Question(key, ANSWERS[key], default, choices)
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    return {"api": tuple(KINDS), "kind": ("remote", "inline"), "license": _LICENSES}.get(key, ())
+
+
+def _unknown(given: Mapping[str, str]) -> list[Problem]:
+    found = []
+    for key in given:
+        if key not in ANSWERS:
+            meant = nearest(key, list(ANSWERS))
+            what = f"unknown answer {shown(key)}" + (f"; did you mean '{meant}'?" if meant else "")
+            known = "".join(f"\n  {name}: {text}" for name, text in ANSWERS.items())
+            found.append(Problem(Code.USAGE, what, resolution=f"The answers are:{known}"))
+    return found
+
+
+def _problem(key: str, text: str) -> Problem | None:
+    choices = _choices(key)
+    if choices:
+        if text in choices:
+            return None
+        meant = nearest(text, choices)
+        what = f"{key} cannot be {shown(text)}" + (f"; did you mean '{meant}'?" if meant else "")
+        return Problem(Code.USAGE, what, resolution=f"Use one of {', '.join(choices)}.")
+    if key == "name":
+        wrong = _name_problem(text)
+        resolution = f"Use a name such as {_better_name(text)}."
+    else:
+        wrong = _text_problem(key, text) if key in ANSWERS else None
+        resolution = f"Give {ANSWERS.get(key)}."
+    return Problem(Code.USAGE, wrong, resolution=resolution) if wrong else None
+
+
+def _name_problem(name: str) -> str | None:
+    wrong = provider_id_problem(name)
+    if wrong is not None:
+        return wrong.replace("providerId", "the name", 1)
+    package = name.replace("-", "_")
+    if not name[0].isalpha():
+        return f"the name {shown(name)} begins with a digit, which no Python package can"
+    if keyword.iskeyword(package) or package in sys.stdlib_module_names or package in _TAKEN:
+        return f"the name {shown(name)} is taken: Python knows another '{package}'"
+    if package in (taken := server_names()):
+        return (
+            f"the name {shown(name)} is taken: '{package}' would shadow that of the "
+            f"server's {taken[package]}"
+        )
+    return None
+
+
+def _better_name(name: str) -> str:
+    with contextlib.suppress(SdkError):
+        better = provider_id_from_name(name).lstrip("-0123456789")
+        for candidate in (better, f"{better}-provider"):
+            if better and _name_problem(candidate) is None:
+                return candidate
+    return "acme-echo"
+
+
+def _text_problem(key: str, text: str) -> str | None:
+    if not text.isprintable():
+        return f"{key} must be one line of printable text, not {shown(text)}"
+    if len(text) > _LIMIT:
+        return f"{key} has {len(text)} characters; {_LIMIT} are allowed"
+    if key == "maintainer":
+        rule = metadata_rule("metadata", "maintainer")
+        if text and not (rule.allows(text) and re.fullmatch(_EMAIL, text)):
+            return f"maintainer cannot be {shown(text)}, expected {rule.about}"
+    elif not text.strip():
+        return f"{key} may not be empty"
+    return None
