@@ -39,8 +39,9 @@ def test_an_installed_wheel_finds_profiles_schemas_and_template(
     installed: Path, tmp_path: Path
 ) -> None:
     code = (
-        "from lls_provider import resources; from lls_provider.wheels.servers import profiles; "
-        "print(resources.checkout()); print(*(it.name for it in profiles())); "
+        "from lls_provider import resources\n"
+        "from lls_provider.wheels.profiles import read_profiles\n"
+        "print(resources.checkout()); print(*(it.name for it in read_profiles())); "
         "print(resources.read_data('contract/schemas/manifest.json')[:1].decode()); "
         "print(resources.data_path('templates/provider').is_dir()); print(resources.__file__)"
     )
