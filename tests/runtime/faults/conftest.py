@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import posix
 import shutil
 import signal
 import stat
@@ -90,6 +91,7 @@ def run(
             sys.stderr = sys.stdout = os.fdopen(stderr_in, "w")
             os.sched_getaffinity = lambda _pid: set(range(processors))
             environment()
+            _leave_unmeasured()
             _install_seam(tokens_out, os.getpid(), strike or _nothing)
             status = arguments.main(argv)
         except BaseException:  # noqa: BLE001 - told to the parent as it is
@@ -138,6 +140,12 @@ def _struck() -> int:
 
 def _nothing(_step: str) -> None:
     return None
+
+
+def _leave_unmeasured() -> None:
+    """Stop coverage here and in what this process forks: the data it saves are no step of ours."""
+    sys.settrace(None)
+    os._exit = posix._exit
 
 
 def _install_seam(tokens: int, main_process: int, strike: Strike) -> None:
