@@ -45,7 +45,7 @@ from lls_provider.bundle.bundle import read_bundle
 from lls_provider.image.compose import compose
 from lls_provider.image.transports.layout import write_layout
 from lls_provider.image.transports.registry.reference import tagged
-from lls_provider.image.transports.registry.push import push
+from lls_provider.image.transports.registry.transfer import push
 bundle, layout, *tags = sys.argv[1:]
 image = compose(read_bundle(Path(bundle)))
 write_layout(image, Path(layout))

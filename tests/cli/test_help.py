@@ -12,7 +12,7 @@ import pytest
 
 from lls_provider import __version__
 from lls_provider.cli.group import COMMANDS
-from lls_provider.project.answers import ANSWERS
+from lls_provider.project.scaffold import ANSWERS
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

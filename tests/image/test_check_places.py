@@ -16,8 +16,8 @@ from lls_provider.bundle.bundle import Bundle
 from lls_provider.image.check import check_place
 from lls_provider.image.compose import compose
 from lls_provider.image.transports.layout import read_layout
-from lls_provider.image.transports.registry.push import push
 from lls_provider.image.transports.registry.reference import parse
+from lls_provider.image.transports.registry.transfer import push
 
 if TYPE_CHECKING:
     from tests.engines.containers import Engine as Container

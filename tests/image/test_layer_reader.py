@@ -21,8 +21,8 @@ from lls_provider.image.image import GZIP_LAYER_TYPES, ZSTD_LAYER_TYPES
 from lls_provider.image.inspect.file_system import read_filesystem
 from lls_provider.image.layer_reader import Damaged, decompressed
 from lls_provider.image.transports.layout import read_layout, write_layout
-from lls_provider.image.transports.registry.push import push
 from lls_provider.image.transports.registry.reference import parse
+from lls_provider.image.transports.registry.transfer import push
 from lls_provider.image.transports.transport import read_image
 from lls_provider.image.unpack import unpack
 

@@ -25,9 +25,8 @@ from lls_provider.image.manifest import Artifact, Index, manifests
 from lls_provider.image.transports.archive import DockerArchive, OciArchive
 from lls_provider.image.transports.daemon import DaemonOutput
 from lls_provider.image.transports.layout import find_layout, read_layout, write_layout
-from lls_provider.image.transports.registry.pull import find_remote, pull
-from lls_provider.image.transports.registry.push import push
 from lls_provider.image.transports.registry.reference import tagged
+from lls_provider.image.transports.registry.transfer import find_remote, pull, push
 from lls_provider.image.transports.transport import find_image
 
 Engine = Callable[[str], str]

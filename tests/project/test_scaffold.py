@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 
 from lls_provider.contract.models import PROVIDER_ID_LIMIT
 from lls_provider.errors import Code, SdkError
-from lls_provider.project.answers import ANSWERS, KINDS, Question, complete_answers, parse_answers
-from lls_provider.project.scaffold import scaffold
+from lls_provider.project.scaffold import (
+    ANSWERS,
+    KINDS,
+    Question,
+    complete_answers,
+    parse_answers,
+    scaffold,
+)
 from lls_provider.project.settings import read_settings
 
 DEFAULTS = {

@@ -14,8 +14,7 @@ from cookiecutter.main import cookiecutter
 
 from lls_provider import resources
 from lls_provider.contract.models import PROVIDER_ID_LIMIT
-from lls_provider.project.answers import ANSWERS, KINDS
-from lls_provider.project.scaffold import TEMPLATE, scaffold
+from lls_provider.project.scaffold import ANSWERS, KINDS, TEMPLATE, scaffold
 from lls_provider.project.settings import read_settings
 
 SAMPLES = {

@@ -1,4 +1,4 @@
-"""The command ``lls-provider`` itself: its listing; a command is imported when it is requested."""
+"""The command ``lls-provider``: the list of its commands, each imported only when it runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from lls_provider import __version__
 from lls_provider.cli.boundary import EXIT_STATUSES
 
-# The texts of the listing are here, so that --help imports no command.
+# The descriptions are here so that --help imports no command.
 COMMANDS: dict[str, str] = {
     "new": "Scaffold a provider project.",
     "check": "Check projects, bundles and images against every rule of the contract.",
@@ -23,32 +23,35 @@ COMMANDS: dict[str, str] = {
     "merge": "Merge external providers into the configuration (phase 3, in the Pod).",
     "preflight": "Check that every provider will load (phase 4, in the Pod).",
 }
+_RUNTIME_COMMANDS = ("install", "merge", "preflight")
 
 
 class CommandTable(click.Group):
-    """The commands by name, each loaded from its module when it is requested."""
+    """The commands by name; each is loaded from its module when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """In the order of a provider's life, not of the alphabet."""
+        """List the commands in the order in which an author uses them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the command's module; its attribute ``command`` is the command."""
+        """Return the attribute ``command`` of the command's module."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in _RUNTIME_COMMANDS:
+            return RuntimeCommand(cmd_name)
         module = importlib.import_module(f"lls_provider.cli.{cmd_name}")
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The listing, from the table above."""
+        """Write the list of commands from `COMMANDS`."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest command if there is none of that name."""
+        """Suggest the nearest name for a command that does not exist."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib
 
@@ -56,6 +59,21 @@ class CommandTable(click.Group):
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+
+class RuntimeCommand(click.Command):
+    """A command of the runtime. Its options and its help are defined in `runtime.cli`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments unparsed: click's parser would drop a ``--``."""
+        ctx.args = args
+        return []
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Run the runtime's own command line and return its exit status."""
+        from lls_provider.runtime.cli.arguments import main
+
+        return main([self.name or "", *ctx.args], prog="lls-provider")
 
 
 @click.command(

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, show
-from lls_provider.project.answers import ANSWERS, KINDS, parse_answers
+from lls_provider.project.scaffold import ANSWERS, KINDS, parse_answers
 
 _PAIRS = ", ".join(f"{kind} {api}" for api, kind in KINDS.items())
 # \b keeps click from folding the list into a paragraph

@@ -13,7 +13,7 @@ from lls_provider.errors import Code, ExitStatus, SdkError, Where
 from lls_provider.image.compose import PREFIX
 from lls_provider.image.image import Image
 from lls_provider.image.inspect.pythons import base_facts, check_base_image
-from lls_provider.image.transports.registry.pull import RemoteLayer
+from lls_provider.image.transports.registry.transfer import RemoteLayer
 from lls_provider.image.transports.transport import find_image
 from lls_provider.image.unpack import base_length, unpack
 from lls_provider.progress import SILENT, counted, shown_size

@@ -44,7 +44,7 @@ def push(
     it was.
     """
     from lls_provider.image.image import Image
-    from lls_provider.image.transports.registry import push as registry
+    from lls_provider.image.transports.registry import transfer
     from lls_provider.image.transports.registry.reference import tagged
     from lls_provider.image.transports.transport import find_image
 
@@ -57,7 +57,7 @@ def push(
     written = []
     for target in targets:
         progress.step(f"pushing to {target}")
-        digest = registry.push(content, target, insecure=insecure, progress=progress)
+        digest = transfer.push(content, target, insecure=insecure, progress=progress)
         written.append(Written(f"{_REGISTRY}{target}", digest))
     return PushResult(tuple(written))
 
@@ -103,7 +103,7 @@ def inspect(
     from lls_provider.image.image import parse_platforms
     from lls_provider.image.inspect.summary import inspection
     from lls_provider.image.manifest import Index
-    from lls_provider.image.transports.registry.pull import sbom_attached
+    from lls_provider.image.transports.registry.transfer import sbom_attached
     from lls_provider.image.transports.transport import find_image
 
     name = os.fspath(image)

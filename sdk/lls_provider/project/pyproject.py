@@ -1,22 +1,26 @@
-"""A project's ``pyproject.toml`` as data that knows the position of every key and value.
+"""Reads a project's ``pyproject.toml``; every complaint has the position of its key or value.
 
-`tomllib` returns values without positions. It has read the text before, so the text is valid TOML:
-the scanner here follows its structure and need not judge it.
+`load_pyproject` reads the file, `TableReader` one of its tables, key by key.
+
+`tomllib` returns values without positions. A scanner here adds them. It runs after `tomllib`, so
+the text is valid TOML: the scanner follows its structure and does not check it.
 """
 
 from __future__ import annotations
 
 import codecs
+import datetime
+import math
 import re
-import tomllib
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.contract.schema import load_schema, nearest, shown
+from lls_provider.errors import Code, Problem, SdkError, Where
 
+FILE = "pyproject.toml"
 Step = str | int
 KeyPath = tuple[Step, ...]
 
@@ -28,6 +32,7 @@ _STRING = re.compile(
 )
 _SCALAR = re.compile(r"[^,\]}#\n]+")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+_BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,226 @@ class TomlPosition:
     value: Mark
 
 
+@dataclass(frozen=True, slots=True)
+class PyProject:
+    """The file's name as a user knows it, its data, and the place of each key and value."""
+
+    source: str
+    data: Mapping[str, Any]
+    positions: Mapping[tuple[Step, ...], TomlPosition]
+
+    def where(self, path: tuple[Step, ...], *, key: bool = False) -> Where:
+        """The place of the value (or of the ``key``) at ``path``, else of the nearest table."""
+        place = self.positions.get(path)
+        while place is None:
+            path = path[:-1]
+            place = self.positions[path]
+        mark = place.key if key else place.value
+        return Where(file=self.source, line=mark.line, column=mark.column)
+
+
+def load_pyproject(project: Path) -> PyProject:
+    """Read ``pyproject.toml`` of a project's directory.
+
+    Raises SdkError PROJECT_INVALID if there is none, when it cannot be read, or, with line and
+    column, when it is not TOML.
+    """
+    import tomllib  # the module is imported before any project is read
+
+    file = project / FILE
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise _unreadable(project, error) from error
+    if data.startswith(_BOMS):
+        raise SdkError(
+            Code.PROJECT_INVALID,
+            f"{FILE} begins with a byte order mark",
+            why="Build backends refuse it, as TOML requires plain UTF-8.",
+            where=Where(file=str(file), line=1, column=1),
+            resolution="Save the file as UTF-8 without a byte order mark.",
+        )
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _invalid(file, f"{error.reason} at byte {error.start}", line, None) from error
+    try:
+        value = tomllib.loads(text)
+        return PyProject(str(file), value, toml_positions(text))
+    except tomllib.TOMLDecodeError as error:
+        why, line, column = _located(str(error), text)
+        raise _invalid(file, why, line, column) from error
+    except RecursionError as error:
+        raise _invalid(file, "it is nested too deeply", None, None) from error
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRule:
+    """What a text must be: one of ``choices``, or something that ``pattern`` finds."""
+
+    about: str
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+
+    def allows(self, text: str) -> bool:
+        """Whether ``text`` keeps the rule."""
+        if self.choices and text not in self.choices:
+            return False
+        pattern = re.sub(r"\$$", r"\\Z", self.pattern)
+        return re.search(pattern, text) is not None
+
+
+def metadata_rule(part: str, name: str) -> KeyRule:
+    """The contract's own rule for a field of the metadata (contract section 1)."""
+    schema = load_schema("provider-package")["properties"][part]["properties"][name]
+    return KeyRule(schema["description"], tuple(schema.get("enum", ())), schema.get("pattern", ""))
+
+
+@dataclass(slots=True)
+class TableReader:
+    """One table; sections of the same file share their list of problems."""
+
+    project: PyProject
+    path: tuple[Step, ...]
+    table: dict[str, Any]
+    problems: list[Problem]
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """The table as TOML writes it: ``[tool.lls-provider]``."""
+        if not self.path:
+            return "the file"
+        return "[" + ".".join(str(step) for step in self.path if isinstance(step, str)) + "]"
+
+    def text(self, key: str, rule: KeyRule | None = None, *, required: str = "") -> str | None:
+        """A text; ``required`` is a line that would set it, reported when it is missing."""
+        value = self._get(key, required)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            self._wrong_type(key, "text", value)
+            return None
+        return value if rule is None or self._keeps(rule, value, key) else None
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts; a single one represents a list of one."""
+        value = self._get(key)
+        if value is None:
+            return ()
+        found = value if isinstance(value, list) else [value]
+        for index, item in enumerate(found):
+            if not isinstance(item, str) or not item.strip():
+                steps = (key, index) if isinstance(value, list) else (key,)
+                self.tell(
+                    Code.FIELD_TYPE,
+                    f"{key} in {self.title} must be a list of texts, not {shown(item)}",
+                    f'Write a list such as {key} = ["…"].',
+                    *steps,
+                )
+                return ()
+        return tuple(found)
+
+    def number(self, key: str, default: int) -> int:
+        """A whole number."""
+        value = self._get(key)
+        if value is None:
+            return default
+        if not isinstance(value, int) or isinstance(value, bool):
+            self._wrong_type(key, "a whole number", value)
+            return default
+        return value
+
+    def mapping(self, key: str) -> dict[str, str]:
+        """A table whose values are texts."""
+        found = self.section(key)
+        if found is None:
+            return {}
+        return {name: text for name in found.table if (text := found.text(name)) is not None}
+
+    def plain(self, key: str) -> Any:
+        """Any value that JSON and YAML can hold as well."""
+        value = self._get(key)
+        for steps, found in _not_plain(value, (key,)):
+            self.tell(
+                Code.FIELD_TYPE,
+                f"{'.'.join(map(str, steps))} in {self.title} is {found}, which JSON cannot hold",
+                "Write it as text, in quotes.",
+                *steps,
+            )
+        return value
+
+    def section(self, key: str, *, required: str = "") -> TableReader | None:
+        """The table below ``key``."""
+        value = self._get(key, required)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            self._wrong_type(key, "a table", value)
+            return None
+        return TableReader(self.project, (*self.path, key), value, self.problems)
+
+    def closed(self) -> None:
+        """Complain about every key that was not requested."""
+        for key in self.table:
+            if key in self.asked:
+                continue
+            meant = nearest(key, [name for name in self.asked if name not in self.table])
+            self.tell(
+                Code.FIELD_UNKNOWN,
+                f"unknown key {shown(key)} in {self.title}"
+                + (f"; did you mean '{meant}'?" if meant else ""),
+                f"Rename it to '{meant}'."
+                if meant
+                else f"Remove it; the known keys are {', '.join(sorted(self.asked))}.",
+                key,
+                key=True,
+            )
+
+    def tell(self, code: Code, what: str, resolution: str, *steps: Step, key: bool = False) -> None:
+        """Complain about the place ``steps`` below this table."""
+        path = (*self.path, *steps)
+        where = self.project.where(path, key=key)
+        self.problems.append(Problem(code, what, where, resolution, ".".join(map(str, path))))
+
+    def _get(self, key: str, required: str = "") -> Any:
+        if key not in self.asked:
+            self.asked.append(key)
+        value = self.table.get(key)
+        if value is None and required:
+            self.tell(
+                Code.FIELD_MISSING,
+                f"{key} is missing in {self.title}",
+                f"Add a line such as: {required}",
+                key,
+            )
+        return value
+
+    def _keeps(self, rule: KeyRule, value: str, key: str) -> bool:
+        if rule.allows(value):
+            return True
+        meant = nearest(value, rule.choices) if rule.choices else None
+        self.tell(
+            Code.FIELD_VALUE,
+            f"{key} in {self.title} is {shown(value)}, expected {rule.about}"
+            + (f"; did you mean '{meant}'?" if meant else ""),
+            f"Write one of {', '.join(rule.choices)}."
+            if rule.choices
+            else f"Correct the value of {key}.",
+            key,
+        )
+        return False
+
+    def _wrong_type(self, key: str, noun: str, value: object) -> None:
+        self.tell(
+            Code.FIELD_TYPE,
+            f"{key} in {self.title} must be {noun}, not {shown(value)}",
+            f"Write {noun}.",
+            key,
+        )
+
+
 def toml_positions(text: str) -> Mapping[KeyPath, TomlPosition]:
     """The places of everything in a TOML text that `tomllib` accepts, by its path.
 
@@ -55,6 +280,19 @@ def toml_positions(text: str) -> Mapping[KeyPath, TomlPosition]:
     scanner = _Scanner(text.replace("\r\n", "\n"))  # as tomllib reads it
     scanner.document()
     return scanner.found
+
+
+def _not_plain(value: Any, steps: tuple[Step, ...]) -> Iterator[tuple[Sequence[Step], str]]:
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from _not_plain(child, (*steps, name))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _not_plain(child, (*steps, index))
+    elif isinstance(value, datetime.date | datetime.time):
+        yield steps, f"the date or time {value.isoformat()}"
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield steps, f"the number {value}"
 
 
 class _Scanner:
@@ -168,6 +406,8 @@ class _Scanner:
 
     def mark(self) -> Mark:
         """The place that is scanned next."""
+        from bisect import bisect_right
+
         line = bisect_right(self.lines, self.at)
         return Mark(line, self.at - self.lines[line - 1] + 1)
 
@@ -175,64 +415,10 @@ class _Scanner:
 def _unquoted(key: str) -> str:
     if key[0] not in "\"'":
         return key
+    import tomllib
+
     name: str = tomllib.loads(f"key = {key}")["key"]
     return name
-
-
-FILE = "pyproject.toml"
-_BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-@dataclass(frozen=True, slots=True)
-class PyProject:
-    """The file's name as a user knows it, its data, and the place of each key and value."""
-
-    source: str
-    data: Mapping[str, Any]
-    positions: Mapping[tuple[Step, ...], TomlPosition]
-
-    def where(self, path: tuple[Step, ...], *, key: bool = False) -> Where:
-        """The place of the value (or of the ``key``) at ``path``, else of the nearest table."""
-        place = self.positions.get(path)
-        while place is None:
-            path = path[:-1]
-            place = self.positions[path]
-        mark = place.key if key else place.value
-        return Where(file=self.source, line=mark.line, column=mark.column)
-
-
-def load_pyproject(project: Path) -> PyProject:
-    """Read ``pyproject.toml`` of a project's directory.
-
-    Raises SdkError PROJECT_INVALID if there is none, when it cannot be read, or, with line and
-    column, when it is not TOML.
-    """
-    file = project / FILE
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise _unreadable(project, error) from error
-    if data.startswith(_BOMS):
-        raise SdkError(
-            Code.PROJECT_INVALID,
-            f"{FILE} begins with a byte order mark",
-            why="Build backends refuse it, as TOML requires plain UTF-8.",
-            where=Where(file=str(file), line=1, column=1),
-            resolution="Save the file as UTF-8 without a byte order mark.",
-        )
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _invalid(file, f"{error.reason} at byte {error.start}", line, None) from error
-    try:
-        value = tomllib.loads(text)
-        return PyProject(str(file), value, toml_positions(text))
-    except tomllib.TOMLDecodeError as error:
-        why, line, column = _located(str(error), text)
-        raise _invalid(file, why, line, column) from error
-    except RecursionError as error:
-        raise _invalid(file, "it is nested too deeply", None, None) from error
 
 
 def _located(message: str, text: str) -> tuple[str, int, int | None]:

@@ -1,25 +1,76 @@
-"""Makes a new provider project from the template (``templates/provider``, cookiecutter)."""
+"""Makes a new provider project from the template (``templates/provider``, cookiecutter).
+
+`ANSWERS` lists what a project is made from. `scaffold` checks the given answers, asks for the
+others or takes their defaults, and renders the template.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import keyword
+import re
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lls_provider import resources
-from lls_provider.errors import Code, SdkError, Where
-from lls_provider.progress import SILENT, Progress
-from lls_provider.project.answers import Ask, Question, complete_answers, name_of_folder
-from lls_provider.system.cache import scratch
-from lls_provider.system.files import output_directory, wrapping_write_errors
+from lls_provider.contract.models import provider_id_from_name, provider_id_problem
+from lls_provider.contract.schema import nearest, shown
+from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.project.pyproject import metadata_rule
+from lls_provider.wheels.profiles import server_names
+
+if TYPE_CHECKING:
+    from lls_provider.progress import Progress
 
 TEMPLATE = "templates/provider"
+
+KINDS = {"inference": "remote", "safety": "inline", "file_processors": "inline"}
+"""The APIs that the template knows, each with its kind."""
+
+ANSWERS = {
+    "name": "the provider's name, such as acme-echo: its type and providerId come from it",
+    "api": "the API that it implements",
+    "kind": "remote (it calls a service) or inline (it does the work itself)",
+    "vendor": "the organisation that makes it",
+    "description": "what it does, in one sentence",
+    "maintainer": "a contact e-mail address, or nothing",
+    "license": "its licence",
+    "sdk": "the requirement that installs this SDK in its CI",
+}
+"""The answers by key, in the order of the questions."""
+
+_LICENSES = ("Apache-2.0", "none")
+_LIMIT = 200  # characters of a text; it becomes one line of a file
+_EMAIL = r"[^@\s<>\"]+@[^@\s<>\"]+"
+
+# packages that would shadow what servers and tests import
+_TAKEN = {"llama_stack", "llama_stack_api", "ogx", "ogx_api", "pydantic", "pytest", "test", "tests"}
 _WHAT = "the project"
 # what the template derives other values from; checked to hold nothing that is special anywhere
 _IDENTIFIERS = ("name", "api", "kind", "license")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask where no answer was given."""
+
+    key: str
+    text: str
+    default: str
+    choices: tuple[str, ...] = ()
+
+    def problem(self, answer: str) -> str | None:
+        """What is wrong with an answer, as one sentence; None when it will do."""
+        found = _problem(self.key, answer)
+        return found.what if found else None
+
+
+Ask = Callable[[Question], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +87,7 @@ def scaffold(
     *,
     interactive: bool = False,
     ask: Ask | None = None,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> ScaffoldedProject:
     """Make a project in ``directory`` (default: a directory of the provider's name).
 
@@ -51,14 +102,61 @@ def scaffold(
     if interactive and ask is None:
         ask = _prompt
     context = _context()
-    suggested = name_of_folder(directory) if directory is not None else None
+    suggested = _suggested_name(directory) if directory is not None else None
     found = complete_answers(answers, ask, {**context, "name": suggested or context["name"]})
     target = directory if directory is not None else Path(found["name"])
     _require_empty(target)
-    progress.step(f"making {found['name']} in {target}")
+    if progress is not None:
+        progress.step(f"making {found['name']} in {target}")
+    from lls_provider.system.cache import scratch
+
     with scratch("new") as folder:
         _place(_render(context, found, folder), target)
     return ScaffoldedProject(target, found)
+
+
+def parse_answers(texts: Iterable[str]) -> dict[str, str]:
+    """``key=value`` texts as a mapping. Raises SdkError USAGE for other texts and repeated keys."""
+    answers: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or key in answers:
+            raise SdkError(
+                Code.USAGE,
+                f"{shown(text)} is not an answer" if not equals else f"'{key}' is answered twice",
+                resolution="Give each answer once, as key=value, such as name=acme-echo.",
+            )
+        answers[key] = value
+    return answers
+
+
+def complete_answers(
+    given: Mapping[str, str], ask: Ask | None, defaults: Mapping[str, str]
+) -> dict[str, str]:
+    """All answers, in order, each one checked; what was not given is asked or takes its default.
+
+    ``defaults`` are the template's. Raises SdkError USAGE with every wrong answer.
+    """
+    _refuse([*_unknown(given), *(found for it in given.items() if (found := _problem(*it)))])
+    answers: dict[str, str] = {}
+    for key in ANSWERS:
+        if key in given:
+            answers[key] = given[key]
+            continue
+        question = _question(key, answers, defaults)
+        # one choice is not a question, and the SDK's requirement is for those who know it
+        asked = ask is not None and key != "sdk" and len(question.choices) != 1
+        answers[key] = ask(question) if ask is not None and asked else question.default
+        _refuse([found] if (found := _problem(key, answers[key])) else [])
+    kind = KINDS[answers["api"]]
+    if answers["kind"] != kind:
+        raise SdkError(
+            Code.USAGE,
+            f"There is no template for a {answers['kind']} {answers['api']} provider",
+            why="There are: " + ", ".join(f"{kind} {api}" for api, kind in KINDS.items()) + ".",
+            resolution=f"Use kind={kind}, or leave kind out.",
+        )
+    return answers
 
 
 def _context() -> dict[str, Any]:
@@ -109,6 +207,8 @@ def _render(context: Mapping[str, Any], answers: Mapping[str, str], folder: Path
 
 
 def _require_empty(directory: Path) -> None:
+    from lls_provider.system.files import wrapping_write_errors
+
     with wrapping_write_errors(directory, _WHAT):
         if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
             return
@@ -123,6 +223,8 @@ def _require_empty(directory: Path) -> None:
 
 def _place(rendered: Path, target: Path) -> None:
     """Publish the project; an empty directory is filled, since a shell may be in it."""
+    from lls_provider.system.files import output_directory, wrapping_write_errors
+
     if not target.exists():
         with output_directory(target, _WHAT) as staging:
             shutil.copytree(rendered, staging, dirs_exist_ok=True)
@@ -142,3 +244,105 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _suggested_name(folder: Path) -> str | None:
+    """The provider's name that a directory suggests, if its own name can be one."""
+    name = folder.absolute().name
+    return name if _name_problem(name) is None else None
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    """Raise SdkError USAGE when there are problems."""
+    if problems:
+        single = len(problems) == 1
+        raise SdkError(
+            Code.USAGE,
+            problems[0].what if single else f"{len(problems)} answers cannot be used",
+            problems=() if single else problems,
+            resolution=problems[0].resolution if single else "Correct each of them.",
+        )
+
+
+def _question(key: str, earlier: Mapping[str, str], defaults: Mapping[str, str]) -> Question:
+    choices = _choices(key)
+    default = choices[0] if choices else defaults.get(key, "")
+    if key == "kind":
+        default = KINDS[earlier["api"]]
+        choices = (default,)
+    elif key == "description":
+        kind = earlier["kind"].capitalize()
+        default = f"{kind} {earlier['api']} provider {earlier['name']}"
+    return Question(key, ANSWERS[key], default, choices)
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    return {"api": tuple(KINDS), "kind": ("remote", "inline"), "license": _LICENSES}.get(key, ())
+
+
+def _unknown(given: Mapping[str, str]) -> list[Problem]:
+    found = []
+    for key in given:
+        if key not in ANSWERS:
+            meant = nearest(key, list(ANSWERS))
+            what = f"unknown answer {shown(key)}" + (f"; did you mean '{meant}'?" if meant else "")
+            known = "".join(f"\n  {name}: {text}" for name, text in ANSWERS.items())
+            found.append(Problem(Code.USAGE, what, resolution=f"The answers are:{known}"))
+    return found
+
+
+def _problem(key: str, text: str) -> Problem | None:
+    choices = _choices(key)
+    if choices:
+        if text in choices:
+            return None
+        meant = nearest(text, choices)
+        what = f"{key} cannot be {shown(text)}" + (f"; did you mean '{meant}'?" if meant else "")
+        return Problem(Code.USAGE, what, resolution=f"Use one of {', '.join(choices)}.")
+    if key == "name":
+        wrong = _name_problem(text)
+        resolution = f"Use a name such as {_better_name(text)}."
+    else:
+        wrong = _text_problem(key, text) if key in ANSWERS else None
+        resolution = f"Give {ANSWERS.get(key)}."
+    return Problem(Code.USAGE, wrong, resolution=resolution) if wrong else None
+
+
+def _name_problem(name: str) -> str | None:
+    wrong = provider_id_problem(name)
+    if wrong is not None:
+        return wrong.replace("providerId", "the name", 1)
+    package = name.replace("-", "_")
+    if not name[0].isalpha():
+        return f"the name {shown(name)} begins with a digit, which no Python package can"
+    if keyword.iskeyword(package) or package in sys.stdlib_module_names or package in _TAKEN:
+        return f"the name {shown(name)} is taken: Python knows another '{package}'"
+    if package in (taken := server_names()):
+        return (
+            f"the name {shown(name)} is taken: '{package}' would shadow that of the "
+            f"server's {taken[package]}"
+        )
+    return None
+
+
+def _better_name(name: str) -> str:
+    with contextlib.suppress(SdkError):
+        better = provider_id_from_name(name).lstrip("-0123456789")
+        for candidate in (better, f"{better}-provider"):
+            if better and _name_problem(candidate) is None:
+                return candidate
+    return "acme-echo"
+
+
+def _text_problem(key: str, text: str) -> str | None:
+    if not text.isprintable():
+        return f"{key} must be one line of printable text, not {shown(text)}"
+    if len(text) > _LIMIT:
+        return f"{key} has {len(text)} characters; {_LIMIT} are allowed"
+    if key == "maintainer":
+        rule = metadata_rule("metadata", "maintainer")
+        if text and not (rule.allows(text) and re.fullmatch(_EMAIL, text)):
+            return f"maintainer cannot be {shown(text)}, expected {rule.about}"
+    elif not text.strip():
+        return f"{key} may not be empty"
+    return None

@@ -23,8 +23,14 @@ from packaging.utils import canonicalize_name
 
 from lls_provider.errors import SdkError, Where
 from lls_provider.project.modules import find_module, holds_provider, provider_modules
-from lls_provider.project.pyproject import FILE, PyProject, load_pyproject
-from lls_provider.project.table_reader import KeyRule, TableReader, metadata_rule
+from lls_provider.project.pyproject import (
+    FILE,
+    KeyRule,
+    PyProject,
+    TableReader,
+    load_pyproject,
+    metadata_rule,
+)
 from lls_provider.runtime.wheelfile.dist_info import parse_requirement
 from lls_provider.wheels.uv_messages import names_dependency
 

@@ -74,7 +74,7 @@ class RegistryTag:
 
     def write(self, content: Content) -> str:
         """Push ``content``; returns its digest. Raises what `push` raises."""
-        from lls_provider.image.transports.registry.push import push
+        from lls_provider.image.transports.registry.transfer import push
 
         return push(content, self.reference, insecure=self.insecure, progress=self.progress)
 
@@ -127,7 +127,7 @@ def prepare(outputs: Sequence[Output]) -> None:
     if any(isinstance(output, RegistryTag) for output in outputs):
         import requests  # noqa: F401
 
-        from lls_provider.image.transports.registry import push  # noqa: F401
+        from lls_provider.image.transports.registry import transfer  # noqa: F401
 
 
 def read_base(
@@ -221,7 +221,7 @@ def _find_archive(path: Path, tag: str | None) -> StoredManifest:
 
 
 def _find_remote(named: Reference, *, insecure: bool, progress: Progress) -> StoredManifest:
-    from lls_provider.image.transports.registry.pull import find_remote
+    from lls_provider.image.transports.registry.transfer import find_remote
 
     return find_remote(named, insecure=insecure, progress=progress)
 

@@ -25,7 +25,6 @@ from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.image.compose import compose
 from lls_provider.image.image import Image, sha256
-from lls_provider.image.transports.registry.push import push
 from lls_provider.image.transports.registry.reference import parse
 from lls_provider.image.transports.registry.repository import (
     Blob,
@@ -33,6 +32,7 @@ from lls_provider.image.transports.registry.repository import (
     UploadOutcome,
     upload,
 )
+from lls_provider.image.transports.registry.transfer import push
 
 if TYPE_CHECKING:
     from lls_provider.image.transports.registry.http import RegistryTimeouts

@@ -20,10 +20,9 @@ from lls_provider.image.compose import compose
 from lls_provider.image.image import INDEX_TYPE, MANIFEST_TYPE, Image, Platform, descriptor, sha256
 from lls_provider.image.transports.layout import read_layout, write_layout
 from lls_provider.image.transports.registry.http import RegistryTimeouts
-from lls_provider.image.transports.registry.pull import pull
-from lls_provider.image.transports.registry.push import push
 from lls_provider.image.transports.registry.reference import parse
 from lls_provider.image.transports.registry.repository import Repository
+from lls_provider.image.transports.registry.transfer import pull, push
 from lls_provider.wheels.download import download
 
 MakeBundle = Callable[..., Bundle]

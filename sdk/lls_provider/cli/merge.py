@@ -1,5 +1,0 @@
-"""``lls-provider merge``: the runtime's own command."""
-
-from lls_provider.cli.runtime_commands import RuntimeCommand
-
-command = RuntimeCommand("merge")

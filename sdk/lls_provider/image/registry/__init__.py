@@ -1,1 +1,0 @@
-"""The client for registries: pulls and pushes images by the OCI distribution specification."""
