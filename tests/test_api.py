@@ -99,7 +99,7 @@ def test_another_name_is_an_attribute_error() -> None:
 USES = {
     "reveal_type(lls_provider.build('x').images[0].digest)": r'"(builtins\.)?str"',
     "reveal_type(lls_provider.check('x'))": r"checks\.report\.Report",
-    "with lls_provider.up('x') as server: reveal_type(server)": r"running\.RunningServer",
+    "with lls_provider.up('x') as server: reveal_type(server)": r"local\.up\.RunningServer",
     "lls_provider.bild('x')": r'has no attribute "bild"',
     "lls_provider.build('x', outputs=1)": r'has incompatible type "int"',
 }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lls_provider.errors import Code, ExitStatus, Problem, SdkError, Where
     from lls_provider.image.image import Image
     from lls_provider.local.plan import CallReply, Phase, ServedProvider, UpResult
-    from lls_provider.local.running import RunningServer, up
+    from lls_provider.local.up import RunningServer, up
     from lls_provider.operations.build import (
         BuildResult,
         BuiltImage,
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
         build,
     )
     from lls_provider.operations.check import check, compat
-    from lls_provider.operations.images import Inspection, PushResult, inspect, push
-    from lls_provider.operations.values import Written
+    from lls_provider.operations.images import Inspection, PushResult, Written, inspect, push
     from lls_provider.progress import Advance, Progress
     from lls_provider.wheels.indexes import Indexes
 
@@ -69,11 +68,10 @@ _MODULES = {
     "errors": ("Code", "ExitStatus", "Problem", "SdkError", "Where"),
     "image.image": ("Image",),
     "local.plan": ("CallReply", "Phase", "ServedProvider", "UpResult"),
-    "local.running": ("RunningServer", "up"),
+    "local.up": ("RunningServer", "up"),
     "operations.build": ("BuildResult", "BuiltImage", "BuiltProvider", "BuiltWheel", "build"),
     "operations.check": ("check", "compat"),
-    "operations.images": ("Inspection", "PushResult", "inspect", "push"),
-    "operations.values": ("Written",),
+    "operations.images": ("Inspection", "PushResult", "Written", "inspect", "push"),
     "progress": ("Advance", "Progress"),
     "wheels.indexes": ("Indexes",),
 }

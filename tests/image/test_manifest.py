@@ -20,7 +20,6 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.image.check import check_place
 from lls_provider.image.compose import compose
 from lls_provider.image.image import Image, Platform, parse_platforms, platform_of
-from lls_provider.image.inspect.summary import inspection
 from lls_provider.image.manifest import Artifact, Index, manifests
 from lls_provider.image.transports.archive import DockerArchive, OciArchive
 from lls_provider.image.transports.daemon import DaemonOutput
@@ -28,6 +27,7 @@ from lls_provider.image.transports.layout import find_layout, read_layout, write
 from lls_provider.image.transports.registry.reference import tagged
 from lls_provider.image.transports.registry.transfer import find_remote, pull, push
 from lls_provider.image.transports.transport import find_image
+from lls_provider.operations.images import image_facts
 
 Engine = Callable[[str], str]
 MakeBundle = Callable[..., Bundle]
@@ -151,10 +151,10 @@ def test_other_platforms_are_refused(text: str) -> None:
 
 
 def test_inspection_tells_every_platform(index: Index, images: list[Image]) -> None:
-    found = inspection(index)
+    found = image_facts(index)
     assert (found["kind"], found["digest"]) == ("index", index.digest)
     assert found["platforms"] == ["linux/amd64", "linux/arm64"]
-    assert found["images"] == [inspection(image) for image in images]
+    assert found["images"] == [image_facts(image) for image in images]
 
 
 def test_check_names_the_platform_of_each_complaint(

@@ -15,9 +15,9 @@ from tests.factories.providers import NO_SPECS
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.image.check import check_place
 from lls_provider.image.compose import compose
-from lls_provider.image.inspect.summary import inspection
 from lls_provider.image.transports.layout import read_layout
 from lls_provider.image.transports.transport import parse_output, read_image
+from lls_provider.operations.images import image_facts
 
 if TYPE_CHECKING:
     from tests.engines.containers import Engine as Container
@@ -105,7 +105,7 @@ def written(
 
 def test_we_read_what_we_wrote(written: Written) -> None:
     assert read_image(written.place).config_bytes() == written.image.config_bytes()
-    found = inspection(read_image(written.place))
+    found = image_facts(read_image(written.place))
     assert (found["kind"], found["user"]) == ("runnable", "1001")
     assert found["provider"]["provider_id"] == "acme-echo"
     report = check_place(written.place)

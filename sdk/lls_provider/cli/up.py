@@ -85,8 +85,7 @@ def command(
     Ctrl-C.
     """
     from lls_provider.local.call import parse_call
-    from lls_provider.local.phases import parse_config, parse_resource
-    from lls_provider.local.plan import UpOptions, parse_environment
+    from lls_provider.local.plan import UpOptions, parse_config, parse_environment, parse_resource
     from lls_provider.local.up import Up
     from lls_provider.operations.targets import resolve_source
     from lls_provider.runtime.preflight.probe_client import time_limit

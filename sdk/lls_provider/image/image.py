@@ -375,6 +375,17 @@ class Image:
         return sha256(self.manifest_bytes())
 
 
+def layer_titles(image: Image) -> list[str]:
+    """The command that made each layer, from the history; empty if the history does not match."""
+    history = image.config.get("history")
+    made = [
+        str(it.get("created_by") or "")
+        for it in (history if isinstance(history, list) else [])
+        if isinstance(it, dict) and not it.get("empty_layer")
+    ]
+    return made if len(made) == len(image.layers) else [""] * len(image.layers)
+
+
 def canonical(document: Mapping[str, Any] | list[JsonObject]) -> bytes:
     """JSON as we write it: sorted keys, no spaces, UTF-8, so that equal values are equal bytes."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

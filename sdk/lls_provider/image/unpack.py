@@ -18,7 +18,7 @@ from lls_provider.contract.names import IMAGE_ROOT
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image import layer_reader
 from lls_provider.image.compose import MADE_BY
-from lls_provider.image.inspect.summary import titles
+from lls_provider.image.image import layer_titles
 from lls_provider.image.layer_reader import LayerEntries, LayerEntry, Parts
 from lls_provider.image.tar import CHUNK
 from lls_provider.system.files import output_directory
@@ -78,7 +78,7 @@ def unpack(image: Image, destination: Path, *, limits: UnpackLimits = DEFAULT_LI
 
 def base_length(image: Image) -> int:
     """How many layers come from a base, as the history of an image of ours says; else 0."""
-    ours = [number for number, it in enumerate(titles(image)) if it.startswith(MADE_BY)]
+    ours = [number for number, it in enumerate(layer_titles(image)) if it.startswith(MADE_BY)]
     return ours[0] if ours else 0
 
 

@@ -6,13 +6,16 @@ the very isolation of the init containers (docs/architecture.md, "The runtime's 
 For phase 2 a Pod takes the base configuration from the distribution's image or a ConfigMap
 (contract section 2). Here it is the server line's smallest one or a file of the user's, made to
 listen on this machine only, with the resources to register, and the APIs that preflight missed.
+
+Before the server starts, `require_valid_configs` reports every key that a config class refuses,
+with its position: a server ends at the first wrong provider, with a traceback.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,23 +23,26 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lls_provider.bundle import config_schema
+from lls_provider.bundle.bundle import read_bundle
 from lls_provider.bundle.zipapp import zipapp_path
 from lls_provider.contract.document import Document, dump, load_file
 from lls_provider.contract.limits import CONFIGURATION, document_limits, merged_limits
 from lls_provider.contract.names import BundleTree, VolumeTree
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.local.call import HOST
+from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.messages import ERROR_FILE
 from lls_provider.runtime.preflight.api_dependencies import Supply, missing_in, supply
-from lls_provider.runtime.preflight.probe_client import time_limit
+from lls_provider.runtime.preflight.probe_client import ProbeResult, probe, time_limit
 from lls_provider.runtime.preflight.probe_process import VARIABLE
 from lls_provider.runtime.volume.installed import read_regular
 from lls_provider.system.files import wrapping_write_errors
 
 if TYPE_CHECKING:
-    from lls_provider.local.plan import InitContainer
+    from lls_provider.bundle.config_schema import Violation
+    from lls_provider.local.plan import InitContainer, PlannedProvider
     from lls_provider.local.workspace import Workspace
-    from lls_provider.progress import Progress
     from lls_provider.runtime.preflight.api_dependencies import Supply
 
 
@@ -47,6 +53,7 @@ _NO_VARIABLES: Mapping[str, str] = {}
 _ISOLATED = ("-I", "-S")
 RUN_CONFIG = "run.yaml"
 _ERROR_LIMIT = 1 << 20
+_CONFIG_TABLE = ("tool", "lls-provider", "up", "config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,87 +288,6 @@ def write_base(config: Mapping[str, Any], path: Path) -> None:
         path.write_text(dump(dict(config)), "utf-8")
 
 
-def parse_resource(text: str) -> tuple[str, dict[str, Any]]:
-    """A resource written as ``KIND=JSON``. Raises SdkError USAGE."""
-    kind, equals, value = text.partition("=")
-    parsed = _json_object(value) if equals else None
-    if not kind.isidentifier() or parsed is None:
-        raise SdkError(
-            Code.USAGE,
-            f"--resource cannot be understood: {text!r}",
-            why="It is KIND=JSON, and the JSON is an object.",
-            resolution="Write for example --resource "
-            '\'models={"model_id": "echo", "provider_id": "acme-echo", "model_type": "llm"}\'.',
-        )
-    return kind, parsed
-
-
-def parse_config(text: str) -> tuple[str | None, dict[str, Any]]:
-    """A provider's config written as ``[ID=]JSON``. Raises SdkError USAGE."""
-    identifier: str | None = None
-    value = text
-    if not text.lstrip().startswith("{"):
-        identifier, _, value = text.partition("=")
-    parsed = _json_object(value)
-    if parsed is None or identifier == "":
-        raise SdkError(
-            Code.USAGE,
-            f"--config cannot be understood: {text!r}",
-            why="It is [ID=]JSON, and the JSON is an object.",
-            resolution='Write for example --config \'acme-echo={"prefix": "you said: "}\'.',
-        )
-    return identifier, parsed
-
-
-def assign_configs(
-    given: Sequence[tuple[str | None, dict[str, Any]]], provider_ids: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Which provider gets which config of the command line.
-
-    Raises SdkError USAGE for an ID that no target has, and for a config without an ID when
-    there are several targets.
-    """
-    assigned: dict[str, dict[str, Any]] = {}
-    for identifier, config in given:
-        if identifier is None and len(provider_ids) != 1:
-            raise _unassigned("--config does not say which provider it is for", provider_ids)
-        chosen = provider_ids[0] if identifier is None else identifier
-        if chosen not in provider_ids:
-            raise _unassigned(
-                f"--config names a provider that no target has: {chosen}", provider_ids
-            )
-        assigned[chosen] = config
-    return assigned
-
-
-def _unassigned(what: str, provider_ids: Sequence[str]) -> SdkError:
-    return SdkError(
-        Code.USAGE,
-        what,
-        why=f"The targets' providers are: {', '.join(provider_ids)}.",
-        resolution="Write --config ID=JSON with one of these IDs.",
-    )
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _wrong(document: Document, path: Sequence[str | int], why: str) -> SdkError:
-    where = document.where(path) if path else Where(file=document.source)
-    return SdkError(
-        Code.DOCUMENT_INVALID,
-        "The base configuration is not a server's configuration",
-        why=why,
-        where=where,
-        resolution="Correct the file, or leave it out to start from the smallest configuration.",
-    )
-
-
 def supply_missing_apis(
     error: SdkError, run_yaml: Path, pins: Mapping[str, str], env: Mapping[str, str]
 ) -> Supply | None:
@@ -377,3 +303,118 @@ def supply_missing_apis(
     document = load_file(run_yaml, limits=merged_limits())
     found = supply(missing, server, document, env)
     return None if found.unknown or found.listed else found
+
+
+def require_valid_configs(
+    container: InitContainer,
+    given: Collection[str],
+    *,
+    python: Path,
+    variables: Mapping[str, str],
+    progress: Progress = SILENT,
+) -> None:
+    """Refuse a config with keys that the schema of the config class forbids, and so does the class.
+
+    What the class takes all the same (it may convert values first) is a warning; where it cannot
+    be asked nothing is said, because the preflight says why.
+
+    The schema is the one that the bundle carries. A project that was built a moment ago for this
+    server has none yet: its class is asked, with ``python`` and ``variables``, which find the
+    provider. Without a schema nothing is said. ``given`` are the providers whose config came by
+    --config. Raises SdkError USAGE for such a config, SETTINGS_INVALID for a project's.
+    """
+    provider, config = container.provider, container.config or {}
+    if not config and provider.settings is not None:
+        return  # asking a project's class takes a second, and here the server's word is plain
+    asked = ProbeResult()
+    schema: Mapping[str, Any] | None
+    if BundleTree(provider.bundle).config_schema.is_file():
+        schema = _stored_schema(provider)
+    elif provider.settings is not None:
+        asked = _ask(provider, config, python, variables)
+        schema = asked.config_schema
+    else:
+        return
+    if schema is None:
+        return
+    if found := config_schema.violations(schema, config):
+        if asked.takes_config is None:
+            asked = _ask(provider, config, python, variables)
+        if asked.takes_config is None:
+            return
+        if asked.takes_config:
+            told = "; ".join(f"{it.json_path} {it.reason}" for it in found)
+            progress.warn(
+                f"the config class of '{provider.provider_id}' takes a config that its JSON Schema "
+                f"forbids: {told}"
+            )
+            return
+        by_option = provider.settings is None or provider.provider_id in given
+        raise _refused(provider, found, by_option=by_option, nothing=not config)
+
+
+def _wrong(document: Document, path: Sequence[str | int], why: str) -> SdkError:
+    where = document.where(path) if path else Where(file=document.source)
+    return SdkError(
+        Code.DOCUMENT_INVALID,
+        "The base configuration is not a server's configuration",
+        why=why,
+        where=where,
+        resolution="Correct the file, or leave it out to start from the smallest configuration.",
+    )
+
+
+def _stored_schema(provider: PlannedProvider) -> Mapping[str, Any] | None:
+    with BundleTree(provider.bundle).config_schema.open("rb") as stream:
+        data = stream.read(config_schema.LIMIT + 1)
+    if config_schema.schema_fault(data):
+        return None  # `check` reports what is wrong with a schema; here it is about the config
+    schema: Mapping[str, Any] = json.loads(data)
+    return schema
+
+
+def _ask(
+    provider: PlannedProvider, config: Mapping[str, Any], python: Path, variables: Mapping[str, str]
+) -> ProbeResult:
+    """What the config class says; nothing where it cannot be asked, which preflight explains."""
+    return probe(
+        python,
+        provider.module,
+        provider_type=read_bundle(provider.bundle).metadata.provider_type,
+        env=variables,
+        config=config,
+    )
+
+
+def _refused(
+    provider: PlannedProvider, found: list[Violation], *, by_option: bool, nothing: bool
+) -> SdkError:
+    settings = None if by_option else provider.settings
+    problems = [
+        Problem(
+            Code.FIELD_VALUE,
+            f"{violation.json_path} {violation.reason}",
+            settings.pyproject.where((*_CONFIG_TABLE, *violation.path), key=violation.is_key)
+            if settings is not None
+            else Where(),
+            path=violation.json_path,
+        )
+        for violation in found
+    ]
+    source = "[tool.lls-provider.up] config" if settings is not None else "--config"
+    return SdkError(
+        Code.USAGE if settings is None else Code.SETTINGS_INVALID,
+        f"The config of '{provider.provider_id}' does not fit its config class",
+        why=f"{'It is empty' if nothing else f'It comes from {source}'}. The class forbids:",
+        where=Where(
+            file=settings.pyproject.source if settings is not None else None,
+            line=problems[0].where.line,
+            column=problems[0].where.column,
+            provider=provider.provider_id,
+            image=provider.target,
+        ),
+        problems=problems,
+        resolution=f"Correct the keys in {source}, or the provider's config class."
+        if not nothing
+        else "Give the keys with --config ID=JSON.",
+    )

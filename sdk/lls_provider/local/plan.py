@@ -178,6 +178,36 @@ def init_containers(
     )
 
 
+def assign_configs(
+    given: Sequence[tuple[str | None, dict[str, Any]]], provider_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Which provider gets which config of the command line.
+
+    Raises SdkError USAGE for an ID that no target has, and for a config without an ID when
+    there are several targets.
+    """
+    assigned: dict[str, dict[str, Any]] = {}
+    for identifier, config in given:
+        if identifier is None and len(provider_ids) != 1:
+            raise _unassigned("--config does not say which provider it is for", provider_ids)
+        chosen = provider_ids[0] if identifier is None else identifier
+        if chosen not in provider_ids:
+            raise _unassigned(
+                f"--config names a provider that no target has: {chosen}", provider_ids
+            )
+        assigned[chosen] = config
+    return assigned
+
+
+def _unassigned(what: str, provider_ids: Sequence[str]) -> SdkError:
+    return SdkError(
+        Code.USAGE,
+        what,
+        why=f"The targets' providers are: {', '.join(provider_ids)}.",
+        resolution="Write --config ID=JSON with one of these IDs.",
+    )
+
+
 def choose_base(given: Path | None, settings: Sequence[Settings]) -> Path | None:
     """The user's base configuration, if there is one.
 
@@ -218,6 +248,46 @@ def parse_environment(texts: Sequence[str]) -> dict[str, str]:
             )
         values[name] = value
     return values
+
+
+def parse_resource(text: str) -> tuple[str, dict[str, Any]]:
+    """A resource written as ``KIND=JSON``. Raises SdkError USAGE."""
+    kind, equals, value = text.partition("=")
+    parsed = _json_object(value) if equals else None
+    if not kind.isidentifier() or parsed is None:
+        raise SdkError(
+            Code.USAGE,
+            f"--resource cannot be understood: {text!r}",
+            why="It is KIND=JSON, and the JSON is an object.",
+            resolution="Write for example --resource "
+            '\'models={"model_id": "echo", "provider_id": "acme-echo", "model_type": "llm"}\'.',
+        )
+    return kind, parsed
+
+
+def parse_config(text: str) -> tuple[str | None, dict[str, Any]]:
+    """A provider's config written as ``[ID=]JSON``. Raises SdkError USAGE."""
+    identifier: str | None = None
+    value = text
+    if not text.lstrip().startswith("{"):
+        identifier, _, value = text.partition("=")
+    parsed = _json_object(value)
+    if parsed is None or identifier == "":
+        raise SdkError(
+            Code.USAGE,
+            f"--config cannot be understood: {text!r}",
+            why="It is [ID=]JSON, and the JSON is an object.",
+            resolution='Write for example --config \'acme-echo={"prefix": "you said: "}\'.',
+        )
+    return identifier, parsed
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def choose_call(given: SampleCall | None, settings: Sequence[Settings]) -> SampleCall | None:

@@ -6,10 +6,11 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lls_provider.bundle.bundle import read_bundle
 from lls_provider.contract.names import VolumeTree
@@ -18,10 +19,14 @@ from lls_provider.image.inspect.distribution import load_distribution
 from lls_provider.image.transports.layout import read_layout, write_layout
 from lls_provider.image.unpack import unpack
 from lls_provider.local import phases, plan
-from lls_provider.local.call import free_port, list_providers, require_free, send
-from lls_provider.local.config_check import require_valid_configs
+from lls_provider.local.call import free_port, list_providers, parse_call, require_free, send
 from lls_provider.local.log_diagnosis import LogDiagnosis, log_end
-from lls_provider.local.phases import RUN_CONFIG, Runtime, supply_missing_apis
+from lls_provider.local.phases import (
+    RUN_CONFIG,
+    Runtime,
+    require_valid_configs,
+    supply_missing_apis,
+)
 from lls_provider.local.plan import (
     InspectedSource,
     Phase,
@@ -32,11 +37,14 @@ from lls_provider.local.plan import (
 )
 from lls_provider.local.server import Server, server_environment, start_command
 from lls_provider.local.workspace import Workspace
-from lls_provider.operations.targets import SourceKind
+from lls_provider.operations.images import several
+from lls_provider.operations.targets import SourceKind, resolve_source
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.preflight.api_dependencies import Supply
+from lls_provider.runtime.preflight.probe_client import time_limit
 from lls_provider.system.files import wrapping_write_errors
 from lls_provider.wheels.environment import Environment, ensure_environment
+from lls_provider.wheels.indexes import Indexes, using
 
 if TYPE_CHECKING:
     from lls_provider.operations.targets import ProviderSource
@@ -44,6 +52,70 @@ if TYPE_CHECKING:
     from lls_provider.wheels.distribution import Distribution
 
 CALL_TIMEOUT = 300.0  # seconds; a provider may well load a model at its first call
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that is up; ``url`` is where it listens, ``log`` its log on this machine.
+
+    ``result`` holds the phases, the providers that the server lists and the reply to the call.
+    """
+
+    url: str
+    log: Path
+    result: UpResult
+
+    def to_document(self) -> dict[str, Any]:
+        """The result as plain data, as ``lls-provider up --format json`` shows it."""
+        return self.result.to_document()
+
+
+@contextlib.contextmanager
+def up(
+    targets: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    server: str | None = None,
+    python: str | None = None,
+    port: int | None = None,
+    configs: Mapping[str, Mapping[str, Any]] | None = None,
+    resources: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    base_config: str | os.PathLike[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    call: str | None = None,
+    keep: bool = False,
+    insecure: bool = False,
+    indexes: Indexes = Indexes(),  # noqa: B008 - frozen
+    progress: Progress = SILENT,
+) -> Iterator[RunningServer]:
+    """Install each target as a Pod would, start the real server, call it; it is up in the block.
+
+    A target is a project, a bundle directory or an image; the arguments are the options of
+    ``lls-provider up``. ``configs`` are by provider ID, ``resources`` by kind, ``call`` is
+    ``METHOD PATH [JSON]``. When the block ends, however it does, the server is stopped and its
+    volume removed (unless ``keep``); so it is when this process is killed. Raises the SdkError of
+    the phase that failed.
+    """
+    time_limit()
+    options = UpOptions(
+        server=server,
+        python=python,
+        port=port,
+        configs=tuple((name, dict(value)) for name, value in (configs or {}).items()),
+        resources=tuple(
+            (kind, dict(value)) for kind, values in (resources or {}).items() for value in values
+        ),
+        base_config=Path(base_config) if base_config is not None else None,
+        environment=dict(environment or {}),
+        call=parse_call(call) if call is not None else None,
+        keep=keep,
+        insecure=insecure,
+    )
+    sources = [resolve_source(text) for text in several(targets)]
+    with contextlib.ExitStack() as stack:
+        with using(indexes):
+            run = stack.enter_context(Up(sources, options, progress))
+            run.run()
+        yield RunningServer(run.url, run.log, run.result)
 
 
 class Up:
@@ -229,7 +301,7 @@ class Up:
     ) -> None:
         """Phases 1 to 4: everything before the server."""
         ids = [provider.provider_id for provider in providers]
-        configs = phases.assign_configs(self.options.configs, ids)
+        configs = plan.assign_configs(self.options.configs, ids)
         containers = plan.init_containers(providers, configs)
         interpreter = environment.distribution.interpreter
         variables = self._variables(volume)

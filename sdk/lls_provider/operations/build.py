@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.operations.values import Written, several
+from lls_provider.operations.images import Written, several
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.indexes import Indexes, using
 

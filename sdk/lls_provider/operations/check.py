@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lls_provider.operations.values import several
+from lls_provider.operations.images import several
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.indexes import Indexes, using
 

@@ -1,4 +1,7 @@
-"""Pushes an image that is built already; reads what an image says of itself without its layers."""
+"""Pushes a finished image, and inspects one: its manifest, configuration and labels, no layers.
+
+`Written` and `several` serve the other operations too.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.operations.values import Written, several
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from lls_provider.image.image import Image
+    from collections.abc import Callable
 
+    from lls_provider.image.image import Image, JsonObject
+    from lls_provider.image.manifest import Content
 
 _REGISTRY = "docker://"
+
+# our labels' names without their prefix, and what the document calls them
+_TEXTS = {
+    "id": "provider_id",
+    "name": "name",
+    "version": "version",
+    "vendor": "vendor",
+    "api": "api",
+    "type": "provider_type",
+    "module": "module",
+    "target.python": "python_tag",
+    "target.machine": "machine",
+    "sdk": "sdk",
+}
+_NUMBERS = {"wheels": "wheels", "installed-size": "installed_size"}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A place that an image was written to, and the digest that it is known by there."""
+
+    output: str
+    digest: str
+
+    def to_document(self) -> dict[str, str]:
+        """The same as plain data, for ``--format json``."""
+        return {"output": self.output, "digest": self.digest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +132,6 @@ def inspect(
     IMAGE_INVALID, REGISTRY_DENIED, REGISTRY_FAILED, DAEMON_FAILED or NETWORK.
     """
     from lls_provider.image.image import parse_platforms
-    from lls_provider.image.inspect.summary import inspection
     from lls_provider.image.manifest import Index
     from lls_provider.image.transports.registry.transfer import sbom_attached
     from lls_provider.image.transports.transport import find_image
@@ -111,5 +141,88 @@ def inspect(
     found = find_image(name, insecure=insecure, progress=progress)
     content = found.image(wanted) if wanted else found.whole()
     images = content.images if isinstance(content, Index) else (content,)
-    facts = inspection(content, attached=sbom_attached)
+    facts = image_facts(content, attached=sbom_attached)
     return Inspection(name, content.digest, images, facts)
+
+
+def several(
+    values: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+) -> tuple[str, ...]:
+    """The texts of one value or of several; a lone text is one value, not its characters."""
+    if isinstance(values, (str, os.PathLike)):
+        return (os.fspath(values),)
+    return tuple(os.fspath(value) for value in values)
+
+
+def image_facts(
+    content: Content, *, attached: Callable[[Image], bool | None] = lambda _image: None
+) -> JsonObject:
+    """An image, or an index with its images, as plain data.
+
+    ``attached`` says whether a registry lists an SBOM of an image; None where no one could say.
+    """
+    from lls_provider.image.image import Image
+
+    if isinstance(content, Image):
+        return _image(content, attached(content))
+    images = content.images
+    return {
+        "digest": content.digest,
+        "media_type": content.media_type,
+        "kind": "index",
+        "platforms": [str(image.platform) for image in images],
+        "images": [_image(image, attached(image)) for image in images],
+    }
+
+
+def _image(image: Image, attached: bool | None) -> JsonObject:
+    """The image as plain data; ``provider`` is None where it carries no labels of ours."""
+    from lls_provider.image.image import ANNOTATION, layer_titles
+    from lls_provider.image.transports.registry.transfer import LABEL
+
+    runtime = image.config.get("config") or {}
+    return {
+        "digest": image.digest,
+        "media_type": image.media_type,
+        "platform": str(image.platform),
+        "kind": "runnable" if image.command else "data",
+        "command": list(image.command),
+        "user": str(runtime.get("User") or ""),
+        "created": str(image.config.get("created") or ""),
+        "base": image.annotations.get(f"{ANNOTATION}.base.digest"),
+        "base_name": image.annotations.get(f"{ANNOTATION}.base.name"),
+        "size": image.size,
+        "provider": _provider(image.labels),
+        "sbom": {"digest": image.labels.get(LABEL), "attached": attached},
+        "layers": [
+            {
+                "digest": layer.digest,
+                "size": layer.size,
+                "media_type": layer.media_type,
+                "title": title,
+            }
+            for layer, title in zip(image.layers, layer_titles(image), strict=True)
+        ],
+        "labels": image.labels,
+    }
+
+
+def _provider(labels: Mapping[str, str]) -> JsonObject | None:
+    from lls_provider.image.compose import PREFIX
+
+    own = {
+        name.removeprefix(f"{PREFIX}."): value
+        for name, value in labels.items()
+        if name.startswith(f"{PREFIX}.")
+    }
+    if not own:
+        return None
+    provider: JsonObject = {key: own.get(name) for name, key in _TEXTS.items()}
+    provider |= {key: _number(own.get(name)) for name, key in _NUMBERS.items()}
+    provider["distributions"] = [it for it in own.get("distributions", "").split(",") if it]
+    return provider
+
+
+def _number(text: str | None) -> int | None:
+    """A label's number; None for a foreign value."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None

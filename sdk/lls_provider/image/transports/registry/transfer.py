@@ -1,26 +1,48 @@
-"""Transfers images to and from a registry: `push` and `pull`.
+"""Transfers images to and from a registry, with the SBOM that refers to each of them.
 
 A push sets the tag last, so no tag ever names an incomplete image. A pull downloads a layer only
 when its bytes are read. The cache keeps everything under its digest: what it holds needs no
 network, and an interrupted download is resumed.
+
+An SBOM is attached as a referrer (OCI 1.1). A registry that maintains the list of referrers
+itself answers with ``OCI-Subject``. For any other registry the client maintains the list, as an
+index under the tag ``sha256-<digest>``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from lls_provider.bundle.sbom import MEDIA_TYPE
+from lls_provider.contract.names import IMAGE_ROOT, SBOM_FILE
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.image.image import BlobLayer, Image, sha256
+from lls_provider.image.compose import PREFIX
+from lls_provider.image.image import (
+    ANNOTATION,
+    EMPTY,
+    EMPTY_TYPE,
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    PLAIN_LAYER_TYPES,
+    BlobLayer,
+    Image,
+    TreeLayer,
+    canonical,
+    descriptor,
+    sha256,
+)
 from lls_provider.image.manifest import Origin, RawDocument, manifests
+from lls_provider.image.tar import find_member
 from lls_provider.image.transports.layout import DOCUMENT_LIMIT, StoredManifest
 from lls_provider.image.transports.registry import errors
 from lls_provider.image.transports.registry.reference import is_digest
-from lls_provider.image.transports.registry.referrers import attach, attached, sbom_artifact
 from lls_provider.image.transports.registry.repository import (
+    OK,
     Blob,
     ManifestBytes,
     Repository,
@@ -34,11 +56,21 @@ from lls_provider.system.files import write_atomically
 from lls_provider.wheels.download import download
 
 if TYPE_CHECKING:
-    from lls_provider.image.image import Layer, Platform
+    from lls_provider.image.image import JsonObject, Layer, Platform
     from lls_provider.image.manifest import Content, Descriptor
     from lls_provider.image.transports.registry.http import RegistryTimeouts
     from lls_provider.image.transports.registry.reference import Reference
+    from lls_provider.image.transports.registry.repository import TaggedManifest
     from lls_provider.progress import Progress
+
+LABEL = f"{PREFIX}.sbom"
+_SBOM_PATH = f"{IMAGE_ROOT[1:]}/{SBOM_FILE}"
+_SBOM_LAYER = -2  # the metadata layer; only the layer of the provider's own wheel follows
+_SBOM_LIMIT = 16 << 20
+_SUBJECT_HEADER = "OCI-Subject"
+_ROUNDS = 4  # attempts to write the index while other clients write it too
+# how registries answer that they have no referrers API
+_UNKNOWN = frozenset({400, 404, 405, 406})
 
 
 def push(
@@ -124,6 +156,93 @@ def sbom_attached(image: Image) -> bool | None:
         if error.code is Code.NETWORK:
             raise
         return None
+
+
+def attach(repository: Repository, subject: str, artifact: ReferrerArtifact) -> None:
+    """Bring ``artifact``, which refers to the manifest ``subject``, into the repository.
+
+    What else is attached stays. Raises SdkError NETWORK, REGISTRY_DENIED, REGISTRY_FAILED.
+    """
+    for blob in artifact.blobs:
+        upload_bytes(repository, blob)
+    described = artifact.described
+    answer = repository.put_manifest(described["digest"], artifact.manifest, described["mediaType"])
+    if answer.headers.get(_SUBJECT_HEADER) != subject:
+        _add_to_index(repository, subject, described)
+
+
+def attached(repository: Repository, subject: str, artifact_type: str) -> bool:
+    """Whether an artifact of this type refers to the manifest ``subject``.
+
+    Asks once or twice. Raises what `attach` raises.
+    """
+    query = urlencode({"artifactType": artifact_type})
+    answer = repository.transport.ask(
+        "GET",
+        f"{repository.url('referrers', subject)}?{query}",
+        doing="read the referrers of",
+        expected=OK | _UNKNOWN,
+        headers={"Accept": INDEX_TYPE},
+    )
+    if answer.status in OK:
+        entries = _manifests_of(repository, answer.body)
+    else:
+        found = repository.find_manifest(_fallback_tag(subject))
+        entries = _manifests_of(repository, found.manifest.data) if found is not None else []
+    # a registry need not look at the query
+    return any(it.get("artifactType") == artifact_type for it in entries)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrerArtifact:
+    """A document that refers to an image: its manifest and the blobs that this names."""
+
+    type: str
+    manifest: bytes
+    blobs: tuple[bytes, ...]
+
+    @property
+    def described(self) -> JsonObject:
+        """Its entry in a list of referrers."""
+        return {**descriptor(MANIFEST_TYPE, self.manifest), "artifactType": self.type}
+
+
+def read_sbom(image: Image) -> bytes | None:
+    """The SBOM that ``image`` says it has, where we put it; None when it does not exist.
+
+    Raises what reading its layer raises.
+    """
+    digest = image.labels.get(LABEL)
+    if digest is None or len(image.layers) < -_SBOM_LAYER:
+        return None
+    layer = image.layers[_SBOM_LAYER]
+    data: bytes | None = None
+    if isinstance(layer, TreeLayer):
+        data = layer.tree.read(_SBOM_PATH)
+    elif layer.media_type in PLAIN_LAYER_TYPES:
+        data = find_member(layer.chunks(), _SBOM_PATH, limit=_SBOM_LIMIT)
+    return data if data is not None and sha256(data) == digest else None
+
+
+def sbom_artifact(image: Image) -> ReferrerArtifact | None:
+    """What attaches the SBOM to ``image``; equal images have equal artifacts."""
+    data = read_sbom(image)
+    if data is None:
+        return None
+    manifest: JsonObject = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": MEDIA_TYPE,
+        "config": descriptor(EMPTY_TYPE, EMPTY),
+        "layers": [
+            {**descriptor(MEDIA_TYPE, data), "annotations": {f"{ANNOTATION}.title": SBOM_FILE}}
+        ],
+        "subject": descriptor(image.media_type, image.manifest_bytes()),
+    }
+    created = image.config.get("created")
+    if isinstance(created, str):
+        manifest["annotations"] = {f"{ANNOTATION}.created": created}
+    return ReferrerArtifact(MEDIA_TYPE, canonical(manifest), (EMPTY, data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,3 +408,48 @@ def _write_cached(data: bytes) -> None:
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)
+
+
+def _add_to_index(repository: Repository, subject: str, described: JsonObject) -> None:
+    """Add an entry to the index under the fallback tag.
+
+    Two clients that write at once could lose an entry, so the index is written only where it is
+    as it was read (for registries that look at that) and read again afterwards.
+    """
+    tag = _fallback_tag(subject)
+    for _ in range(_ROUNDS):
+        found = repository.find_manifest(tag)
+        index = _fallback_index(repository, found)
+        if any(it.get("digest") == described["digest"] for it in index["manifests"]):
+            return
+        index["manifests"].append(described)
+        headers = {"If-Match": found.etag} if found is not None and found.etag else {}
+        repository.replace_manifest(tag, canonical(index), INDEX_TYPE, headers)
+    raise errors.protocol_error(
+        repository.reference,
+        f"the tag {tag} does not keep what is put there ({_ROUNDS} attempts)",
+    )
+
+
+def _fallback_index(repository: Repository, found: TaggedManifest | None) -> JsonObject:
+    if found is None:
+        return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
+    _manifests_of(repository, found.manifest.data)
+    index: JsonObject = json.loads(found.manifest.data)
+    return index
+
+
+def _manifests_of(repository: Repository, data: bytes) -> list[JsonObject]:
+    """The entries of an index. Raises SdkError REGISTRY_FAILED when it is none."""
+    try:
+        index: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        index = None
+    entries = index.get("manifests") if isinstance(index, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(it, dict) for it in entries):
+        raise errors.protocol_error(repository.reference, "its list of referrers is not an index")
+    return entries
+
+
+def _fallback_tag(digest: str) -> str:
+    return digest.replace(":", "-")

@@ -12,7 +12,7 @@ import pytest
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.bundle.config_schema import dump_schema
 from lls_provider.errors import Code, SdkError
-from lls_provider.local.config_check import require_valid_configs
+from lls_provider.local.phases import require_valid_configs
 from lls_provider.local.plan import InitContainer, PlannedProvider
 from lls_provider.project.settings import Settings, read_settings
 

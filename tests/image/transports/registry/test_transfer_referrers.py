@@ -20,9 +20,15 @@ from lls_provider.image.compose import compose
 from lls_provider.image.image import Image, canonical
 from lls_provider.image.transports.layout import read_layout, write_layout
 from lls_provider.image.transports.registry.reference import parse
-from lls_provider.image.transports.registry.referrers import attached, read_sbom, sbom_artifact
 from lls_provider.image.transports.registry.repository import Repository
-from lls_provider.image.transports.registry.transfer import pull, push, sbom_attached
+from lls_provider.image.transports.registry.transfer import (
+    attached,
+    pull,
+    push,
+    read_sbom,
+    sbom_artifact,
+    sbom_attached,
+)
 
 if TYPE_CHECKING:
     from lls_provider.image.transports.registry.http import RegistryTimeouts
