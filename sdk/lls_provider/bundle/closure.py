@@ -40,7 +40,7 @@ from lls_provider.wheels.loading import (
     shared_versions,
 )
 from lls_provider.wheels.resolve import lock_alone, make_lock, newest_version
-from lls_provider.wheels.uv_causes import cause_of, python_hint
+from lls_provider.wheels.uv import cause_of, python_hint
 
 if TYPE_CHECKING:
     from lls_provider.runtime.install.conflict import Conflict

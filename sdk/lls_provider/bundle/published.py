@@ -21,7 +21,7 @@ from lls_provider.bundle.spec_selection import SpecFlags, find_spec, require_pro
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.wheels.uv_causes import cause_of
+from lls_provider.wheels.uv import cause_of
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import Bundle, BundleRequest, CollectedWheels

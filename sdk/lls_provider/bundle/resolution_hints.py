@@ -20,7 +20,7 @@ from lls_provider.wheels import uv_messages
 from lls_provider.wheels.loading import shared_versions
 from lls_provider.wheels.resolve import provided_in
 from lls_provider.wheels.servers import LINES
-from lls_provider.wheels.uv_causes import python_hint
+from lls_provider.wheels.uv import python_hint
 
 if TYPE_CHECKING:
     from lls_provider.wheels.closure import Closure

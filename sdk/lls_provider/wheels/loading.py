@@ -21,8 +21,7 @@ from lls_provider.wheels import profiles, servers
 from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, looks_like_path
 from lls_provider.wheels.freeze import freeze_pins, names_locations, read_freeze, requirements_in
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter, read_installed
-from lls_provider.wheels.uv import run_uv
-from lls_provider.wheels.uv_causes import cause_of, python_hint
+from lls_provider.wheels.uv import cause_of, python_hint, run_uv
 from lls_provider.wheels.uv_messages import yanked
 
 if TYPE_CHECKING:
