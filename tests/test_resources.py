@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider import resources
-from lls_provider.wheels.profiles import FOLDER
+from lls_provider.wheels.servers import PROFILES_DIRECTORY
 from lls_provider.wheels.uv import run_uv
 
 ROOT = Path(__file__).parents[1]
@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 
 def test_a_checkout_finds_its_own() -> None:
     assert resources.checkout() == ROOT
-    assert resources.data_path(FOLDER) == ROOT / FOLDER
-    assert resources.read_data(f"{FOLDER}/ogx-1.5.0.json").startswith(b"{")
+    assert resources.data_path(PROFILES_DIRECTORY) == ROOT / PROFILES_DIRECTORY
+    assert resources.read_data(f"{PROFILES_DIRECTORY}/ogx-1.5.0.json").startswith(b"{")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_an_installed_wheel_finds_profiles_schemas_and_template(
 ) -> None:
     code = (
         "from lls_provider import resources\n"
-        "from lls_provider.wheels.profiles import read_profiles\n"
+        "from lls_provider.wheels.servers import read_profiles\n"
         "print(resources.checkout()); print(*(it.name for it in read_profiles())); "
         "print(resources.read_data('contract/schemas/manifest.json')[:1].decode()); "
         "print(resources.data_path('templates/provider').is_dir()); print(resources.__file__)"
@@ -55,6 +55,6 @@ def test_an_installed_wheel_finds_profiles_schemas_and_template(
     )
     checkout, names, schema, template, where = done.stdout.splitlines()
     assert checkout == "None"
-    assert names == " ".join(sorted(it.stem for it in (ROOT / FOLDER).glob("*.json")))
+    assert names == " ".join(sorted(it.stem for it in (ROOT / PROFILES_DIRECTORY).glob("*.json")))
     assert (schema, template) == ("{", "True")
     assert Path(where).is_relative_to(installed)

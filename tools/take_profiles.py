@@ -18,8 +18,7 @@ from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.freeze import freeze_pins
 from lls_provider.wheels.interpreter import find_interpreter, read_installed
 from lls_provider.wheels.loading import load_distribution
-from lls_provider.wheels.profiles import FOLDER, read_profiles
-from lls_provider.wheels.servers import line_named
+from lls_provider.wheels.servers import PROFILES_DIRECTORY, line_named, read_profiles
 from lls_provider.wheels.uv import run_uv
 
 PYTHONS = ("3.12", "3.13")
@@ -51,7 +50,7 @@ def take(text: str) -> None:
         "pins": pins,
         "modules": modules(text),
     }
-    path = Path(__file__).parents[1] / FOLDER / f"{profile['name']}.json"
+    path = Path(__file__).parents[1] / PROFILES_DIRECTORY / f"{profile['name']}.json"
     path.write_text(json.dumps(profile, indent=1) + "\n")
     print(f"{path.name}: {len(pins)} packages")
 

@@ -10,8 +10,8 @@ import pytest
 from tests.factories.projects import backend
 
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.wheels.epoch import backend_epoch, source_date_epoch
 from lls_provider.wheels.pep517 import build_wheel
+from lls_provider.wheels.reproducible import backend_epoch, source_date_epoch
 from lls_provider.wheels.uv import run_uv
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.progress import Silent
 from lls_provider.wheels import loading
 from lls_provider.wheels.loading import load_distribution, load_distributions
-from lls_provider.wheels.profiles import read_profiles
-from lls_provider.wheels.servers import LINES, line_named
+from lls_provider.wheels.servers import LINES, line_named, read_profiles
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "distributions.md"
 

@@ -13,7 +13,7 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheelfile.wheel import read_wheel
-from lls_provider.wheels.repack import repack
+from lls_provider.wheels.reproducible import repack
 
 INFO = "demo-1.0.dist-info"
 WHEEL = "demo-1.0-py3-none-any.whl"

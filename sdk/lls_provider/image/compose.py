@@ -24,7 +24,7 @@ from lls_provider.image.image import (
     platform_of,
 )
 from lls_provider.image.tar import LayerFile, LayerTree
-from lls_provider.wheels.epoch import source_date_epoch, timestamp
+from lls_provider.wheels.reproducible import source_date_epoch, timestamp
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import Bundle

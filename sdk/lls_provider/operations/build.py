@@ -230,7 +230,7 @@ def build(
 def build_request(request: BuildRequest, *, progress: Progress = SILENT) -> BuildResult:
     """Do what ``request`` says. Raises what `build` raises, what can be known early at once."""
     from lls_provider.runtime.preflight.probe_client import time_limit
-    from lls_provider.wheels.epoch import source_date_epoch
+    from lls_provider.wheels.reproducible import source_date_epoch
 
     request.require_consistent()
     source_date_epoch()

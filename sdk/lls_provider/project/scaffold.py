@@ -22,7 +22,7 @@ from lls_provider.contract.models import provider_id_from_name, provider_id_prob
 from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.project.pyproject import metadata_rule
-from lls_provider.wheels.profiles import server_names
+from lls_provider.wheels.servers import server_names
 
 if TYPE_CHECKING:
     from lls_provider.progress import Progress

@@ -17,7 +17,7 @@ from packaging.version import Version
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.untrusted import one_line
-from lls_provider.wheels import profiles, servers
+from lls_provider.wheels import servers
 from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, looks_like_path
 from lls_provider.wheels.freeze import freeze_pins, names_locations, read_freeze, requirements_in
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter, read_installed
@@ -47,7 +47,7 @@ def load_distribution(
     """
     if spec.startswith(ENVIRONMENT_PREFIX):
         return _from_environment(spec, progress)
-    if spec.startswith(profiles.PREFIX):
+    if spec.startswith(servers.PROFILE_PREFIX):
         return _from_profile(spec, python, at_least, progress)
     if looks_like_path(spec):
         return _from_file(spec, python, at_least, known, progress)
@@ -210,7 +210,7 @@ def _corrected(wanted: Sequence[str], interpreter: Interpreter, file: Path | Non
 def _from_profile(
     spec: str, python: str | None, at_least: tuple[int, int], progress: Progress
 ) -> Distribution:
-    profile = profiles.profile_named(spec.removeprefix(profiles.PREFIX))
+    profile = servers.profile_named(spec.removeprefix(servers.PROFILE_PREFIX))
     interpreter = find_interpreter(minimum=max(min(profile.pythons), at_least), explicit=python)
     if interpreter.minor not in profile.pythons:
         raise SdkError(

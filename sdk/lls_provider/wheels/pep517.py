@@ -26,7 +26,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.system.cache import scratch, writing
 from lls_provider.wheels.build_environment import build_environment
-from lls_provider.wheels.repack import repack
+from lls_provider.wheels.reproducible import repack
 from lls_provider.wheels.source_tree import dead_links, endless_links
 from lls_provider.wheels.uv import backend_cause, cause_of, requires_cause, uv_environment, uv_error
 

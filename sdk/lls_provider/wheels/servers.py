@@ -1,18 +1,32 @@
-"""The one table of server lines: what each needs besides its own name, how it starts."""
+"""The supported servers: what each line needs and how it starts, and profiles of their packages.
+
+A server line is one server in all its versions. A profile lists the packages of one version,
+resolved once and shipped with the SDK in ``profiles/``: pins, the Pythons for which they hold, and
+the day on which they were taken. ``tools/take_profiles.py`` takes them again.
+"""
 
 from __future__ import annotations
 
 import copy
+import functools
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lls_provider.errors import Code, SdkError
+from lls_provider.resources import data_path
+
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
+
+PROFILE_PREFIX = "profile:"
+PROFILES_DIRECTORY = "profiles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +45,8 @@ class ServerLine:
 
     def needs(self, version: str) -> tuple[str, ...]:
         """What a version of the server is known to need of packages that providers may bring."""
-        told = self.pins(Requirement(f"{self.name}=={version}"))
-        return (*told, *self.bounds(Version(version)))
+        pins = self.pins(Requirement(f"{self.name}=={version}"))
+        return (*pins, *self.bounds(Version(version)))
 
     @property
     def module(self) -> str:
@@ -49,12 +63,12 @@ class ServerLine:
         }
 
     def resources_key(self, version: str) -> str | None:
-        """The key under which resources to register stand, by kind; None for the top itself."""
+        """The key of the resources to register, by kind; None if the kinds are top-level keys."""
         return self.resources(Version(version))
 
 
 def _llama_stack_base(version: Version) -> Mapping[str, Any]:
-    """What a configuration needs besides providers and server, as `StackRunConfig` had it."""
+    """What a configuration needs besides providers and server, as `StackRunConfig` defines it."""
     if version >= Version("0.5.0.dev0"):
         return {"distro_name": "local"}
     if not Version("0.3.0.dev0") <= version < Version("0.4.0.dev0"):
@@ -83,9 +97,14 @@ def _llama_stack_pins(requirement: Requirement) -> tuple[str, ...]:
         # they require any API package, or any later one, and work with their own only
         pins.append(f"llama-stack-api=={exact}")
     if exact and Version(exact) < Version("0.3.0.dev0"):
-        # its store of inferences needs them, and its distributions brought them
+        # its inference store needs them, and its distributions included them
         pins += ["aiosqlite", "sqlalchemy[asyncio]"]
     return tuple(pins)
+
+
+def _exact_version(specifier: SpecifierSet) -> str | None:
+    versions = [it.version for it in specifier if it.operator in ("==", "===")]
+    return versions[0] if len(versions) == 1 and "*" not in versions[0] else None
 
 
 def _ogx_bounds(version: Version) -> tuple[str, ...]:
@@ -128,7 +147,7 @@ def line_of_module(name: str) -> ServerLine | None:
 
 
 def line_in(pins: Mapping[str, str]) -> ServerLine | None:
-    """The line among pinned packages: what server an environment holds."""
+    """The line among pinned packages: the server that an environment has."""
     return next((line for line in LINES if line.name in pins), None)
 
 
@@ -145,6 +164,75 @@ def server_recorded(text: str) -> tuple[ServerLine, str] | None:
         return None
 
 
-def _exact_version(specifier: SpecifierSet) -> str | None:
-    versions = [it.version for it in specifier if it.operator in ("==", "===")]
-    return versions[0] if len(versions) == 1 and "*" not in versions[0] else None
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a server had on the day ``taken``; equal on every Python of ``pythons``."""
+
+    name: str
+    requirement: str
+    taken: date
+    pythons: tuple[tuple[int, int], ...]
+    pins: Mapping[str, str]
+    modules: Mapping[str, tuple[str, ...]]  # the top-level modules of each package
+
+    def __str__(self) -> str:
+        pythons = ", ".join(f"{major}.{minor}" for major, minor in self.pythons)
+        return f"{PROFILE_PREFIX}{self.name} (taken on {self.taken.isoformat()}, Python {pythons})"
+
+
+def read_profiles() -> tuple[Profile, ...]:
+    """Every profile that ships with this SDK, sorted by name."""
+    return tuple(
+        _parsed(path.read_bytes()) for path in sorted(data_path(PROFILES_DIRECTORY).glob("*.json"))
+    )
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of that name. Raises SdkError DISTRIBUTION_INVALID, which lists them all."""
+    profiles = read_profiles()
+    for profile in profiles:
+        if profile.name == name:
+            return profile
+    raise SdkError(
+        Code.DISTRIBUTION_INVALID,
+        f"There is no profile {name!r:.100}",
+        why="This version has:\n" + "\n".join(f"  {profile}" for profile in profiles),
+        resolution="Name one of these, or the server's requirement, such as 'ogx==1.5.0'.",
+    )
+
+
+@functools.cache
+def known_modules() -> Mapping[str, frozenset[str]]:
+    """The top-level modules of each package of a supported server."""
+    found: dict[str, frozenset[str]] = {}
+    for profile in read_profiles():
+        for name, modules in profile.modules.items():
+            found[name] = found.get(name, frozenset()) | set(modules)
+    return found
+
+
+@functools.cache
+def server_names() -> Mapping[str, str]:
+    """The top-level names of the supported servers' modules, each with a package that has it."""
+    return {
+        module.partition(".")[0]: package
+        for package, modules in sorted(known_modules().items())
+        for module in modules
+    }
+
+
+def _parsed(data: bytes) -> Profile:
+    value = json.loads(data)
+    return Profile(
+        value["name"],
+        value["requirement"],
+        date.fromisoformat(value["taken"]),
+        tuple(_minor(text) for text in value["python"]),
+        value["pins"],
+        {name: tuple(modules) for name, modules in value["modules"].items()},
+    )
+
+
+def _minor(text: str) -> tuple[int, int]:
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)

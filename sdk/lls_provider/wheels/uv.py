@@ -14,8 +14,8 @@ from pathlib import Path
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.system.cache import cache_of, unwritable_cache, uv_cache_variables
 from lls_provider.wheels import uv_messages
-from lls_provider.wheels.epoch import backend_epoch
 from lls_provider.wheels.indexes import settings
+from lls_provider.wheels.reproducible import backend_epoch
 
 _SHOWN_LINES = 40
 _PATHS = (

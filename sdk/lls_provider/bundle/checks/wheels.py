@@ -30,8 +30,7 @@ from lls_provider.runtime.install.shadowing import RESOLUTION, hidden_modules, s
 from lls_provider.runtime.target_python import TargetPython, parse_python_tag
 from lls_provider.runtime.wheelfile.dist_info import parse_requirement
 from lls_provider.runtime.wheelfile.wheel import Wheel, check_total, read_wheel
-from lls_provider.wheels.profiles import PREFIX, read_profiles
-from lls_provider.wheels.servers import server_recorded
+from lls_provider.wheels.servers import PROFILE_PREFIX, read_profiles, server_recorded
 
 if TYPE_CHECKING:
     from lls_provider.bundle.checks.elf import NativeFile
@@ -348,7 +347,7 @@ def _versions(manifest: BundleManifest | None) -> dict[str, str]:
     versions = {name: text.partition("|")[0].strip() for name, text in provided.items()}
     built_for = manifest.distributions if manifest is not None else ()
     for profile in read_profiles():
-        if {profile.requirement, f"{PREFIX}{profile.name}"} & {*built_for}:
+        if {profile.requirement, f"{PROFILE_PREFIX}{profile.name}"} & {*built_for}:
             versions = {**profile.pins, **versions}
     return versions
 

@@ -14,8 +14,7 @@ from lls_provider.wheels import loading
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.interpreter import OLDEST, find_interpreter
 from lls_provider.wheels.loading import server_among
-from lls_provider.wheels.profiles import known_modules
-from lls_provider.wheels.servers import line_in
+from lls_provider.wheels.servers import known_modules, line_in
 
 if TYPE_CHECKING:
     from lls_provider.image.image import Image
