@@ -14,8 +14,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from lls_provider.wheels.distribution import freeze_pins
 from lls_provider.wheels.environment import ensure_environment
-from lls_provider.wheels.freeze import freeze_pins
 from lls_provider.wheels.interpreter import find_interpreter, read_installed
 from lls_provider.wheels.loading import load_distribution
 from lls_provider.wheels.servers import PROFILES_DIRECTORY, line_named, read_profiles

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.freeze import freeze_pins, read_freeze, requirements_in
+from lls_provider.wheels.distribution import freeze_pins, read_freeze, requirements_in
 
 FILE = "server.txt"
 

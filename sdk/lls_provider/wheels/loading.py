@@ -18,8 +18,15 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.untrusted import one_line
 from lls_provider.wheels import servers
-from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, Distribution, looks_like_path
-from lls_provider.wheels.freeze import freeze_pins, names_locations, read_freeze, requirements_in
+from lls_provider.wheels.distribution import (
+    ENVIRONMENT_PREFIX,
+    Distribution,
+    freeze_pins,
+    looks_like_path,
+    names_locations,
+    read_freeze,
+    requirements_in,
+)
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter, read_installed
 from lls_provider.wheels.uv import cause_of, python_hint, run_uv
 from lls_provider.wheels.uv_messages import yanked
