@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lls_provider.operations.check import check, compat
     from lls_provider.operations.images import Inspection, PushResult, Written, inspect, push
     from lls_provider.progress import Advance, Progress
-    from lls_provider.wheels.indexes import Indexes
+    from lls_provider.wheels.uv_settings import Indexes
 
 __all__ = [
     "Advance",
@@ -73,7 +73,7 @@ _MODULES = {
     "operations.check": ("check", "compat"),
     "operations.images": ("Inspection", "PushResult", "Written", "inspect", "push"),
     "progress": ("Advance", "Progress"),
-    "wheels.indexes": ("Indexes",),
+    "wheels.uv_settings": ("Indexes",),
 }
 
 if not TYPE_CHECKING:  # a type checker would take every name for a public one

@@ -13,11 +13,7 @@ import uv
 from tests.factories.projects import backend
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.build_environment import (
-    BuildEnvironment,
-    backend_pins,
-    build_environment,
-)
+from lls_provider.wheels.environment import BuildEnvironment, backend_pins, build_environment
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
@@ -59,7 +55,7 @@ def said(command: list[str]) -> str:
 
 
 def module(environment: BuildEnvironment) -> Path:
-    (path,) = environment.folder.glob("lib/python3.*/site-packages/maker.py")
+    (path,) = environment.directory.glob("lib/python3.*/site-packages/maker.py")
     return path
 
 
@@ -85,8 +81,8 @@ def test_its_variables_are_those_of_an_activated_one(
     monkeypatch.setenv("PATH", "/somewhere:/else")
     with build_environment([], interpreter=interpreter) as made:
         assert made.make_extra_environ() == {
-            "PATH": f"{made.folder}/bin:/somewhere:/else",
-            "VIRTUAL_ENV": str(made.folder),
+            "PATH": f"{made.directory}/bin:/somewhere:/else",
+            "VIRTUAL_ENV": str(made.directory),
         }
 
 
@@ -134,7 +130,7 @@ def test_what_a_backend_changed_is_made_anew(
             case "remove":
                 file.unlink()
             case "half":
-                (made.folder / ".complete").unlink()
+                (made.directory / ".complete").unlink()
                 file.unlink()
     with build_environment(["maker"], interpreter=interpreter) as again:
         assert again == made
@@ -152,7 +148,7 @@ def test_bytecode_is_no_change(wheels: Path, seen: Path, interpreter: Interprete
 
 def test_what_is_in_use_is_not_made_anew(wheels: Path, interpreter: Interpreter) -> None:
     with build_environment(["maker"], interpreter=interpreter) as made:
-        lock = made.folder.with_name(f"{made.folder.name}.lock")
+        lock = made.directory.with_name(f"{made.directory.name}.lock")
         with lock.open() as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             with pytest.raises(BlockingIOError):
@@ -203,7 +199,7 @@ def test_a_folder_is_installed_as_it_is_now(
             [f"maker @ {folder.as_uri()}"], interpreter=interpreter
         ) as environment:
             assert version(environment) == told
-    assert not environment.folder.exists()
+    assert not environment.directory.exists()
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from lls_provider.runtime.target_python import TargetPython
-from lls_provider.wheels.closure import linux_platforms, target_tags
-from lls_provider.wheels.interpreter import Interpreter
+from lls_provider.wheels.interpreter import Interpreter, linux_platforms, target_tags
 
 PYTHON = Interpreter(Path("/usr/bin/python3.12"), (3, 12, 1))
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.closure import select_closure
-from lls_provider.wheels.resolve import make_lock
+from lls_provider.wheels.resolve import make_lock, select_closure
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter

@@ -9,7 +9,8 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.system.http import new_session, request_timeouts
-from lls_provider.wheels.download import download, local_path
+from lls_provider.wheels.fetch import download
+from lls_provider.wheels.uv_settings import local_path
 
 PIECE = 256 * 1024
 PIECES = 4

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +11,10 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels.distribution import Distribution
-from lls_provider.wheels.environment import ensure_environment, layered_environment
+from lls_provider.wheels.environment import Environment, ensure_environment, layered_environment
+from lls_provider.wheels.fetch import fetch
 from lls_provider.wheels.loading import load_distribution
+from lls_provider.wheels.resolve import resolve
 from lls_provider.wheels.servers import line_named
 from lls_provider.wheels.uv import run_uv
 
@@ -18,6 +22,18 @@ if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
 CODE = "import demo, sys; print(demo.version, sys.prefix, *sys.version_info[:3])"
+
+
+@contextlib.contextmanager
+def layered(
+    distribution: Distribution, requirements: Sequence[str], doing: str = "testing"
+) -> Iterator[Environment]:
+    """The distribution with what was resolved against it and fetched, as `test` makes it."""
+    python = distribution.interpreter
+    closure = resolve(requirements, distribution=distribution, interpreter=python, doing=doing)
+    wheels = fetch(closure.packages, interpreter=python)
+    with layered_environment(distribution, wheels, doing=doing) as environment:
+        yield environment
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +132,7 @@ def test_an_environment_of_the_users_is_used_as_it_is(
 
 
 def test_a_layer_stands_on_the_servers_versions(distribution: Distribution) -> None:
-    with layered_environment(distribution, ["extra"], doing="testing") as environment:
+    with layered(distribution, ["extra"]) as environment:
         assert run(environment.python, "import extra, demo; print(demo.version)") == "1.0"
         folder = environment.bin.parent.parent
     assert not folder.exists()
@@ -125,7 +141,7 @@ def test_a_layer_stands_on_the_servers_versions(distribution: Distribution) -> N
 def test_a_layer_that_needs_other_versions_is_refused(distribution: Distribution) -> None:
     with (
         pytest.raises(SdkError) as caught,
-        layered_environment(distribution, ["newer"], doing="installing newer"),
+        layered(distribution, ["newer"], doing="installing newer"),
     ):
         pytest.fail("there is no such environment")
     assert caught.value.code is Code.RESOLUTION_FAILED
@@ -135,7 +151,7 @@ def test_a_layer_that_needs_other_versions_is_refused(distribution: Distribution
 def test_a_layer_is_gone_after_an_error(distribution: Distribution) -> None:
     with (
         pytest.raises(ZeroDivisionError),
-        layered_environment(distribution, ["extra"], doing="testing") as environment,
+        layered(distribution, ["extra"]) as environment,
     ):
         raise ZeroDivisionError
     assert not environment.bin.exists()
@@ -155,7 +171,7 @@ def test_a_layer_sees_an_environment_whose_packages_no_index_has(
         ["pip", "install", "-q", "--no-deps", "--python", str(python), str(wheel)], doing="testing"
     )
     server = load_distribution(f"python:{folder}")
-    with layered_environment(server, ["extra", "corp-sdk>=1"], doing="testing") as environment:
+    with layered(server, ["extra", "corp-sdk>=1"]) as environment:
         assert run(environment.python, "import corp_sdk; print(corp_sdk.version)") == "1.4+vendor.1"
         assert run(environment.python, "import extra; print('seen')") == "seen"
     assert load_distribution(f"python:{folder}").pins == server.pins

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.closure import LockedPackage
 from lls_provider.wheels.fetch import fetch
+from lls_provider.wheels.resolve import LockedPackage
 
 if TYPE_CHECKING:
     from lls_provider.progress import Advance

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.wheels.fetch import (
+from lls_provider.wheels.uv_settings import (
     IndexLocation,
     Logins,
     index_locations,

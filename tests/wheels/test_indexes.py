@@ -15,10 +15,17 @@ import pytest
 import uv
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.closure import LockedPackage
-from lls_provider.wheels.fetch import fetch, index_logins, is_offline, wheelhouses
-from lls_provider.wheels.indexes import Indexes, settings, using
+from lls_provider.wheels.fetch import fetch
+from lls_provider.wheels.resolve import LockedPackage
 from lls_provider.wheels.uv import run_uv
+from lls_provider.wheels.uv_settings import (
+    Indexes,
+    index_logins,
+    is_offline,
+    settings,
+    using,
+    wheelhouses,
+)
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter

@@ -12,15 +12,14 @@ from tests.factories.projects import backend
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels import resolve as module
-from lls_provider.wheels.closure import Lock
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.fetch import fetch
 from lls_provider.wheels.loading import load_distribution
-from lls_provider.wheels.resolve import explained, make_lock, resolve
+from lls_provider.wheels.resolve import Lock, explained, make_lock, resolve
 
 if TYPE_CHECKING:
-    from lls_provider.wheels.closure import Closure
     from lls_provider.wheels.interpreter import Interpreter
+    from lls_provider.wheels.resolve import Closure
 
 MACHINE = os.uname().machine
 

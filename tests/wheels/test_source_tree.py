@@ -12,7 +12,7 @@ from tests.factories.projects import backend
 
 from lls_provider.errors import SdkError
 from lls_provider.wheels.pep517 import build_wheel
-from lls_provider.wheels.source_tree import sourced
+from lls_provider.wheels.uv_settings import sourced
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter

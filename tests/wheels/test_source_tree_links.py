@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.pep517 import build_wheel
-from lls_provider.wheels.source_tree import dead_links, endless_links
+from lls_provider.wheels.pep517 import build_wheel, dead_links, endless_links
 
 if TYPE_CHECKING:
     from tests.recorder import Recorder

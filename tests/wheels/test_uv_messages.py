@@ -30,7 +30,7 @@ from tests.engines.serving import Ending
 import lls_provider
 from lls_provider.errors import Code, SdkError
 from lls_provider.wheels import uv, uv_messages
-from lls_provider.wheels.build_environment import build_environment
+from lls_provider.wheels.environment import build_environment
 from lls_provider.wheels.uv_messages import PHRASES
 
 if TYPE_CHECKING:

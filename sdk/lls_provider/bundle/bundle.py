@@ -29,15 +29,15 @@ from lls_provider.contract.names import IMAGE_ROOT, BundleTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime.target_python import TargetPython, target_python
 from lls_provider.runtime.wheelfile.dist_info import parse_requirement
-from lls_provider.wheels.closure import linux_platforms
+from lls_provider.wheels.interpreter import linux_platforms
 
 if TYPE_CHECKING:
     from lls_provider.bundle.trial import Trial
     from lls_provider.runtime.wheelfile.wheel import Wheel
-    from lls_provider.wheels.closure import Closure, Lock, LockedPackage
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.interpreter import Interpreter
     from lls_provider.wheels.lock import LockFile
+    from lls_provider.wheels.resolve import Closure, Lock, LockedPackage
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,6 @@ from lls_provider.bundle.server_constraints import describe_conflict, unsatisfie
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.wheelfile.wheel import Wheel, read_wheel
-from lls_provider.wheels.closure import select_closure
 from lls_provider.wheels.fetch import cached_file, fetch, reporting_damage
 from lls_provider.wheels.loading import (
     agreed_versions,
@@ -39,15 +38,15 @@ from lls_provider.wheels.loading import (
     load_distribution,
     shared_versions,
 )
-from lls_provider.wheels.resolve import lock_alone, make_lock, newest_version
+from lls_provider.wheels.resolve import lock_alone, make_lock, newest_version, select_closure
 from lls_provider.wheels.uv import cause_of, python_hint
 
 if TYPE_CHECKING:
     from lls_provider.runtime.install.conflict import Conflict
-    from lls_provider.wheels.closure import Closure
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.interpreter import Interpreter
     from lls_provider.wheels.lock import LockFile
+    from lls_provider.wheels.resolve import Closure
 
 
 _Kind = TypeVar("_Kind")

@@ -19,11 +19,11 @@ from lls_provider.progress import counted
 from lls_provider.system.cache import writing
 from lls_provider.system.files import write_atomically
 from lls_provider.system.http import shown_url
-from lls_provider.wheels.closure import Closure, markers_of, select_closure
-from lls_provider.wheels.download import local_path
-from lls_provider.wheels.interpreter import DEFAULT_MINOR, OLDEST
+from lls_provider.wheels.interpreter import DEFAULT_MINOR, OLDEST, markers_of
 from lls_provider.wheels.loading import join_closures, shared_versions
 from lls_provider.wheels.lock import LockFile, LockInputs, input_differences, lock_text
+from lls_provider.wheels.resolve import Closure, select_closure
+from lls_provider.wheels.uv_settings import local_path
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import BundleRequest, CollectedWheels
@@ -137,7 +137,7 @@ def write_lock(
     text = lock_text(
         closure,
         lock_inputs(wanted),
-        folder=path.parent.absolute(),
+        directory=path.parent.absolute(),
         versions=versions,
         backend=backend,
     )
@@ -217,7 +217,7 @@ class LockMode:
 
         Raises what `backend_pins` raises.
         """
-        from lls_provider.wheels.build_environment import backend_pins
+        from lls_provider.wheels.environment import backend_pins
 
         if self.file is not None:
             return self.file.backend

@@ -23,8 +23,8 @@ from lls_provider.wheels.servers import LINES
 from lls_provider.wheels.uv import python_hint
 
 if TYPE_CHECKING:
-    from lls_provider.wheels.closure import Closure
     from lls_provider.wheels.distribution import Distribution
+    from lls_provider.wheels.resolve import Closure
 
 
 _SERVERS = frozenset(line.name for line in LINES)

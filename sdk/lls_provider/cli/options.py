@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from lls_provider.wheels.indexes import Indexes
+    from lls_provider.wheels.uv_settings import Indexes
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 DISTRIBUTION = "REQUIREMENT|FILE|python:PATH|profile:NAME|IMAGE"
@@ -96,7 +96,7 @@ def index_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def indexes_of(options: dict[str, Any]) -> Indexes:
     """The value of `index_options`, which are taken out of ``options``."""
-    from lls_provider.wheels.indexes import Indexes
+    from lls_provider.wheels.uv_settings import Indexes
 
     names = ("default_index", "index", "find_links", "offline")
     return Indexes(**{name: options.pop(name) for name in names})

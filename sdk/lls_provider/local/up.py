@@ -44,7 +44,7 @@ from lls_provider.runtime.preflight.api_dependencies import Supply
 from lls_provider.runtime.preflight.probe_client import time_limit
 from lls_provider.system.files import wrapping_write_errors
 from lls_provider.wheels.environment import Environment, ensure_environment
-from lls_provider.wheels.indexes import Indexes, using
+from lls_provider.wheels.uv_settings import Indexes, using
 
 if TYPE_CHECKING:
     from lls_provider.operations.targets import ProviderSource

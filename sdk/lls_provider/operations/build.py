@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lls_provider.errors import Code, SdkError
 from lls_provider.operations.images import Written, several
 from lls_provider.progress import SILENT, Progress
-from lls_provider.wheels.indexes import Indexes, using
+from lls_provider.wheels.uv_settings import Indexes, using
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import Bundle, BundleOptions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lls_provider.operations.images import several
 from lls_provider.progress import SILENT, Progress
-from lls_provider.wheels.indexes import Indexes, using
+from lls_provider.wheels.uv_settings import Indexes, using
 
 if TYPE_CHECKING:
     from lls_provider.bundle.checks.report import Report

@@ -42,7 +42,8 @@ def bundle_project(
     from lls_provider.bundle.lock import build_requires, sources_digest
     from lls_provider.bundle.trial import probe_pool
     from lls_provider.system.cache import scratch
-    from lls_provider.wheels.fetch import reporting_damage, require_portable
+    from lls_provider.wheels.fetch import reporting_damage
+    from lls_provider.wheels.pep517 import require_portable
 
     for out in outs.values():
         writable_target(out)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lls_provider.system.cache import scratch
-from lls_provider.wheels.source_tree import NO_SOURCE, is_link_loop
+from lls_provider.wheels.pep517 import NO_SOURCE, is_link_loop
 
 _DEPTH = 5
 _NOT_SOURCE = NO_SOURCE | {"test", "tests"}

@@ -22,7 +22,6 @@ from lls_provider.contract.models import provider_id_from_name, provider_id_prob
 from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.project.pyproject import metadata_rule
-from lls_provider.wheels.servers import server_names
 
 if TYPE_CHECKING:
     from lls_provider.progress import Progress
@@ -317,6 +316,8 @@ def _name_problem(name: str) -> str | None:
         return f"the name {shown(name)} begins with a digit, which no Python package can"
     if keyword.iskeyword(package) or package in sys.stdlib_module_names or package in _TAKEN:
         return f"the name {shown(name)} is taken: Python knows another '{package}'"
+    from lls_provider.wheels.servers import server_names
+
     if package in (taken := server_names()):
         return (
             f"the name {shown(name)} is taken: '{package}' would shadow that of the "

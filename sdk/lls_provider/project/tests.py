@@ -248,15 +248,24 @@ def provider_environment(
     from lls_provider.project.bundle import uv_sources
     from lls_provider.system.cache import scratch
     from lls_provider.wheels.environment import layered_environment
+    from lls_provider.wheels.fetch import fetch
+    from lls_provider.wheels.resolve import resolve
 
+    python = distribution.interpreter
+    doing = f"installing {settings.name} beside {distribution.label}"
     sources = uv_sources(settings.root, settings.pyproject.data)
     with scratch("own-wheel") as folder:
-        wheel = build_own_wheel(settings, folder, distribution.interpreter, progress)
-        with layered_environment(
-            distribution,
+        wheel = build_own_wheel(settings, folder, python, progress)
+        closure = resolve(
             [project_requirement(wheel, settings.root if sources else None), *extra],
-            doing=f"installing {settings.name} beside {distribution.label}",
+            distribution=distribution,
+            interpreter=python,
             base=settings.root,
+            doing=doing,
             progress=progress,
+        )
+        wheels = fetch(closure.packages, interpreter=python, base=settings.root, progress=progress)
+        with layered_environment(
+            distribution, wheels, doing=doing, progress=progress
         ) as environment:
             yield environment

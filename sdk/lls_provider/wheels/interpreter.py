@@ -1,4 +1,4 @@
-"""Finds a Python to build for and to run servers on, and the packages that it sees.
+"""Finds a Python to build for and to run servers on, the packages that it sees, its wheel tags.
 
 A machine's ``python3`` is often older than the servers need, and a newer one may exist only
 under a version manager whose shim on PATH fails: so every candidate is run.
@@ -15,23 +15,25 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.install.shadowing import recorded_modules
 from lls_provider.system.cache import user_home
 
+if TYPE_CHECKING:
+    from packaging.tags import Tag
+
 _TIMEOUT = 20.0  # seconds a candidate may take to report its version
-_NEWEST = 20  # the highest minor version that is looked for by name
+_NEWEST = 20  # the highest minor version that is searched for by name
 _ASK = (
     "import json, sys; print(json.dumps([sys.implementation.name, list(sys.version_info[:3]), "
     "sys.version_info.releaselevel, sys.executable]))"
 )
 _VARIABLE = "LLS_PROVIDER_PYTHON"
-_PATCHES = (0, 99)  # the first and what may be the last patch release of a minor version
-
+_PATCHES = (0, 99)  # the first patch release of a minor version, and one after the last
 OLDEST = (3, 11)  # what the installer needs, and so every image
 DEFAULT_MINOR = (3, 12)  # what the servers of today run on
 
@@ -69,22 +71,22 @@ def find_interpreter(
     exactly: tuple[int, int] | None = None,
     explicit: str | None = None,
 ) -> Interpreter:
-    """The lowest suitable Python of this machine; the lowest, since every provider supports it.
+    """The lowest suitable Python of this machine: the one that most providers support.
 
     ``explicit`` (a path, a command, or a version such as ``3.13``) or, without it, the variable
-    LLS_PROVIDER_PYTHON leaves no choice. ``exactly`` wants that minor version. Raises SdkError
-    PYTHON_MISSING, which lists every candidate with the reason it was refused.
+    LLS_PROVIDER_PYTHON names the one to use. ``exactly`` requires that minor version. Raises
+    SdkError PYTHON_MISSING, which lists every candidate with the reason it was refused.
     """
-    told = explicit or os.environ.get(_VARIABLE)
-    if told and (version := _as_version(told)):
+    named = explicit or os.environ.get(_VARIABLE)
+    if named and (version := _as_version(named)):
         exactly = version
-        told = None
+        named = None
     wanted = f"{exactly[0]}.{exactly[1]}" if exactly else f"{minimum[0]}.{minimum[1]} or later"
     suitable: dict[tuple[int, int], Interpreter] = {}
     refused: list[_Refused] = []
-    # what can be not a lower ends the search: so those that seem to whether it is are run first
+    # a Python of this version ends the search, so candidates that look like it are run first
     best = exactly or minimum
-    for candidate in [told] if told else _likely_first(_candidates(), best):
+    for candidate in [named] if named else _likely_first(_candidates(), best):
         found = run_candidate(candidate)
         if isinstance(found, _Refused):
             refused.append(found)
@@ -92,7 +94,7 @@ def find_interpreter(
             version_text = ".".join(map(str, found.version))
             refused.append(_Refused(candidate, f"is Python {version_text}, not {wanted}"))
         else:
-            if told or found.minor == best:
+            if named or found.minor == best:
                 return found
             suitable.setdefault(found.minor, found)
     if suitable:
@@ -110,7 +112,7 @@ def find_interpreter(
 def lowest_minor(requires_python: str) -> tuple[int, int]:
     """The lowest Python that a project's ``requires-python`` allows; OLDEST if it is unclear.
 
-    A text that is not a specifier is for the build backend to judge.
+    The build backend reports a text that is not a specifier.
     """
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -124,7 +126,7 @@ def lowest_minor(requires_python: str) -> tuple[int, int]:
 
 
 def run_candidate(candidate: str) -> Interpreter | _Refused:
-    """Run a candidate, a path or a command on PATH, and hear what it is."""
+    """Run a candidate, a path or a command on PATH, to learn its implementation and version."""
     path = shutil.which(candidate)
     if path is None:
         return _Refused(candidate, "not found, or not executable")
@@ -145,7 +147,7 @@ def run_candidate(candidate: str) -> Interpreter | _Refused:
     try:
         name, version, level, executable = json.loads(done.stdout)
         major, minor, micro = map(int, version)
-        # the executable it names itself: a shim may choose another Python in another directory
+        # the executable that it reports: a shim may choose another Python in another directory
         chosen = Path(executable or path)
     except (TypeError, ValueError):
         return _Refused(candidate, "is not a Python")
@@ -157,11 +159,11 @@ def run_candidate(candidate: str) -> Interpreter | _Refused:
 
 
 def _cause(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The line of a failure that reports most: a shim's first, a traceback's last."""
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    if not said:
+    """The most informative line of a failure: a shim's first, a traceback's last."""
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    if not lines:
         return f"exit {done.returncode}"
-    return said[-1] if said[0].startswith("Traceback") else said[0]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 def _as_version(text: str) -> tuple[int, int] | None:
@@ -170,25 +172,25 @@ def _as_version(text: str) -> tuple[int, int] | None:
 
 
 def _candidates() -> Iterator[str]:
-    """Where Pythons live, each real file once.
+    """The paths of Pythons, each real file once.
 
-    A link to what is not a Python by name is a shim, which goes by the name it is called.
+    A link to a file that is not named like a Python is a shim, which depends on the link's name.
     """
     seen: set[Path] = set()
-    for path in _places():
-        # a directory on PATH may be closed to this user: as good as not there
+    for path in _locations():
+        # a directory on PATH may not be readable for this user
         with contextlib.suppress(OSError):
             if not path.is_file():
                 continue
             real = path.resolve()
-            known = real if real.name.startswith("python") else path
-            if known not in seen:
-                seen.add(known)
+            identity = real if real.name.startswith("python") else path
+            if identity not in seen:
+                seen.add(identity)
                 yield str(path)
 
 
 def _likely_first(candidates: Iterable[str], version: tuple[int, int]) -> list[str]:
-    """The candidates, those first whose path names the version, and shims after programs."""
+    """The candidates: those whose path has the version first, and programs before shims."""
     name = f"{version[0]}.{version[1]}"
     return sorted(candidates, key=lambda path: (name not in path, _is_script(path)))
 
@@ -199,14 +201,14 @@ def _is_script(path: str) -> bool:
     return True
 
 
-def _places() -> Iterable[Path]:
+def _locations() -> Iterable[Path]:
     names = [f"python3.{minor}" for minor in range(11, _NEWEST + 1)]
-    # the base of a virtual environment, whose packages are no one's business here
+    # the base of a virtual environment, since its packages do not matter here
     yield Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
-    folders = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
-    folders += [Path("/usr/bin"), Path("/usr/local/bin")]
-    for folder in folders:
-        yield from (folder / name for name in names)
+    directories = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
+    directories += [Path("/usr/bin"), Path("/usr/local/bin")]
+    for directory in directories:
+        yield from (directory / name for name in names)
     home = user_home()
     pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
@@ -226,13 +228,13 @@ def _places() -> Iterable[Path]:
     ):
         with contextlib.suppress(OSError):
             yield from sorted(parent.glob(pattern))
-    yield from (folder / "python3" for folder in folders)
+    yield from (directory / "python3" for directory in directories)
 
 
 _LIST = (
     "import importlib.metadata as m, json; "
     "found = ((d.metadata, d) for d in m.distributions()); "
-    # what a broken uninstallation left has no name
+    # what an interrupted uninstallation left has no name
     "print(json.dumps("
     "[[t['Name'], d.version, d.requires or [], d.read_text('RECORD') or '', "
     "d.read_text('top_level.txt') or ''] for t, d in found if t and t['Name']]))"
@@ -244,17 +246,22 @@ _SECONDS = 60
 class InstalledPackages:
     """Versions, requirements and modules by normalised name.
 
-    ``unreadable`` says what was passed over and why.
+    ``unreadable`` has a line for each package that was skipped, with the reason.
     """
 
     pins: Mapping[str, str]
     requires: Mapping[str, tuple[str, ...]]
-    modules: Mapping[str, frozenset[str]]  # the outermost
+    modules: Mapping[str, frozenset[str]]  # the top-level ones
     unreadable: tuple[str, ...] = ()
 
 
 def read_installed(python: Path) -> InstalledPackages:
-    """Ask ``python`` itself. Raises OSError, SubprocessError or ValueError when it cannot say."""
+    """The packages that ``python`` sees.
+
+    ``python`` is run. Raises OSError, SubprocessError or ValueError if it does not report them.
+    """
+    from lls_provider.runtime.install.shadowing import recorded_modules
+
     done = subprocess.run(
         [str(python), "-P", "-c", _LIST],  # -P: the current directory is not its packages
         capture_output=True,
@@ -266,14 +273,50 @@ def read_installed(python: Path) -> InstalledPackages:
     requires: dict[str, tuple[str, ...]] = {}
     modules: dict[str, frozenset[str]] = {}
     unreadable: list[str] = []
-    for named, version, asked, record, top in json.loads(done.stdout):
-        name = canonicalize_name(named)
+    for reported, version, required, record, top in json.loads(done.stdout):
+        name = canonicalize_name(reported)
         try:
             read = str(Version(version or ""))
         except InvalidVersion:
             unreadable.append(f"{name}: its version is {version!r}")
             continue
-        pins.setdefault(name, read)  # Python's first
-        requires.setdefault(name, tuple(asked))
+        pins.setdefault(name, read)  # the first is what Python imports
+        requires.setdefault(name, tuple(required))
         modules.setdefault(name, recorded_modules(record, top))
     return InstalledPackages(pins, requires, modules, tuple(unreadable))
+
+
+# The newest C library that wheels may require: every supported base has it (UBI 8 and later,
+# Debian 11 and later). Newer wheels are skipped for older ones of the same version.
+_GLIBC_NEWEST = 28
+_GLIBC_OLDEST = 5
+_LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+
+
+def linux_platforms(machine: str) -> tuple[str, ...]:
+    """The platform tags of wheels for Linux on ``machine``, best first."""
+    tags = []
+    for minor in range(_GLIBC_NEWEST, _GLIBC_OLDEST - 1, -1):
+        if minor < 17 and machine != "x86_64":
+            break  # the older policies are for x86_64 only
+        tags.append(f"manylinux_2_{minor}_{machine}")
+        if minor in _LEGACY:
+            tags.append(f"{_LEGACY[minor]}_{machine}")
+    return (*tags, f"linux_{machine}")
+
+
+def target_tags(interpreter: Interpreter, platforms: tuple[str, ...]) -> Iterator[Tag]:
+    """The tags of wheels that ``interpreter`` on those platforms can use, best first."""
+    from packaging.tags import compatible_tags, cpython_tags
+
+    yield from cpython_tags(interpreter.minor, [interpreter.tag], list(platforms))
+    yield from compatible_tags(interpreter.minor, interpreter.tag, list(platforms))
+
+
+def markers_of(interpreter: Interpreter, machine: str) -> dict[str, str]:
+    """The environment in which the markers of a lock are evaluated."""
+    from lls_provider.runtime.target_python import TargetPython
+
+    environment = TargetPython(interpreter.minor[1], machine).markers()
+    environment["python_full_version"] = ".".join(map(str, interpreter.version))
+    return environment

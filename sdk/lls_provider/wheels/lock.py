@@ -22,11 +22,11 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime.target_python import TargetPython, machine_of, parse_python_tag
-from lls_provider.wheels.closure import Lock, file_name
-from lls_provider.wheels.download import local_path
+from lls_provider.wheels.resolve import Lock, file_name
+from lls_provider.wheels.uv_settings import local_path
 
 if TYPE_CHECKING:
-    from lls_provider.wheels.closure import Closure
+    from lls_provider.wheels.resolve import Closure
 
 
 _SHOWN = 5  # changed versions that are named; the rest is counted
@@ -193,11 +193,11 @@ def lock_text(
     closure: Closure,
     asked: LockInputs,
     *,
-    folder: Path,
+    directory: Path,
     versions: Mapping[str, str],
     backend: Sequence[str] = (),
 ) -> str:
-    """The text of the lock file of a closure, to be written into ``folder``: always the same.
+    """The text of the lock file of a closure, to be written into ``directory``: always the same.
 
     ``versions`` are those of the provided packages, as manifests write them. Raises SdkError
     LOCK_UNPORTABLE for a source directory that is outside the lock's repository.
@@ -217,7 +217,7 @@ def lock_text(
             if marker is not None:
                 provided[-1]["marker"] = marker
         else:
-            packages.append(_package(package, target, closure.lock.folder, folder))
+            packages.append(_package(package, target, closure.lock.directory, directory))
     return tomli_w.dumps(
         {
             "lock-version": "1.0",
@@ -326,7 +326,7 @@ def _holds(marker: str, target: TargetPython) -> bool:
 
 
 def _package(
-    package: Mapping[str, Any], target: TargetPython, start: Path, folder: Path
+    package: Mapping[str, Any], target: TargetPython, start: Path, directory: Path
 ) -> dict[str, Any]:
     """A package of a lock with what the target can use of it."""
     kept: dict[str, Any] = {
@@ -336,22 +336,22 @@ def _package(
     }
     if index := package.get("index"):
         kept["index"] = _public(index)
-    if directory := package.get("directory"):
-        path = _absolute(start, directory["path"])
-        _require_portable(package["name"], path, folder.absolute())
-        kept["directory"] = {"path": os.path.relpath(path, folder)}
+    if source := package.get("directory"):
+        path = _absolute(start, source["path"])
+        _require_portable(package["name"], path, directory.absolute())
+        kept["directory"] = {"path": os.path.relpath(path, directory)}
     if archive := package.get("archive"):
-        kept["archive"] = _file(archive, start, folder)
+        kept["archive"] = _file(archive, start, directory)
     wheels = [(it, _fits(file_name(it), target)) for it in package.get("wheels", ())]
     # where nothing fits, the files stay: selecting from the lock then says why they do not
     fitting = [it for it, fits in wheels if fits] or [it for it, _ in wheels]
     if (sdist := package.get("sdist")) and not any(
         fits and file_name(it).endswith("-any.whl") for it, fits in wheels
     ):
-        kept["sdist"] = _file(sdist, start, folder)
+        kept["sdist"] = _file(sdist, start, directory)
     if fitting:
         kept["wheels"] = sorted(
-            (_file(it, start, folder) for it in fitting), key=lambda it: str(it["name"])
+            (_file(it, start, directory) for it in fitting), key=lambda it: str(it["name"])
         )
     if vcs := package.get("vcs"):
         kept["vcs"] = {**vcs, **({"url": _public(vcs["url"])} if "url" in vcs else {})}
@@ -372,7 +372,7 @@ def _fits(filename: str, target: TargetPython) -> bool:
     )
 
 
-def _file(found: Mapping[str, Any], start: Path, folder: Path) -> dict[str, Any]:
+def _file(found: Mapping[str, Any], start: Path, directory: Path) -> dict[str, Any]:
     kept = {key: found[key] for key in _FILE_KEYS if key in found}
     kept.setdefault("name", file_name(found))
     path = local_path(kept["url"]) if "url" in kept else _absolute(start, kept["path"])
@@ -380,7 +380,7 @@ def _file(found: Mapping[str, Any], start: Path, folder: Path) -> dict[str, Any]
         kept["url"] = _public(kept["url"])
     else:
         kept.pop("url", None)
-        kept["path"] = _relative(path, folder)
+        kept["path"] = _relative(path, directory)
     return {key: kept[key] for key in _FILE_KEYS if key in kept}
 
 
@@ -389,24 +389,24 @@ def _absolute(start: Path, path: str) -> Path:
     return Path(os.path.normpath(start / path))
 
 
-def _relative(path: Path, folder: Path) -> str:
+def _relative(path: Path, directory: Path) -> str:
     """The path from the lock; of a file that shares nothing with it but the root, the name.
 
     Such a file is looked for in the wheelhouses (`--find-links`).
     """
-    folder = folder.absolute()
-    if os.path.commonpath([path, folder]) == folder.anchor:
+    directory = directory.absolute()
+    if os.path.commonpath([path, directory]) == directory.anchor:
         return path.name
-    return os.path.relpath(path, folder)
+    return os.path.relpath(path, directory)
 
 
-def _require_portable(name: str, path: Path, folder: Path) -> None:
+def _require_portable(name: str, path: Path, directory: Path) -> None:
     """Refuse a source directory that another machine does not have at the same place.
 
     It has one that is beside the lock's directory or below it, or in the same repository.
     """
-    common = Path(os.path.commonpath([path, folder]))
-    beside = common in (folder, folder.parent) and common != Path(common.anchor)
+    common = Path(os.path.commonpath([path, directory]))
+    beside = common in (directory, directory.parent) and common != Path(common.anchor)
     if beside or any(
         (place / kind).exists() for place in (common, *common.parents) for kind in _REPOSITORIES
     ):
@@ -414,7 +414,7 @@ def _require_portable(name: str, path: Path, folder: Path) -> None:
     raise SdkError(
         Code.LOCK_UNPORTABLE,
         f"{name} comes from a directory that only this machine has",
-        why=f"{path}\nis in no repository with the lock, and not beside its directory {folder}: "
+        why=f"{path}\nis in no repository with the lock, and not beside its directory {directory}: "
         "its "
         "path would mean nothing to who builds from the lock.",
         where=Where(file=str(path)),

@@ -2,12 +2,15 @@
 
 The backend runs in the Python that the wheel is for. Its output goes to the progress as it comes,
 and the end of it into the error if it fails. A source archive is unpacked first, and nothing that
-it names may leave the directory.
+it names may leave the directory. Backends follow symbolic links, so links are checked here. A wheel
+that is not pure is for this machine only.
 """
 
 from __future__ import annotations
 
 import contextvars
+import hashlib
+import os
 import shutil
 import subprocess
 import tarfile
@@ -15,7 +18,7 @@ import warnings
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from lzma import LZMAError
@@ -24,18 +27,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.system.cache import scratch, writing
-from lls_provider.wheels.build_environment import build_environment
+from lls_provider.runtime.target_python import shown_platform
+from lls_provider.system.cache import cache_root, locked, scratch, writing
+from lls_provider.wheels.environment import build_environment
 from lls_provider.wheels.reproducible import repack
-from lls_provider.wheels.source_tree import dead_links, endless_links
 from lls_provider.wheels.uv import backend_cause, cause_of, requires_cause, uv_environment, uv_error
 
 if TYPE_CHECKING:
     from build import BuildBackendException, ProjectBuilder
 
-    from lls_provider.wheels.build_environment import BuildEnvironment
+    from lls_provider.wheels.environment import BuildEnvironment
     from lls_provider.wheels.interpreter import Interpreter
-
+    from lls_provider.wheels.resolve import LockedPackage
 
 _DAMAGED = (
     tarfile.TarError,
@@ -63,14 +66,14 @@ def unpack_sdist(archive: Path, out: Path) -> Path:
             with tarfile.open(archive) as tar, writing(out):
                 tar.extractall(out, filter="data")
     except (*_DAMAGED, OSError) as error:
-        raise _refused(archive, str(error) or "It ends before its content does.") from error
+        raise _sdist_error(archive, str(error) or "It ends before its content does.") from error
     found = list(out.iterdir())
     if len(found) != 1 or not found[0].is_dir() or found[0].is_symlink():
-        raise _refused(archive, "It does not hold one directory.")
+        raise _sdist_error(archive, "It does not hold one directory.")
     return found[0]
 
 
-def _refused(archive: Path, why: str) -> SdkError:
+def _sdist_error(archive: Path, why: str) -> SdkError:
     return SdkError(
         Code.WHEEL_BUILD_FAILED,
         f"{archive.name} cannot be unpacked",
@@ -82,9 +85,9 @@ def _refused(archive: Path, why: str) -> SdkError:
 
 _T = TypeVar("_T")
 _KEPT_LINES = 400  # of a backend's output, for the error
-_LINE_LIMIT = 32_000  # bytes that are taken for one line
+_LINE_LIMIT = 32_000  # bytes; the rest counts as another line
 _FAULTS_OF_PROJECT = (Code.TOOL_FAILED, Code.RESOLUTION_FAILED, Code.WHEEL_BUILD_FAILED)
-_ENCODING = "utf-8:backslashreplace"  # of what a backend prints: as uv has it
+_ENCODING = "utf-8:backslashreplace"  # of what a backend prints, as uv sets it
 _SECRETS = ("UV_API_KEY", "UV_AUTH_TOKEN", "PYX_API_KEY", "PYX_AUTH_TOKEN")  # uv's own
 
 
@@ -100,11 +103,11 @@ def build_wheel(
 ) -> Path:
     """Build the wheel of a project directory or of an sdist into the directory ``out``.
 
-    uv starts in ``base`` (default: the project directory). With ``pins``, the versions of
-    the backend and of what it needs, the network is not requested what the cache has.
-    ``meanwhile`` is called once, in another thread, while the backend works. Returns the
-    repacked wheel. Raises SdkError WHEEL_BUILD_FAILED with what the build backend said,
-    NETWORK or NO_SPACE.
+    uv starts in ``base`` (default: the project directory). With ``pins``, the versions of the
+    backend and its dependencies, the cache is used first, and the network only for what is missing
+    there. ``meanwhile`` is called once, in another thread, while the backend works. Returns the
+    repacked wheel. Raises SdkError WHEEL_BUILD_FAILED with the output of the build backend, NETWORK
+    or NO_SPACE.
     """
     source = source.absolute()
     for link in endless_links(source):
@@ -113,10 +116,10 @@ def build_wheel(
             "follows it packs everything many times over, or finds no end"
         )
     progress.step(f"building the wheel of {source.name}")
-    with scratch("wheel") as folder:
-        made = folder / "wheel"
-        with _alongside(meanwhile), _left_as_it_was(source):
-            tree = source if source.is_dir() else unpack_sdist(source, folder / "source")
+    with scratch("wheel") as directory:
+        made = directory / "wheel"
+        with _alongside(meanwhile), _removing_leftovers(source):
+            tree = source if source.is_dir() else unpack_sdist(source, directory / "source")
             build = _Build(source, tree, base, progress)
             build.run(made, interpreter, pins)
         built = sorted(made.glob("*.whl"))
@@ -131,19 +134,19 @@ def build_wheel(
 
 
 class _Build:
-    """One build: its project, and what its backend said last."""
+    """One build: its project, and the last output of its backend."""
 
     def __init__(self, source: Path, tree: Path, base: Path | None, progress: Progress) -> None:
         self._source = source
         self._tree = tree
         self._base = base or (source if source.is_dir() else None)
         self._progress = progress
-        self._said: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._output: deque[str] = deque(maxlen=_KEPT_LINES)
         self._warned: set[str] = set()
 
     def run(self, out: Path, interpreter: Interpreter, pins: Sequence[str] | None) -> None:
-        """Have the backend write its wheel into ``out``."""
-        # what a backend requires is known by asking it: then it runs again, with all of it
+        """Let the backend write its wheel into ``out``."""
+        # only the backend itself reports what else it requires; then it runs again, with all of it
         requires = self._system_requires()
         with self._environment(requires, interpreter, pins) as environment:
             builder = self._builder(environment)
@@ -156,7 +159,7 @@ class _Build:
             self._call(lambda: builder.build("wheel", out, {}))
 
     def _system_requires(self) -> set[str]:
-        """``[build-system] requires``, or what represents it (PEP 518)."""
+        """``[build-system] requires``, or its default (PEP 518)."""
         from build import ProjectBuilder
 
         with self._valid():
@@ -170,7 +173,7 @@ class _Build:
 
     @contextmanager
     def _valid(self) -> Iterator[None]:
-        """What is wrong with ``[build-system]`` as an error, what looks wrong as a warning."""
+        """Raise an invalid ``[build-system]`` as our error, and report its warnings."""
         from build import BuildException
 
         try:
@@ -194,7 +197,7 @@ class _Build:
                 sorted(requires),
                 interpreter=interpreter,
                 base=self._base,
-                # those of an archive are about places on its author's machine
+                # the sources of an archive are paths on its author's machine
                 sources=self._tree if self._tree == self._source else None,
                 pins=pins,
             ) as environment:
@@ -208,7 +211,7 @@ class _Build:
             ) from error
 
     def _call(self, hook: Callable[[], _T]) -> _T:
-        """What a hook of the backend returns; its failure is ours."""
+        """What a hook of the backend returns; raises its failure as an SdkError."""
         from build import BuildBackendException
 
         try:
@@ -216,10 +219,12 @@ class _Build:
         except BuildBackendException as error:
             if isinstance(error.exception, SdkError):  # `build` wraps whatever a runner raises
                 raise error.exception from None
-            # where the backend cannot be imported, its traceback comes with the exception
+            # if the backend cannot be imported, the exception has its traceback
             traceback = getattr(error.exception, "traceback", None)
-            said = "\n".join(map(str, [*self._said, *filter(None, [traceback]), _ended(error)]))
-            failure = uv_error(said, 1, f"building the wheel of {self._source.name}")
+            message = "\n".join(
+                map(str, [*self._output, *filter(None, [traceback]), _ended(error)])
+            )
+            failure = uv_error(message, 1, f"building the wheel of {self._source.name}")
             if failure.code not in _FAULTS_OF_PROJECT:
                 raise failure from error
             raise self._failed(failure.why) from error
@@ -230,10 +235,10 @@ class _Build:
         cwd: str | None = None,
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
-        """Run a hook in its process: each line it writes is reported, and kept for its error."""
-        told = uv_environment(self._base or self._tree, {"PYTHONIOENCODING": _ENCODING})
+        """Run a hook in its process; report each line of its output, and keep it for an error."""
+        base_environment = uv_environment(self._base or self._tree, {"PYTHONIOENCODING": _ENCODING})
         environment = {
-            **{name: value for name, value in told.items() if name not in _SECRETS},
+            **{name: value for name, value in base_environment.items() if name not in _SECRETS},
             **(extra_environ or {}),
         }
         with subprocess.Popen(
@@ -248,7 +253,7 @@ class _Build:
                 assert process.stdout is not None  # noqa: S101 - a pipe was asked for
                 while line := process.stdout.readline(_LINE_LIMIT):
                     text = line.decode(errors="replace").rstrip("\r\n")
-                    self._said.append(text)
+                    self._output.append(text)
                     self._progress.note(text)
             except BaseException:
                 process.kill()
@@ -285,16 +290,16 @@ def _ended(error: BuildBackendException) -> str:
     match error.exception:
         case subprocess.CalledProcessError(returncode=status):
             return f"{error} (exit status: {status})"
-        case FileNotFoundError():  # of what the hook's process writes at its end
+        case FileNotFoundError():  # of the file that the hook's process writes at its end
             return "The backend's process ended without a result."
         case _:
             return str(error)
 
 
-def _dead_link_named(source: Path, said: str) -> str:
-    """What to do where a backend fails at a link that leads nowhere; empty for other causes."""
+def _dead_link_named(source: Path, message: str) -> str:
+    """What to do if a backend fails at a link that leads to no file; empty for other causes."""
     for link in dead_links(source):
-        if str(link) in said or f"'{link.relative_to(source)}'" in said:
+        if str(link) in message or f"'{link.relative_to(source)}'" in message:
             return (
                 f"Remove {link.relative_to(source)}, or make the link lead to a file: it leads to "
                 f"{link.readlink()}, which does not exist."
@@ -304,7 +309,7 @@ def _dead_link_named(source: Path, said: str) -> str:
 
 @contextmanager
 def _alongside(work: Callable[[], object] | None) -> Iterator[None]:
-    """Do other work in a thread while the block runs; what it raises is raised after the block."""
+    """Do other work in a thread while the block runs; raise its error after the block."""
     if work is None:
         yield
         return
@@ -315,8 +320,8 @@ def _alongside(work: Callable[[], object] | None) -> Iterator[None]:
 
 
 @contextmanager
-def _left_as_it_was(source: Path) -> Iterator[None]:
-    """Remove what setuptools leaves in a project: a later build would take stale files from it."""
+def _removing_leftovers(source: Path) -> Iterator[None]:
+    """Remove what setuptools leaves in a project: a later build would use its stale files."""
     before = set(_leftovers(source))
     try:
         yield
@@ -328,3 +333,110 @@ def _left_as_it_was(source: Path) -> Iterator[None]:
 def _leftovers(source: Path) -> Iterator[Path]:
     for pattern in ("build", "*.egg-info", "src/*.egg-info"):
         yield from source.glob(pattern)
+
+
+def wheel_of_source(
+    package: LockedPackage,
+    source: Path,
+    interpreter: Interpreter,
+    *,
+    machine: str | None,
+    base: Path | None,
+    progress: Progress,
+) -> Path:
+    """The wheel of a package's sdist or directory, for ``machine`` (default: this one).
+
+    An sdist is built once for a Python and a machine, a directory each time. Raises what
+    `build_wheel` and `require_portable` raise.
+    """
+    if package.sha256 is None:
+        key = hashlib.sha256(str(source).encode()).hexdigest()
+    else:
+        key = package.sha256
+    directory = cache_root() / "built" / f"{key}-{interpreter.tag}-{os.uname().machine}"
+    with locked(directory.with_name(directory.name + ".lock")):
+        built = sorted(directory.glob("*.whl"))
+        if len(built) == 1 and package.sha256 is not None:
+            wheel = built[0]
+        else:
+            progress.note(f"{package.name} has no wheel: building one from {package.filename}")
+            with scratch("sdist") as temporary:
+                made = build_wheel(
+                    source,
+                    temporary,
+                    interpreter=interpreter,
+                    base=None if source.is_dir() else base,
+                    progress=progress,
+                )
+                with writing(directory):
+                    shutil.rmtree(directory, ignore_errors=True)
+                    directory.mkdir(parents=True)
+                    wheel = directory / made.name
+                    shutil.copyfile(made, wheel.with_suffix(".tmp"))
+                    wheel.with_suffix(".tmp").replace(wheel)
+    require_portable(wheel, [machine] if machine else [])
+    if not is_pure(wheel):
+        progress.warn(
+            f"{wheel.name} was compiled on this machine: it needs the C library of this machine "
+            "or a later one"
+        )
+    return wheel
+
+
+def is_pure(wheel: Path) -> bool:
+    """Whether a wheel is for every machine, by its name."""
+    return wheel.name.endswith("-any.whl")
+
+
+def require_portable(wheel: Path, machines: Collection[str]) -> None:
+    """Refuse a wheel that was compiled here if any of ``machines`` is not this one.
+
+    Raises SdkError WHEEL_INCOMPATIBLE.
+    """
+    foreign = sorted(set(machines) - {os.uname().machine})
+    if is_pure(wheel) or not foreign:
+        return
+    wanted = ", ".join(map(shown_platform, foreign))
+    raise SdkError(
+        Code.WHEEL_INCOMPATIBLE,
+        f"{wheel.name} was compiled on this machine, so it is not for {wanted}",
+        why="Nothing is compiled for another machine, and nothing is emulated.",
+        where=Where(file=wheel.name),
+        resolution=f"Build for {wanted} on such a machine, or publish a wheel for it, or drop the "
+        "platform. If the code is pure, let its build backend say so: a wheel named "
+        "py3-none-any.",
+    )
+
+
+NO_SOURCE = frozenset({"build", "dist", "node_modules", "site-packages", "venv"})
+"""Names of directories without source code of a project."""
+
+
+def is_link_loop(link: Path) -> bool:
+    """Whether a link leads to a directory that contains it, so that following it never ends."""
+    return Path(os.path.realpath(link.parent)).is_relative_to(os.path.realpath(link))
+
+
+def dead_links(root: Path) -> Iterator[Path]:
+    """The links below a directory that lead to no file, or only to themselves."""
+    return (link for link in _links(root) if not os.path.exists(link))  # noqa: PTH110 - never raises
+
+
+def endless_links(root: Path) -> Iterator[Path]:
+    """The links in a package or in ``src`` that lead to a directory that contains them."""
+    for link in _links(root):
+        inside = link.parent == root / "src" or (link.parent / "__init__.py").is_file()
+        if inside and os.path.isdir(link) and is_link_loop(link):  # noqa: PTH112 - never raises
+            yield link
+
+
+def _links(root: Path) -> Iterator[Path]:
+    for parent, directories, files in os.walk(root):
+        directories[:] = [
+            name
+            for name in sorted(directories)
+            if not name.startswith(".") and name not in NO_SOURCE
+        ]
+        for name in (*directories, *sorted(files)):
+            if os.path.islink(path := Path(parent, name)):  # noqa: PTH114 - never raises
+                yield path

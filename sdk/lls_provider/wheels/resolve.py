@@ -1,9 +1,13 @@
-"""Resolves what a provider requires with uv; the distribution's versions are constraints.
+"""Resolves what a provider requires with uv, and selects the closure for one target.
 
-`make_lock` resolves once for every platform; `resolve` selects from it for one. A universal
-resolution must hold on every platform, so a requirement of another system can make it fail. Then it
-is restricted to the targets of the image (contract decision 13). uv reads such environments from a
-project's settings only: so it is started with a project of ours, which repeats the user's settings.
+The distribution's versions are constraints. `make_lock` resolves once for every platform, as a
+pylock.toml (PEP 751); `select_closure` selects the packages that an image must carry from it,
+without the network and without uv. A target is a Python on a machine; what the distribution
+provides is left out. `resolve` does both.
+
+A universal resolution must hold on every platform, so a requirement of another system can make it
+fail. Then it is restricted to the targets of the image (contract decision 13). uv reads such
+environments from a project's settings only: so it is started in a project that is made for it.
 """
 
 from __future__ import annotations
@@ -11,18 +15,19 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
+from packaging.pylock import Package, Pylock, PylockSelectError, PylockValidationError
 from packaging.utils import canonicalize_name
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.system.cache import scratch, writing
-from lls_provider.wheels.closure import Lock, select_closure
 from lls_provider.wheels.distribution import uv_constraints
-from lls_provider.wheels.fetch import settings_files
+from lls_provider.wheels.interpreter import linux_platforms, markers_of, target_tags
 from lls_provider.wheels.uv import run_uv
 from lls_provider.wheels.uv_messages import (
     conflicting_url,
@@ -33,75 +38,59 @@ from lls_provider.wheels.uv_messages import (
     pinned_versions,
     yanked,
 )
+from lls_provider.wheels.uv_settings import write_project
 
 if TYPE_CHECKING:
-    from lls_provider.wheels.closure import Closure
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.interpreter import Interpreter
 
 
-def target_marker(interpreter: Interpreter, machines: Collection[str] = ()) -> str:
-    """The marker that holds on Linux with the interpreter's minor version, on those machines.
+@dataclass(frozen=True, slots=True)
+class LockedPackage:
+    """One file of the closure: a wheel, or an sdist or directory that a wheel is built from."""
 
-    Without ``machines`` it holds on each.
-    """
-    version = ".".join(map(str, interpreter.minor))
-    marker = (
-        "sys_platform == 'linux' and os_name == 'posix' and platform_system == 'Linux' "
-        "and implementation_name == 'cpython' and platform_python_implementation == 'CPython' "
-        f"and python_version == '{version}'"
-    )
-    if not machines:
-        return marker
-    named = " or ".join(f"platform_machine == '{it}'" for it in sorted(machines))
-    return f"{marker} and ({named})"
+    name: str
+    version: str | None
+    filename: str
+    url: str
+    sha256: str | None  # None for a directory on this machine
+    size: int | None  # in bytes
+    is_source: bool
 
 
-def write_project(folder: Path, marker: str, base: Path | None) -> None:
-    """Write a project whose resolutions have to hold under ``marker`` alone.
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The text of a lock, and the directory in which its relative paths start."""
 
-    uv's settings around ``base`` (default: here) stand in it too. Raises SdkError NO_SPACE or
-    OUTPUT_UNWRITABLE.
-    """
-    import tomli_w
+    text: str
+    directory: Path
 
-    settings = {**_settings((base or Path()).absolute()), "environments": [marker]}
-    with writing(folder):
-        (folder / "pyproject.toml").write_text(tomli_w.dumps({"tool": {"uv": settings}}))
-
-
-_OF_PROJECTS = ("sources", "workspace", "package", "managed", "default-groups", "dev-dependencies")
-
-
-def _settings(base: Path) -> dict[str, Any]:
-    """The table that uv would find from ``base`` on, with absolute paths."""
-    for path in settings_files(os.environ, base):
+    def parsed(self) -> Pylock:
+        """The parsed text. Raises SdkError TOOL_FAILED for a text that is not a lock."""
         try:
-            table: Any = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            continue  # uv itself says what is wrong with it
-        if path.name == "pyproject.toml":
-            tool = table.get("tool")
-            table = tool.get("uv") if isinstance(tool, dict) else None
-        if isinstance(table, dict):
-            kept = {key: value for key, value in table.items() if key not in _OF_PROJECTS}
-            found: dict[str, Any] = _rooted(kept, path.parent)
-            return found
-    return {}
+            return Pylock.from_dict(tomllib.loads(self.text))
+        except (tomllib.TOMLDecodeError, PylockValidationError) as error:
+            raise SdkError(
+                Code.TOOL_FAILED,
+                "The lock that uv wrote cannot be read",
+                why=str(error),
+                resolution="Report this with the version of uv ('uv --version').",
+            ) from error
 
 
-_PATHS = ("find-links", "index-url", "extra-index-url", "default-index", "cache-dir", "url")
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """The packages to carry, and those of the distribution that the provider relies on.
 
+    ``pins`` are the versions that were assumed to be provided; ``left_out`` was left out, since
+    it does not have to be fetched.
+    """
 
-def _rooted(value: Any, folder: Path, key: str = "") -> Any:
-    """A setting with the paths in it meant from ``folder``."""
-    if isinstance(value, dict):
-        return {name: _rooted(it, folder, name) for name, it in value.items()}
-    if isinstance(value, list):
-        return [_rooted(it, folder, key) for it in value]
-    if isinstance(value, str) and key in _PATHS and "://" not in value:
-        return str(folder / value)
-    return value
+    packages: tuple[LockedPackage, ...]
+    provided: Mapping[str, str]
+    lock: Lock  # the whole resolution, for every platform
+    pins: Mapping[str, str] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
 
 
 _LOCK = "pylock.provider.toml"
@@ -122,9 +111,9 @@ def resolve(
 ) -> Closure:
     """Find the packages that ``requirements`` need for ``interpreter`` on ``machine``.
 
-    The machine is this one where it is not given. What `make_lock` resolves is selected from;
-    what ``distribution`` provides is left out, and so are the packages that ``own`` names, being
-    there already. Raises what `make_lock` and `select_closure` raise.
+    The default machine is this one. The packages are selected from what `make_lock` resolves. What
+    ``distribution`` provides is left out, and so are the packages in ``own``, which are here
+    already. Raises what `make_lock` and `select_closure` raise.
     """
     lock = make_lock(
         requirements,
@@ -162,14 +151,14 @@ def make_lock(
 ) -> Lock:
     """Resolve ``requirements`` for every platform and for ``interpreter`` and later Pythons.
 
-    Where they hold not everywhere, but for that Python on Linux, or there on ``machines``, the lock
-    is for these alone.
+    If they cannot be resolved for every platform, the lock is for that Python on Linux only, or for
+    that Python on Linux on ``machines``.
 
-    What ``distribution`` provides constrains the versions, except those of the packages that
-    ``own`` names. ``held`` are versions that other packages must have, if they are needed.
+    What ``distribution`` provides constrains the versions, except those of the packages in
+    ``own``. ``held`` are versions that other packages must have, if they are needed.
     ``overrides`` replace bounds anywhere in the closure. Relative paths in requirements start
-    from ``base``. Raises SdkError RESOLUTION_FAILED with uv's explanation, DISTRIBUTION_INVALID for
-    an extra of which no one reports what it needs, and what else `run_uv` raises.
+    in ``base``. Raises SdkError RESOLUTION_FAILED with uv's explanation, DISTRIBUTION_INVALID for
+    an extra whose requirements are not available, and what else `run_uv` raises.
     """
     pins = distribution.pins if distribution else {}
     left_out = _normalized(own)
@@ -199,44 +188,61 @@ def _for_targets(question: _Question, machines: Collection[str], progress: Progr
     try:
         return _with_extras(question, progress)
     except SdkError as error:
-        if not _may_be_elsewhere(error):
+        if not _may_be_of_other_systems(error):
             raise
     try:
         return _with_extras(replace(question, marker=target_marker(question.interpreter)), progress)
     except SdkError as error:
-        if not machines or error.code not in _OF_REQUIREMENTS:
+        if not machines or error.code not in _REQUIREMENT_ERRORS:
             raise
     marker = target_marker(question.interpreter, machines)
     return _with_extras(replace(question, marker=marker), progress)
 
 
-# a requirement that cannot be met; an extra that no one knows; a URL, or a build that fails
-_OF_REQUIREMENTS = (Code.RESOLUTION_FAILED, Code.DISTRIBUTION_INVALID, Code.TOOL_FAILED)
+def target_marker(interpreter: Interpreter, machines: Collection[str] = ()) -> str:
+    """The marker that holds on Linux with the interpreter's minor version, on those machines.
+
+    Without ``machines`` it holds on each.
+    """
+    version = ".".join(map(str, interpreter.minor))
+    marker = (
+        "sys_platform == 'linux' and os_name == 'posix' and platform_system == 'Linux' "
+        "and implementation_name == 'cpython' and platform_python_implementation == 'CPython' "
+        f"and python_version == '{version}'"
+    )
+    if not machines:
+        return marker
+    named = " or ".join(f"platform_machine == '{it}'" for it in sorted(machines))
+    return f"{marker} and ({named})"
 
 
-def _may_be_elsewhere(error: SdkError) -> bool:
-    """Whether a failure can be about a package that other systems alone need.
+# a requirement that cannot be met; an extra without metadata; a URL, or a build that fails
+_REQUIREMENT_ERRORS = (Code.RESOLUTION_FAILED, Code.DISTRIBUTION_INVALID, Code.TOOL_FAILED)
 
-    Only conflicts are explained with their markers: of what cannot be fetched or built uv does not
-    say where it is needed.
+
+def _may_be_of_other_systems(error: SdkError) -> bool:
+    """Whether a failure can be about a package that only other systems need.
+
+    uv explains conflicts with their markers. For what cannot be fetched or built it does not say
+    where it is needed.
     """
     if error.code is Code.RESOLUTION_FAILED:
         return is_about_markers(error.why) or is_about_build(error.why)
-    return error.code in _OF_REQUIREMENTS
+    return error.code in _REQUIREMENT_ERRORS
 
 
 def _with_extras(question: _Question, progress: Progress) -> Lock:
-    """The lock of a question, whose provided packages have every extra that is requested.
+    """The lock of a question, with what the requested extras of provided packages require.
 
-    What an extra needs is in metadata. Of versions alone it is not known, so an index that has
-    the same version is requested these packages.
+    What an extra requires is in metadata. If only versions are known, these packages are taken
+    from an index that has the same version.
     """
     server = question.distribution
     lacking: dict[str, str] = {}
 
     def warned(line: str) -> None:
-        if told := yanked(line):
-            progress.warn(told)
+        if warning := yanked(line):
+            progress.warn(warning)
         if server is not None and server.requires is None and (found := lacking_extra(line)):
             name, extra = found
             if name in server.pins and not server.indexed:
@@ -270,9 +276,9 @@ def _with_extras(question: _Question, progress: Progress) -> Lock:
 
 
 def _with_urls(question: _Question, warned: Callable[[str], object]) -> tuple[_Question, Lock]:
-    """The lock of a question, and the question with what is requested by its URL distinguished.
+    """The lock of a question, and the question in which packages requested by URL are on an index.
 
-    A provided package that someone names by a URL has that place: what is there must be of the
+    A provided package that is requested by a URL is taken from there; what is there must have the
     provided version.
     """
     while True:
@@ -297,7 +303,7 @@ def newest_version(
 
 
 def lock_alone(requirement: str, *, interpreter: Interpreter, base: Path | None = None) -> Lock:
-    """The newest release that satisfies a requirement, without what it needs.
+    """The newest release that satisfies a requirement, without its dependencies.
 
     Raises what `make_lock` raises.
     """
@@ -313,7 +319,7 @@ _NOT_REPLACED = "what it provides is not replaced."
 
 
 def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
-    """uv's explanation, and which of the versions in it are there because the server has them."""
+    """uv's explanation, and which of the versions in it are those of the server."""
     named = [
         f"{name}=={constraints[name]}"
         for name in provided_in(why, {name: (it,) for name, it in constraints.items()})
@@ -325,7 +331,7 @@ def explained(why: str, constraints: Mapping[str, str], label: str) -> str:
 
 def provided_in(why: str, versions: Mapping[str, Sequence[str]]) -> list[str]:
     """The packages of which one of these versions is in uv's explanation."""
-    # in our own words below it is what the server is called, which may be a version too
+    # our own last line has the server's label, which may look like a version too
     text = "\n".join(line for line in why.splitlines() if not line.endswith(_NOT_REPLACED))
     only, pinned = only_versions(text), pinned_versions(text)
     return [
@@ -337,10 +343,10 @@ def provided_in(why: str, versions: Mapping[str, Sequence[str]]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What uv is asked: requirements under versions that must hold, by normalised name.
+    """The input of a resolution: requirements, and versions that must hold, by normalised name.
 
-    Those of ``distribution`` are provided, except for ``on_index``, of which an index or a URL has
-    the same version. With a ``marker`` the answer holds in such environments alone.
+    Those of ``distribution`` are provided, except for ``on_index``: an index or a URL has these in
+    the same version. With a ``marker`` the result holds in such environments only.
     """
 
     requirements: Sequence[str]
@@ -355,31 +361,117 @@ class _Question:
     alone: bool = False
 
 
-def _compile(asked: _Question, *, warned: Callable[[str], object] | None = None) -> Lock:
-    with scratch("resolve") as folder:
+def _compile(question: _Question, *, warned: Callable[[str], object] | None = None) -> Lock:
+    with scratch("resolve") as directory:
         args = ["pip", "compile", "-", "--universal", "--no-header", "--no-annotate"]
-        args += [f"--python={asked.interpreter.path}", "--format=pylock.toml"]
-        args += [f"--output-file={folder / _LOCK}"]
-        if asked.alone:
+        args += [f"--python={question.interpreter.path}", "--format=pylock.toml"]
+        args += [f"--output-file={directory / _LOCK}"]
+        if question.alone:
             args.append("--no-deps")
-        if asked.marker is not None:
-            write_project(folder, asked.marker, asked.base)
-            args += ["--project", str(folder)]
-        with writing(folder):
-            if asked.versions:
-                lines = uv_constraints(asked.distribution, asked.versions, asked.on_index)
-                path = folder / "provided.txt"
+        if question.marker is not None:
+            write_project(directory, question.marker, question.base)
+            args += ["--project", str(directory)]
+        with writing(directory):
+            if question.versions:
+                lines = uv_constraints(question.distribution, question.versions, question.on_index)
+                path = directory / "provided.txt"
                 path.write_text("".join(f"{line}\n" for line in lines))
                 args += ["--constraint", str(path)]
-            if asked.overrides:
-                path = folder / "overrides.txt"
-                path.write_text("".join(f"{it}\n" for it in asked.overrides))
+            if question.overrides:
+                path = directory / "overrides.txt"
+                path.write_text("".join(f"{it}\n" for it in question.overrides))
                 args += ["--override", str(path)]
         run_uv(
             args,
-            stdin="".join(f"{it}\n" for it in asked.requirements),
-            cwd=asked.base,
-            doing=asked.doing,
+            stdin="".join(f"{it}\n" for it in question.requirements),
+            cwd=question.base,
+            doing=question.doing,
             warned=warned,
         )
-        return Lock((folder / _LOCK).read_text("utf-8"), folder)
+        return Lock((directory / _LOCK).read_text("utf-8"), directory)
+
+
+def select_closure(
+    lock: Lock,
+    *,
+    interpreter: Interpreter,
+    machine: str,
+    pins: Mapping[str, str],
+    left_out: Collection[str] = (),
+) -> Closure:
+    """The packages of ``lock`` for ``interpreter`` on Linux on ``machine``, sorted by name.
+
+    A package that ``pins`` has in the locked version is provided; the normalised names in
+    ``left_out`` are skipped. Raises SdkError WHEEL_INCOMPATIBLE for a package without a wheel or
+    sdist for the target, RESOLUTION_FAILED for one that comes from version control.
+    """
+    environment = markers_of(interpreter, machine)
+    tags = list(target_tags(interpreter, linux_platforms(machine)))
+    packages, provided = [], {}
+    try:
+        selected = lock.parsed().select(
+            environment=environment,  # type: ignore[arg-type]
+            tags=tags,
+        )
+        for package, chosen in selected:
+            if package.name in left_out:
+                continue
+            version = str(package.version) if package.version is not None else None
+            if version is not None and pins.get(package.name) == version:
+                provided[str(package.name)] = version
+                continue
+            packages.append(_locked(package, chosen, lock.directory))
+    except PylockSelectError as error:
+        raise SdkError(
+            Code.WHEEL_INCOMPATIBLE,
+            "A package of the closure has nothing for the target",
+            why=str(error),
+            resolution=f"Depend on a version that has a wheel for {interpreter.tag} on Linux "
+            f"{machine}, or build for another Python with --python.",
+        ) from error
+    packages.sort(key=lambda it: it.name)
+    return Closure(
+        tuple(packages),
+        dict(sorted(provided.items())),
+        lock,
+        pins=dict(pins),
+        left_out=frozenset(left_out),
+    )
+
+
+def _locked(package: Package, chosen: Any, directory: Path) -> LockedPackage:
+    name = str(package.name)
+    version = str(package.version) if package.version is not None else None
+    if chosen is package.vcs:
+        raise SdkError(
+            Code.RESOLUTION_FAILED,
+            f"{name} comes from a version control system",
+            why="Its content has no hash, so the image would not be reproducible.",
+            resolution="Depend on a released version, or on an archive of it with a fixed URL.",
+        )
+    if package.directory is not None and chosen is package.directory:
+        path = _absolute(package.directory.path, directory)
+        return LockedPackage(name, version, path.name, path.as_uri(), None, None, is_source=True)
+    filename = file_name(
+        {"name": getattr(chosen, "name", None), "url": chosen.url, "path": chosen.path}
+    )
+    return LockedPackage(
+        name,
+        version,
+        filename,
+        chosen.url or _absolute(chosen.path, directory).as_uri(),
+        chosen.hashes.get("sha256"),
+        chosen.size,
+        is_source=not filename.endswith(".whl"),
+    )
+
+
+def _absolute(path: str, directory: Path) -> Path:
+    # not resolve(): the directory is gone, and uv made the path from the names only
+    return Path(os.path.normpath(directory / path))
+
+
+def file_name(file: Mapping[str, Any]) -> str:
+    """The name of a file of a lock: its ``name``, or the last part of its URL or path."""
+    location = file.get("url") or file.get("path") or ""
+    return str(file.get("name") or unquote(urlsplit(location).path).rpartition("/")[2])

@@ -14,8 +14,8 @@ from pathlib import Path
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.system.cache import cache_of, unwritable_cache, uv_cache_variables
 from lls_provider.wheels import uv_messages
-from lls_provider.wheels.indexes import settings
 from lls_provider.wheels.reproducible import backend_epoch
+from lls_provider.wheels.uv_settings import settings
 
 _SHOWN_LINES = 40
 _PATHS = (
@@ -47,12 +47,11 @@ def run_uv(
 ) -> str:
     """Run ``uv`` and return what it printed on stdout.
 
-    ``doing`` completes the sentence "Failed while …"; ``meanwhile`` is called while uv runs,
-    ``warned`` with each line of what it said although it succeeded. The
-    user's own settings of uv (indexes, proxies, certificates) hold, the current `Indexes` win over
-    them. Raises SdkError
-    RESOLUTION_FAILED with uv's explanation, NETWORK, NO_SPACE, CACHE_UNWRITABLE, TOOL_MISSING,
-    USAGE for a wrong SOURCE_DATE_EPOCH, or TOOL_FAILED with all that uv said.
+    ``doing`` completes the sentence "Failed while …". ``meanwhile`` is called while uv runs;
+    ``warned`` is called with each line that uv prints on stderr although it succeeds. The user's
+    own settings of uv (indexes, proxies, certificates) hold; the current `Indexes` take precedence.
+    Raises SdkError RESOLUTION_FAILED with uv's explanation, NETWORK, NO_SPACE, CACHE_UNWRITABLE,
+    TOOL_MISSING, USAGE for a wrong SOURCE_DATE_EPOCH, or TOOL_FAILED with all that uv printed.
     """
     environment = uv_environment(cwd, environ)
     try:
@@ -70,22 +69,22 @@ def run_uv(
         try:
             if meanwhile is not None:
                 meanwhile()
-            out, said = process.communicate((stdin or "").encode())
+            out, err = process.communicate((stdin or "").encode())
         except BaseException:
             process.kill()
             raise
     if process.returncode:
-        raise uv_error(said.decode(errors="replace"), process.returncode, doing)
+        raise uv_error(err.decode(errors="replace"), process.returncode, doing)
     if warned is not None:
-        for line in _readable(said.decode(errors="replace")).splitlines():
+        for line in _readable(err.decode(errors="replace")).splitlines():
             warned(line)
     return out.decode(errors="replace")
 
 
 def uv_environment(cwd: Path | None, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables of uv where it starts in ``cwd``, and of a build backend beside it.
+    """The environment variables for uv if it starts in ``cwd``, and for a build backend.
 
-    ``environ`` are further ones. Raises SdkError USAGE for a wrong SOURCE_DATE_EPOCH.
+    ``environ`` are additional ones. Raises SdkError USAGE for a wrong SOURCE_DATE_EPOCH.
     """
     environment = {
         **settings(),
@@ -99,13 +98,13 @@ def uv_environment(cwd: Path | None, environ: Mapping[str, str] | None = None) -
     }
     if cwd is not None:
         environment |= _rooted(environment)
-    # a surrounding environment must not become the one that uv installs into
+    # uv must not install into the virtual environment that is active
     environment.pop("VIRTUAL_ENV", None)
     return environment
 
 
 def _rooted(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that name files, meant from the user's directory: uv starts in another."""
+    """The variables with paths, made absolute: uv starts in another directory than the user's."""
     found = {}
     for name in _PATHS:
         if value := environ.get(name):
@@ -136,10 +135,10 @@ def _missing(why: str) -> SdkError:
     )
 
 
-def uv_error(said: str, status: int, doing: str) -> SdkError:
-    """What a failure of uv means: pure, so that every kind can be tested by its text."""
-    why = uv_messages.explanation(_readable(said), _SHOWN_LINES)
-    if uv_messages.is_out_of_space(said):
+def uv_error(message: str, status: int, doing: str) -> SdkError:
+    """The error for a failure of uv, from its message and exit status only."""
+    why = uv_messages.explanation(_readable(message), _SHOWN_LINES)
+    if uv_messages.is_out_of_space(message):
         return SdkError(
             Code.NO_SPACE,
             f"No space left while {doing}",
@@ -147,29 +146,29 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
             resolution="Free space, or set UV_CACHE_DIR, LLS_PROVIDER_CACHE and TMPDIR to places "
             "on a larger file system.",
         )
-    if (refused := uv_messages.unwritable_place(said)) is not None:
+    if (refused := uv_messages.unwritable_place(message)) is not None:
         place, reason = refused
         cache = cache_of(place)
-        if cache is not None or uv_messages.is_about_cache(said):
-            # uv's own settings can name another place than we know of
+        if cache is not None or uv_messages.is_about_cache(message):
+            # uv's own settings can name a cache that we do not know
             return unwritable_cache(cache or place, reason, Where(file=str(place)))
-    if uv_messages.is_about_network(said):
+    if uv_messages.is_about_network(message):
         return SdkError(
             Code.NETWORK,
             f"The package index could not be reached while {doing}",
             why=why,
-            resolution=cause_of(said)
+            resolution=cause_of(message)
             or "Check the network, the proxy (HTTPS_PROXY) and the certificates "
             "(SSL_CERT_FILE); a private index is named with --default-index, its login in "
             "UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD or in ~/.netrc. Without a "
             "network, --offline builds from what is in uv's cache, and --locked from a lock.",
         )
-    if uv_messages.is_unsatisfiable(said):
+    if uv_messages.is_unsatisfiable(message):
         return SdkError(
             Code.RESOLUTION_FAILED,
             f"No set of packages satisfies everything, found while {doing}",
             why=why,
-            resolution=cause_of(said)
+            resolution=cause_of(message)
             or "Change the requirement that the explanation names in the project's "
             "dependencies; or build for another --distribution; or, when a bound is wrong "
             "upstream, replace it with --override 'NAME==VERSION'."
@@ -179,31 +178,31 @@ def uv_error(said: str, status: int, doing: str) -> SdkError:
         Code.TOOL_FAILED,
         f"uv failed while {doing} (exit {status})",
         why=why,
-        resolution=cause_of(said) or "Correct what uv reports above.",
+        resolution=cause_of(message) or "Correct what uv reports above.",
     )
 
 
 def without_logins(text: str) -> str:
-    """A text without the logins that URLs in it have."""
+    """A text without the logins of the URLs in it."""
     return _CREDENTIALS.sub("", text)
 
 
-def _readable(said: str) -> str:
-    """What uv said, without colours and logins."""
-    return without_logins(uv_messages.without_colours(said))
+def _readable(message: str) -> str:
+    """uv's message without colours and logins."""
+    return without_logins(uv_messages.without_colours(message))
 
 
-def cause_of(said: str) -> str | None:
-    """What to do about the cause that uv names; None when its words say none apart."""
+def cause_of(message: str) -> str | None:
+    """What to do about the cause that uv's message names; None if it names none of ours."""
     for phrase, resolution in _CAUSES:
-        if (found := phrase.find(said)) is not None:
+        if (found := phrase.find(message)) is not None:
             return found.expand(resolution)
     return None
 
 
-def requires_cause(said: str) -> str:
-    """What to do where ``[build-system] requires`` has no resolution."""
-    name = uv_messages.build_requirement(said)
+def requires_cause(message: str) -> str:
+    """What to do if ``[build-system] requires`` has no resolution."""
+    name = uv_messages.build_requirement(message)
     what = f" {name} in" if name is not None else ""
     return (
         f"Correct{what} [build-system] requires of pyproject.toml, or name the index or "
@@ -211,12 +210,12 @@ def requires_cause(said: str) -> str:
     )
 
 
-def backend_cause(said: str, backend: str) -> str | None:
-    """What to do about a build that failed for its backend; None when it is about something else.
+def backend_cause(message: str, backend: str) -> str | None:
+    """What to do about a build that failed because of its backend; None for other causes.
 
     ``backend`` is what ``[build-system] build-backend`` names.
     """
-    missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", said)
+    missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", message)
     if missing is None:
         return None
     module = missing[1]
@@ -232,9 +231,9 @@ def backend_cause(said: str, backend: str) -> str | None:
 
 
 def python_hint(why: str) -> str:
-    """The solution where an explanation speaks of another Python, to end a resolution; or nothing.
+    """Text to append to a resolution if uv's explanation names another Python; else empty.
 
-    uv speaks of it too where a version that is not needed would want another one.
+    uv also names one if only a version that is not needed requires it.
     """
     version = uv_messages.highest_python_wanted(why)
     if version is None:
@@ -263,7 +262,7 @@ _OFFLINE = (
     "Leave --offline (UV_OFFLINE) out, once at least, so that the cache gets what is missing; or "
     "name a directory of wheels with --find-links."
 )
-# in the order in which they are looked for: the first that is found decides
+# in the order of the search: the first match decides
 _CAUSES = (
     (uv_messages.HIDDEN_BY_DATE, _HIDDEN),
     (uv_messages.GIT_MISSING, f"git is not on PATH. {_RELEASED}"),

@@ -23,7 +23,7 @@ from lls_provider.bundle.checks.report import Findings
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.target_python import TargetPython
 from lls_provider.runtime.wheelfile.wheel import read_wheel
-from lls_provider.wheels.closure import linux_platforms
+from lls_provider.wheels.interpreter import linux_platforms
 
 MakeWheel = Callable[..., Path]
 

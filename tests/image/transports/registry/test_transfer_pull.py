@@ -23,7 +23,7 @@ from lls_provider.image.transports.registry.http import RegistryTimeouts
 from lls_provider.image.transports.registry.reference import parse
 from lls_provider.image.transports.registry.repository import Repository
 from lls_provider.image.transports.registry.transfer import pull, push
-from lls_provider.wheels.download import download
+from lls_provider.wheels.fetch import download
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]

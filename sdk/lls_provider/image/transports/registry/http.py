@@ -210,7 +210,7 @@ class RegistryClient:
         stream: bool,  # noqa: ARG002 - it always is
         timeout: tuple[float, float],  # noqa: ARG002 - ours holds
     ) -> requests.Response:
-        """A blob's answer for `wheels.download`, its body not yet read."""
+        """A blob's answer for `wheels.fetch`, its body not yet read."""
         response = self._exchange("GET", url, headers, b"")
         if not response.ok and response.status_code not in RETRIED | {_NO_SUCH_RANGE}:
             with response:

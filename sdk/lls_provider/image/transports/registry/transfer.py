@@ -53,7 +53,6 @@ from lls_provider.image.transports.registry.repository import (
 from lls_provider.progress import SILENT, shown_size
 from lls_provider.system.cache import cache_root, writing
 from lls_provider.system.files import write_atomically
-from lls_provider.wheels.download import download
 
 if TYPE_CHECKING:
     from lls_provider.image.image import JsonObject, Layer, Platform
@@ -271,6 +270,8 @@ class RemoteLayer:
             raise
 
     def _load(self, path: Path) -> None:
+        from lls_provider.wheels.fetch import download
+
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         reference = self.repository.reference
