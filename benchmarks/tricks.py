@@ -43,11 +43,10 @@ class Trick:
     edits: tuple[tuple[str, str, str], ...]
 
 
-_EXIT = "    leave(guarded(_main, termination_log_argument(sys.argv)))\n"
+_EXIT = "    leave(guarded(main, termination_log_argument(sys.argv)))\n"
 _TYPING = (
     "runtime/__main__.py",
     "runtime/cli/arguments.py",
-    "runtime/cli/bootstrap.py",
     "runtime/install/up_to_date.py",
     "runtime/process/exit_guard.py",
 )
@@ -78,7 +77,7 @@ TRICKS = (
         Trick(
             f"importer, {command}",
             command,
-            (("runtime/cli/bootstrap.py", "    _compile_once()  #", "    pass  #"),),
+            (("runtime/__main__.py", "    _compile_once()  #", "    pass  #"),),
         )
         for command in ("install", "rerun")
     ),
@@ -86,7 +85,7 @@ TRICKS = (
         Trick(
             f"os._exit, {command}",
             command,
-            (("runtime/cli/bootstrap.py", _EXIT, _EXIT.replace("leave", "sys.exit")),),
+            (("runtime/__main__.py", _EXIT, _EXIT.replace("leave", "sys.exit")),),
         )
         for command in ("install", "rerun")
     ),

@@ -77,9 +77,9 @@ import collections, sys
 compiled = collections.Counter()
 sys.addaudithook(lambda event, args: compiled.update([args[1]]) if event == "compile" else None)
 sys.path.insert(0, sys.argv[1])
-from lls_provider.runtime.cli import bootstrap
+from lls_provider.runtime import __main__ as entry
 compiled.clear()
-bootstrap._compile_once()
+entry._compile_once()
 import lls_provider.runtime.install.install
 print(*(count for file, count in compiled.items() if str(file).startswith(sys.argv[1])))
 print(lls_provider.runtime.install.install.__file__)

@@ -22,7 +22,7 @@ from lls_provider.system.files import write_atomically
 NAME = "lls-provider.pyz"
 
 _SHEBANG = b"#!/usr/bin/env python3\n"
-_MAIN = b"from lls_provider.runtime.cli.bootstrap import start\n\nstart()\n"
+_MAIN = b"from lls_provider.runtime.__main__ import start\n\nstart()\n"
 _ROOMS = ("contract", "runtime")
 _MODULES = (
     *("errors.py", "untrusted.py", "progress.py", "resources.py"),

@@ -13,9 +13,8 @@ import pytest
 
 from lls_provider import __version__
 from lls_provider.runtime import __main__ as entry
-from lls_provider.runtime.cli import bootstrap
 
-START = f"from {bootstrap.__name__} import start; start()"
+START = f"from {entry.__name__} import start; start()"
 
 
 def _run(code: str, *words: str, **more: object) -> subprocess.CompletedProcess[str]:
@@ -53,7 +52,7 @@ def test_modules_of_an_archive_have_the_names_of_their_files(
     monkeypatch.setattr(sys, "path_hooks", [*sys.path_hooks])
     monkeypatch.setattr(sys, "path_importer_cache", {str(path): None, **sys.path_importer_cache})
     monkeypatch.setattr(sys, "path", [str(path), *sys.path])
-    bootstrap._compile_once()
+    entry._compile_once()
     assert str(path) not in sys.path_importer_cache
     before = {*sys.modules}
     try:
@@ -97,5 +96,5 @@ def test_what_was_written_for_a_reader_that_is_gone_goes_nowhere() -> None:
     os.close(read_end)
     with os.fdopen(write_end, "w") as stream:
         stream.write("x")
-        entry._settle(stream)
+        entry._flush(stream)
         stream.flush()  # it leads nowhere now, and no longer fails
