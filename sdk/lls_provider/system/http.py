@@ -63,8 +63,7 @@ def new_session(*, redirects: bool = True, unverified: tuple[str, ...] = ()) -> 
     """
     from requests import Session
 
-    from lls_provider.system.http_adapter import SessionAdapter
-    from lls_provider.system.tls import trusted_certificates
+    from lls_provider.system.tls import SessionAdapter, trusted_certificates
 
     if unverified:
         import urllib3
