@@ -59,10 +59,10 @@ TARGETS = {
         ("tests/runtime/install/test_conflict.py", "tests/runtime/test_conflict_vectors.py"),
     ),
     "archive": Target(
-        (f"{RUNTIME}/wheelfile/zip_directory.py", f"{RUNTIME}/wheelfile/members.py"),
+        (f"{RUNTIME}/wheelfile/archive.py",),
         (
-            "tests/runtime/wheelfile/test_members.py",
-            "tests/runtime/wheelfile/test_zip_directory.py",
+            "tests/runtime/wheelfile/test_archive_members.py",
+            "tests/runtime/wheelfile/test_archive.py",
         ),
     ),
     "reconcile": Target(

@@ -19,7 +19,7 @@ from lls_provider.bundle.bundle import Bundle
 from lls_provider.bundle.checks.bundle import check_bundle
 from lls_provider.bundle.sbom import licences, package_url
 from lls_provider.contract.names import SBOM_FILE
-from lls_provider.runtime.wheelfile.dist_info import Headers
+from lls_provider.runtime.wheelfile.contents import Headers
 
 if TYPE_CHECKING:
     from lls_provider.bundle.checks.report import Finding

@@ -15,8 +15,8 @@ from lls_provider.runtime.cli.commands import read_config
 from lls_provider.runtime.install.conflict import Candidate, decide
 from lls_provider.runtime.install.install import crd_config_bytes
 from lls_provider.runtime.target_python import TargetPython
+from lls_provider.runtime.wheelfile.archive import open_wheel, read_member
 from lls_provider.runtime.wheelfile.contents import record_file
-from lls_provider.runtime.wheelfile.members import open_wheel, read_member
 from lls_provider.runtime.wheelfile.wheel import read_wheel
 
 WHEEL = "x-1.0-py3-none-any.whl"

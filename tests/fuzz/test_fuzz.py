@@ -17,9 +17,10 @@ from lls_provider.contract import plain_data
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.limits import DEFAULT
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.wheelfile.contents import parse_entry_points
-from lls_provider.runtime.wheelfile.dist_info import Headers, parse_record, parse_requirement
-from lls_provider.runtime.wheelfile.members import name_problem
+from lls_provider.runtime.wheelfile.archive import name_problem
+from lls_provider.runtime.wheelfile.contents import Headers, parse_entry_points
+from lls_provider.runtime.wheelfile.record import parse_record
+from lls_provider.runtime.wheelfile.wheel import parse_requirement
 
 pytestmark = pytest.mark.slow
 

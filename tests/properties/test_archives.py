@@ -21,8 +21,7 @@ from lls_provider.image.tar import find_member
 from lls_provider.image.transports.archive import read_archive
 from lls_provider.image.transports.layout import read_layout
 from lls_provider.image.unpack import unpack
-from lls_provider.runtime.wheelfile.members import open_wheel, read_member
-from lls_provider.runtime.wheelfile.zip_directory import read_members
+from lls_provider.runtime.wheelfile.archive import open_wheel, read_member, read_members
 
 contents = st.binary(max_size=40) | st.sampled_from([bytes(5000), b"ab" * 700, os.urandom(1500)])
 parts = st.text(st.sampled_from("abcXé日 .-_+"), min_size=1, max_size=9).filter(

@@ -28,7 +28,7 @@ from lls_provider.contract.models import (
 from lls_provider.contract.names import IMAGE_ROOT, BundleTree
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime.target_python import TargetPython, target_python
-from lls_provider.runtime.wheelfile.dist_info import parse_requirement
+from lls_provider.runtime.wheelfile.wheel import parse_requirement
 from lls_provider.wheels.interpreter import linux_platforms
 
 if TYPE_CHECKING:

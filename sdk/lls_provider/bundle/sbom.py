@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lls_provider.bundle.checks.report import Findings
     from lls_provider.contract.models import FileHash, ProviderPackage
     from lls_provider.contract.names import BundleTree
-    from lls_provider.runtime.wheelfile.dist_info import Headers
+    from lls_provider.runtime.wheelfile.contents import Headers
     from lls_provider.runtime.wheelfile.wheel import Wheel
 
 

@@ -28,7 +28,7 @@ from lls_provider.runtime.install.conflict import (
     parse_provided,
 )
 from lls_provider.runtime.install.shadowing import RESOLUTION, server_modules
-from lls_provider.runtime.wheelfile.dist_info import parse_requirement
+from lls_provider.runtime.wheelfile.wheel import parse_requirement
 from lls_provider.wheels.environment import ensure_environment, existing_environment
 from lls_provider.wheels.interpreter import read_installed
 from lls_provider.wheels.servers import known_modules

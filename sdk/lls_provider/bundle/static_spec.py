@@ -17,8 +17,8 @@ from packaging.utils import canonicalize_name
 
 from lls_provider.contract.names import APIS
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.wheelfile.dist_info import Headers
-from lls_provider.runtime.wheelfile.members import wheel_error
+from lls_provider.runtime.messages import wheel_error
+from lls_provider.runtime.wheelfile.contents import Headers
 
 _SUFFIXES = ("/provider.py", "/provider/__init__.py")
 _SOURCE_LIMIT = 4 << 20

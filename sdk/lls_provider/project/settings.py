@@ -31,7 +31,7 @@ from lls_provider.project.pyproject import (
     load_pyproject,
     metadata_rule,
 )
-from lls_provider.runtime.wheelfile.dist_info import parse_requirement
+from lls_provider.runtime.wheelfile.wheel import parse_requirement
 from lls_provider.wheels.uv_messages import names_dependency
 
 _TABLE = ("tool", "lls-provider")

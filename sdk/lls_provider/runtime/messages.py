@@ -5,7 +5,8 @@ holds one example of each, and the tests compare. A value from an untrusted sour
 line: it cannot pass for another one, such as a resolution.
 
 Other functions write an error to a Pod's status and, as data, to the process that started the
-runtime; and turn what the operating system says about the volume or the image into our errors.
+runtime; and make our errors of what the operating system says about the volume or the image, and
+of what is wrong with a wheel.
 """
 
 from __future__ import annotations
@@ -15,16 +16,12 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from lls_provider.contract.names import IMAGE_ROOT, SPEC_FILE, TERMINATION_LOG_LIMIT, cr_name
-from lls_provider.errors import Code, SdkError
+from lls_provider.errors import Code, SdkError, Where
 from lls_provider.system.files import OsCause, os_cause, os_error, path_kind, write_atomically
 from lls_provider.untrusted import bounded, one_line
-
-if TYPE_CHECKING:
-    from lls_provider.errors import SdkError
-
 
 _INSTALLED_PACKAGES = "/opt/llama-stack/external-providers/installed-packages.txt"
 
@@ -265,6 +262,60 @@ def image_error(error: OSError) -> SdkError:
         detail=detail,
         file=name,
         resolution=resolution,
+    )
+
+
+_WHEEL_RESOLUTION = (
+    "Build the wheel again, or download it again; where that brings the same file, use another "
+    "version of the package. Then build the provider image with it."
+)
+_OF_RECORD = frozenset(
+    {
+        Code.WHEEL_RECORD_MISSING,
+        Code.WHEEL_RECORD_INVALID,
+        Code.WHEEL_RECORD_INCOMPLETE,
+        Code.WHEEL_FILE_MISSING,
+        Code.WHEEL_HASH_WEAK,
+    }
+)
+"""What is wrong with RECORD alone. Wheels are published like this: a download brings it again."""
+
+
+def wheel_error(
+    code: Code,
+    path: str | os.PathLike[str],
+    why: str,
+    *,
+    resolution: str | None = None,
+    of_record: bool = False,
+) -> SdkError:
+    """The error of a wheel that breaks the format or its own RECORD.
+
+    ``of_record`` says that RECORD alone is wrong where the code does not say so.
+    """
+    file = os.fspath(path)
+    if resolution is None:
+        is_record = of_record or code in _OF_RECORD
+        resolution = _record_repair(os.path.basename(file)) if is_record else _WHEEL_RESOLUTION  # noqa: PTH119
+    return SdkError(
+        code,
+        f"The wheel {os.path.basename(file)} is not valid",  # noqa: PTH119 - may be no path
+        why=why,
+        where=Where(file=file),
+        resolution=resolution,
+    )
+
+
+def _record_repair(name: str) -> str:
+    """How the RECORD of a wheel is written again. 'wheel unpack' would refuse it as we do."""
+    import shlex  # seldom
+
+    directory = shlex.quote("-".join(name.split("-")[:2]))
+    return (
+        "Build the wheel again where it is your own. One that was published like this comes again "
+        "with each download: use another version of the package, or write its RECORD again with "
+        f"`python3 -m zipfile -e {shlex.quote(name)} {directory}` and `wheel pack {directory}`, "
+        "and give the result to the build with --find-links."
     )
 
 

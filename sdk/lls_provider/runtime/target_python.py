@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag, sys_tags
 
 from lls_provider.runtime.volume.volume import recorded_files
-from lls_provider.runtime.wheelfile.dist_info import Headers
+from lls_provider.runtime.wheelfile.contents import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

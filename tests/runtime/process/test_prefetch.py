@@ -19,8 +19,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.install.install import install
 from lls_provider.runtime.process import prefetch
 from lls_provider.runtime.process.prefetch import prefetching
-from lls_provider.runtime.wheelfile.contents import Contents, read_contents
-from lls_provider.runtime.wheelfile.dist_info import Headers
+from lls_provider.runtime.wheelfile.contents import Contents, Headers, read_contents
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]

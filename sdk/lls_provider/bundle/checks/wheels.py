@@ -28,8 +28,7 @@ from lls_provider.runtime.install.conflict import Source, parse_overrides, parse
 from lls_provider.runtime.install.provider_image import wheel_paths
 from lls_provider.runtime.install.shadowing import RESOLUTION, hidden_modules, shadowing_modules
 from lls_provider.runtime.target_python import TargetPython, parse_python_tag
-from lls_provider.runtime.wheelfile.dist_info import parse_requirement
-from lls_provider.runtime.wheelfile.wheel import Wheel, check_total, read_wheel
+from lls_provider.runtime.wheelfile.wheel import Wheel, check_total, parse_requirement, read_wheel
 from lls_provider.wheels.servers import PROFILE_PREFIX, read_profiles, server_recorded
 
 if TYPE_CHECKING:

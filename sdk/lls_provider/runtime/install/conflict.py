@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from lls_provider.runtime.wheelfile.dist_info import parse_requirement, parse_version
+from lls_provider.runtime.wheelfile.wheel import parse_requirement, parse_version
 
 Versions = tuple[Version, ...]
 _EXPLAINED = 64  # more conflicts than this are reported as they are: explaining takes a round each

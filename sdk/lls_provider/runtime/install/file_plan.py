@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lls_provider.runtime.volume.installed import open_regular, read_regular
+from lls_provider.runtime.wheelfile.archive import read_member
 from lls_provider.runtime.wheelfile.contents import WheelFile, record_file
-from lls_provider.runtime.wheelfile.members import read_member
 from lls_provider.runtime.wheelfile.unpack import Unpacking
 from lls_provider.system.files import path_kind
 

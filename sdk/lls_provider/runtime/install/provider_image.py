@@ -30,9 +30,9 @@ from lls_provider.runtime.install.conflict import (
     parse_overrides,
     parse_provided,
 )
+from lls_provider.runtime.messages import wheel_error
 from lls_provider.runtime.process.prefetch import Prefetched, nothing_prefetched
 from lls_provider.runtime.target_python import TargetPython, target_python
-from lls_provider.runtime.wheelfile.members import wheel_error
 from lls_provider.runtime.wheelfile.wheel import Wheel, check_total, read_wheel
 
 if TYPE_CHECKING:

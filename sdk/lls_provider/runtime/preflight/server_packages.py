@@ -31,7 +31,7 @@ from lls_provider.runtime.preflight.probe_process import child_environment
 from lls_provider.runtime.target_python import TargetPython
 from lls_provider.runtime.volume.installed import read_regular
 from lls_provider.runtime.volume.volume import recorded_files
-from lls_provider.runtime.wheelfile.dist_info import parse_version
+from lls_provider.runtime.wheelfile.wheel import parse_version
 
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName

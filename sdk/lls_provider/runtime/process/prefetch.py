@@ -118,9 +118,8 @@ def _packed(path: str, contents: Contents) -> tuple[Any, ...]:
 
 
 def _unpacked(data: bytes) -> Iterator[tuple[str, Contents]]:
-    from lls_provider.runtime.wheelfile.contents import Contents, WheelFile
-    from lls_provider.runtime.wheelfile.dist_info import Headers
-    from lls_provider.runtime.wheelfile.members import Member
+    from lls_provider.runtime.wheelfile.archive import Member
+    from lls_provider.runtime.wheelfile.contents import Contents, Headers, WheelFile
 
     view = memoryview(data)
     while view:

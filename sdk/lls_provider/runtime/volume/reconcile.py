@@ -29,9 +29,9 @@ from lls_provider.runtime.volume.volume import (
     recorded_files,
     restore_zipapp,
 )
-from lls_provider.runtime.wheelfile.contents import INSTALLER
-from lls_provider.runtime.wheelfile.dist_info import Headers, parse_requirement, parse_version
+from lls_provider.runtime.wheelfile.contents import INSTALLER, Headers
 from lls_provider.runtime.wheelfile.unpack import set_folder_times
+from lls_provider.runtime.wheelfile.wheel import parse_requirement, parse_version
 
 if TYPE_CHECKING:
     from lls_provider.runtime.volume.installed import ProviderRecord

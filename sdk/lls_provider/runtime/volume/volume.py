@@ -32,7 +32,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.messages import volume_error
 from lls_provider.runtime.volume.installed import RECORD_FILE, ProviderRecord, read_regular
-from lls_provider.runtime.wheelfile.members import name_problem
+from lls_provider.runtime.wheelfile.archive import name_problem
 from lls_provider.runtime.wheelfile.unpack import FOLDER_MODE, MTIME_NS, set_folder_times, write_all
 from lls_provider.system.files import path_kind
 
@@ -332,7 +332,7 @@ def _rank(path: Path, data: bytes) -> tuple[bool, Version, bytes]:
     """
     from packaging.version import InvalidVersion, Version
 
-    from lls_provider.runtime.wheelfile.dist_info import parse_version
+    from lls_provider.runtime.wheelfile.wheel import parse_version
 
     try:
         return True, parse_version(_version(path)), data

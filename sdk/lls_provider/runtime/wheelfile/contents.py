@@ -1,8 +1,8 @@
-"""What a wheel's archive holds: every file it writes, covered by RECORD, commands, metadata.
+"""What a wheel's archive holds: every file that it writes, covered by RECORD, commands, metadata.
 
-Whose wheel it is, and what it requires, is for `wheel` to judge: that takes the library
-`packaging`, while all here takes the standard library alone, so that `prefetch` can do it
-while `packaging` is still being imported.
+`wheel` judges whose wheel it is and what it requires, which takes the library `packaging`. This
+module needs the standard library alone, so that wheels are read ahead while `packaging` is still
+being imported.
 """
 
 from __future__ import annotations
@@ -20,15 +20,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lls_provider.contract.limits import TEXT_BYTES
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.wheelfile.dist_info import UNRECORDED, Headers, RecordEntry, parse_record
-from lls_provider.runtime.wheelfile.members import (
+from lls_provider.runtime.messages import wheel_error
+from lls_provider.runtime.wheelfile.archive import (
     Member,
+    content_digest,
+    limit_error,
     name_problem,
     open_wheel,
     read_member,
-    wheel_error,
+    read_members,
 )
-from lls_provider.runtime.wheelfile.zip_directory import content_digest, limit_error, read_members
+from lls_provider.runtime.wheelfile.record import (
+    UNRECORDED,
+    RecordEntry,
+    check_all_taken,
+    parse_record,
+    take_entry,
+    verify_content,
+)
 
 if TYPE_CHECKING:
     from lls_provider.contract.limits import WheelLimits
@@ -97,6 +106,65 @@ def parse_entry_points(data: bytes) -> list[Command]:
 def with_shebang(content: bytes) -> bytes:
     """A script of the wheel, its ``#!python`` made a line that any image with a Python knows."""
     return _SHEBANG + content.partition(b"\n")[2]
+
+
+# Other separators that str.splitlines knows are content: a Summary may hold U+2028.
+_LINE_END = r"(?:\r\n|\n|\r(?!\n))"
+_BLANK = re.compile(f"{_LINE_END}[ \t]*{_LINE_END}".encode())
+_LINES = re.compile(_LINE_END)
+
+
+class Headers:
+    """The fields of a header block (METADATA, WHEEL), by name without regard to case.
+
+    The body of METADATA, a long description, is never read. `email` would do the same at the cost
+    of an import that a Pod's start can do without.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        """Raises ValueError for what is not UTF-8 or not a header block."""
+        blank = _BLANK.search(data)
+        block = (data[: blank.start()] if blank is not None else data).decode("utf-8-sig")
+        self.fields: dict[str, list[list[str]]] = {}
+        """The lines of each value, by the name in lower case."""
+        last: list[str] | None = None
+        for number, line in enumerate(_LINES.split(block), 1):
+            if not line.strip(" \t"):
+                break
+            if line[0] in " \t":
+                if last is None:
+                    raise ValueError(f"line {number} continues nothing")
+                last.append(line.strip())
+                continue
+            name, colon, value = line.partition(":")
+            if not colon or not name or name != name.strip():
+                raise ValueError(f"line {number} is no 'Key: value'")
+            last = [value.strip()]
+            self.fields.setdefault(name.lower(), []).append(last)
+
+    @classmethod
+    def of(cls, fields: dict[str, list[list[str]]]) -> Headers:
+        """Headers with the ``fields`` of others."""
+        headers = cls(b"")
+        headers.fields = fields
+        return headers
+
+    def one(self, name: str) -> str:
+        """The value of a field that must appear once; raises ValueError otherwise."""
+        values = self.all(name)
+        if len(values) != 1 or not values[0]:
+            found = "is missing" if not values else f"is there {len(values)} times"
+            raise ValueError(f"the field {name} {found if values != [''] else 'is empty'}")
+        return values[0]
+
+    def optional(self, name: str) -> str | None:
+        """The value of a field, None if it is missing."""
+        values = self.fields.get(name.lower())
+        return "\n".join(values[0]) if values else None
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a field that may repeat."""
+        return ["\n".join(lines) for lines in self.fields.get(name.lower(), [])]
 
 
 INSTALLER = b"lls-provider\n"
@@ -215,9 +283,7 @@ class _Reader:
             file = self._file(member, recorded)
             if file is not None:
                 self._place(places, file)
-        if recorded:
-            why = f"RECORD names a file that does not exist: {min(recorded)!r:.300}"
-            raise self._error(Code.WHEEL_FILE_MISSING, why)
+        check_all_taken(recorded, self.path)
         for file in self._generated():
             self._place(places, file)
         places.check()
@@ -245,20 +311,14 @@ class _Reader:
         if in_info in UNRECORDED and in_info != member.name:
             recorded.pop(member.name, None)
             return None
-        told = recorded.pop(member.name, None)
-        if told is None:
-            why = f"RECORD does not cover {member.name!r:.300}"
-            raise self._error(Code.WHEEL_RECORD_INCOMPLETE, why)
-        if told.size is not None and told.size != member.size:
-            why = f"{member.name} has {member.size:,} bytes, RECORD says {told.size:,}"
-            raise self._error(Code.WHEEL_SIZE_MISMATCH, why)
+        entry = take_entry(recorded, member.name, member.size, self.path)
         if in_info in _REPLACED and in_info != member.name:
             return None
         path, is_script = member.name, False
         if ".data/" in path:
             path, is_script = self._destination(path)
         executable = member.executable or is_script
-        file = WheelFile(path, told.algorithm, told.digest, member.size, executable, member)
+        file = WheelFile(path, entry.algorithm, entry.digest, member.size, executable, member)
         return self._script(file, member) if is_script else file
 
     def _destination(self, name: str) -> tuple[str, bool]:
@@ -287,9 +347,8 @@ class _Reader:
         if not next(pieces, b"").startswith(b"#!python"):
             return file
         content = self._content(member)
-        if hashlib.new(file.algorithm, content).digest() != file.digest:
-            why = f"{member.name} is not what RECORD says: its hash differs"
-            raise self._error(Code.WHEEL_HASH_MISMATCH, why)
+        digest = hashlib.new(file.algorithm, content).digest()
+        verify_content(digest, file.digest, member.name, self.path)
         return made(file.path, with_shebang(content), executable=True)
 
     def _generated(self) -> Iterator[WheelFile]:

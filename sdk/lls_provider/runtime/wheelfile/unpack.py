@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lls_provider.errors import Code
+from lls_provider.runtime.messages import wheel_error
 from lls_provider.runtime.process.workers import run_jobs
-from lls_provider.runtime.wheelfile.members import open_wheel, read_member, wheel_error
+from lls_provider.runtime.wheelfile.archive import open_wheel, read_member
+from lls_provider.runtime.wheelfile.record import verify_content
 
 if TYPE_CHECKING:
     from lls_provider.runtime.wheelfile.contents import WheelFile
@@ -137,9 +139,7 @@ def _write_file(path: Path, wheel: int, file: WheelFile, target: str) -> None:
             for piece in read_member(path, wheel, file.member):
                 digest.update(piece)
                 write_all(out, piece)
-            if digest.digest() != file.digest:
-                why = f"{file.member.name} is not what RECORD says: its hash differs"
-                raise wheel_error(Code.WHEEL_HASH_MISMATCH, path, why)
+            verify_content(digest.digest(), file.digest, file.member.name, path)
         os.utime(out, ns=(MTIME_NS, MTIME_NS))
     finally:
         os.close(out)

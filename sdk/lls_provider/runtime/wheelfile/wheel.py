@@ -13,6 +13,7 @@ import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,22 +27,22 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from lls_provider.contract.limits import REQUIREMENTS, wheel_limits
-from lls_provider.errors import Code
-from lls_provider.runtime.wheelfile.contents import Contents, WheelFile, read_contents
-from lls_provider.runtime.wheelfile.dist_info import (
-    parse_requirement,
-    parse_specifier,
-    parse_version,
+from lls_provider.contract.limits import (
+    REQUIREMENT_CHARACTERS,
+    REQUIREMENT_DIGITS,
+    REQUIREMENT_NESTING,
+    REQUIREMENTS,
+    wheel_limits,
 )
-from lls_provider.runtime.wheelfile.members import wheel_error
-from lls_provider.runtime.wheelfile.zip_directory import limit_error
+from lls_provider.errors import Code
+from lls_provider.runtime.messages import wheel_error
+from lls_provider.runtime.wheelfile.archive import limit_error
+from lls_provider.runtime.wheelfile.contents import Contents, Headers, WheelFile, read_contents
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
 
     from lls_provider.contract.limits import WheelLimits
-    from lls_provider.runtime.wheelfile.dist_info import Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,51 @@ def _requirements(path: Path, metadata: Headers) -> tuple[tuple[Requirement, ...
         return requires, parse_specifier(metadata.optional("Requires-Python") or "")
     except (InvalidRequirement, InvalidSpecifier) as error:
         raise wheel_error(Code.WHEEL_METADATA_INVALID, path, f"METADATA: {error}") from error
+
+
+_NUMBER = re.compile(f"[0-9]{{{REQUIREMENT_DIGITS}}}")
+_STEP = {"(": 1, ")": -1}
+
+
+def parse_requirement(text: str) -> Requirement:
+    """A requirement; raises InvalidRequirement for anything else."""
+    problem = _text_problem(text)
+    if problem is not None:
+        raise InvalidRequirement(problem)
+    return Requirement(text)
+
+
+def parse_specifier(text: str) -> SpecifierSet:
+    """Bounds of a version; raises InvalidSpecifier for anything else."""
+    problem = _text_problem(text)
+    if problem is not None:
+        raise InvalidSpecifier(problem)
+    return SpecifierSet(text)
+
+
+def parse_version(text: str) -> Version:
+    """A version; raises InvalidVersion for anything else."""
+    problem = _text_problem(text)
+    if problem is not None:
+        raise InvalidVersion(problem)
+    return Version(text)
+
+
+def _text_problem(text: str) -> str | None:
+    """What `packaging` would not report as its own error.
+
+    Its parser of markers is recursive (RecursionError), and Python reads no number of more than
+    4,300 digits (ValueError).
+    """
+    if len(text) > REQUIREMENT_CHARACTERS:
+        return f"{text[:80]!r}… is longer than {REQUIREMENT_CHARACTERS:,} characters"
+    if len(text) >= REQUIREMENT_DIGITS and _NUMBER.search(text):
+        return f"{text[:80]!r}… has a number of {REQUIREMENT_DIGITS:,} digits or more"
+    if text.count("(") > REQUIREMENT_NESTING:
+        depth = max(accumulate(_STEP.get(character, 0) for character in text))
+        if depth > REQUIREMENT_NESTING:
+            return f"{text[:80]!r}… has more than {REQUIREMENT_NESTING} levels of parentheses"
+    return None
 
 
 _LIMIT = 64 * 1024  # bytes: what is larger does more than declare a namespace

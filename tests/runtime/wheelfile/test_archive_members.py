@@ -11,8 +11,12 @@ from tests.hostile import crafted
 
 from lls_provider.contract.limits import WheelLimits
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.wheelfile.members import name_problem, open_wheel, read_member
-from lls_provider.runtime.wheelfile.zip_directory import read_members
+from lls_provider.runtime.wheelfile.archive import (
+    name_problem,
+    open_wheel,
+    read_member,
+    read_members,
+)
 
 
 def _zip(path: Path, contents: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:

@@ -18,16 +18,16 @@ from tests.hostile.crafted import END, Case, Entry, archive, entries, first
 
 from lls_provider.contract.limits import WheelLimits
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.wheelfile import members, zip_directory
-from lls_provider.runtime.wheelfile.members import (
+from lls_provider.runtime.messages import wheel_error
+from lls_provider.runtime.wheelfile import archive as reader
+from lls_provider.runtime.wheelfile.archive import (
     Member,
     name_problem,
     open_wheel,
     read_member,
+    read_members,
     renames,
-    wheel_error,
 )
-from lls_provider.runtime.wheelfile.zip_directory import read_members
 
 PATH = Path("a.whl")
 U16, U32 = 0xFFFF, 0xFFFFFFFF
@@ -209,7 +209,7 @@ def _field(*values: int, length: int | None = None, kind: int = 1) -> bytes:
 def test_sizes_that_did_not_fit_are_in_a_field(
     told: tuple[int, int, int], extra: bytes, found: tuple[int, int, int]
 ) -> None:
-    assert zip_directory._zip64_sizes(PATH, b"a", extra, told) == found
+    assert reader._zip64_sizes(PATH, b"a", extra, told) == found
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_sizes_that_did_not_fit_are_in_a_field(
 )
 def test_a_field_that_has_not_got_them_is_refused(extra: bytes) -> None:
     with pytest.raises(SdkError) as caught:
-        zip_directory._zip64_sizes(PATH, b"a", extra, (U32, U32, U32))
+        reader._zip64_sizes(PATH, b"a", extra, (U32, U32, U32))
     assert caught.value.code is Code.WHEEL_ARCHIVE_INVALID
     assert caught.value.why == "member 'a': its zip64 field is missing"
 
@@ -270,7 +270,7 @@ def test_each_of_the_three_may_be_the_one_that_did_not_fit(tmp_path: Path, which
 def test_what_no_wheel_has_is_a_problem_and_its_neighbour_is_none(
     raw: bytes, flags: int, method: int, compressed: int, size: int, mode: int, code: Code | None
 ) -> None:
-    found = zip_directory._problem(raw, flags, method, compressed, size, mode)
+    found = reader._problem(raw, flags, method, compressed, size, mode)
     assert (found[0] if found else None) is code
 
 
@@ -369,7 +369,7 @@ def test_who_may_run_a_member_may_be_anybody(tmp_path: Path, mode: int) -> None:
 def test_a_name_is_of_the_first_code_page_unless_it_says_otherwise(
     raw: bytes, flags: int, name: str
 ) -> None:
-    assert zip_directory._name(PATH, raw, flags) == name
+    assert reader._name(PATH, raw, flags) == name
 
 
 # names
@@ -417,7 +417,7 @@ def test_a_name_at_the_edge_of_what_it_may_be(name: str, problem: str | None) ->
 def test_content_comes_in_any_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, method: int
 ) -> None:
-    monkeypatch.setattr(members, "_CHUNK", piece)
+    monkeypatch.setattr(reader, "_CHUNK", piece)
     contents = {b"empty": b"", b"one": b"x", b"zeros": bytes(700), b"mixed": bytes(range(256)) * 2}
     found = archive([Entry(name, data, method) for name, data in contents.items()])
     assert _read(tmp_path, found) == {name.decode(): data for name, data in contents.items()}
@@ -442,7 +442,7 @@ def test_deflated_content_ends_where_it_says(
     change: dict[str, int | bytes],
     code: Code,
 ) -> None:
-    monkeypatch.setattr(members, "_CHUNK", piece)
+    monkeypatch.setattr(reader, "_CHUNK", piece)
     deflate = zlib.compressobj(wbits=-15)
     packed = deflate.compress(bytes(range(100))) + deflate.flush(zlib.Z_SYNC_FLUSH)
     if "cut" not in change:
@@ -458,7 +458,7 @@ def test_deflated_content_ends_where_it_says(
 def test_an_end_of_content_that_says_nothing_may_be_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(members, "_CHUNK", 10)
+    monkeypatch.setattr(reader, "_CHUNK", 10)
     deflate = zlib.compressobj(wbits=-15)
     packed = deflate.compress(b"x" * 50)
     packed += b"".join(deflate.flush(zlib.Z_FULL_FLUSH) + b"\0\0\0\xff\xff" * 9 for _ in range(1))
@@ -580,7 +580,7 @@ def test_what_zlib_holds_back_counts_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, size: int
 ) -> None:
     """Of 375 zeros it has taken every byte when 300 have come out."""
-    monkeypatch.setattr(members, "_CHUNK", piece)
+    monkeypatch.setattr(reader, "_CHUNK", piece)
     told = {"size": 300}
     entry = Entry(b"a", bytes(size), 8, local=told, central=told)
     why = _refused(tmp_path, archive([entry]), Code.WHEEL_SIZE_MISMATCH)

@@ -5,11 +5,7 @@ from packaging.requirements import InvalidRequirement
 from packaging.specifiers import InvalidSpecifier
 from packaging.version import InvalidVersion
 
-from lls_provider.runtime.wheelfile.dist_info import (
-    parse_requirement,
-    parse_specifier,
-    parse_version,
-)
+from lls_provider.runtime.wheelfile.wheel import parse_requirement, parse_specifier, parse_version
 
 
 def test_ordinary_texts_are_read() -> None:

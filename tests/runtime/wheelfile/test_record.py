@@ -6,7 +6,7 @@ import pytest
 from tests.factories.wheels import record_hash
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.wheelfile.dist_info import parse_record
+from lls_provider.runtime.wheelfile.record import parse_record
 
 INFO = "x-1.0.dist-info"
 

@@ -1,33 +1,29 @@
-"""The central directory of a wheel: which members there are, refused whole when any could mislead.
+"""A wheel's zip archive: its central directory, and its members, read with nothing trusted.
 
-Two readers of one zip file can see two contents: when it has two ends, when data precedes
-it, when members overlap or when its counts do not agree. `zipfile` reads many of those in its
-own way; here each is an error, because what was scanned must be what is installed.
+Two readers of one zip file can see two contents: when it has two ends, when data precedes it, when
+members overlap or when its counts do not agree. `zipfile` reads many of those in its own way; here
+each is an error, because what was scanned must be what is installed.
+
+The bytes are read with ``pread``, so that several processes share one descriptor, and in pieces, so
+that a member is never held whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from lls_provider.errors import Code, SdkError
-from lls_provider.runtime.wheelfile.members import (
-    DEFLATED,
-    ENCRYPTED,
-    STORED,
-    Member,
-    name_problem,
-    read_member,
-    renames,
-    wheel_error,
-)
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.runtime.messages import wheel_error
 
 if TYPE_CHECKING:
     from lls_provider.contract.limits import WheelLimits
@@ -36,24 +32,65 @@ _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 _ENTRY = struct.Struct("<4s4x2H8x2L4H2x2L")  # without versions, time, checksum, inner attributes
-_LOCAL_SIZE = 30
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _COMMENT_BYTES = 0xFFFF
+_STORED = 0
+_DEFLATED = 8
+_STREAMED = 0x8  # the sizes were not known yet when the local header was written
 _PATCHED = 0x20
 _UTF8 = 0x800
+_ENCRYPTED = 0x2041  # encrypted, strongly encrypted, or with a hidden header
 _UNKNOWN_16 = 0xFFFF
 _UNKNOWN_32 = 0xFFFFFFFF
 _ZIP64_FIELD = 1
+_UNICODE_PATH = 0x7075
 _ENTRY_BYTES = 1024
 _DEFLATE_RATIO = 1032
+_CHUNK = 256 * 1024  # what is inflated, hashed and written stays in a processor's cache
+
+_PATH_BYTES = 4096
+_PART_BYTES = 255
+# possessive: nothing of it can match in two ways, and not to try takes half the time
+_ORDINARY = re.compile(r"(?:\w[\w+-]*+(?:\.[\w+-]++)*+/)*+\w[\w+-]*+(?:\.[\w+-]++)*+", re.ASCII)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
-@dataclass(frozen=True, slots=True)
-class _Directory:
-    """Where the central directory lies, and how many entries it announces."""
+class Member(NamedTuple):
+    """One file of the archive, as the central directory reports it."""
 
-    offset: int
+    name: str
+    offset: int  # of the local header
+    end: int  # where the next member begins, or the central directory
+    raw_name: bytes
+    flags: int
+    method: int
+    compressed: int
     size: int
-    count: int
+    executable: bool
+
+
+def open_wheel(path: Path) -> int:
+    """A descriptor of the file, for reading; never waits, whatever the name leads to.
+
+    Raises SdkError FILE_UNREADABLE, or WHEEL_NOT_FILE for a device, a pipe or a directory.
+    """
+    try:
+        # without O_NONBLOCK opening a pipe waits for a writer that never comes
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise SdkError(
+            Code.FILE_UNREADABLE,
+            f"Cannot read the wheel {path.name}",
+            why=getattr(error, "strerror", None) or str(error),
+            where=Where(file=str(path)),
+            resolution="Make it a regular file that the user of the container may read.",
+        ) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise wheel_error(Code.WHEEL_NOT_FILE, path, "it is not a regular file")
+    return descriptor
 
 
 def read_members(path: Path, descriptor: int, limits: WheelLimits) -> list[Member]:
@@ -84,26 +121,15 @@ def read_members(path: Path, descriptor: int, limits: WheelLimits) -> list[Membe
     return _once(path, descriptor, members)
 
 
-def _once(path: Path, descriptor: int, members: list[Member]) -> list[Member]:
-    """Each member once. Of two with one name tools take the first or the last: both are equal."""
-    found: dict[str, Member] = {}
-    for member in members:
-        first = found.setdefault(member.name, member)
-        if first is not member and not _equal(path, descriptor, first, member):
-            why = "it appears twice, with different content"
-            raise _member_error(Code.WHEEL_DUPLICATE_ENTRY, path, member.name, why)
-    return list(found.values())
+def read_member(path: Path, descriptor: int, member: Member) -> Iterator[bytes]:
+    """The content of a member in pieces, at most its declared size in all.
 
-
-def _equal(path: Path, descriptor: int, one: Member, other: Member) -> bool:
-    if (one.raw_name, one.flags & _UTF8, one.size, one.executable) != (
-        other.raw_name,
-        other.flags & _UTF8,
-        other.size,
-        other.executable,
-    ):
-        return False
-    return content_digest(path, descriptor, one) == content_digest(path, descriptor, other)
+    Raises SdkError WHEEL_TRUNCATED, WHEEL_HEADER_MISMATCH, WHEEL_OVERLAP, WHEEL_SIZE_MISMATCH or
+    WHEEL_DATA_DAMAGED; a false size is reported when the pieces end.
+    """
+    start = _data_start(path, descriptor, member)
+    pieces = _raw(path, descriptor, member, start)
+    return _inflated(path, member, pieces) if member.method == _DEFLATED else pieces
 
 
 def content_digest(path: Path, descriptor: int, member: Member) -> bytes:
@@ -112,6 +138,30 @@ def content_digest(path: Path, descriptor: int, member: Member) -> bytes:
     for piece in read_member(path, descriptor, member):
         digest.update(piece)
     return digest.digest()
+
+
+def name_problem(name: str) -> str | None:
+    """What makes a relative path unsafe to write below a directory; None when it is safe."""
+    if len(name) <= _PART_BYTES and _ORDINARY.fullmatch(name):
+        return None
+    if not name:
+        return "the name is empty"
+    if name.startswith("/"):
+        return "the path is absolute"
+    if "\\" in name or _CONTROL.search(name):
+        return "the name holds a backslash or a control character"
+    if _SURROGATE.search(name):
+        return "the name is not text"
+    if _DRIVE.match(name):
+        return "the path names a drive"
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "the path leaves its directory, or has an empty part"
+    if any(len(part.encode()) > _PART_BYTES for part in parts):
+        return f"a part of the path is longer than {_PART_BYTES} bytes"
+    if len(name.encode()) >= _PATH_BYTES:
+        return f"the path is longer than {_PATH_BYTES - 1:,} bytes"
+    return None
 
 
 def limit_error(path: str | os.PathLike[str], why: str, allowed: str) -> SdkError:
@@ -123,6 +173,15 @@ def limit_error(path: str | os.PathLike[str], why: str, allowed: str) -> SdkErro
         resolution="Find out why it is that large. If it is meant to be, raise the limit with the "
         "variable LLS_PROVIDER_LIMITS, such as LLS_PROVIDER_LIMITS=ratio=500,files=200000.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """Where the central directory lies, and how many entries it announces."""
+
+    offset: int
+    size: int
+    count: int
 
 
 def _find(path: Path, descriptor: int, size: int) -> _Directory:
@@ -195,7 +254,7 @@ def _members(path: Path, data: bytes, directory: _Directory) -> Iterator[Member]
     for raw, offset, flags, method, compressed, size, mode in entries:
         name = _name(path, raw, flags)
         end = ends[offset]
-        if offset + _LOCAL_SIZE + len(raw) + compressed > end:
+        if offset + _LOCAL_HEADER.size + len(raw) + compressed > end:
             why = "it reaches into what follows it"
             raise _member_error(Code.WHEEL_OVERLAP, path, name, why)
         if not name.endswith("/"):
@@ -253,9 +312,9 @@ def _problem(
     raw: bytes, flags: int, method: int, compressed: int, size: int, mode: int
 ) -> tuple[Code, str] | None:
     """What makes an entry one that no wheel has, whatever its name."""
-    if flags & ENCRYPTED:
+    if flags & _ENCRYPTED:
         return Code.WHEEL_ENCRYPTED, "it is encrypted"
-    if method not in (STORED, DEFLATED) or flags & _PATCHED:
+    if method not in (_STORED, _DEFLATED) or flags & _PATCHED:
         return Code.WHEEL_COMPRESSION, f"compression method {method} is not used in wheels"
     kind = stat.S_IFMT(mode)
     is_folder = raw.endswith(b"/")
@@ -263,12 +322,26 @@ def _problem(
         return Code.WHEEL_ENTRY_TYPE, "it is a link or a device, or another thing than its name"
     if is_folder and (size or compressed > 2):
         return Code.WHEEL_ENTRY_TYPE, "it is a directory with content"
-    if method == STORED and compressed != size:
+    if method == _STORED and compressed != size:
         return Code.WHEEL_SIZE_MISMATCH, "its two sizes differ"
-    if method == DEFLATED and size > compressed * _DEFLATE_RATIO:
+    if method == _DEFLATED and size > compressed * _DEFLATE_RATIO:
         why = f"{compressed:,} bytes cannot unpack to {size:,}"
         return Code.WHEEL_SIZE_MISMATCH, why
     return None
+
+
+def renames(extra: bytes, raw_name: bytes) -> bool:
+    """Whether extra fields of a header hold another name, which some readers take for the name.
+
+    Info-ZIP's field for names in UTF-8 (APPNOTE 4.6.9): `zipfile` reads it since Python 3.12.
+    """
+    at = 0
+    while at + 4 <= len(extra):
+        field, length = struct.unpack_from("<2H", extra, at)
+        if field == _UNICODE_PATH and extra[at + 9 : at + 4 + length] != raw_name:
+            return True
+        at += 4 + length
+    return False
 
 
 def _zip64_sizes(
@@ -304,9 +377,117 @@ def _name(path: Path, raw: bytes, flags: int) -> str:
     return name
 
 
+def _once(path: Path, descriptor: int, members: list[Member]) -> list[Member]:
+    """Each member once. Of two with one name tools take the first or the last: both are equal."""
+    found: dict[str, Member] = {}
+    for member in members:
+        first = found.setdefault(member.name, member)
+        if first is not member and not _equal(path, descriptor, first, member):
+            why = "it appears twice, with different content"
+            raise _member_error(Code.WHEEL_DUPLICATE_ENTRY, path, member, why)
+    return list(found.values())
+
+
+def _equal(path: Path, descriptor: int, one: Member, other: Member) -> bool:
+    if (one.raw_name, one.flags & _UTF8, one.size, one.executable) != (
+        other.raw_name,
+        other.flags & _UTF8,
+        other.size,
+        other.executable,
+    ):
+        return False
+    return content_digest(path, descriptor, one) == content_digest(path, descriptor, other)
+
+
+def _data_start(path: Path, descriptor: int, member: Member) -> int:
+    """Where the member's bytes begin; its two headers must say the same."""
+    header = os.pread(descriptor, _LOCAL_HEADER.size + len(member.raw_name), member.offset)
+    if len(header) < _LOCAL_HEADER.size:
+        raise _member_error(Code.WHEEL_TRUNCATED, path, member, "the archive ends in its header")
+    signature, _, flags, method, _, _, _, compressed, size, name_length, extra_length = (
+        _LOCAL_HEADER.unpack_from(header)
+    )
+    if signature != b"PK\x03\x04":
+        raise _member_error(Code.WHEEL_HEADER_MISMATCH, path, member, "its local header is damaged")
+    if name_length != len(member.raw_name) or not header.endswith(member.raw_name):
+        raise _member_error(
+            Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers name it otherwise"
+        )
+    if method != member.method or (flags ^ member.flags) & _ENCRYPTED:
+        raise _member_error(
+            Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers differ in method"
+        )
+    told = (compressed, size)
+    if (
+        not flags & _STREAMED
+        and _UNKNOWN_32 not in told
+        and told != (member.compressed, member.size)
+    ):
+        raise _member_error(
+            Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers differ in size"
+        )
+    begin: int = member.offset + _LOCAL_HEADER.size + name_length
+    start: int = begin + extra_length
+    if start + member.compressed > member.end:
+        raise _member_error(Code.WHEEL_OVERLAP, path, member, "it reaches into what follows it")
+    if extra_length and renames(os.pread(descriptor, extra_length, begin), member.raw_name):
+        raise _member_error(Code.WHEEL_HEADER_MISMATCH, path, member, "a field names it otherwise")
+    return start
+
+
+def _raw(path: Path, descriptor: int, member: Member, start: int) -> Iterator[bytes]:
+    left = member.compressed
+    while left:
+        data = os.pread(descriptor, min(left, _CHUNK), start)
+        if not data:
+            raise _member_error(
+                Code.WHEEL_TRUNCATED, path, member, "the archive ends in its content"
+            )
+        start += len(data)
+        left -= len(data)
+        yield data
+
+
+def _inflated(path: Path, member: Member, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    left = member.size
+    try:
+        for piece in pieces:
+            while piece:
+                # one byte more than declared is requested, so that a false size is noticed
+                data = inflate.decompress(piece, min(left + 1, _CHUNK))
+                piece = inflate.unconsumed_tail
+                left -= len(data)
+                if left < 0:
+                    break
+                if data:
+                    yield data
+            if left < 0 or inflate.unused_data:
+                break
+        while left >= 0 and not inflate.eof:  # what zlib still held back
+            data = inflate.decompress(inflate.unconsumed_tail, min(left + 1, _CHUNK))
+            if not data:
+                break
+            left -= len(data)
+            if left >= 0:
+                yield data
+    except zlib.error as error:
+        raise _member_error(
+            Code.WHEEL_DATA_DAMAGED, path, member, f"damaged data ({error})"
+        ) from error
+    if left != 0:
+        why = f"its content is not of the declared {member.size} bytes"
+        raise _member_error(Code.WHEEL_SIZE_MISMATCH, path, member, why)
+    if not inflate.eof or inflate.unused_data:
+        raise _member_error(
+            Code.WHEEL_DATA_DAMAGED, path, member, "its data does not end where it should"
+        )
+
+
 def _invalid(path: Path, why: str) -> SdkError:
     return wheel_error(Code.WHEEL_ARCHIVE_INVALID, path, f"the archive is damaged: {why}")
 
 
-def _member_error(code: Code, path: Path, name: str, why: str) -> SdkError:
+def _member_error(code: Code, path: Path, member: Member | str, why: str) -> SdkError:
+    name = member if isinstance(member, str) else member.name
     return wheel_error(code, path, f"member {name!r:.300}: {why}")

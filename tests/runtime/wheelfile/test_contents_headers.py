@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lls_provider.runtime.wheelfile.dist_info import Headers
+from lls_provider.runtime.wheelfile.contents import Headers
 
 
 def test_fields_are_found_without_regard_to_case() -> None:
