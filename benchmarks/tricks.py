@@ -56,7 +56,7 @@ TRICKS = (
         "install",
         (
             (
-                "runtime/process/prefetch.py",
+                "runtime/process/workers.py",
                 "alone = worker_count() == 1 or not may_fork()\n",
                 "alone = True\n",
             ),

@@ -144,7 +144,7 @@ def _without_values(error: SdkError, text: bytes) -> SdkError:
 
 
 def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
-    from lls_provider.runtime.process.prefetch import prefetching
+    from lls_provider.runtime.process.workers import prefetching
 
     with prefetching(Path(options.source)) as ahead:  # while all this is imported
         import dataclasses

@@ -23,9 +23,8 @@ from lls_provider.runtime.install.plan import Plan, make_plan
 from lls_provider.runtime.install.provider_image import ProviderImage, read_provider_image
 from lls_provider.runtime.install.up_to_date import bundle_fingerprint
 from lls_provider.runtime.messages import image_error, volume_error
-from lls_provider.runtime.process.prefetch import Prefetched, nothing_prefetched
 from lls_provider.runtime.process.signals import check_stopped, signals_deferred
-from lls_provider.runtime.process.workers import worker_count
+from lls_provider.runtime.process.workers import Prefetched, nothing_prefetched, worker_count
 from lls_provider.runtime.target_python import parse_python_tag
 from lls_provider.runtime.volume.installed import (
     RECORD_FILE,
@@ -202,7 +201,7 @@ def install(
 ) -> InstallResult:
     """Install the provider of ``request.source`` into the volume of ``request.root``.
 
-    ``ahead`` is what `prefetch` has read of its wheels.
+    ``ahead`` returns the wheels that were read ahead (`prefetching`).
 
     Raises SdkError USAGE for arguments that cannot be, else what `read_provider_image`,
     `decide_slot`, `make_plan` and `stage` raise; VOLUME_UNWRITABLE and NO_SPACE for

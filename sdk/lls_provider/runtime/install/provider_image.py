@@ -31,7 +31,7 @@ from lls_provider.runtime.install.conflict import (
     parse_provided,
 )
 from lls_provider.runtime.messages import wheel_error
-from lls_provider.runtime.process.prefetch import Prefetched, nothing_prefetched
+from lls_provider.runtime.process.workers import Prefetched, nothing_prefetched
 from lls_provider.runtime.target_python import TargetPython, target_python
 from lls_provider.runtime.wheelfile.wheel import Wheel, check_total, read_wheel
 

@@ -1,1 +1,1 @@
-"""Processes of the runtime: workers, prefetch, signals and exit."""
+"""Processes of the runtime: workers, signals and exit."""

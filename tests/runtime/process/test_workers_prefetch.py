@@ -17,8 +17,8 @@ import pytest
 from lls_provider.contract.limits import WheelLimits
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.install.install import install
-from lls_provider.runtime.process import prefetch
-from lls_provider.runtime.process.prefetch import prefetching
+from lls_provider.runtime.process import workers
+from lls_provider.runtime.process.workers import prefetching
 from lls_provider.runtime.wheelfile.contents import Contents, Headers, read_contents
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefetch, "worker_count", lambda: 2)
+    monkeypatch.setattr(workers, "worker_count", lambda: 2)
     # the process of several tests has threads of its own, which are at rest
-    monkeypatch.setattr(prefetch, "may_fork", lambda: True)
+    monkeypatch.setattr(workers, "may_fork", lambda: True)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_both_processes_together_read_each_wheel_once(
 ) -> None:
     """The other process is held up at its first wheel until this one has read the rest."""
     begun, released = os.pipe(), os.pipe()
-    packed, read = prefetch._packed, prefetch._read
+    packed, read = workers._packed, workers._read
     read_here: list[str] = []
 
     def held_up(path: str, contents: Contents) -> tuple[Any, ...]:
@@ -84,11 +84,11 @@ def test_both_processes_together_read_each_wheel_once(
             yield path, contents
         os.write(released[1], b"1")
 
-    monkeypatch.setattr(prefetch, "_packed", held_up)
+    monkeypatch.setattr(workers, "_packed", held_up)
     with prefetching(bundle) as ahead:
         os.close(begun[1])
         assert os.read(begun[0], 1) == b"1"
-        monkeypatch.setattr(prefetch, "_read", noted)
+        monkeypatch.setattr(workers, "_read", noted)
         found = ahead()
     for descriptor in (begun[0], *released):
         os.close(descriptor)
@@ -108,7 +108,7 @@ def test_what_the_other_process_does_not_bring_is_read_here(
         raise OSError(errno.EAGAIN, "none left")
 
     if how == "killed":
-        monkeypatch.setattr(prefetch, "_packed", killed)
+        monkeypatch.setattr(workers, "_packed", killed)
     elif how == "no process":
         monkeypatch.setattr(os, "fork", refused)
     elif how == "no file":
@@ -116,7 +116,7 @@ def test_what_the_other_process_does_not_bring_is_read_here(
     elif how == "no call":
         monkeypatch.delattr(os, "memfd_create")
     else:
-        monkeypatch.setattr(prefetch, "worker_count", lambda: 1)
+        monkeypatch.setattr(workers, "worker_count", lambda: 1)
     before = _children()
     with prefetching(bundle) as ahead:
         install(pod.request(bundle), workers=1, ahead=ahead)
@@ -154,12 +154,12 @@ def test_a_signal_ends_the_wait_for_a_process_that_hangs(bundle: Path) -> None:
     script = f"""
         import os, signal, sys
         from pathlib import Path
-        from lls_provider.runtime.process import prefetch
+        from lls_provider.runtime.process import workers
         from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
-        prefetch.worker_count = lambda: 2
-        prefetch._packed = lambda *_: signal.pause()
+        workers.worker_count = lambda: 2
+        workers._packed = lambda *_: signal.pause()
         try:
-            with stop_signals(), prefetch.prefetching(Path({str(bundle)!r})) as ahead:
+            with stop_signals(), workers.prefetching(Path({str(bundle)!r})) as ahead:
                 there = Path(f"/proc/self/task/{{os.getpid()}}/children").read_text().split()
                 print(*there, flush=True)
                 ahead()
@@ -199,4 +199,4 @@ def _children() -> set[str]:
 
 
 def test_a_bundle_without_wheels_is_read_ahead_as_nothing(tmp_path: Path) -> None:
-    assert prefetch._largest_first(tmp_path / "none") == []
+    assert workers._largest_first(tmp_path / "none") == []
