@@ -13,13 +13,17 @@ import io
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
 
 from lls_provider.runtime.install.conflict import shown_versions
 from lls_provider.runtime.wheelfile.wheel import declares_namespace
 
 if TYPE_CHECKING:
     from lls_provider.runtime.install.conflict import Source
+    from lls_provider.runtime.volume.installed import ProviderRecord
     from lls_provider.runtime.wheelfile.wheel import Wheel
 
 
@@ -213,11 +217,47 @@ def hidden_modules(
         yield from _hidden(front, server, standard, brought)
 
 
+InstalledModules = Sequence[tuple["ProviderRecord", Sequence[ShadowingModules]]]
+"""Each installed provider with its distributions."""
+
+
+def installed_modules(records: Iterable[ProviderRecord], packages: Path) -> InstalledModules:
+    """The modules of providers in the directory ``packages``, as their RECORD files list them."""
+    return [(record, list(_fronts(record, packages))) for record in records]
+
+
+def hidden_modules_of(
+    installed: InstalledModules, server: ServerModules, minor: int
+) -> Iterator[tuple[ProviderRecord, list[HiddenModule]]]:
+    """The modules of ``server`` that each provider hides, for the providers that hide any."""
+    found = list(
+        hidden_modules([front for _, fronts in installed for front in fronts], server, minor)
+    )
+    for record, fronts in installed:
+        own = [it for it in found if it.front in fronts]
+        if own:
+            yield record, own
+
+
 def shadowing_modules(wheel: Wheel) -> ShadowingModules:
     """A wheel as it will be installed."""
     return ShadowingModules(
         wheel.name, str(wheel.version), [file.path for file in wheel.files], _reader(wheel)
     )
+
+
+def _fronts(record: ProviderRecord, packages: Path) -> Iterator[ShadowingModules]:
+    from lls_provider.runtime.volume.installed import read_regular
+    from lls_provider.runtime.volume.volume import recorded_files
+
+    for package in record.packages:
+        paths = recorded_files(packages / package.dist_info)
+        yield ShadowingModules(
+            canonicalize_name(package.name),
+            package.version,
+            paths,
+            lambda path: read_regular(packages / path) or b"",
+        )
 
 
 def _hidden(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +29,10 @@ from lls_provider.runtime.configuration import (
     unloadable_entries,
     unserved_apis,
 )
+from lls_provider.runtime.install.conflict import demands_among
 from lls_provider.runtime.install.plan import all_provided_differences
 from lls_provider.runtime.install.shadowing import RESOLUTION as HIDING_RESOLUTION
+from lls_provider.runtime.install.shadowing import hidden_modules_of, installed_modules
 from lls_provider.runtime.preflight.api_dependencies import (
     REASON,
     dependency_advice,
@@ -46,15 +48,9 @@ from lls_provider.runtime.preflight.probe_client import (
     ProviderSpecInfo,
     probe_all,
     python_minor,
-)
-from lls_provider.runtime.preflight.server_packages import (
-    BroughtModules,
-    hidden_modules_of,
-    installed_modules,
     server_packages,
-    unmet_requirements,
 )
-from lls_provider.runtime.target_python import NativeProblem, native_problems
+from lls_provider.runtime.target_python import NativeProblem, TargetPython, native_problems
 from lls_provider.runtime.volume.reconcile import desired_state, source_of
 from lls_provider.runtime.volume.volume import Volume, missing_packages
 
@@ -62,7 +58,8 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
-    from lls_provider.runtime.install.shadowing import ServerModules
+    from lls_provider.runtime.install.conflict import Candidate, Demand
+    from lls_provider.runtime.install.shadowing import InstalledModules, ServerModules
     from lls_provider.runtime.volume.installed import ProviderRecord
 
 
@@ -149,7 +146,7 @@ def preflight(
 
 
 def _check_hiding(
-    brought: BroughtModules,
+    brought: InstalledModules,
     providers: Sequence[ConfiguredProvider],
     server: ServerModules,
     minor: int,
@@ -181,9 +178,29 @@ def _tell_needs(
         return
     outlook = desired_state(volume, volume.records())
     installed = [item.candidate for item in outlook.distributions()]
-    for demand, version in unmet_requirements(installed, there, minor):
+    for demand, version in _unmet_requirements(installed, there, minor):
         found = "none" if version is None else str(version)
         progress.warn(f"{demand}, this distribution has {found}")
+
+
+def _unmet_requirements(
+    installed: Sequence[Candidate], found: Mapping[NormalizedName, Version], minor: int
+) -> Iterator[tuple[Demand, Version | None]]:
+    """The requirements of ``installed`` that the server does not meet, with its version.
+
+    The installer knows the server only by what an image assumed. It has judged the requirements
+    among ``installed``.
+    """
+    tree = {candidate.name for candidate in installed}
+    target = TargetPython(minor, os.uname().machine)
+    reported = set()
+    for demand in demands_among(installed, target.environments()):
+        version = found.get(demand.name)
+        if demand.name in tree or (version is not None and demand.accepts(version)):
+            continue
+        if str(demand) not in reported:
+            reported.add(str(demand))
+            yield demand, version
 
 
 def _read(run_yaml: Path) -> Document:

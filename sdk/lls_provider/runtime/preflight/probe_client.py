@@ -1,7 +1,7 @@
-"""Runs `probe` in the server's interpreter and reads its answers.
+"""Asks the server's interpreter: runs `probe` in it and reads its answers, and lists its packages.
 
-Used by preflight, by ``check`` and by ``build --package``: what a provider says about itself is
-asked in one way only (contract section 5).
+Preflight, ``check`` and ``build --package`` all load a provider through this module, so that they
+cannot disagree (contract section 5).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.preflight.probe_process import (
@@ -25,6 +25,12 @@ from lls_provider.runtime.preflight.probe_process import (
     python_missing,
 )
 from lls_provider.untrusted import one_line
+
+if TYPE_CHECKING:
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+    from lls_provider.runtime.install.shadowing import ServerModules
 
 FailureKind = Literal["import", "no-get-provider-spec", "call", "invalid"]
 
@@ -246,6 +252,71 @@ def python_minor(python: Path) -> int:
         return int(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise python_missing(python, str(error)) from error
+
+
+_MARK = "lls-provider packages: "
+_LIST = f"""\
+import importlib.metadata, json
+found = []
+for it in importlib.metadata.distributions():
+    try:
+        given = [it.read_text(name) or "" for name in ("RECORD", "top_level.txt")]
+        found.append((it.metadata["Name"], it.version, str(it.locate_file("")), *given))
+    except Exception:
+        pass
+print("\\n" + {_MARK!r} + json.dumps(found))
+"""
+_LIST_TIMEOUT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPackages:
+    """The server's packages: versions by name, and the modules that are behind ``path``."""
+
+    versions: Mapping[NormalizedName, Version]
+    modules: ServerModules
+
+
+def server_packages(
+    python: Path, *, path: Sequence[Path] = (), env: Mapping[str, str] | None = None
+) -> ServerPackages | None:
+    """The packages of the server's Python, with ``path`` in front; None if it does not run.
+
+    It imports nothing but what that Python imports at its start.
+    """
+    from packaging.utils import canonicalize_name
+    from packaging.version import InvalidVersion
+
+    from lls_provider.runtime.install.shadowing import recorded_modules, server_modules
+    from lls_provider.runtime.wheelfile.wheel import parse_version
+
+    try:
+        done = subprocess.run(
+            [str(python.absolute()), "-c", _LIST],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=child_environment(path, env),
+            cwd="/",
+            timeout=_LIST_TIMEOUT,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None  # loading the providers says why
+    _, mark, listing = done.stdout.decode("utf-8", "replace").rpartition(_MARK)
+    if not mark:
+        return None
+    found: dict[NormalizedName, Version] = {}
+    behind = []
+    front = {os.path.realpath(entry) for entry in path}
+    for name, version, place, record, top in json.loads(listing):
+        try:
+            found.setdefault(canonicalize_name(name), parse_version(version))
+        except (TypeError, InvalidVersion):
+            continue
+        if os.path.realpath(place) not in front:
+            behind.append((canonicalize_name(name), version, recorded_modules(record, top)))
+    return ServerPackages(found, server_modules(behind))
 
 
 def _result(line: bytes) -> ProbeResult:
