@@ -12,6 +12,8 @@ CHARACTERS_LIMIT = 32_000
 """Characters of one message."""
 ONE_LINE_LIMIT = 1_000
 """Characters of a value inside a line."""
+_PERIOD = 12  # calls that repeat together
+_TIMES = 3  # repetitions from which on they are folded
 
 
 def escaped(text: str) -> str:
@@ -49,6 +51,28 @@ def bounded(text: str, *, lines: int = LINES_LIMIT, characters: int = CHARACTERS
         counted = "1 line" if left == 1 else f"{left:,} lines"
         head.append(f"[… {counted} left out, {size:,} characters …]")
     return "\n".join([*head, *tail[::-1]])
+
+
+def folded(calls: list[str]) -> list[str]:
+    """The calls of a stack; those that a recursion repeats are shown once."""
+    shown: list[str] = []
+    at = 0
+    while at < len(calls):
+        for period in range(1, _PERIOD + 1):
+            times = 1
+            first = calls[at : at + period]
+            while calls[at + times * period : at + (times + 1) * period] == first:
+                times += 1
+            if times >= _TIMES and len(first) == period:
+                shown += first
+                what = "the call" if period == 1 else f"these {period} calls"
+                shown.append(f"    [{what} above repeated {times - 1:,} more times]")
+                at += times * period
+                break
+        else:
+            shown.append(calls[at])
+            at += 1
+    return shown
 
 
 def _fitting(lines: list[str], count: int, characters: int) -> tuple[list[str], int]:

@@ -10,7 +10,7 @@ import pytest
 from lls_provider import untrusted
 from lls_provider.contract import limits
 from lls_provider.contract.limits import CONFIGURATION, DEFAULT, DOCUMENTS, MOST
-from lls_provider.runtime.preflight import probe, probe_client, probe_errors, probe_process
+from lls_provider.runtime.preflight import probe, probe_client, probe_process, probe_spec
 
 TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text("utf-8")
 MIB = 1024 * 1024
@@ -47,7 +47,7 @@ def test_every_limit_that_can_be_told_is_explained(field: str) -> None:
         f"| {probe_process.ANSWER_LIMIT // MIB} MiB, of which",
         f"of which the schema has {probe.SCHEMA_LIMIT // MIB} MiB",
         f"{untrusted.LINES_LIMIT} lines, {untrusted.CHARACTERS_LIMIT:,} characters",
-        f"{probe_errors.LINES} lines, {probe_errors.CHARACTERS:,} characters",
+        f"{probe_spec.LINES} lines, {probe_spec.CHARACTERS:,} characters",
         (
             f"the last {probe_process.OUTPUT_LINES} lines, "
             f"{probe_process.OUTPUT_CHARACTERS:,} characters"

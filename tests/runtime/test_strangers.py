@@ -14,7 +14,7 @@ from lls_provider.runtime.cli.arguments import main
 from lls_provider.runtime.merge import merge
 from lls_provider.runtime.preflight.preflight import failure_layout
 from lls_provider.runtime.preflight.probe_client import ProbeResult, probe
-from lls_provider.runtime.preflight.probe_errors import folded
+from lls_provider.untrusted import folded
 
 pytestmark = pytest.mark.slow
 

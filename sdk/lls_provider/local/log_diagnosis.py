@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.runtime.preflight.probe_errors import leads_back
+from lls_provider.runtime.preflight.probe import leads_back
 from lls_provider.runtime.wheelfile.wheel import read_wheel
 
 _TRACEBACK = "Traceback (most recent call last):"

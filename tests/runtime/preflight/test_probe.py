@@ -25,7 +25,7 @@ from lls_provider.runtime.preflight.probe_client import (
     _result,
     probe_all,
 )
-from lls_provider.runtime.preflight.probe_errors import CLOSED
+from lls_provider.runtime.preflight.probe_spec import CLOSED
 
 RUN = f"from {module.__name__} import main; main()"
 SPEC = """\

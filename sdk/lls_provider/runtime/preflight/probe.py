@@ -20,32 +20,33 @@ it must not come, it ends without an answer.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import gc
 import importlib
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from importlib import import_module
 from json.encoder import encode_basestring_ascii
+from linecache import getline
 from os import _exit, fstat, getpid, write
 from resource import RLIMIT_CORE, RLIMIT_NOFILE, getrlimit, setrlimit
 from sys import getrecursionlimit, setrecursionlimit
-from types import ModuleType
+from traceback import format_exception_only
+from types import ModuleType, TracebackType
 from typing import Any
 
-from lls_provider.runtime.preflight.probe_errors import (
+from lls_provider.runtime.preflight.probe_spec import (
+    CHARACTERS,
     CLOSED,
     CLOSED_REASON,
     CLOSED_WAY,
-    reason,
-    render,
-    true_cause,
-)
-from lls_provider.runtime.preflight.probe_spec import (
     FIELDS,
+    LINES,
+    SCRIPT,
     ProbeError,
     factory_name,
     require_factory,
@@ -53,10 +54,15 @@ from lls_provider.runtime.preflight.probe_spec import (
     spec_function,
     specs_of,
 )
+from lls_provider.untrusted import bounded, folded
 
 _HIGHEST = 65_536
 SCHEMA_LIMIT = 4 * 1024 * 1024
 _EMPTY: dict[str, Any] = {"specs": [], "failure": None, "config_schema": None, "takes_config": None}
+_OURS = ("<frozen importlib", SCRIPT, importlib.__file__)
+_REASON = 500
+_CHAIN = 8  # exceptions of one chain
+_FRAMES = 20_000  # of one traceback
 _UNREADABLE = ProbeError("call", "what it says of itself changes while it is read").document
 
 
@@ -85,7 +91,7 @@ class _Wire:
         self._given = answers
         self._answers = _moved(answers)
         self._same = self._identity(answers)
-        with contextlib.suppress(OSError, ValueError):  # no one is to get a core file
+        with suppress(OSError, ValueError):  # no one is to get a core file
             most = getrlimit(RLIMIT_CORE)[1]
             setrlimit(RLIMIT_CORE, (1 if most else 0, most))  # 1 byte: not to a pipe either
         self._faults = _moved(faults)
@@ -289,18 +295,124 @@ def _named(name: str, field: str) -> ModuleType:
 
 def _failure(kind: str, error: BaseException) -> ProbeError:
     try:
-        cause = true_cause(error)
+        cause = _true_cause(error)
         missing = cause.name if isinstance(cause, ModuleNotFoundError) else None
         field = _missing_field(cause) if kind == "call" else None
         return ProbeError(
             "invalid" if field is not None else kind,
-            reason(cause),
-            render(error, cause),
+            _reason(cause),
+            _render(error, cause),
             missing_module=missing,
             field=field,
         )
     except BaseException:  # noqa: BLE001 - an exception that is made to be in the way
         return ProbeError(kind, f"it raised {type(error)!r}, which cannot be shown")
+
+
+def leads_back(*, stated: bool, context_is_import: bool, is_import: bool) -> bool:
+    """Whether the true cause of an error is the exception before it, and not the error itself.
+
+    ``raise ... from cause`` says so itself (``stated``). An error raised while one of the import
+    system was handled (``context_is_import``) is a translation of that one, unless it is such an
+    error too (``is_import``): then a second import failed after a first, and the second is what
+    has to be mended.
+    """
+    return stated or (context_is_import and not is_import)
+
+
+def _is_import(error: BaseException) -> bool:
+    return isinstance(error, ImportError) and error.name is not None
+
+
+def _true_cause(error: BaseException) -> BaseException:
+    """The exception that started it all, by `leads_back`; of a group it is the first."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        context = None if error.__suppress_context__ else error.__context__
+        if error.__cause__ is not None:
+            error = error.__cause__
+        elif isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]  # as of tasks that failed together
+        elif context is not None and leads_back(
+            stated=False, context_is_import=_is_import(context), is_import=_is_import(error)
+        ):
+            error = context
+        else:
+            break
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    """The exception in one line."""
+    text = _message(error).strip()
+    first = text.splitlines()[0][:_REASON] if text else ""
+    if isinstance(error, ImportError) and first:
+        return first
+    if isinstance(error, SystemExit):
+        return f"the module ended the process: SystemExit({first})"
+    name = type(error).__name__
+    return f"{name}: {first}" if first else str(name)
+
+
+def _render(error: BaseException, cause: BaseException) -> str:
+    """The traceback with its true cause first, then what it led to, innermost call first."""
+    parts = list(_chain(error, cause))
+    if len(parts) > _CHAIN:
+        left = len(parts) - _CHAIN
+        parts[_CHAIN - 1 : -1] = [f"[… {left} exceptions between left out …]"]
+    return bounded("\n".join(parts), lines=LINES, characters=CHARACTERS)
+
+
+def _chain(error: BaseException | None, cause: BaseException) -> Iterator[str]:
+    yield _one(cause)
+    seen = {id(cause)}
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield "which led to " + _one(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    other = None if cause.__suppress_context__ else cause.__context__
+    if other is not None and id(other) not in seen:
+        yield "while handling " + _one(other)
+
+
+def _one(error: BaseException) -> str:
+    lines = [f"{type(error).__name__}: {_message(error)}"]
+    if isinstance(error, SyntaxError):
+        with suppress(Exception):  # where the provider changed what this needs
+            lines = [line.rstrip("\n") for line in format_exception_only(type(error), error)]
+    calls = []
+    for name, line, function in _frames(error.__traceback__):
+        if name.startswith(_OURS):
+            continue  # the import system and this script say nothing about the provider
+        source = _source(name, line)
+        calls.append(
+            f'  File "{name}", line {line}, in {function}' + (f"\n    {source}" if source else "")
+        )
+    return "\n".join([*lines, *folded(calls[::-1])])
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[str, int, str]]:
+    for _ in range(_FRAMES):
+        if trace is None:
+            return
+        code = trace.tb_frame.f_code
+        yield code.co_filename, trace.tb_lineno or 0, code.co_name
+        trace = trace.tb_next
+
+
+def _source(name: str, line: int) -> str:
+    try:
+        return getline(name, line).strip()[:_REASON]
+    except Exception:  # noqa: BLE001 - a line that cannot be read is not shown
+        return ""
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str.__str__(str(error))
+    except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure
+        return "(its text cannot be shown)"
 
 
 def _missing_field(error: BaseException) -> str | None:

@@ -21,16 +21,15 @@ from typing import NamedTuple
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.messages import ERROR_FILE
-from lls_provider.runtime.preflight.probe_errors import (
+from lls_provider.runtime.preflight.probe_spec import (
     CHARACTERS,
     CLOSED,
     CLOSED_REASON,
     CLOSED_WAY,
     LINES,
     SCRIPT,
-    folded,
 )
-from lls_provider.untrusted import bounded
+from lls_provider.untrusted import bounded, folded
 
 _FATAL = re.compile(r"Fatal Python error: (?P<what>.*)")
 _HEADING = "(most recent call first):"
@@ -95,7 +94,6 @@ VARIABLE = "LLS_PREFLIGHT_TIMEOUT"
 # the script's modules in the order in which they need each other; the last has `main`
 _PARTS = (
     "lls_provider.untrusted",
-    "lls_provider.runtime.preflight.probe_errors",
     "lls_provider.runtime.preflight.probe_spec",
     "lls_provider.runtime.preflight.probe",
 )

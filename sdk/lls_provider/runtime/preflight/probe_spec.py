@@ -1,7 +1,8 @@
 """What get_provider_spec() returned and which factory is behind it, judged as a server does.
 
 A part of the script `probe`: it imports nothing but the standard library. Whatever is wrong is a
-ProbeError that says what was found and what to change.
+ProbeError that says what was found and what to change. The signs that `probe_process` shares with
+the script are here too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,20 @@ from re import match
 from textwrap import dedent
 from types import FunctionType, ModuleType
 from typing import Any
+
+SCRIPT = "<lls-provider>"
+"""The file that frames of the script itself name."""
+CLOSED = 213
+"""The script's exit status where the descriptor for its answers is not its own any more."""
+CLOSED_REASON = "loading it closed file descriptors that it did not open"
+CLOSED_WAY = (
+    "Close only what the provider opened: os.closerange() and os.close() of other numbers take the "
+    "server's connections and files."
+)
+LINES = 100
+"""Lines of a traceback."""
+CHARACTERS = 10_000
+"""Characters of a traceback."""
 
 FIELDS = ("provider_type", "api", "config_class")
 """What a spec must have, reported as missing in the order of contract section 5."""
