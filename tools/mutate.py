@@ -56,7 +56,11 @@ class Target:
 TARGETS = {
     "conflict": Target(
         (f"{RUNTIME}/install/conflict.py",),
-        ("tests/runtime/install/test_conflict.py", "tests/runtime/test_conflict_vectors.py"),
+        (
+            "tests/runtime/install/test_conflict.py",
+            "tests/runtime/install/test_conflict_servers.py",
+            "tests/runtime/test_conflict_vectors.py",
+        ),
     ),
     "archive": Target(
         (f"{RUNTIME}/wheelfile/archive.py",),

@@ -31,9 +31,10 @@ from lls_provider.runtime.install.conflict import (
     Decision,
     Source,
     parse_provided,
+    provided_difference,
     shown_versions,
 )
-from lls_provider.runtime.install.plan import decision_on, make_plan, provided_difference
+from lls_provider.runtime.install.plan import decision_on, make_plan
 from lls_provider.runtime.install.provider_image import ProviderImage, read_provider_image
 from lls_provider.runtime.install.shadowing import hidden_modules, shadowing_modules
 from lls_provider.runtime.volume.installed import ProviderRecord, decide_slot
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 
 class VirtualVolume:
-    """What planned installations leave, as `file_plan.InstalledFiles` has it."""
+    """What planned installations leave, as `plan.InstalledFiles` has it."""
 
     def __init__(self, scratch: Path) -> None:
         """``scratch`` is an empty directory, which the caller removes."""

@@ -1,7 +1,7 @@
-"""Which versions can live together: the rule of contract decision 1, and nothing but the rule.
+"""Which packages can be installed together (contract decision 1), and whose servers differ.
 
-It reads no files: installed and new distributions come in, a decision goes out. The installer
-asks it on the volume, the author's side before anything is deployed.
+This module reads no files: installed and new distributions come in, a decision goes out. The
+installer calls it with what is on the volume, the author's side before anything is deployed.
 """
 
 from __future__ import annotations
@@ -392,3 +392,88 @@ def parse_provided(versions: Mapping[str, str]) -> dict[NormalizedName, Versions
 def shown_versions(versions: Versions) -> str:
     """Provided versions as a manifest writes them."""
     return ", ".join(map(str, versions))
+
+
+_SHOWN = 10  # packages in one warning; there may be a hundred
+
+
+@dataclass(frozen=True, slots=True)
+class ProvidedDifference:
+    """Two providers that were built for different servers.
+
+    ``distributions`` are given if they have none in common; ``packages`` are those that both assume
+    to be provided, with no version in common.
+    """
+
+    first: Source
+    second: Source
+    distributions: tuple[str, str] | None
+    packages: tuple[tuple[NormalizedName, Versions, Versions], ...]
+
+    def render(self) -> str:
+        """A warning of several lines."""
+        lines = [f"{self.first} and {self.second} were built for different servers"]
+        if self.distributions is not None:
+            lines.append(f"  distribution: {self.distributions[0]} and {self.distributions[1]}")
+        lines += [
+            f"  {name}: {shown_versions(one)} and {shown_versions(two)}"
+            for name, one, two in self.packages[:_SHOWN]
+        ]
+        if len(self.packages) > _SHOWN:
+            lines.append(f"  and {len(self.packages) - _SHOWN} more")
+        return "\n".join(lines)
+
+    def to_document(self) -> dict[str, object]:
+        """The difference as plain data."""
+        return {
+            "providers": [self.first.provider, self.second.provider],
+            "images": [self.first.image, self.second.image],
+            "distributions": list(self.distributions) if self.distributions else None,
+            "packages": [
+                {"package": name, "provided": [shown_versions(one), shown_versions(two)]}
+                for name, one, two in self.packages
+            ],
+        }
+
+
+def provided_difference(first: Source, second: Source) -> ProvidedDifference | None:
+    """How two providers' servers differ; None if nothing says that they do."""
+    one, two = first.provided or {}, second.provided or {}
+    packages = tuple(
+        (name, one[name], two[name])
+        for name in sorted(one.keys() & two.keys())
+        if not {*one[name]} & {*two[name]}
+    )
+    apart = (
+        first.distributions
+        and second.distributions
+        and not {*first.distributions} & {*second.distributions}
+    )
+    if not packages and not apart:
+        return None
+    named = (", ".join(first.distributions), ", ".join(second.distributions))
+    return ProvidedDifference(first, second, named if apart else None, packages)
+
+
+def provided_differences(source: Source, others: Sequence[Source]) -> Iterator[ProvidedDifference]:
+    """How a provider's server differs from each of the servers that others were built for."""
+    compared: list[Source] = []
+    for other in others:
+        if any(_same(other, earlier) for earlier in compared):
+            continue
+        compared.append(other)
+        found = provided_difference(other, source)
+        if found is not None:
+            yield found
+
+
+def all_provided_differences(sources: Sequence[Source]) -> Iterator[ProvidedDifference]:
+    """How the servers that providers were built for differ, each pair of servers once."""
+    for number, source in enumerate(sources):
+        earlier = sources[:number]
+        if not any(_same(source, other) for other in earlier):
+            yield from provided_differences(source, earlier)
+
+
+def _same(one: Source, other: Source) -> bool:
+    return one.distributions == other.distributions and one.provided == other.provided

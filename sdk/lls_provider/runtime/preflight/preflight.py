@@ -29,8 +29,7 @@ from lls_provider.runtime.configuration import (
     unloadable_entries,
     unserved_apis,
 )
-from lls_provider.runtime.install.conflict import demands_among
-from lls_provider.runtime.install.plan import all_provided_differences
+from lls_provider.runtime.install.conflict import all_provided_differences, demands_among
 from lls_provider.runtime.install.shadowing import RESOLUTION as HIDING_RESOLUTION
 from lls_provider.runtime.install.shadowing import hidden_modules_of, installed_modules
 from lls_provider.runtime.preflight.api_dependencies import (

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lls_provider.runtime.install.conflict import Source, parse_provided
-from lls_provider.runtime.install.plan import (
+from lls_provider.runtime.install.conflict import (
+    Source,
     all_provided_differences,
+    parse_provided,
     provided_difference,
     provided_differences,
 )
