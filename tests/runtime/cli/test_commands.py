@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,32 @@ if TYPE_CHECKING:
 )
 def test_a_config_is_json_or_yaml(text: bytes, value: dict[str, Any]) -> None:
     assert read_config(text, "--config") == value
+
+
+def test_the_modes_of_an_installation_do_not_depend_on_the_umask(
+    pod: Pod, make_bundle: MakeBundle, make_wheel: Callable[..., Path]
+) -> None:
+    source = make_bundle(dependencies=[make_wheel(f"dep{number}") for number in range(9)])
+    words = ["--provider-id", "acme-echo", "--api", "inference", "--image", "x:1"]
+    before = os.umask(0o077)
+    try:
+        status = arguments.main(
+            ["install", *words, "--source", str(source), "--root", str(pod.root)]
+        )
+        after = os.umask(before)
+    finally:
+        os.umask(before)
+    assert (status, after) == (0, 0o077)
+    found = [path.lstat().st_mode for path in [pod.external, *pod.external.rglob("*")]]
+    assert {stat.S_IMODE(it) for it in found if stat.S_ISDIR(it)} == {0o775}
+    assert {stat.S_IMODE(it) for it in found if stat.S_ISREG(it)} == {0o644}
+
+
+def test_a_library_call_leaves_the_umask_alone(
+    pod: Pod, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "umask", None)
+    pod.install(make_bundle())
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -143,6 +144,16 @@ def _without_values(error: SdkError, text: bytes) -> SdkError:
     )
 
 
+@contextlib.contextmanager
+def fixed_umask() -> Iterator[None]:
+    """Make modes independent of who runs the container: its group may write to directories."""
+    before = os.umask(0o002)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
     from lls_provider.runtime.process.workers import prefetching
 
@@ -165,7 +176,8 @@ def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
         )
         check_request(request)  # before its configuration is looked at
         request = dataclasses.replace(request, config=_config(options))
-        record = install(request, console, ahead=ahead).record
+        with fixed_umask():
+            record = install(request, console, ahead=ahead).record
     console.result(
         f"Installed provider '{record.provider_id}' (order {record.order}): "
         f"{counted(len(record.packages), 'package')}"

@@ -201,7 +201,8 @@ def install(
 ) -> InstallResult:
     """Install the provider of ``request.source`` into the volume of ``request.root``.
 
-    ``ahead`` returns the wheels that were read ahead (`prefetching`).
+    ``ahead`` returns the wheels that were read ahead (`prefetching`). The umask limits the modes of
+    what is written; with 0o002 or less they depend on the wheels alone.
 
     Raises SdkError USAGE for arguments that cannot be, else what `read_provider_image`,
     `decide_slot`, `make_plan` and `stage` raise; VOLUME_UNWRITABLE and NO_SPACE for
@@ -209,8 +210,7 @@ def install(
     """
     check_request(request)
     try:
-        with _fixed_umask():
-            return _install(request, progress, workers or worker_count(), ahead)
+        return _install(request, progress, workers or worker_count(), ahead)
     except SdkError as error:
         raise error.located(provider=request.provider_id, image=request.image) from error
     except OSError as error:
@@ -398,16 +398,6 @@ def _record(
         overrides=manifest.overrides if manifest is not None else (),
         zipapp=slot.same.zipapp if slot.same is not None else None,
     )
-
-
-@contextlib.contextmanager
-def _fixed_umask() -> Iterator[None]:
-    """Modes do not depend on who runs the container: directories stay writable for its group."""
-    before = os.umask(0o002)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 def _usage(what: str, resolution: str) -> SdkError:

@@ -169,7 +169,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a new file with the fixed time (the umask must be 0o002 or less). Raises OSError."""
+    """Write a new file with the fixed time. Raises OSError."""
     out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         write_all(out, data)

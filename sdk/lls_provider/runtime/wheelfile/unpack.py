@@ -41,9 +41,9 @@ class Unpacking:
 def unpack(unpackings: Sequence[Unpacking], folder: Path, *, workers: int) -> None:
     """Write all files below ``folder``, which exists and is empty.
 
-    Modes and times depend on the wheels alone (the umask must be 0o002 or less: see
-    `install`). Raises SdkError WHEEL_..., NO_SPACE or VOLUME_UNWRITABLE; what was
-    written by then stays for the caller to remove.
+    Times depend on the wheels alone, and so do modes with a umask of 0o002 or less. Raises
+    SdkError WHEEL_..., NO_SPACE or VOLUME_UNWRITABLE; what was written by then is left for the
+    caller to remove.
     """
     jobs = list(_jobs(unpackings))
     root = os.fspath(folder)
