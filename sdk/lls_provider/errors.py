@@ -105,6 +105,8 @@ class Code(Enum):
     TOOL_MISSING = ("tool-missing", ExitStatus.ENVIRONMENT)
     TOOL_FAILED = ("tool-failed", ExitStatus.WRONG)
     PROCESS_ENDED = ("process-ended", ExitStatus.ENVIRONMENT)
+    POD_INVALID = ("pod-invalid", ExitStatus.WRONG)
+    CLUSTER_FAILED = ("cluster-failed", ExitStatus.ENVIRONMENT)
     PORT_TAKEN = ("port-taken", ExitStatus.ENVIRONMENT)
     USAGE = ("usage", ExitStatus.USAGE)
     INTERNAL = ("internal", ExitStatus.WRONG)
