@@ -20,7 +20,7 @@ from lls_provider.errors import Code, ExitStatus, SdkError
 
 OK, WRONG = ExitStatus.OK, ExitStatus.WRONG
 LOGIN = "pull credentials"
-LOGS = "kubectl logs my-server-6c9f7d4b8-x2k9q -c {} -n llama"
+LOGS = "kubectl logs pod/my-server-6c9f7d4b8-x2k9q -c {} -n llama"
 GUARD = "install-provider-acme-guard"
 
 
@@ -210,7 +210,7 @@ CASES = {
         LOGS.format(GUARD) + " --previous",
     ),
     "exit-130": Expected(
-        GUARD_FAILED, "Pending", f"{LOOP}exit status 130", "SIGINT", "kubectl describe pod"
+        GUARD_FAILED, "Pending", f"{LOOP}exit status 130", "SIGINT", "kubectl describe pod/"
     ),
     "exit-137": Expected(
         GUARD_FAILED, "Pending", f"{LOOP}exit status 137", "SIGKILL", "resources.limits.memory"
@@ -219,7 +219,7 @@ CASES = {
         READY, "Failed", f"{LOOP}exit status 139", "SIGSEGV", "for the machine and the C library"
     ),
     "exit-143": Expected(
-        GUARD_FAILED, "Pending", f"{LOOP}exit status 143", "SIGTERM", "kubectl describe pod"
+        GUARD_FAILED, "Pending", f"{LOOP}exit status 143", "SIGTERM", "kubectl describe pod/"
     ),
     "oom-killed": Expected(
         GUARD_FAILED,
@@ -543,7 +543,7 @@ def test_an_unknown_reason_is_shown_with_where_to_look() -> None:
     waiting |= {"reason": "SomethingNew", "message": "said so"}
     (failure,) = diagnosed(pod).failures
     assert (failure.reason, failure.details) == ("SomethingNew", "said so")
-    assert "kubectl describe pod my-server-6c9f7d4b8-x2k9q -n llama" in failure.resolution
+    assert "kubectl describe pod/my-server-6c9f7d4b8-x2k9q -n llama" in failure.resolution
 
 
 def test_an_unknown_reason_of_the_pod_is_shown() -> None:

@@ -281,8 +281,9 @@ def _missing(pod: Pod, message: str) -> str:
 def _names(pod: Pod, container: Container | None) -> dict[str, str]:
     """What the tables may name; commands are quoted for a shell."""
     place = ["-n", pod.namespace] if pod.namespace else []
+    name = f"pod/{pod.name}"  # which no name can turn into an option
     names = {
-        "describe": shlex.join(["kubectl", "describe", "pod", pod.name, *place]),
+        "describe": shlex.join(["kubectl", "describe", name, *place]),
         "node": pod.node,
     }
     if container is None:
@@ -297,5 +298,5 @@ def _names(pod: Pod, container: Container | None) -> dict[str, str]:
         "role": "provider image" if is_install else "image",
         "limit": f" of {limit}" if limit else "",
         "restarts": str(container.restarts),
-        "logs": shlex.join(["kubectl", "logs", pod.name, "-c", container.name, *place, *previous]),
+        "logs": shlex.join(["kubectl", "logs", name, "-c", container.name, *place, *previous]),
     }
