@@ -21,8 +21,7 @@ _HEAD = ("PHASE", "PROVIDER", "STATUS", "CONTAINER")
 
 @click.command(
     "diagnose",
-    epilog="Example: kubectl get pod my-server-0 -o json | lls-provider diagnose -\n\n"
-    + EXIT_STATUSES,
+    epilog="Example: lls-provider diagnose pod/my-server-0 -n llama\n\n" + EXIT_STATUSES,
 )
 @click.argument("target", metavar="TARGET")
 @click.option("-n", "--namespace", metavar="NAME", help="The namespace of pod/NAME.")
@@ -30,8 +29,8 @@ _HEAD = ("PHASE", "PROVIDER", "STATUS", "CONTAINER")
 def command(target: str, *, namespace: str | None, form: str) -> int:
     """Report the status of each provider of a Pod, with the cause and what to do.
 
-    TARGET is - for the JSON of a Pod on stdin, a FILE with it, or pod/NAME, which is read through
-    kubectl. Of a list of Pods, those that install providers are reported.
+    TARGET is pod/NAME, which is read through kubectl, a FILE with what kubectl get pod NAME -o json
+    prints, or - for the same on stdin. Of a list, the Pods that install providers are reported.
 
     With --format json the result is status.externalProviders of the CR; of several Pods, the worst
     status of each provider. The exit status is 1 when something failed, or waits for something that
