@@ -15,8 +15,7 @@ from tests.recorder import Recorder
 from lls_provider.bundle.assemble import on_this_machine, own_wheel
 from lls_provider.bundle.bundle import BundleOptions
 from lls_provider.bundle.checks.bundle import check_bundle
-from lls_provider.bundle.published import bundle_published, exact_requirement
-from lls_provider.bundle.spec_selection import SpecFlags
+from lls_provider.bundle.published import SpecFlags, bundle_published, exact_requirement
 from lls_provider.bundle.trial import Trial
 from lls_provider.errors import Code, ExitStatus, SdkError
 

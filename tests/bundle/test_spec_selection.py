@@ -10,8 +10,7 @@ import pytest
 
 from lls_provider.bundle.assemble import on_this_machine
 from lls_provider.bundle.bundle import Bundle, BundleOptions
-from lls_provider.bundle.published import bundle_published
-from lls_provider.bundle.spec_selection import SpecFlags, choose_spec
+from lls_provider.bundle.published import SpecFlags, bundle_published, choose_spec
 from lls_provider.bundle.static_spec import StaticSpec
 from lls_provider.bundle.trial import Trial
 from lls_provider.errors import Code, SdkError

@@ -21,7 +21,7 @@ from packaging.version import Version
 from lls_provider.bundle import static_spec
 from lls_provider.bundle.closure import collect_wheels, fetch_alone
 from lls_provider.bundle.server_constraints import unsatisfied
-from lls_provider.bundle.spec_selection import SpecChoice
+from lls_provider.bundle.static_spec import SpecChoice
 from lls_provider.bundle.trial import LoadFailure
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress

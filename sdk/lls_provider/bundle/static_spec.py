@@ -40,6 +40,13 @@ class StaticSpec:
     spec_module: str = ""  # the spec's own `module`; should be the package too
 
 
+@dataclass(frozen=True, slots=True)
+class SpecChoice:
+    """The detail of an SdkError: the specs, one of which a build has to choose."""
+
+    specs: tuple[StaticSpec, ...]
+
+
 def provider_modules(wheel: Path) -> tuple[str, ...]:
     """The packages with a module ``provider``, the outermost first.
 

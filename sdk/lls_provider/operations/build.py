@@ -325,8 +325,7 @@ def _published(
     request: BuildRequest,
     progress: Progress,
 ) -> list[Bundle]:
-    from lls_provider.bundle.published import bundle_published
-    from lls_provider.bundle.spec_selection import SpecFlags
+    from lls_provider.bundle.published import SpecFlags, bundle_published
 
     return bundle_published(
         package,
