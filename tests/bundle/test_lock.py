@@ -99,7 +99,7 @@ def test_what_is_in_the_cache_is_read_ahead_and_a_damaged_wheel_is_passed_over(
     ahead = prefetch_wheels(read_lock_file(path), interpreter, [bundle.machine])
     read = [(it.name, wheel.name) for it, wheel in ahead.wheels.items()]
     assert read == [(found.wheels[0].name, "demo")]
-    again = collect_wheels(replace(bundle, locked=read_lock_file(path), ahead=ahead))
+    again = collect_wheels(replace(bundle, locked=read_lock_file(path), prefetched=ahead))
     assert files(again) == files(found)
 
 

@@ -138,7 +138,7 @@ def test_a_module_that_the_package_does_not_have_is_told_with_those_it_has(
         bundle_published(
             "llama-stack-provider-kft==0.1.0",
             on_this_machine(tmp_path / "out"),
-            asked=SpecFlags(module="kft_adapter"),
+            flags=SpecFlags(module="kft_adapter"),
         )
     assert caught.value.code is Code.MODULE_MISSING
     assert "llama_stack_provider_kft.provider" in caught.value.why
@@ -188,7 +188,7 @@ def test_names_to_bundle_that_change_nothing_are_told(
         "acme==1.0.0",
         on_this_machine(tmp_path / "out"),
         BundleOptions([replace(server, pins={"idle": "1"})], bundle=("Idle", "wrong")),
-        asked=SpecFlags("acme", "inference", "remote::acme"),
+        flags=SpecFlags("acme", "inference", "remote::acme"),
         progress=recorder,
     )
     assert recorder.warnings == [

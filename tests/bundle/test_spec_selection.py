@@ -135,7 +135,7 @@ def packaged(server: Any, offer: Any, make_wheel: Any, recorder: Any, tmp_path: 
             package,
             on_this_machine(tmp_path / "out"),
             BundleOptions([server] if beside else [], trial=trial or Trial()),
-            asked=SpecFlags(**asked),
+            flags=SpecFlags(**asked),
             progress=recorder,
         )
         return bundle

@@ -266,7 +266,7 @@ def test_a_trial_waits_as_long_as_it_is_told(
 def test_metadata_that_says_something_else_is_refused(
     tried: Any, provider: Any, metadata: ProviderPackage
 ) -> None:
-    with pytest.raises(SdkError, match="something else than its metadata") as caught:
+    with pytest.raises(SdkError, match="does not match its metadata") as caught:
         tried(provider(), said=replace(metadata, api="safety"))
     assert "api is 'safety' in the metadata, but 'inference'" in caught.value.why
 

@@ -1,6 +1,6 @@
 """Writes the /lls-provider tree of a provider image (contract section 1), atomically.
 
-A build has one tree for each machine, all from one resolution.
+A build makes one tree for each machine, all from one resolution.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ _NAMES = {
 
 
 def writable_target(out: Path) -> None:
-    """Refuse a place where a bundle may not be written: what is there is not one of ours.
+    """Refuse to replace what is not a bundle of ours.
 
-    Raises SdkError TARGET_EXISTS. Callers ask before long work; assemble asks again.
+    Raises SdkError TARGET_EXISTS. Callers check this before long work; `assemble` checks it again.
     """
     if not out.exists():
         return
@@ -98,7 +98,7 @@ def writable_target(out: Path) -> None:
 
 
 _HASHING = 2
-"""Threads that hash wheels while others are read; hashing does without Python's lock.
+"""Threads that hash wheels while others are read; hashing releases the global interpreter lock.
 
 Measured by benchmarks/tricks.py: without them assembling takes 1.07 to 1.17 times as long.
 """
@@ -122,13 +122,12 @@ def assemble(
 ) -> Bundle:
     """Write the bundle to ``out``, replacing an earlier bundle.
 
-    ``metadata`` comes without wheel paths: they are filled in here. ``expected`` gives the
-    sha256 that a wheel, by file name, must have; ``known`` are wheels that need not be read
-    again, ``hashed`` are hashes that need not be taken again while they hold, ``outcome`` is
-    what a trial found. The same input gives the same bytes. Raises SdkError
-    TARGET_EXISTS when ``out`` holds something else, HASH_MISMATCH, WHEEL_...,
-    DEPENDENCY_CONFLICT when the wheels lack something, BUNDLE_INVALID, NO_SPACE,
-    OUTPUT_UNWRITABLE; ``out`` is then as it was.
+    ``metadata`` has no wheel paths: they are added here. ``expected`` is the sha256 that a wheel
+    must have, by file name; ``known`` are wheels that need not be read again, ``hashed`` are hashes
+    that need not be computed again if the file did not change, ``outcome`` is the result of a
+    trial. The same input gives the same bytes. Raises SdkError TARGET_EXISTS if ``out`` is
+    something else, HASH_MISMATCH, WHEEL_..., DEPENDENCY_CONFLICT if a requirement of the wheels is
+    missing, BUNDLE_INVALID, NO_SPACE, OUTPUT_UNWRITABLE; ``out`` is then unchanged.
     """
     with wrapping_write_errors(out, _WHAT):
         writable_target(out)
@@ -206,7 +205,7 @@ def _check_closed(
     provided: Mapping[str, str],
     overrides: Sequence[str],
 ) -> Mapping[NormalizedName, set[NormalizedName]]:
-    """What each package needs; raises SdkError when the installer would refuse the bundle."""
+    """What each package needs. Raises SdkError if the installer would refuse the bundle."""
     own = _own(wheels, own_wheel)
     python = target_python(target.python_tag, manifest_machine=target.machine)
     conflicts = unsatisfied(wheels, own=own, target=python, provided=provided, overrides=overrides)
@@ -227,7 +226,7 @@ def _own(wheels: Sequence[Wheel], own_wheel: Path) -> NormalizedName:
 
 
 def _document(value: object, kind: str, name: str) -> bytes:
-    """The YAML of a document that passes its schema; what we publish is always valid."""
+    """The YAML of a document, checked against its schema."""
     data = dump(value).encode()
     validation.require(
         load(data, f"{name} (generated)"),
@@ -243,7 +242,7 @@ def _image_path(name: str) -> str:
 
 
 def _by_name(own_wheel: Path, dependencies: Iterable[Path]) -> dict[str, Path]:
-    """The wheels by file name, sorted; one file name cannot mean two wheels."""
+    """The wheels by file name, sorted. Raises SdkError BUNDLE_INVALID if two have one name."""
     wheels = {own_wheel.name: own_wheel}
     for wheel in dependencies:
         if wheels.setdefault(wheel.name, wheel) != wheel:
@@ -257,7 +256,7 @@ def _by_name(own_wheel: Path, dependencies: Iterable[Path]) -> dict[str, Path]:
 
 
 def _place(source: StrPath, destination: Path) -> Path:
-    """A hard link where the file system has them across these places, else a copy."""
+    """A hard link if the file system allows it, else a copy."""
     try:
         os.link(source, destination)
     except OSError:
@@ -283,22 +282,22 @@ def _verify(wheel: Path, found: FileHash, expected: str | None) -> None:
 
 
 def on_this_machine(out: Path) -> dict[str, Path]:
-    """The places of a build for this machine alone."""
+    """The output directory of a build for this machine only, by machine."""
     return {os.uname().machine: out}
 
 
 def assemble_each(
     wanted: BundleRequest,
-    gathered: Mapping[str, CollectedWheels],
+    collected: Mapping[str, CollectedWheels],
     outs: Mapping[str, Path],
     metadata: ProviderPackage,
     outcome: TrialResult | None,
     progress: Progress,
 ) -> list[Bundle]:
     """Assemble what was collected for each machine in ``outs``. Raises what `assemble` raises."""
-    _tell_idle(wanted, gathered.values(), progress)
+    _warn_of_unused_names(wanted, collected.values(), progress)
     made = []
-    for machine, found in gathered.items():
+    for machine, found in collected.items():
         if wanted.own is not None:
             own, known = wanted.own.path, (wanted.own, *found.read)
         else:
@@ -317,22 +316,22 @@ def assemble_each(
                 overrides=wanted.overrides,
                 expected=found.expected,
                 known=known,
-                hashed=wanted.ahead.hashes,
+                hashed=wanted.prefetched.hashes,
                 outcome=outcome,
             )
         )
     return made
 
 
-def _tell_idle(
-    wanted: BundleRequest, gathered: Iterable[CollectedWheels], progress: Progress
+def _warn_of_unused_names(
+    wanted: BundleRequest, collected: Iterable[CollectedWheels], progress: Progress
 ) -> None:
-    """Say which names of packages to bundle changed nothing: they may be misspelled."""
-    brought = {package.name for found in gathered for package in found.packages}
+    """Warn of names of packages to bundle that changed nothing: they may be misspelled."""
+    bundled = {package.name for found in collected for package in found.packages}
     for name in sorted(wanted.bundle):
         if not any(name in server.pins for server in wanted.servers):
             progress.warn(f"--bundle {name} changes nothing: no distribution provides {name}")
-        elif name not in brought:
+        elif name not in bundled:
             progress.warn(f"--bundle {name} changes nothing: the provider does not need {name}")
 
 

@@ -1,4 +1,4 @@
-"""The bundle, a /lls-provider tree on this machine: reading one, and what a build requests of one.
+"""The bundle, a /lls-provider tree on this machine: reading one, and the request to build one.
 
 A `BundleRequest` says what a bundle is made of and for which target (contract decision 6),
 `CollectedWheels` are its wheels, and `FileDigests` the hashes of its files.
@@ -56,14 +56,14 @@ class Bundle:
 
     @property
     def tree(self) -> BundleTree:
-        """The places of its files."""
+        """The paths of its files."""
         return BundleTree(self.root)
 
     @property
     def hashes(self) -> dict[str, str]:
-        """The files' sha256 by path, as just taken; empty in a bundle that was read."""
-        taken = self.manifest.files if self.manifest is not None and self.contents else {}
-        return {path: found.sha256 for path, found in taken.items()}
+        """The files' sha256 by path, as just computed; empty in a bundle that was read."""
+        files = self.manifest.files if self.manifest is not None and self.contents else {}
+        return {path: found.sha256 for path, found in files.items()}
 
     @property
     def provider_id(self) -> str:
@@ -72,7 +72,7 @@ class Bundle:
 
     @property
     def own_wheel(self) -> Path:
-        """The provider's own wheel. Raises SdkError BUNDLE_INVALID when it does not exist."""
+        """The provider's own wheel. Raises SdkError BUNDLE_INVALID if it does not exist."""
         path = resolve_wheel_path(self.root, self.metadata.wheel_path)
         if path is None or not path.is_file():
             raise SdkError(
@@ -93,10 +93,10 @@ class Bundle:
 
 
 def resolve_wheel_path(root: Path, wheel_path: str) -> Path | None:
-    """Where a path of the metadata is below ``root``; None when it is not below /lls-provider.
+    """The file of a path in the metadata, below ``root``; None if it is not below /lls-provider.
 
-    The metadata's paths are those inside the image (contract section 1: absolute, read below
-    the installer's --source).
+    The paths in the metadata are paths in the image (contract section 1: absolute, read below the
+    installer's --source).
     """
     prefix = f"{IMAGE_ROOT}/"
     if not wheel_path.startswith(prefix):
@@ -116,7 +116,7 @@ def read_bundle(root: Path) -> Bundle:
     """The bundle at ``root``, ours or made by hand.
 
     Raises SdkError FILE_MISSING, FILE_UNREADABLE and what the documents raise (DOCUMENT_INVALID,
-    YAML_INVALID and so on). The deeper rules are check_bundle's.
+    YAML_INVALID and so on). `check_bundle` checks the other rules.
     """
     tree = BundleTree(root)
     if not tree.spec.is_file():
@@ -141,8 +141,8 @@ def bundle_wheels(tree: BundleTree) -> tuple[Path, ...]:
 def build_target(interpreter: Interpreter, machine: str | None = None) -> BuildTarget:
     """The target of a build for ``interpreter`` on ``machine`` (default: this one).
 
-    The platforms are the policy that the resolution used, not what this machine's C library
-    happens to be: so the same bundle is the same bytes wherever it is built.
+    The platforms are those of the resolution, not those of this machine's C library, so that equal
+    bundles are equal bytes on every machine.
     """
     machine = machine or os.uname().machine
     return BuildTarget(interpreter.tag, linux_platforms(machine), machine)
@@ -150,12 +150,13 @@ def build_target(interpreter: Interpreter, machine: str | None = None) -> BuildT
 
 @dataclass(frozen=True, slots=True)
 class BundleOptions:
-    """The options of a build that say what goes into a bundle.
+    """The options of a build that decide what goes into a bundle.
 
     ``distributions`` are what to resolve against; without one every dependency goes into the
-    bundle, and so does what ``bundle`` names. ``python`` wins over the project's. The lock of
-    the closure is written to ``lock``; from the one at ``locked`` it is built without resolving.
-    With a ``trial`` the provider is loaded beside each distribution before it is assembled.
+    bundle, as do the packages in ``bundle``. ``python`` takes precedence over the project's. The
+    lock of the closure is written to ``lock``; with ``locked`` the bundle is built from that lock
+    without resolving. With a ``trial`` the provider is loaded beside each distribution before it is
+    assembled.
     """
 
     distributions: Sequence[str | Distribution] = ()
@@ -168,7 +169,7 @@ class BundleOptions:
 
 
 def require_valid_names(overrides: Sequence[str], bundle: Sequence[str]) -> None:
-    """Raises SdkError USAGE for an override or a name of a package that is none."""
+    """Raise SdkError USAGE for an invalid override or an invalid name of a package."""
     for text in overrides:
         try:
             parse_requirement(text)
@@ -180,18 +181,18 @@ def require_valid_names(overrides: Sequence[str], bundle: Sequence[str]) -> None
 
 
 def _unreadable(option: str, text: str, why: str) -> SdkError:
-    like = "'pydantic==2.12.0'" if option == "--override" else "pydantic"
+    example = "'pydantic==2.12.0'" if option == "--override" else "pydantic"
     return SdkError(
         Code.USAGE,
         f"{option} {text!r:.200} cannot be read",
         why=why,
-        resolution=f"Write it as {option} {like}.",
+        resolution=f"Write it as {option} {example}.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class PrefetchedWheels:
-    """What is known of wheels before they are collected."""
+    """Wheels that were read, and hashes that were computed, before the wheels are collected."""
 
     wheels: Mapping[Path, Wheel] = field(default_factory=dict)
     hashes: Mapping[Path, FileDigests] = field(default_factory=dict)
@@ -201,14 +202,13 @@ class PrefetchedWheels:
 class BundleRequest:
     """What a bundle is made of.
 
-    ``own`` is the provider's wheel when it was built here; else the closure brings it.
+    ``own`` is the provider's wheel if it was built here; otherwise it is in the closure.
     ``bundle`` names packages that go into the bundle although a distribution provides them.
-    ``machine`` is the one that the bundle is for, ``machines`` are all that the build is for. uv
+    ``machine`` is the one that the bundle is for; ``machines`` are all that the build is for. uv
     starts in ``base``, so that the settings and relative paths of a project hold. ``sources`` is
-    the digest of the project's ``[tool.uv.sources]``, ``build`` what its backend is. With
-    ``locked`` nothing is resolved. ``locks`` are what was resolved already: bundles for several
-    machines are of one resolution.
-    ``ahead`` is what is known of the lock's wheels already.
+    the digest of the project's ``[tool.uv.sources]``, ``build`` are the requirements of its
+    backend. With ``locked`` nothing is resolved. ``locks`` caches resolutions: bundles for several
+    machines share one. ``prefetched`` are wheels of the lock that were read already.
     """
 
     requirement: str
@@ -224,23 +224,25 @@ class BundleRequest:
     build: tuple[str, ...] = ()
     locked: LockFile | None = None
     locks: dict[object, Lock] = field(default_factory=dict, repr=False, compare=False)
-    ahead: PrefetchedWheels = field(default_factory=PrefetchedWheels, repr=False, compare=False)
+    prefetched: PrefetchedWheels = field(
+        default_factory=PrefetchedWheels, repr=False, compare=False
+    )
 
     @property
     def target(self) -> TargetPython:
-        """What markers are judged for."""
+        """The target for which markers are evaluated."""
         return target_python(self.interpreter.tag, manifest_machine=self.machine)
 
 
 @dataclass(frozen=True, slots=True)
 class CollectedWheels:
-    """Wheels with the packages that they are of, and the versions that are provided."""
+    """Wheels with their packages, and the versions that are provided."""
 
     packages: tuple[LockedPackage, ...]
     wheels: tuple[Path, ...]
     provided: Mapping[str, str]
     closure: Closure
-    read: tuple[Wheel, ...] = ()  # those of the wheels that had to be read meanwhile
+    read: tuple[Wheel, ...] = ()  # the wheels that were read while collecting
 
     @property
     def fetched(self) -> Iterator[tuple[LockedPackage, Path]]:
@@ -249,24 +251,24 @@ class CollectedWheels:
 
     @property
     def expected(self) -> dict[str, str]:
-        """The sha256 by file name of what was not built here."""
+        """The sha256 of the wheels that were not built here, by file name."""
         return {it.filename: it.sha256 for it in self.packages if it.sha256 and not it.is_source}
 
 
 @dataclass(frozen=True, slots=True)
 class FileDigests:
-    """The hash of a file, and what the file was when its bytes were read."""
+    """The hash of a file, and the state of the file when it was read."""
 
     found: FileHash
     state: tuple[int, ...]
 
     def holds_for(self, path: Path) -> bool:
-        """Whether ``path`` is the same file, even under another name, and was not written to."""
+        """Whether ``path`` is the same file, even under another name, and unchanged."""
         return _state(path.stat()) == self.state
 
 
 def hash_file(path: Path) -> FileDigests:
-    """Read a file and take its hash. Raises OSError."""
+    """Read a file and compute its hash. Raises OSError."""
     with path.open("rb", buffering=0) as stream:
         status = os.fstat(stream.fileno())
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -274,5 +276,5 @@ def hash_file(path: Path) -> FileDigests:
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
-    # not st_ctime: a hard link moves it
+    # not st_ctime: a hard link changes it
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

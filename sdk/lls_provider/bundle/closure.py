@@ -1,9 +1,10 @@
-"""The wheels of a bundle: resolved beside every distribution, fetched, each of them needed.
+"""Collects the wheels of a bundle: resolved against every distribution, fetched, all needed.
 
 With several distributions (contract decision 3), what all of them have in versions that satisfy
-the provider is provided. A resolution knows one version of each package, so each distribution in
-turn is resolved against, and the others judge the result by the installer's own rule. For a locked
-build the wheels are read and hashed while the provider's own wheel is built.
+the provider is provided. A resolution has one version of each package, so the provider is resolved
+against one distribution after the other, and the result is checked against the others by the
+installer's own rule. For a locked build the wheels are read and hashed while the provider's own
+wheel is built.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ def collect_wheels(
 ) -> CollectedWheels:
     """Find and fetch the wheels. Raises what `resolve`, `locked_closure` and `fetch` raise.
 
-    With ``hints`` RESOLUTION_FAILED says which solutions apply.
+    With ``hints`` the error RESOLUTION_FAILED lists the solutions that work.
     """
     if wanted.locked is not None:
         return _from_lock(wanted, wanted.locked, progress)
     try:
-        return _gathered(wanted, progress)
+        return _collected(wanted, progress)
     except SdkError as error:
         if hints and error.code is Code.RESOLUTION_FAILED:
             add_hints(error, wanted, progress)
@@ -70,10 +71,9 @@ def collect_wheels(
 
 
 def add_hints(error: SdkError, wanted: BundleRequest, progress: Progress) -> None:
-    """Add to a RESOLUTION_FAILED what its reader can do, as the project's author or not."""
-
+    """Add to a RESOLUTION_FAILED what its reader can do, who may not be the provider's author."""
     if cause_of(error.why) is not None:
-        return  # of what is around the build, which no option changes
+        return  # the cause is outside the build, so no option helps
 
     def newest(requirement: str) -> str | None:
         return newest_version(requirement, interpreter=wanted.interpreter, base=wanted.base)
@@ -81,63 +81,63 @@ def add_hints(error: SdkError, wanted: BundleRequest, progress: Progress) -> Non
     first = resolution_hints.CHANGE_REQUIREMENT
     published = Requirement(wanted.requirement) if wanted.own is None else None
     if published is not None:
-        if told := resolution_hints.resolution_of(error, published, newest):
-            error.resolution = told
+        if resolution := resolution_hints.resolution_of(error, published, newest):
+            error.resolution = resolution
             return
         first = resolution_hints.other_version_resolution(published)
         error.resolution = (
             f"{first}; or, when a bound is wrong upstream, replace it with --override "
             f"'NAME==VERSION'.{python_hint(error.why)}"
         )
-    if told := resolution_hints.not_found_resolution(error, published):
-        error.resolution = told
+    if resolution := resolution_hints.not_found_resolution(error, published):
+        error.resolution = resolution
         return
     if not wanted.servers:
         return
     progress.step("looking for solutions")
-    asked = resolution_hints.required_server(error, newest)
+    required = resolution_hints.required_server(error, newest)
     add_resolution_hints(
         error,
         wanted.servers,
         lambda change: _changed(wanted, change),
-        _loaded(asked, wanted),
-        judge=lambda server, brought: _refused(server, brought, wanted, progress),
+        _loaded(required, wanted),
+        judge=lambda server, versions: _refused(server, versions, wanted, progress),
         first=first,
     )
 
 
 def _refused(
-    server: Distribution, brought: Mapping[str, str], wanted: BundleRequest, progress: Progress
+    server: Distribution, versions: Mapping[str, str], wanted: BundleRequest, progress: Progress
 ) -> list[str] | None:
-    """Who among the server's packages does not accept what is brought, each with its bound."""
+    """The server's packages that do not accept these versions, each with its bound."""
     from lls_provider.bundle.server_constraints import rejections, with_requirements
 
     try:
         known = with_requirements(server, progress)
-    except SdkError:  # this machine lacks something: the explanation must not wait for that
+    except SdkError:  # something is missing on this machine; the hints work without it
         return None
     if known.requires is None:
         return None
-    found = rejections(known, brought, wanted.target, wanted.overrides)
+    found = rejections(known, versions, wanted.target, wanted.overrides)
     return [f"{it.requirer.name} {it.requirer.version} needs {it.wanted}" for it in found]
 
 
 def _loaded(server: str | None, wanted: BundleRequest) -> list[Distribution]:
-    """The server that a provider seems to be made for, where it is available."""
+    """The server that a provider seems to be made for, if it is available."""
     if server is None or server in [it.label for it in wanted.servers]:
         return []
     try:
         return [load_distribution(server, python=str(wanted.interpreter.path))]
     except SdkError:
-        return []  # it was no more than an idea
+        return []  # it was only a guess
 
 
 def _from_lock(wanted: BundleRequest, locked: LockFile, progress: Progress) -> CollectedWheels:
     closure = locked_closure(locked, wanted)
     files = _fetch(wanted, closure, progress)
     with reporting_damage(zip(closure.packages, files, strict=True)):
-        wheels = [wanted.ahead.wheels.get(file) or read_wheel(file) for file in files]
-    # as without the lock: with several distributions it holds what only their packages need
+        wheels = [wanted.prefetched.wheels.get(file) or read_wheel(file) for file in files]
+    # as without a lock: with several distributions, a lock also has what only their packages need
     kept = _needed(wanted, wheels, closure.provided) if len(wanted.servers) > 1 else wheels
     if conflicts := _unsatisfied(wanted, kept, closure.provided):
         raise stale_lock_error(
@@ -168,7 +168,7 @@ def _fetch(wanted: BundleRequest, closure: Closure, progress: Progress) -> list[
 
 
 def fetch_alone(requirement: str, wanted: BundleRequest, progress: Progress) -> Path:
-    """The wheel of the newest release that satisfies a requirement, without what it needs.
+    """The wheel of the newest release that satisfies a requirement, without its dependencies.
 
     It is for the Python and machine of ``wanted``. Raises what `lock_alone`, `select_closure` and
     `fetch` raise.
@@ -205,7 +205,7 @@ def _only(
 
 
 def _changed(wanted: BundleRequest, change: Change) -> list[Closure]:
-    """The closures that a change gives, beside each server alone."""
+    """The closures of a changed build, one for each server."""
     other = replace(
         wanted,
         servers=change.servers or wanted.servers,
@@ -218,7 +218,7 @@ def _changed(wanted: BundleRequest, change: Change) -> list[Closure]:
     ]
 
 
-def _gathered(wanted: BundleRequest, progress: Progress) -> CollectedWheels:
+def _collected(wanted: BundleRequest, progress: Progress) -> CollectedWheels:
     if len(wanted.servers) > 1:
         return _for_several(wanted, progress)
     server = wanted.servers[0] if wanted.servers else None
@@ -234,10 +234,10 @@ def _resolve(
 ) -> Closure:
     pins = server.pins if server is not None else {}
     own = frozenset([wanted.own.name] if wanted.own is not None else [])
-    asked = (wanted.requirement, wanted.overrides, frozenset(pins.items()), frozenset(held.items()))
-    lock = wanted.locks.get(asked)
+    key = (wanted.requirement, wanted.overrides, frozenset(pins.items()), frozenset(held.items()))
+    lock = wanted.locks.get(key)
     if lock is None:
-        lock = wanted.locks[asked] = make_lock(
+        lock = wanted.locks[key] = make_lock(
             [wanted.requirement],
             own=own,
             distribution=server,
@@ -254,7 +254,7 @@ def _resolve(
 
 
 def _for_several(wanted: BundleRequest, progress: Progress) -> CollectedWheels:
-    """What all distributions accept; what does not satisfy in all of them is bundled."""
+    """The wheels that all distributions accept; what not all of them satisfy is bundled."""
     shared = _without(shared_versions(wanted.servers), wanted.bundle)
     while True:
         results: list[Mapping[str, str]] = []
@@ -273,7 +273,7 @@ def _for_several(wanted: BundleRequest, progress: Progress) -> CollectedWheels:
                 if it.provided is not None and it.new is None
             }
             if not refused:
-                return found  # `assemble` says of what is left
+                return found  # `assemble` reports other conflicts
             results.append(refused)
         if not results:
             raise failures[0]
@@ -289,8 +289,8 @@ def _beside(
     shared: Mapping[str, Sequence[str]],
     progress: Progress,
 ) -> tuple[CollectedWheels, tuple[Conflict, ...]]:
-    """The result with one distribution's versions, and what the others' do not satisfy."""
-    # what is bundled although a server has it shadows that server's: better the same
+    """The result with one distribution's versions, and the conflicts with those of the others."""
+    # a bundled package shadows a server's, so it should have the same version
     rest = {name for server in wanted.servers for name in server.pins} - shared.keys()
     held = agreed_versions(wanted.servers, rest) | {
         name: version for name, version in basis.pins.items() if name in rest
@@ -310,7 +310,7 @@ def _beside(
 def _needed(
     wanted: BundleRequest, wheels: Sequence[Wheel], provided: Mapping[str, str]
 ) -> list[Wheel]:
-    """The wheels that the provider leads to; what a server's packages need is the server's."""
+    """The wheels that the provider needs, without those that only a server's packages need."""
     left = {wheel.name: wheel for wheel in wheels}
     chosen: list[Wheel] = []
     name = canonicalize_name(Requirement(wanted.requirement).name)
@@ -331,12 +331,12 @@ def _unsatisfied(
         target=wanted.target,
         provided=provided,
         overrides=wanted.overrides,
-        asked=Requirement(wanted.requirement),
+        requested=Requirement(wanted.requirement),
     )
 
 
 def normalized_requirement(names: Collection[str]) -> frozenset[str]:
-    """Names of packages as resolving and pins have them."""
+    """Normalised names of packages."""
     return frozenset(canonicalize_name(name) for name in names)
 
 
@@ -349,7 +349,7 @@ def prefetch_wheels(
 ) -> PrefetchedWheels:
     """The wheels for those machines that are in the cache already.
 
-    Raises nothing of ours: what is wrong with one is reported when it is collected. Measured by
+    Raises no SdkError: what is wrong with a wheel is reported when it is collected. Measured by
     benchmarks/tricks.py: without it a locked build of 92 packages takes 1.14 times as long.
     """
     wheels: dict[Path, Wheel] = {}

@@ -1,8 +1,8 @@
-"""Whether providers can be installed together: what the installer would say before deployment.
+"""Checks before deployment whether the installer would install providers together.
 
-Nothing here decides: the installer's own code (`provider_image`, `installed`, `plan`) reads, plans
-and refuses the images, on a virtual volume that answers as a real one does. A file is written, to a
-scratch directory, only if the plan looks at it.
+The installer's own code (`provider_image`, `installed`, `plan`) reads, plans and refuses the
+images, on a virtual volume that behaves like a real one. A file is written, to a scratch directory,
+only if the plan reads it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 class VirtualVolume:
-    """What planned installations leave, as `plan.InstalledFiles` has it."""
+    """The files after the planned installations, as `plan.InstalledFiles` requires."""
 
     def __init__(self, scratch: Path) -> None:
         """``scratch`` is an empty directory, which the caller removes."""
@@ -64,11 +64,11 @@ class VirtualVolume:
         self._installed: dict[str, InstalledDistribution] = {}
         self._recorded: dict[str, list[str]] = {}
         self._written: dict[str, tuple[Wheel, WheelFile]] = {}
-        self._folders: set[str] = set()
+        self._directories: set[str] = set()
         self._places: dict[Path, int] = {}  # of a wheel's files in the scratch directory
 
     def install(self, incoming: ProviderImage, plan: Plan) -> None:
-        """Take a plan as carried out."""
+        """Treat a plan as carried out."""
         source = incoming.source
         self._sources.append(source)
         for dist_info in plan.replaced:
@@ -81,7 +81,9 @@ class VirtualVolume:
             )
             self._recorded[wheel.dist_info] = _recorded(unpacking)
             self._written.update({file.path: (wheel, file) for file in unpacking.files})
-        self._folders = {folder for path in self._written for folder in _folders(path)}
+        self._directories = {
+            directory for path in self._written for directory in _directories(path)
+        }
 
     def sources(self) -> Sequence[Source]:
         """The installed providers, by slot."""
@@ -101,10 +103,10 @@ class VirtualVolume:
 
     def find(self, path: str) -> Path | None:
         """The file or directory at a path relative to python-packages, made on request."""
-        if path in self._folders:
-            folder = self._scratch / "folders" / path
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
+        if path in self._directories:
+            directory = self._scratch / "directorys" / path
+            directory.mkdir(parents=True, exist_ok=True)
+            return directory
         if path not in self._written:
             return None
         wheel, file = self._written[path]
@@ -128,7 +130,7 @@ def _recorded(unpacking: Unpacking) -> list[str]:
     return [row[0] for row in csv.reader(io.StringIO(record.content.decode()))]
 
 
-def _folders(path: str) -> list[str]:
+def _directories(path: str) -> list[str]:
     parts = path.split("/")[:-1]
     return ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
@@ -138,7 +140,7 @@ _SERVER = "the server"
 
 @dataclass(frozen=True, slots=True)
 class CompatServer:
-    """What the providers shall live with; of several distributions what all of them have."""
+    """The server of the providers; of several distributions, what all of them have."""
 
     label: str
     python_tag: str
@@ -149,9 +151,9 @@ class CompatServer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the installer would do with one target, or why it would refuse.
+    """What the installer would do with one target, or why it would refuse it.
 
-    ``rows`` are the packages that the image brings, each with what becomes of it.
+    ``rows`` are the packages of the image, each with what the installer would do with it.
     """
 
     target: str
@@ -206,7 +208,7 @@ class Compatibility:
 
     @property
     def status(self) -> ExitStatus:
-        """1 when the installer would refuse a target."""
+        """1 if the installer would refuse a target."""
         refused = any(verdict.error is not None for verdict in self.verdicts)
         return ExitStatus.WRONG if refused else ExitStatus.OK
 
@@ -220,7 +222,7 @@ class Compatibility:
 
 
 def compat_server(distributions: Sequence[Distribution]) -> CompatServer | None:
-    """What can be relied on with any of the distributions, which run on one Python."""
+    """What all of the distributions have; they run on one Python."""
     if not distributions:
         return None
     return CompatServer(
@@ -240,14 +242,14 @@ def compatibility(
 ) -> Compatibility:
     """Plan the installation of bundles, each a label and its root, one after the other.
 
-    One that is refused is left out when those after it are judged. With a ``server``, what it
-    has replaces what images assume. ``python_tag`` is what the installer would be given, else
-    the server's. Raises what `read_bundle` raises for a directory that holds no bundle.
+    A refused one is left out when the next ones are planned. With a ``server``, its packages
+    replace what images assume. ``python_tag`` is the installer's, by default the server's. Raises
+    what `read_bundle` raises for a directory that is not a bundle.
     """
     if python_tag is None and server is not None:
         python_tag = server.python_tag
-    with scratch("compat") as folder:
-        judge = _Judge(VirtualVolume(folder), server, python_tag)
+    with scratch("compat") as directory:
+        judge = _Judge(VirtualVolume(directory), server, python_tag)
         verdicts = tuple(judge.verdict(label, root) for label, root in bundles)
     return Compatibility(verdicts, server.label if server is not None else None)
 
@@ -309,7 +311,7 @@ class _Judge:
         )
 
     def _hiding(self, incoming: ProviderImage) -> SdkError | None:
-        """A module in front of one of the server's (contract decision 14)."""
+        """The error if a module hides one of the server's (contract decision 14)."""
         fronts = [shadowing_modules(wheel) for wheel in incoming.wheels]
         servers = self._server.modules if self._server is not None else ()
         found = [
@@ -324,18 +326,18 @@ class _Judge:
         return hiding_error(self._server.label, found, where)
 
     def _refusal(self, incoming: ProviderImage) -> SdkError | None:
-        """A package in front of one of the server's in a version that its others do not accept."""
-        brought = {str(wheel.name): str(wheel.version) for wheel in incoming.wheels}
+        """The error if a package shadows a server's, which does not accept its version."""
+        bundled = {str(wheel.name): str(wheel.version) for wheel in incoming.wheels}
         overrides = [str(it) for found in incoming.source.overrides.values() for it in found]
         for server in self._server.distributions if self._server is not None else ():
-            refused = rejections(server, brought, incoming.target, overrides)
+            refused = rejections(server, bundled, incoming.target, overrides)
             if refused:
                 where = Where(provider=incoming.provider_id, image=incoming.image)
-                return rejection(server, brought, refused, where)
+                return rejection(server, bundled, refused, where)
         return None
 
     def _other_python(self, label: str, incoming: ProviderImage) -> Iterator[str]:
-        """Images for different Pythons: each may install, but a server has only one."""
+        """Warnings about images for different Pythons, of which a server has only one."""
         if self._python_tag is not None or incoming.manifest is None:
             return
         tag = incoming.target.tag
@@ -345,7 +347,7 @@ class _Judge:
         self._pythons.setdefault(tag, label)
 
     def _beside_server(self, incoming: ProviderImage) -> tuple[ProviderImage, list[str]]:
-        """The image with what the server really has, and where that is not what it assumes."""
+        """The image with the server's packages, and the differences from what it assumes."""
         if self._server is None:
             return incoming, []
         packages = parse_provided(self._server.packages)

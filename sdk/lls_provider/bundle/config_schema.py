@@ -17,7 +17,7 @@ from lls_provider.contract.schema import nearest
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
-LIMIT = 1 << 20  # bytes; the largest seen has some thousand
+LIMIT = 1 << 20  # bytes; known schemas have some thousand
 _WORDS = {
     bool: "boolean",
     int: "integer",
@@ -26,7 +26,7 @@ _WORDS = {
     list: "array",
     dict: "object",
 }
-# what pydantic converts
+# the strings that pydantic converts
 _BOOLEANS = ("0", "off", "f", "false", "n", "no", "1", "on", "t", "true", "y", "yes")
 _TIMES = ("date", "date-time", "time", "duration")
 
@@ -62,8 +62,8 @@ def schema_fault(data: bytes) -> str | None:
 class Violation:
     """A key of a config that a schema refuses: where it is, and why.
 
-    ``reason`` says nothing of the value, which may be a secret. ``is_key`` says that it is the
-    key that is refused and not its value.
+    ``reason`` does not contain the value, which may be a secret. With ``is_key`` the key itself
+    is refused, not its value.
     """
 
     path: tuple[str | int, ...]
@@ -72,7 +72,7 @@ class Violation:
 
     @property
     def json_path(self) -> str:
-        """The place as JSON paths are written: ``$.retry.times``."""
+        """The path as a JSON path: ``$.retry.times``."""
         return "$" + "".join(
             f"[{step}]"
             if isinstance(step, int)
@@ -84,11 +84,12 @@ class Violation:
 
 
 def violations(schema: Mapping[str, Any], config: Mapping[str, Any]) -> list[Violation]:
-    """Every key of ``config`` that the schema refuses, in the order of their places.
+    """Every key of ``config`` that the schema refuses, sorted by path.
 
-    Nothing is said of what servers take all the same: a text with ``${env.…}``, which they fill
-    in, and what pydantic converts (https://docs.pydantic.dev/latest/concepts/conversion_table/).
-    A schema that cannot be followed, for it refers to something else, refuses nothing.
+    Values that servers accept anyway are not reported: a text with ``${env.…}``, which they
+    replace, and what pydantic converts
+    (https://docs.pydantic.dev/latest/concepts/conversion_table/). A schema with a reference that
+    leads out of it refuses nothing.
     """
     import jsonschema
     from referencing import Registry
@@ -98,20 +99,20 @@ def violations(schema: Mapping[str, Any], config: Mapping[str, Any]) -> list[Vio
     found: dict[tuple[str | int, ...], Violation] = {}
     try:
         for error in kind(schema, registry=Registry()).iter_errors(config):
-            for violation in _told(error):
+            for violation in _violations(error):
                 found.setdefault(violation.path, violation)
     except (Unresolvable, RecursionError):
         return []
-    return sorted(found.values(), key=_place)
+    return sorted(found.values(), key=_sort_key)
 
 
-def _place(violation: Violation) -> list[str]:
+def _sort_key(violation: Violation) -> list[str]:
     return [step if isinstance(step, str) else f"{step:09}" for step in violation.path]
 
 
-def _told(error: ValidationError) -> list[Violation]:
-    """What one error of jsonschema means to whoever wrote the config."""
-    if _taken(error):
+def _violations(error: ValidationError) -> list[Violation]:
+    """One error of jsonschema as violations for the author of the config."""
+    if _accepted_by_servers(error):
         return []
     path, rule = tuple(error.absolute_path), str(error.validator)
     value, schema = cast("Any", error.validator_value), cast("Any", error.schema)
@@ -125,7 +126,9 @@ def _told(error: ValidationError) -> list[Violation]:
             patterns = schema.get("patternProperties", {})
             extra = [it for it in config if it not in known]
             return [
-                Violation((*path, it), f"is not a key that it has{_meant(it, known)}", is_key=True)
+                Violation(
+                    (*path, it), f"is not a key that it has{_suggestion(it, known)}", is_key=True
+                )
                 for it in extra
                 if not any(re.search(pattern, it) for pattern in patterns)
             ]
@@ -142,11 +145,11 @@ def _told(error: ValidationError) -> list[Violation]:
 
 
 def _of_branches(error: ValidationError, path: tuple[str | int, ...]) -> list[Violation]:
-    """What is wrong in the one branch that was meant, else which types the value may have."""
+    """What is wrong in the one branch of the right type, else the types that the value may have."""
     branches = _branches(error)
     meant = [it for it in branches if not any(_is_type(error) for error in it)]
     if len(meant) == 1:
-        return [violation for inner in meant[0] for violation in _told(inner)]
+        return [violation for inner in meant[0] for violation in _violations(inner)]
     if meant:
         return [Violation(path, f"has none of the {len(branches)} forms that it may have")]
     types: list[Any] = [it.validator_value for branch in branches for it in branch if _is_type(it)]
@@ -166,8 +169,8 @@ def _is_type(inner: ValidationError) -> bool:
     return inner.validator == "type" and not inner.relative_path
 
 
-def _taken(error: ValidationError) -> bool:
-    """Whether a server takes what the schema alone refuses."""
+def _accepted_by_servers(error: ValidationError) -> bool:
+    """Whether a server accepts what the schema refuses."""
     value, types, schema = (
         error.instance,
         cast("Any", error.validator_value),
@@ -177,13 +180,13 @@ def _taken(error: ValidationError) -> bool:
         return True
     match error.validator:
         case "uniqueItems":
-            return True  # a set drops what comes twice
+            return True  # a set drops duplicates
         case "type":
             types = cast("Any", error.validator_value)
             names = [types] if isinstance(types, str) else types
             return any(_converted(value, name, schema) for name in names)
         case "anyOf" | "oneOf":
-            return any(all(map(_taken, branch)) for branch in _branches(error))
+            return any(all(map(_accepted_by_servers, branch)) for branch in _branches(error))
     return False
 
 
@@ -211,7 +214,7 @@ def _types(names: str | list[str], value: object) -> str:
     return f"must be of type {wanted}, not {found}"
 
 
-def _meant(word: str, known: list[str]) -> str:
+def _suggestion(word: str, known: list[str]) -> str:
     if meant := nearest(word, known):
         return f": did you mean '{meant}'?"
     return f"; it has {', '.join(known)}" if known else ""

@@ -34,12 +34,16 @@ if TYPE_CHECKING:
 
 
 def lock_inputs(wanted: BundleRequest) -> LockInputs:
-    """What a bundle asks of a lock."""
+    """The inputs that a lock must have for a bundle."""
     if wanted.own is None:
         requires = {str(Requirement(wanted.requirement))}
     else:
-        # what is under an extra of the provider itself is for its developers
-        requires = {_told(it) for it in wanted.own.requires if "extra" not in str(it.marker or "")}
+        # the requirements of the provider's own extras are for its developers
+        requires = {
+            _shown_requirement(it)
+            for it in wanted.own.requires
+            if "extra" not in str(it.marker or "")
+        }
     return LockInputs(
         python=".".join(map(str, wanted.interpreter.minor)),
         requires=tuple(sorted(requires)),
@@ -54,39 +58,39 @@ def lock_inputs(wanted: BundleRequest) -> LockInputs:
 def lock_label(label: str, base: Path | None = None) -> str:
     """The name of a distribution in a lock, the same on every machine.
 
-    A path in the project's directory ``base`` is written relative to it, another one that starts at
-    the root by its last part.
+    A path in the project's directory ``base`` is written relative to it. Of any other absolute path
+    only the last part is kept.
     """
     kind, path = re.fullmatch(r"((?:[a-z-]+:)?)(.*)", label, re.DOTALL).groups()  # type: ignore[union-attr]
     if "/" not in path or "://" in label or kind == "docker-daemon:":
         return label
     if base is not None and not path.startswith("~"):
-        place = os.path.relpath(path, base)
-        if not place.startswith(os.pardir):
-            return f"{kind}{place}"
+        relative = os.path.relpath(path, base)
+        if not relative.startswith(os.pardir):
+            return f"{kind}{relative}"
     return f"{kind}{Path(path).name}" if path.startswith(("/", "~")) else label
 
 
 def locked_pins(locked: LockFile, named: str, base: Path | None = None) -> Mapping[str, str]:
     """The pins that a lock has for a distribution, so that it need not be resolved.
 
-    ``base`` is the project's directory. Raises SdkError LOCK_STALE for a distribution that the lock
-    was made without.
+    ``base`` is the project's directory. Raises SdkError LOCK_STALE for a distribution that is not
+    in the lock.
     """
-    pins = locked.asked.distributions.get(lock_label(named, base))
+    pins = locked.inputs.distributions.get(lock_label(named, base))
     if pins is None:
         raise stale_lock_error(locked, [f"new: the provider is built beside {named}"])
     return pins
 
 
 def build_requires(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a project's build backend is: ``[build-system] requires``, or setuptools (PEP 518)."""
-    told = pyproject.get("build-system", {}).get("requires")
-    return tuple(map(str, told)) if isinstance(told, list) else ("setuptools",)
+    """The requirements of a build: ``[build-system] requires``, or setuptools (PEP 518)."""
+    requires = pyproject.get("build-system", {}).get("requires")
+    return tuple(map(str, requires)) if isinstance(requires, list) else ("setuptools",)
 
 
 def sources_digest(sources: Mapping[str, Any]) -> str | None:
-    """A digest of what ``[tool.uv.sources]`` says; None where it says nothing."""
+    """A digest of ``[tool.uv.sources]``; None if it is empty."""
     if not sources:
         return None
     text = json.dumps(sources, sort_keys=True, default=str)
@@ -96,10 +100,10 @@ def sources_digest(sources: Mapping[str, Any]) -> str | None:
 def locked_closure(locked: LockFile, wanted: BundleRequest) -> Closure:
     """The closure that a lock has for a bundle.
 
-    Raises SdkError LOCK_STALE when the bundle asks something else than the lock answers, and
-    what `select_closure` raises.
+    Raises SdkError LOCK_STALE if the lock was made from other inputs, and what `select_closure`
+    raises.
     """
-    if changes := input_differences(locked.asked, lock_inputs(wanted)):
+    if changes := input_differences(locked.inputs, lock_inputs(wanted)):
         raise stale_lock_error(locked, changes)
     own = [canonicalize_name(wanted.own.name)] if wanted.own is not None else []
     found = select_closure(
@@ -114,7 +118,7 @@ def locked_closure(locked: LockFile, wanted: BundleRequest) -> Closure:
 
 
 def stale_lock_error(locked: LockFile, changes: list[str]) -> SdkError:
-    """The error of a lock that does not fit the build."""
+    """The error for a lock that does not match the build."""
     return SdkError(
         Code.LOCK_STALE,
         f"The lock {locked.path.name} is stale",
@@ -128,9 +132,9 @@ def stale_lock_error(locked: LockFile, changes: list[str]) -> SdkError:
 def write_lock(
     path: Path, wanted: BundleRequest, closure: Closure, backend: Sequence[str] = ()
 ) -> None:
-    """Write the lock of what was collected, atomically.
+    """Write the lock of the collected wheels, atomically.
 
-    ``backend`` are the versions that the provider's own wheel was built with. Raises SdkError
+    ``backend`` are the versions with which the provider's own wheel was built. Raises SdkError
     LOCK_UNPORTABLE, NO_SPACE or OUTPUT_UNWRITABLE.
     """
     versions = join_closures(shared_versions(wanted.servers))
@@ -141,13 +145,13 @@ def write_lock(
         versions=versions,
         backend=backend,
     )
-    path = Path(os.path.realpath(path))  # a link stays a link
+    path = Path(os.path.realpath(path))  # a symbolic link is kept
     with writing(path):
         write_atomically(path, text.encode(), mode=0o644)
 
 
-def _told(requirement: Requirement) -> str:
-    """A requirement as a lock may show it: no login, no path of this machine."""
+def _shown_requirement(requirement: Requirement) -> str:
+    """A requirement without a login and without a path of this machine."""
     if requirement.url is None:
         return str(requirement)
     public = Requirement(str(requirement))
@@ -158,14 +162,14 @@ def _told(requirement: Requirement) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LockMode:
-    """``file`` is the lock to build from, ``out`` the place of the one to write."""
+    """Whether a build reads a lock or writes one: ``file`` is the one to read, ``out`` to write."""
 
     file: LockFile | None
     out: Path | None
 
     @classmethod
     def of(cls, out: Path | None, path: Path | None) -> LockMode:
-        """Read the lock at ``path`` and see that one can be written to ``out``.
+        """Read the lock at ``path``, and check that one can be written to ``out``.
 
         Raises what `read_lock_file` and `writable_lock` raise.
         """
@@ -184,12 +188,11 @@ class LockMode:
         *,
         base: Path | None = None,
     ) -> tuple[tuple[Distribution, ...], Interpreter]:
-        """The distributions and the Python to build for; a lock's, if nothing else is given.
+        """The distributions and the Python to build for; the Python is the lock's by default.
 
-        Without a lock and a given ``python`` it is of a version ``at_least``. ``base`` is the
-        project's directory.
-
-        Raises what `load_distributions` and `find_interpreter` raise, or LOCK_STALE.
+        Without a lock and without ``python``, its version is ``at_least``. ``base`` is the
+        project's directory. Raises what `load_distributions` and `find_interpreter` raise, or
+        LOCK_STALE.
         """
         from lls_provider.wheels.interpreter import find_interpreter
         from lls_provider.wheels.loading import interpreter_of, load_distributions
@@ -198,7 +201,7 @@ class LockMode:
         if file is None:
             servers = load_distributions(named, python=python, at_least=at_least, progress=progress)
         else:
-            python = python or file.asked.python
+            python = python or file.inputs.python
             servers = load_distributions(
                 named,
                 python=python,
@@ -213,7 +216,7 @@ class LockMode:
     def backend(
         self, requires: Sequence[str], interpreter: Interpreter, base: Path
     ) -> tuple[str, ...] | None:
-        """The versions to build the provider's wheel with; None leaves the choice to uv.
+        """The versions with which to build the provider's wheel; None leaves the choice to uv.
 
         Raises what `backend_pins` raises.
         """
@@ -232,7 +235,7 @@ class LockMode:
         progress: Progress,
         backend: Sequence[str] | None = None,
     ) -> None:
-        """Write the lock of a bundle that is complete, if one was requested."""
+        """Write the lock of a complete bundle, if one was requested."""
         if self.out is not None:
             write_lock(self.out, wanted, found.closure, backend or ())
             progress.note(f"locked {counted(len(found.closure.packages), 'package')} in {self.out}")

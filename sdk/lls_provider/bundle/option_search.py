@@ -1,9 +1,9 @@
 """Finds the options with which a published package builds, if it does not build without them.
 
-Whoever packages a published provider cannot change its requirements, and would build once for each
-override that an error names. So the search continues after the first failure: it adds an option,
-builds to the end in a temporary directory, and looks at what fails next, an import of the trial
-included. A missing module may be one that an extra brings.
+A user who packages a published provider cannot change its requirements, and would have to build
+once for each override that an error names. So the search continues after the first failure: it adds
+an option, runs the whole build in a temporary directory, and handles the next failure, including an
+import that fails in the trial. An extra may add a missing module.
 """
 
 from __future__ import annotations
@@ -37,42 +37,42 @@ if TYPE_CHECKING:
 
 
 def extras_that_bring(own: Wheel, module: str) -> list[tuple[str, str]]:
-    """The extras of a wheel that require a package of a module's name, each with what it asks.
+    """The extras of a wheel that require a package named like a module, each with the requirement.
 
-    Those that require just that name come first, of these the ones that require least: ``dev`` and
-    ``all`` bring much else. An extra that names another of the same package brings what that one
-    does.
+    Extras that require exactly that name come first, and of these the smallest: ``dev`` and ``all``
+    require much else. An extra that includes another extra of the package includes its
+    requirements.
     """
     name = canonicalize_name(module.partition(".")[0])
     found = []
     for extra in static_spec.declared_extras(own.path):
-        asked = _asked_by(own, extra, frozenset())
-        near = [it for it in asked if name in canonicalize_name(it.name)]
+        required = _required_by(own, extra, frozenset())
+        near = [it for it in required if name in canonicalize_name(it.name)]
         if near:
             nearest = min(near, key=lambda it: canonicalize_name(it.name) != name)
-            found.append((canonicalize_name(nearest.name) != name, len(asked), extra, nearest))
+            found.append((canonicalize_name(nearest.name) != name, len(required), extra, nearest))
     # sorting keeps the order of those that are alike
     return [(it[2], _unmarked(it[3])) for it in sorted(found, key=lambda it: it[:2])]
 
 
-def _asked_by(own: Wheel, extra: str, seen: frozenset[str]) -> list[Requirement]:
-    """All that an extra requires, with what it asks by way of other extras of the package."""
-    asked: list[Requirement] = []
+def _required_by(own: Wheel, extra: str, seen: frozenset[str]) -> list[Requirement]:
+    """All requirements of an extra, including those of other extras that it includes."""
+    required: list[Requirement] = []
     for it in own.requires:
         if not _is_of_extra(it, extra):
             continue
         if canonicalize_name(it.name) == own.name:
             for other in sorted(it.extras - seen - {extra}):
-                asked += _asked_by(own, other, seen | {extra})
+                required += _required_by(own, other, seen | {extra})
         else:
-            asked.append(it)
-    return asked
+            required.append(it)
+    return required
 
 
 def _unmarked(requirement: Requirement) -> str:
-    asked = Requirement(str(requirement))
-    asked.marker = None
-    return str(asked)
+    plain = Requirement(str(requirement))
+    plain.marker = None
+    return str(plain)
 
 
 def _is_of_extra(requirement: Requirement, extra: str) -> bool:
@@ -84,28 +84,28 @@ def _is_of_extra(requirement: Requirement, extra: str) -> bool:
     )
 
 
-_BUILDS = 12  # attempts to the end, at the most
-_RELEASES = 10  # versions of one package that are looked into, at the most
+_BUILDS = 12  # at most; each is a whole build
+_RELEASES = 10  # versions of one package that are examined, at most
 _EXTRAS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """One thing to add: an override, or an extra of the package, and why."""
+    """One option to add, an override or an extra of the package, and the reason."""
 
     option: Literal["override", "extra"]
     value: str
     reason: str
 
     def __str__(self) -> str:
-        """The addition as a reader sees it, with its reason."""
+        """The addition with its reason, for a message."""
         shown = f"[{self.value}]" if self.option == "extra" else f"--override '{self.value}'"
         return f"{shown}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What to add to a build; ``spec`` is the provider, where the package has several."""
+    """What to add to a build; ``spec`` is the provider, if the package has several."""
 
     additions: tuple[Addition, ...] = ()
     spec: StaticSpec | None = None
@@ -116,13 +116,13 @@ class Fix:
         return tuple(it.value for it in self.additions if it.option == "override")
 
     def with_override(self, requirement: str, reason: str) -> Fix:
-        """The fix with one override more, in place of an earlier one of the same package."""
+        """The fix with another override, which replaces an earlier one of the same package."""
         name = _name(requirement)
         kept = (it for it in self.additions if it.option != "override" or _name(it.value) != name)
         return replace(self, additions=(*kept, Addition("override", requirement, reason)))
 
     def with_extra(self, extra: str, reason: str) -> Fix:
-        """The fix with one extra more."""
+        """The fix with another extra."""
         return replace(self, additions=(*self.additions, Addition("extra", extra, reason)))
 
     def applied(self, wanted: BundleRequest) -> BundleRequest:
@@ -141,15 +141,15 @@ class Fix:
         found = Requirement(package)
         return f"{found.name}[{','.join(sorted(found.extras | extras))}]{found.specifier}"
 
-    def command(self, words: Sequence[str], package: str) -> str:
-        """The command line ``words``, which packages ``package``, with the additions."""
-        changed = list(words)
+    def command(self, arguments: Sequence[str], package: str) -> str:
+        """The command line ``arguments``, which builds ``package``, with the additions."""
+        changed = list(arguments)
         if (amended := self.requirement(package)) != package:
-            for place, word in enumerate(words):
-                if word.startswith("--package="):
-                    changed[place] = f"--package={amended}"
-                elif words[place - 1] == "--package":
-                    changed[place] = amended
+            for index, argument in enumerate(arguments):
+                if argument.startswith("--package="):
+                    changed[index] = f"--package={amended}"
+                elif arguments[index - 1] == "--package":
+                    changed[index] = amended
         for override in self.overrides:
             changed += ["--override", override]
         if self.spec is not None:
@@ -158,7 +158,7 @@ class Fix:
                 ("--api", self.spec.api),
                 ("--provider-type", self.spec.provider_type),
             ):
-                if not any(word.partition("=")[0] == option for word in words):
+                if not any(it.partition("=")[0] == option for it in arguments):
                     changed += [option, value]
         return shlex.join(changed)
 
@@ -168,20 +168,20 @@ def _name(requirement: str) -> str:
 
 
 BuildAttempt = Callable[[Fix], object]
-"""Builds with a fix, to the end; raises the SdkError of what fails."""
+"""Runs the whole build with a fix. Raises the SdkError of what fails."""
 
 Proposals = Callable[[SdkError, Fix], Iterator[Fix]]
-"""Fixes that go one step further, for a failure with the fix so far; the likeliest first."""
+"""Fixes that extend the fix so far, for a failure with it; the likeliest first."""
 
 
 def find_fixes(error: SdkError, attempt: BuildAttempt, proposals: Proposals) -> list[Fix]:
-    """The fixes that make a failed build succeed; several when a choice is left to the reader.
+    """The fixes that make a failed build succeed; several if the reader has to choose.
 
-    None when the search ends without one. What ``attempt`` raises for this machine is passed over.
+    Empty if the search finds none. Errors of ``attempt`` that are about this machine are skipped.
     """
     fix = Fix()
     seen = {_kind(error)}
-    left = _BUILDS
+    remaining = _BUILDS
     while True:
         if isinstance(error.detail, SpecChoice) and fix.additions:
             return [
@@ -190,9 +190,9 @@ def find_fixes(error: SdkError, attempt: BuildAttempt, proposals: Proposals) -> 
                 if _failure(attempt, chosen := replace(fix, spec=spec)) is None
             ]
         for candidate in proposals(error, fix):
-            if left == 0:
+            if remaining == 0:
                 return []
-            left -= 1
+            remaining -= 1
             found = _failure(attempt, candidate)
             if found is None:
                 return [candidate]
@@ -213,7 +213,7 @@ def _failure(attempt: BuildAttempt, fix: Fix) -> SdkError | None:
 
 
 def _kind(error: SdkError) -> object:
-    """What two failures have in common that are one."""
+    """A value that is equal for two errors of the same failure."""
     match error.detail:
         case LoadFailure(failure=failure):
             return failure.reason
@@ -224,7 +224,7 @@ def _kind(error: SdkError) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Proposer:
-    """Proposes what may help: overrides for what does not resolve or load, extras for what lacks.
+    """Proposes fixes: overrides if it does not resolve or load, extras if a module is missing.
 
     ``wanted`` is the build that failed.
     """
@@ -233,7 +233,7 @@ class Proposer:
     progress: Progress = SILENT
 
     def __call__(self, error: SdkError, fix: Fix) -> Iterator[Fix]:
-        """The fixes that go one step further."""
+        """The fixes that extend ``fix`` for ``error``."""
         match error.detail:
             case LoadFailure() as loading:
                 yield from self._for_import(loading, fix)
@@ -243,10 +243,10 @@ class Proposer:
     # what does not resolve
 
     def _for_resolution(self, fix: Fix) -> Iterator[Fix]:
-        """The server's versions in place of the bounds that they do not meet, and no others.
+        """Override the bounds that the server's versions do not meet, and no others.
 
-        First it is resolved as if no one set a bound on what the server provides. What fails even
-        so is among the packages of the image, and one of their bounds has to go.
+        First everything is resolved as if nothing had a bound on what the server provides. What
+        still fails is among the packages of the image, and one of their bounds has to go.
         """
         found = self._resolvable(fix)
         if found is None:
@@ -260,7 +260,7 @@ class Proposer:
             target=wanted.target,
             provided={name: found[0] for name, found in versions.items()},
             overrides=wanted.overrides,
-            asked=Requirement(wanted.requirement),
+            requested=Requirement(wanted.requirement),
         )
         for conflict in conflicts:
             if conflict.name not in versions:
@@ -279,7 +279,7 @@ class Proposer:
         yield fix
 
     def _resolvable(self, fix: Fix) -> tuple[Fix, list[Wheel]] | None:
-        """The fix with which all resolves but for what the server provides, and the wheels."""
+        """The fix with which all resolves except what the server provides, and the wheels."""
         resolved = self._relaxed(fix)
         seen = set()
         for _ in range(_RELEASES):
@@ -296,7 +296,7 @@ class Proposer:
         return None
 
     def _relaxed(self, fix: Fix) -> list[Wheel] | SdkError:
-        """The wheels when what the server provides has no bounds, or why there are none."""
+        """The wheels if nothing has a bound on what the server provides, or the error."""
         wanted = fix.applied(self.wanted)
         kept = {_name(it) for it in wanted.overrides}
         free = tuple(
@@ -315,7 +315,7 @@ class Proposer:
         return [read_wheel(path) for path in found.wheels]
 
     def _for_bound(self, why: str, fix: Fix) -> Iterator[Fix]:
-        """Overrides for bounds that nothing can meet: on a version that is nowhere, or on both."""
+        """Overrides for bounds that nothing can meet: a version that no index has, or a clash."""
         if (lacking := lacking_version(why)) is not None:
             name, version = lacking
             public = version.public
@@ -349,8 +349,8 @@ class Proposer:
         own = _name(self.wanted.requirement)
         owner = _owner(wheels, missing or (f"{found[1]}.name" if found is not None else ""))
         if owner is not None and owner.name != own:
-            lacks = f"has no module {missing}" if missing else f"is what it says of: {reason}"
-            why = f"{owner.name} {owner.version} {lacks}"
+            problem = f"has no module {missing}" if missing else f"causes: {reason}"
+            why = f"{owner.name} {owner.version} {problem}"
             for bound in self._older(owner, missing):
                 yield fix.with_override(f"{owner.name}<{bound}", why)
         elif owner is None and missing is not None:
@@ -359,10 +359,10 @@ class Proposer:
                 yield fix.with_extra(extra, f"the package imports {missing}")
 
     def _older(self, wheel: Wheel, module: str | None) -> Iterator[str]:
-        """Bounds below which a release has the module; below the nearest releases when it is None.
+        """Upper bounds below which a release has the module; each earlier release if it is None.
 
-        From one release to the one before, then from one minor version to the one before, since
-        what was taken away stays away.
+        The search goes from one release to the one before, then from one minor version to the one
+        before, since a removed module does not come back.
         """
         bound = wheel.version
         for _ in range(_RELEASES):
@@ -380,7 +380,7 @@ class Proposer:
     def _release_below(self, name: str, bound: Version) -> tuple[Version, set[str]] | None:
         try:
             wheel = read_wheel(fetch_alone(f"{name}<{bound}", self.wanted, self.progress))
-        except SdkError:  # there is none, or none that can be read
+        except SdkError:  # there is none, or it cannot be read
             return None
         return wheel.version, {file.path for file in wheel.files}
 
@@ -395,39 +395,39 @@ def has_module(files: Collection[str], module: str) -> bool:
 
 
 def _owner(wheels: Sequence[Wheel], module: str) -> Wheel | None:
-    """The wheel that has the packages around a module, the innermost deciding."""
+    """The wheel that has a parent package of a module; the innermost parent decides."""
     parts = module.split(".")
     files = [[file.path for file in wheel.files] for wheel in wheels]
     for depth in range(len(parts) - 1, 0, -1):
-        around = ".".join(parts[:depth])
+        parent = ".".join(parts[:depth])
         for wheel, paths in zip(wheels, files, strict=True):
-            if has_module(paths, around):
+            if has_module(paths, parent):
                 return wheel
     return None
 
 
-def _extras(own: Wheel, missing: str, asked: Collection[str]) -> list[str]:
-    """Its extras that may bring a module, those that require a package of that name first."""
+def _extras(own: Wheel, missing: str, requested: Collection[str]) -> list[str]:
+    """The extras that may add a module; those that require a package of that name come first."""
     naming = [extra for extra, _ in extras_that_bring(own, missing)]
     others = [it for it in static_spec.declared_extras(own.path) if it not in naming]
-    return [it for it in (*naming, *others) if it not in asked][:_EXTRAS]
+    return [it for it in (*naming, *others) if it not in requested][:_EXTRAS]
 
 
 def _as_provided(name: str, versions: Sequence[str]) -> str:
-    """The requirement that all those versions satisfy, the servers' own."""
+    """The requirement that all those versions of the servers satisfy."""
     if len(versions) == 1:
         return f"{name}=={versions[0]}"
     return f"{name}>={min(versions, key=Version)}"
 
 
-def shown_command(fixes: Sequence[Fix], words: Sequence[str], package: str) -> str:
-    """The whole commands that were found to succeed, as a resolution."""
+def shown_command(fixes: Sequence[Fix], arguments: Sequence[str], package: str) -> str:
+    """The whole commands that succeeded, as a resolution."""
     one = len(fixes) == 1
     lines = [
         "Build with this command, which was tried to the end:"
         if one
         else "Build with one of these commands, which were tried to the end:",
-        *(f"  {fix.command(words, package)}" for fix in fixes),
+        *(f"  {fix.command(arguments, package)}" for fix in fixes),
         "What it adds, and why:" if one else "What they add, and why:",
         *(f"  {addition}" for addition in fixes[0].additions),
     ]

@@ -33,20 +33,22 @@ if TYPE_CHECKING:
 
 _COMMAND = ("lls-provider", "build")
 _FLAGS = "--module, --api and --provider-type"
-_RUN_IT = "Name a server that loads it with --distribution, so that its get_provider_spec() is run;"
+_LOAD_IT = (
+    "Name a server that loads it with --distribution, so that its get_provider_spec() is run;"
+)
 _WHAT = "servers import <package>.provider and call its get_provider_spec() (contract section 1)."
 
 
 @dataclass(frozen=True, slots=True)
 class SpecFlags:
-    """What the flags say; None is left to the package."""
+    """The values of the flags; None leaves the choice to the package."""
 
     module: str | None = None
     api: str | None = None
     provider_type: str | None = None
 
     def spec(self) -> StaticSpec | None:
-        """The spec, when the flags say everything."""
+        """The spec, if the flags give all of it; None otherwise."""
         if self.module and self.api and self.provider_type:
             return StaticSpec(self.module, self.api, self.provider_type)
         return None
@@ -57,18 +59,18 @@ def bundle_published(
     outs: Mapping[str, Path],
     options: BundleOptions = BundleOptions(),  # noqa: B008 - frozen
     *,
-    asked: SpecFlags = SpecFlags(),
+    flags: SpecFlags = SpecFlags(),
     vendor: str | None = None,
-    words: Sequence[str] = (),
+    command: Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> list[Bundle]:
     """Resolve ``package`` once; fetch and assemble its bundle for each machine in ``outs``.
 
-    ``asked`` and ``vendor`` are what the package itself need not say; ``words`` are the command
-    line that requires it, for an error that names one which succeeds. Raises SdkError USAGE
-    when ``package`` is not an exact requirement, or when it holds several provider types and the
-    flags choose none, or has no such extra; MODULE_MISSING when it holds no provider;
-    LOCK_STALE; and what resolving, locking, fetching, trying and assembling raise.
+    ``flags`` and ``vendor`` are what the package itself does not have to say; ``command`` is the
+    command line of this build, for an error that shows one that succeeds. Raises SdkError USAGE if
+    ``package`` is not an exact requirement, has no such extra, or has several provider types of
+    which the flags choose none; MODULE_MISSING if it has no provider; LOCK_STALE; and what
+    resolving, locking, fetching, trying and assembling raise.
     """
     from lls_provider.bundle.bundle import BundleRequest
     from lls_provider.bundle.closure import normalized_requirement
@@ -89,31 +91,31 @@ def bundle_published(
             machines=tuple(outs),
             locked=locking.file,
         ),
-        asked,
+        flags,
         options.trial,
         vendor,
         progress,
     )
     try:
-        made, gathered = build.run(outs)
+        made, collected = build.run(outs)
     except SdkError as error:
         if locking.file is None:
-            build.explain(error, outs, words or (*_COMMAND, f"--package={package}"))
+            build.explain(error, outs, command or (*_COMMAND, f"--package={package}"))
         raise
-    locking.write(build.wanted, gathered, progress)
+    locking.write(build.wanted, collected, progress)
     return made
 
 
 @dataclass(frozen=True, slots=True)
 class _Build:
     wanted: BundleRequest
-    asked: SpecFlags
+    flags: SpecFlags
     trial: Trial | None
     vendor: str | None
     progress: Progress
 
     def run(self, outs: Mapping[str, Path]) -> tuple[list[Bundle], CollectedWheels]:
-        """Gather, try and assemble; raises the first failure as it is."""
+        """Collect the wheels, try the provider and assemble. Raises the first failure unchanged."""
         from lls_provider.bundle.closure import collect_wheels
         from lls_provider.bundle.trial import probe_pool, try_provider
         from lls_provider.wheels.fetch import reporting_damage
@@ -121,21 +123,21 @@ class _Build:
         wanted, servers, progress = self.wanted, self.wanted.servers, self.progress
         requirement = Requirement(wanted.requirement)
         with probe_pool(servers, self.trial, outs) as trial:
-            gathered = {
+            collected = {
                 machine: collect_wheels(replace(wanted, machine=machine), progress, hints=False)
                 for machine in outs
             }
-            # only what is for this machine can be run to report its spec
-            here = gathered.get(wanted.machine)
-            if here is None and servers and self.asked.spec() is None:
+            # only wheels for this machine can be run to get the spec
+            here = collected.get(wanted.machine)
+            if here is None and servers and self.flags.spec() is None:
                 here = collect_wheels(wanted, progress, hints=False)
-            foremost = here or next(iter(gathered.values()))
+            foremost = here or next(iter(collected.values()))
             with reporting_damage(
-                pair for it in (*gathered.values(), foremost) for pair in it.fetched
+                pair for it in (*collected.values(), foremost) for pair in it.fetched
             ):
                 own = own_wheel(foremost.wheels, requirement)
                 _require_extras(own, requirement)
-                spec, known = find_spec(own, foremost.wheels, servers, self.asked, trial, progress)
+                spec, probed = find_spec(own, foremost.wheels, servers, self.flags, trial, progress)
                 name, version, _, _ = parse_wheel_filename(own.name)
                 metadata = ProviderPackage(
                     name=str(name),
@@ -155,26 +157,26 @@ class _Build:
                         foremost.wheels,
                         metadata,
                         trial,
-                        machine=wanted.machine if here is not None else next(iter(gathered)),
+                        machine=wanted.machine if here is not None else next(iter(collected)),
                         overrides=wanted.overrides,
                         read=foremost.read,
-                        known=known,
+                        known=probed,
                         published=True,
                         where=Where(file=own.name),
                         progress=progress,
                     )
-                made = assemble_each(wanted, gathered, outs, metadata, tried, progress)
+                made = assemble_each(wanted, collected, outs, metadata, tried, progress)
             return made, foremost
 
-    def explain(self, error: SdkError, machines: Iterable[str], words: Sequence[str]) -> None:
-        """Name in the error the whole command that succeeds, or else what may help.
+    def explain(self, error: SdkError, machines: Iterable[str], command: Sequence[str]) -> None:
+        """Show in the error the whole command that succeeds, or else what may help.
 
-        Raises SdkError MODULE_MISSING in its place when the package is not a provider.
+        Raises SdkError MODULE_MISSING instead if the package is not a provider.
         """
         if error.code is not Code.RESOLUTION_FAILED and error.detail is None:
             return
         if cause_of(error.why) is not None:
-            return  # of what is around the build, which no option changes
+            return  # the cause is outside the build, so no option helps
         if error.code is Code.RESOLUTION_FAILED:
             self._require_provider()
         from lls_provider.bundle.closure import add_hints
@@ -183,20 +185,20 @@ class _Build:
 
         def attempt(fix: Fix) -> None:
             spec = fix.spec
-            asked = SpecFlags(spec.module, spec.api, spec.provider_type) if spec else self.asked
+            flags = SpecFlags(spec.module, spec.api, spec.provider_type) if spec else self.flags
             with scratch("fix") as folder:
-                build = replace(self, wanted=fix.applied(self.wanted), asked=asked)
+                build = replace(self, wanted=fix.applied(self.wanted), flags=flags)
                 build.run({it: folder / it for it in machines})
 
         self.progress.step("looking for options with which it builds")
         fixes = find_fixes(error, attempt, Proposer(self.wanted, self.progress))
         if fixes:
-            error.resolution = shown_command(fixes, words, self.wanted.requirement)
+            error.resolution = shown_command(fixes, command, self.wanted.requirement)
         elif error.code is Code.RESOLUTION_FAILED:
             add_hints(error, self.wanted, self.progress)
 
     def _require_provider(self) -> None:
-        """Refuse a package that is not a provider before its closure is looked into."""
+        """Refuse a package that is not a provider before its closure is examined."""
         from lls_provider.bundle.closure import fetch_alone
 
         requirement = Requirement(self.wanted.requirement)
@@ -204,8 +206,8 @@ class _Build:
         try:
             own = fetch_alone(alone, self.wanted, self.progress)
         except SdkError:
-            return  # that it is not available is what the error says
-        require_provider(own, self.asked.module)
+            return  # the error says already that it is not available
+        require_provider(own, self.flags.module)
 
 
 def exact_requirement(text: str) -> Requirement:
@@ -235,14 +237,14 @@ def _not_exact(text: str, why: str) -> SdkError:
 
 
 def _require_extras(own: Path, requirement: Requirement) -> None:
-    """Refuse extras that the package does not have: a resolver passes over them."""
-    there = static_spec.declared_extras(own)
-    missing = [it for it in sorted(requirement.extras) if canonicalize_name(it) not in there]
+    """Refuse extras that the package does not have: a resolver ignores them."""
+    declared = static_spec.declared_extras(own)
+    missing = [it for it in sorted(requirement.extras) if canonicalize_name(it) not in declared]
     if missing:
         raise SdkError(
             Code.USAGE,
             f"{requirement.name} has no extra {', '.join(missing)}",
-            why=f"{own.name} has: {', '.join(there) or 'none'}.",
+            why=f"{own.name} has: {', '.join(declared) or 'none'}.",
             where=Where(file=own.name),
             resolution="Correct the extras after --package.",
         )
@@ -252,31 +254,30 @@ def find_spec(
     own: Path,
     wheels: Sequence[Path],
     servers: Sequence[Distribution],
-    asked: SpecFlags,
+    flags: SpecFlags,
     trial: Trial | None,
     progress: Progress,
 ) -> tuple[StaticSpec, ProbeResult | None]:
-    """The spec that ``asked`` leaves, and what its module said beside the first server.
+    """The spec that ``flags`` leaves, and the probe's result for it beside the first server.
 
-    The latter is None where a trial has to ask again. Raises SdkError MODULE_MISSING when the
-    package holds no provider, or not the module requested, and what `choose_spec` and `run_uv`
-    raise.
+    The result is None if a trial has to probe again. Raises SdkError MODULE_MISSING if the package
+    has no provider, or not the requested module, and what `choose_spec` and `run_uv` raise.
     """
     from lls_provider.bundle.trial import LoadFailure, load_resolution
 
-    held = require_provider(own, asked.module)
-    told: dict[str, ProbeResult] = {}
+    found = require_provider(own, flags.module)
+    results: dict[str, ProbeResult] = {}
     specs: list[StaticSpec] = []
     unread: list[str] = []
     way = ""
     detail = None
     complete = True
-    if asked.spec() is None:
-        modules = (asked.module,) if asked.module else held
-        told = _run(modules, wheels, servers[0], trial, progress) if servers else {}
-        static, unplain = static_spec.static_specs(own), static_spec.unreadable_modules(own)
+    if flags.spec() is None:
+        modules = (flags.module,) if flags.module else found
+        results = _run(modules, wheels, servers[0], trial, progress) if servers else {}
+        static, unreadable = static_spec.static_specs(own), static_spec.unreadable_modules(own)
         for name in modules:
-            result = told.get(name)
+            result = results.get(name)
             specs += [
                 StaticSpec(name, spec.api, spec.provider_type, spec.module)
                 for spec in (result.specs if result else ())
@@ -284,7 +285,7 @@ def find_spec(
             if result is not None and result.specs:
                 continue
             specs += [spec for spec in static if spec.module == name]
-            complete = complete and name not in unplain
+            complete = complete and name not in unreadable
             if result is not None and result.failure is not None:
                 why = f"does not load beside {servers[0].label}: {result.failure.reason}"
                 unread.append(f"{name} {why}")
@@ -295,7 +296,7 @@ def find_spec(
             else:
                 unread.append(f"{name} makes specs that only running it beside a server would show")
     chosen = choose_spec(
-        specs, own, asked, complete=complete, unread=unread, way=way, detail=detail
+        specs, own, flags, complete=complete, unread=unread, way=way, detail=detail
     )
     if (
         chosen.spec_module
@@ -305,10 +306,10 @@ def find_spec(
             f"the spec of {chosen.module} names the module '{chosen.spec_module}', which the "
             "server will import and not find unless it is installed under that name"
         )
-    known = told.get(chosen.module)
-    # of several specs the first is loaded with its classes
-    first = known.specs[0].provider_type if known is not None and known.specs else None
-    return chosen, known if first == chosen.provider_type else None
+    result = results.get(chosen.module)
+    # of several specs only the first is loaded with its classes
+    first = result.specs[0].provider_type if result is not None and result.specs else None
+    return chosen, result if first == chosen.provider_type else None
 
 
 def _run(
@@ -318,7 +319,7 @@ def _run(
     trial: Trial | None,
     progress: Progress,
 ) -> dict[str, ProbeResult]:
-    """What each module says of itself beside the server, where it can be run."""
+    """The probe's result for each module beside the server; empty if the server cannot be made."""
     from lls_provider.bundle.server_constraints import server_environment_of
     from lls_provider.bundle.trial import Trial, load_provider
 
@@ -326,20 +327,20 @@ def _run(
     if environment is None:
         return {}
     progress.step(f"loading {', '.join(modules)} beside {distribution.label}")
-    found = load_provider(environment, wheels, modules, trial or Trial())
-    for module, result in found.items():
-        # a trial says by itself that a provider does not load
+    results = load_provider(environment, wheels, modules, trial or Trial())
+    for module, result in results.items():
+        # a trial itself reports that a provider does not load
         if result.failure is not None and trial is None:
             progress.warn(
                 f"{module} does not load beside {distribution.label}: {result.failure.reason}"
             )
-    return found
+    return results
 
 
 def choose_spec(
     specs: Iterable[StaticSpec],
     own: Path,
-    asked: SpecFlags = SpecFlags(),
+    flags: SpecFlags = SpecFlags(),
     *,
     complete: bool = True,
     unread: Sequence[str] = (),
@@ -348,24 +349,24 @@ def choose_spec(
 ) -> StaticSpec:
     """The one spec that the flags leave.
 
-    Without ``complete`` there may be more than ``specs``; ``unread`` says why, a line each, and
-    ``way`` what to do about it. Raises SdkError USAGE listing the choices when there are several
-    (its detail is a `SpecChoice`), MODULE_MISSING with ``detail`` if there is none and the flags
-    do not say enough.
+    Without ``complete`` there may be more than ``specs``; ``unread`` has the reasons, one a line,
+    and ``way`` is what to do about them. Raises SdkError USAGE with the choices if there are
+    several (its detail is a `SpecChoice`), MODULE_MISSING with ``detail`` if there is none and the
+    flags do not give all of it.
     """
-    if told := asked.spec():
-        return told
+    if given := flags.spec():
+        return given
     every = sorted(set(specs))
     left = [
         spec
         for spec in every
-        if asked.module in (None, spec.module)
-        and asked.api in (None, spec.api)
-        and asked.provider_type in (None, spec.provider_type)
+        if flags.module in (None, spec.module)
+        and flags.api in (None, spec.api)
+        and flags.provider_type in (None, spec.provider_type)
     ]
     left = _outermost(left)
     different = {(spec.module, spec.api, spec.provider_type) for spec in left}
-    if len(different) == 1 and (asked.provider_type or complete):
+    if len(different) == 1 and (flags.provider_type or complete):
         return left[0]
     shown = "\n".join(
         f"  --module {spec.module} --api {spec.api} --provider-type {spec.provider_type}"
@@ -381,7 +382,7 @@ def choose_spec(
             resolution=f"{way} To have the image all the same, say what it provides with {_FLAGS} "
             "and why with --allow-failure REASON."
             if way
-            else f"{_RUN_IT} or say it with {_FLAGS}.",
+            else f"{_LOAD_IT} or say it with {_FLAGS}.",
             detail=detail,
         )
     why = f"It holds:\n{shown}" + "".join(f"\n{line}" for line in ([] if complete else unread))
@@ -405,36 +406,37 @@ def choose_spec(
         resolution="Choose one with --provider-type (and --api or --module where the types "
         "are equal)."
         if complete
-        else f"{_RUN_IT} or choose one with --provider-type; or name another with all of {_FLAGS}.",
+        else f"{_LOAD_IT} or choose one with --provider-type; "
+        f"or name another with all of {_FLAGS}.",
         detail=SpecChoice(tuple(left)),
     )
 
 
 def _outermost(specs: Sequence[StaticSpec]) -> list[StaticSpec]:
-    """The specs without those that a package around their module offers as well.
+    """The specs without those that a parent package of their module offers too.
 
-    The outer package imports the inner one and returns its spec: both name one provider.
+    The parent package imports the inner one and returns its spec: both are one provider.
     """
     offered = {(spec.module, spec.api, spec.provider_type) for spec in specs}
 
-    def is_offered_outside(spec: StaticSpec) -> bool:
+    def is_offered_by_parent(spec: StaticSpec) -> bool:
         parts = spec.module.split(".")
-        around = (".".join(parts[:depth]) for depth in range(1, len(parts)))
-        return any((outer, spec.api, spec.provider_type) in offered for outer in around)
+        parents = (".".join(parts[:depth]) for depth in range(1, len(parts)))
+        return any((parent, spec.api, spec.provider_type) in offered for parent in parents)
 
-    return [spec for spec in specs if not is_offered_outside(spec)]
+    return [spec for spec in specs if not is_offered_by_parent(spec)]
 
 
 def require_provider(own: Path, module: str | None) -> tuple[str, ...]:
-    """The modules of a wheel that hold a provider, the outermost first.
+    """The modules of a wheel that have a provider, the outermost first.
 
-    Raises SdkError MODULE_MISSING when it holds none, or not the ``module`` requested.
+    Raises SdkError MODULE_MISSING if there is none, or not the requested ``module``.
     """
-    held = static_spec.provider_modules(own)
-    if held and (module is None or module in held):
-        return held
-    if held or module:
-        why = f"It has: {', '.join(f'{it}.provider' for it in held)}." if held else _WHAT
+    found = static_spec.provider_modules(own)
+    if found and (module is None or module in found):
+        return found
+    if found or module:
+        why = f"It has: {', '.join(f'{it}.provider' for it in found)}." if found else _WHAT
         resolution = "Name the package that holds provider.py with --module."
         raise _no_module(own, f"module {module}.provider", why, resolution)
     files = static_spec.directory_specs(own)
@@ -446,18 +448,17 @@ def require_provider(own: Path, module: str | None) -> tuple[str, ...]:
         "get_provider_spec(), only YAML files for a server's external_providers_dir",
         f"It has {', '.join(files[:3])}{f' and {len(files) - 3} more' if files[3:] else ''}. "
         "A server reads these from a directory of its own image; what an image of a provider "
-        "brings "
-        "is imported: " + _WHAT,
+        "brings is imported: " + _WHAT,
         "Name another version after --package, or another package. For an image its authors would "
         "add a module provider.py beside each implementation, whose get_provider_spec() returns "
         "what the YAML file says: api, provider_type, module and config_class.",
     )
 
 
-def _no_module(own: Path, lacks: str, why: str, resolution: str) -> SdkError:
+def _no_module(own: Path, missing: str, why: str, resolution: str) -> SdkError:
     return SdkError(
         Code.MODULE_MISSING,
-        f"{own.name} has no {lacks}",
+        f"{own.name} has no {missing}",
         why=why[0].upper() + why[1:],
         where=Where(file=own.name),
         resolution=resolution,

@@ -1,8 +1,8 @@
-"""What helps if a provider does not resolve beside a server: only what was tried is named.
+"""What helps if a provider does not resolve beside a server: only options that were tried.
 
-An author who reads "--override" needs to know whether it would help here and what it costs.
-Resolving once more takes a fraction of a second, because uv has the metadata by then. Whoever
-writes ``--package`` cannot change the requirements, but can name another version, Python or server.
+An author who reads "--override" needs to know whether it helps here and what it costs. Another
+resolution takes a fraction of a second, because uv has the metadata by then. A user of
+``--package`` cannot change the requirements, but can name another version, Python or server.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 _SERVERS = frozenset(line.name for line in LINES)
-_TOGETHER = 8  # packages that one way is tried for at once
+_TOGETHER = 8  # the most packages for which one option is tried at once
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A build that differs in what its options would make of it."""
+    """Changes to the options of a build."""
 
     overrides: tuple[str, ...] = ()
     bundle: frozenset[str] = frozenset()
@@ -41,10 +41,10 @@ class Change:
 
 
 HintAttempt = Callable[[Change], Sequence["Closure"]]
-"""Resolves beside each server with a change; raises SdkError RESOLUTION_FAILED."""
+"""Resolves beside each server with a change. Raises SdkError RESOLUTION_FAILED."""
 
 Judge = Callable[["Distribution", Mapping[str, str]], Sequence[str] | None]
-"""Which packages of a server do not accept versions in front of it; None when no one knows."""
+"""Which packages of a server do not accept versions that shadow its own; None if unknown."""
 
 
 def add_resolution_hints(
@@ -56,10 +56,10 @@ def add_resolution_hints(
     judge: Judge,
     first: str,
 ) -> None:
-    """Write into a RESOLUTION_FAILED which solutions apply, each with its consequence.
+    """Add to a RESOLUTION_FAILED the solutions that work, each with its consequence.
 
-    ``alternatives`` are distributions that could be built for instead; ``first`` is what to do
-    before all of these.
+    ``alternatives`` are distributions to build for instead; ``first`` is what to do before any of
+    these.
     """
     versions = shared_versions(servers)
     named = list(provided_in(error.why, versions))
@@ -94,11 +94,11 @@ def add_resolution_hints(
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """An option, and its consequence where it helps; else which packages are in its way."""
+    """An option and its consequence if it helps; otherwise the packages that prevent it."""
 
     option: str
     consequence: str | None = None
-    hindered_by: tuple[str, ...] = ()
+    blocked_by: tuple[str, ...] = ()
 
 
 def _groups(
@@ -106,9 +106,9 @@ def _groups(
     way: Callable[[Sequence[str]], _Way],
     never: Collection[str] = (),
 ) -> Iterator[_Way]:
-    """The way for each name alone; when none helps, for all that turn out to be in the way.
+    """The option for each name alone; if none helps, for all packages that are in conflict.
 
-    A resolver's explanation names the first conflict; the next shows when that one is gone.
+    A resolver explains the first conflict only; the next one appears when that is solved.
     """
     alone = [way([name]) for name in names]
     yield from alone
@@ -117,7 +117,7 @@ def _groups(
     together = list(names)
     last = alone[0] if len(alone) == 1 else way(together)
     while last.consequence is None:
-        more = [it for it in last.hindered_by if it not in together and it not in never]
+        more = [it for it in last.blocked_by if it not in together and it not in never]
         together += more
         if not more or len(together) > _TOGETHER:
             break
@@ -136,7 +136,7 @@ def _override(
     option = " ".join(f"--override '{text}'" for text in texts)
     closures = _closures(attempt, Change(overrides=texts))
     if isinstance(closures, SdkError):
-        return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
+        return _Way(option, blocked_by=tuple(provided_in(closures.why, versions)))
     return _Way(
         option,
         f"every bound on {_and(names)} is replaced and the image records it; what set the bound "
@@ -151,27 +151,29 @@ def _bundle(
     option = " ".join(f"--bundle {name}" for name in names)
     closures = _closures(attempt, Change(bundle=frozenset(names)))
     if isinstance(closures, SdkError):
-        return _Way(option, hindered_by=tuple(provided_in(closures.why, versions)))
+        return _Way(option, blocked_by=tuple(provided_in(closures.why, versions)))
     goes_in = {it.name: it.version for it in closures[0].packages if it.version is not None}
-    brought = {name: version for name, version in goes_in.items() if name in names}
-    if not brought:  # nothing of the platform available needs them
+    bundled = {name: version for name, version in goes_in.items() if name in names}
+    if not bundled:  # nothing on this platform needs them
         theirs = _and([f"{name} {_and(versions[name])}" for name in sorted(names)])
         return _Way(
             option,
             f"another platform's image gets its own in front of the server's {theirs}, for the "
             "server itself and for other providers too.",
         )
-    told = _and([f"{name} {version}" for name, version in sorted(brought.items())])
-    idle = [name for name in names if versions[name] == (brought.get(name),)]
-    if idle and len(idle) < len(names):  # the same version as the server's: perhaps not needed
-        fewer = _bundle([it for it in names if it not in idle], servers, attempt, judge)
+    versions_text = _and([f"{name} {version}" for name, version in sorted(bundled.items())])
+    unchanged = [name for name in names if versions[name] == (bundled.get(name),)]
+    if unchanged and len(unchanged) < len(names):  # perhaps not needed
+        fewer = _bundle([it for it in names if it not in unchanged], servers, attempt, judge)
         if fewer.consequence is not None:
             return fewer
     judged = [judge(server, goes_in) for server in servers]
     if refused := [line for lines in judged for line in lines or ()]:
-        return _Way(f"{option} (with {told} the server itself would not run: {_and(refused)})")
-    goes, shadows = ("goes", "shadows") if len(brought) == 1 else ("go", "shadow")
-    behind = _and([_and(versions[name]) for name in sorted(brought)])
+        return _Way(
+            f"{option} (with {versions_text} the server itself would not run: {_and(refused)})"
+        )
+    goes, shadows = ("goes", "shadows") if len(bundled) == 1 else ("go", "shadow")
+    shadowed = _and([_and(versions[name]) for name in sorted(bundled)])
     accept = (
         "whether its packages accept that is not known"
         if None in judged
@@ -179,7 +181,7 @@ def _bundle(
     )
     return _Way(
         option,
-        f"{told} {goes} into the image and {shadows} the server's {behind}, for "
+        f"{versions_text} {goes} into the image and {shadows} the server's {shadowed}, for "
         f"the server itself ({accept}) and for other providers too.",
     )
 
@@ -187,7 +189,7 @@ def _bundle(
 def _other(
     server: Distribution, servers: Sequence[Distribution], attempt: HintAttempt, judge: Judge
 ) -> Iterator[_Way]:
-    """Another server; where it alone does not help, with packages bundled beside it."""
+    """Another server; if that does not help, another server with packages bundled."""
     option = f"--distribution '{server.label}'"
     consequence = f"the image is then for that server and not for {_labels(servers)}"
     closures = _closures(attempt, Change(servers=(server,)))
@@ -233,11 +235,11 @@ CHANGE_REQUIREMENT = (
 )
 
 Newest = Callable[[str], str | None]
-"""The newest version that satisfies a requirement; None if there is none available."""
+"""The newest version that satisfies a requirement; None if none is available."""
 
 
 def resolution_of(error: SdkError, package: Requirement, newest: Newest) -> str | None:
-    """What to write after --package or --python instead; None when it is about something else."""
+    """What to write after --package or --python instead; None for other causes."""
     name = canonicalize_name(package.name)
     if name in uv_messages.not_found_names(error.why):
         return (
@@ -246,8 +248,8 @@ def resolution_of(error: SdkError, package: Requirement, newest: Newest) -> str 
         )
     if name in dict(uv_messages.missing_versions(error.why)):
         version = newest(name)
-        known = f"; the newest for this Python is {name}=={version}" if version else ""
-        return f"Correct the version after --package{known}."
+        newest_note = f"; the newest for this Python is {name}=={version}" if version else ""
+        return f"Correct the version after --package{newest_note}."
     if python := uv_messages.python_wanted(error.why, name):
         return (
             f"Name a Python that it supports ({python}) with --python, "
@@ -257,7 +259,7 @@ def resolution_of(error: SdkError, package: Requirement, newest: Newest) -> str 
 
 
 def not_found_resolution(error: SdkError, package: Requirement | None) -> str | None:
-    """What to do when a dependency is not available anywhere, which no override would change.
+    """What to do if a dependency is not available anywhere, so that no override helps.
 
     ``package`` is the published one whose dependency it is, None for a project's.
     """
@@ -271,16 +273,16 @@ def not_found_resolution(error: SdkError, package: Requirement | None) -> str | 
 
 
 def other_version_resolution(package: Requirement) -> str:
-    """What comes first where a published package's requirements do not fit."""
+    """What to do first if the requirements of a published package do not fit."""
     return f"Name another version of {package.name} after --package, whose requirements fit"
 
 
 def required_server(error: SdkError, newest: Newest) -> str | None:
-    """The server that the explanation shows a provider to be made for: ``NAME==VERSION``."""
-    asked = uv_messages.dependencies(error.why)
+    """The server for which a provider is made, as the explanation shows: ``NAME==VERSION``."""
+    required = uv_messages.dependencies(error.why)
     for line in LINES:
         names = (line.name, canonicalize_name(line.api_package))
-        bounds = next((it for name, it in asked if it and name in names), None)
+        bounds = next((it for name, it in required if it and name in names), None)
         if bounds is None:
             continue
         text = f"{line.name}{bounds}"

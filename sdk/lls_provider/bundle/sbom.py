@@ -45,14 +45,14 @@ _SCHEMA = f"http://cyclonedx.org/schema/bom-{_VERSION}.schema.json"
 _SERIALS = uuid.UUID("6f4c1f52-4b0c-5d0e-9d2f-5a6b1f6f3f0a")  # the space of our serial numbers
 _PROVIDED = "io.llamastack.provider.provided"
 _CLASSIFIER = "License :: "
-_NAME_LIMIT = 100  # characters; longer is a licence's text, where its name should be
+_NAME_LIMIT = 100  # characters; a longer value is the text of a licence, not its name
 
 JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class SbomContents:
-    """What an SBOM reports a bundle."""
+    """What an SBOM says about a bundle."""
 
     metadata: ProviderPackage
     wheels: Sequence[Wheel]
@@ -64,19 +64,19 @@ class SbomContents:
 
 
 def dump_sbom(contents: SbomContents) -> bytes:
-    """The bytes of ``sbom.cdx.json``; its serial number follows from all the rest."""
+    """The bytes of ``sbom.cdx.json``; its serial number is derived from the other content."""
     document = _document(contents)
     serial = uuid.uuid5(_SERIALS, _text(document))
     return _text({**document, "serialNumber": f"urn:uuid:{serial}"}).encode() + b"\n"
 
 
 def package_url(name: str, version: str) -> str:
-    """The purl of a package on PyPI; its name is normalised already."""
+    """The purl of a package on PyPI; ``name`` is normalised already."""
     return f"pkg:pypi/{quote(name, safe='')}@{quote(version, safe='')}"
 
 
 def licences(metadata: Headers) -> list[JsonObject]:
-    """What a wheel says of its licence: an expression (PEP 639), a name, or classifiers."""
+    """The licence of a wheel: an expression (PEP 639), a name, or classifiers."""
     declared = {"acknowledgement": "declared"}
     expression = metadata.optional("License-Expression")
     if expression:
@@ -86,8 +86,9 @@ def licences(metadata: Headers) -> list[JsonObject]:
         names = [name]
     else:
         classifiers = metadata.all("Classifier")
-        told = (it.rpartition(" :: ")[2] for it in classifiers if it.startswith(_CLASSIFIER))
-        names = sorted(set(told))
+        names = sorted(
+            {it.rpartition(" :: ")[2] for it in classifiers if it.startswith(_CLASSIFIER)}
+        )
     return [{"license": {"name": it, **declared}} for it in names]
 
 
@@ -102,8 +103,8 @@ def _document(contents: SbomContents) -> JsonObject:
         }
         for wheel in contents.wheels
     ]
-    # what the server provides is not in the image, so no component of it: see `properties`
-    beyond = sorted(refs[name] for name in refs if contents.needs[name] - refs.keys())
+    # what the server provides is not in the image, so it is not a component: see `properties`
+    incomplete = sorted(refs[name] for name in refs if contents.needs[name] - refs.keys())
     document: JsonObject = {
         "$schema": _SCHEMA,
         "bomFormat": "CycloneDX",
@@ -134,8 +135,8 @@ def _document(contents: SbomContents) -> JsonObject:
             {"ref": ZIPAPP_FILE},
         ],
     }
-    if beyond:
-        document["compositions"] = [{"aggregate": "incomplete", "dependencies": beyond}]
+    if incomplete:
+        document["compositions"] = [{"aggregate": "incomplete", "dependencies": incomplete}]
     return document
 
 
@@ -149,7 +150,7 @@ def _wheels(contents: SbomContents) -> Iterator[JsonObject]:
             "version": str(wheel.version),
             "purl": package_url(wheel.name, str(wheel.version)),
         }
-        if wheel.name != contents.own:  # its hash is in the manifest, and moves with its code
+        if wheel.name != contents.own:  # its hash changes with its code, and is in the manifest
             component["hashes"] = _hashes(contents.files[path])
         found = licences(wheel.metadata) if wheel.metadata is not None else []
         yield component | ({"licenses": found} if found else {})
@@ -178,7 +179,7 @@ def _runtime(contents: SbomContents) -> JsonObject:
 
 
 def _ref(wheel: Wheel) -> str:
-    # short, for it is in every edge of the graph; the slash keeps it apart from other refs
+    # short, since every edge of the graph has it; the slash distinguishes it from other refs
     return f"{PACKAGES}/{wheel.name}"
 
 
@@ -197,7 +198,7 @@ _REBUILD = "Build the bundle again with `lls-provider build`, or write its SBOM 
 
 
 def check_sbom(tree: BundleTree, wheels: Sequence[Wheel], findings: Findings) -> None:
-    """Compare the SBOM, where there is one, with the wheels that could be read."""
+    """Compare the SBOM, if there is one, with the wheels that could be read."""
     if not tree.sbom.exists():
         return
     where = Where(file=str(tree.sbom))
@@ -218,7 +219,7 @@ def check_sbom(tree: BundleTree, wheels: Sequence[Wheel], findings: Findings) ->
         for what in _differences(listed, wheels)
     ]
     if findings.broken("wheels"):
-        return  # which wheels there are is not known
+        return  # the list of wheels is not complete
     findings.add(_RULE, "error", problems)
     if not problems:
         findings.ok(_RULE, f"{tree.sbom.name} lists the {counted(len(wheels), 'wheel')}")
@@ -234,7 +235,7 @@ def _listed(document: Any) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for component in components:
         purl = component.get("purl") if isinstance(component, dict) else None
-        # a scanner's word for: named here, but not in it
+        # scanners list what is not in the bundle with this scope
         if not isinstance(purl, str) or component.get("scope") == "excluded":
             continue
         name, at, version = purl.partition("?")[0].partition("#")[0].rpartition("@")
@@ -254,12 +255,12 @@ def _sha256(hashes: Any) -> str:
 def _differences(listed: dict[str, tuple[str, str]], wheels: Sequence[Wheel]) -> Iterator[str]:
     left = dict(listed)
     for wheel in wheels:
-        version, told = left.pop(wheel.name, ("", ""))
+        version, digest = left.pop(wheel.name, ("", ""))
         if not version:
             yield f"does not list {wheel.filename}"
         elif not _same(version, wheel.version):
             yield f"lists {wheel.name} {version:.100}, the bundle has {wheel.filename}"
-        elif told and told != _hash(wheel):
+        elif digest and digest != _hash(wheel):
             yield f"lists {wheel.name} with another SHA-256 than {wheel.filename} has"
     for name, (version, _) in sorted(left.items()):
         yield f"lists {name:.100} {version:.100}, which is not in the bundle"

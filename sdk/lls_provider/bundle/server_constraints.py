@@ -1,9 +1,9 @@
 """What an image and its server require of each other.
 
-What an image bundles shadows the server's version, for the server itself too. So the server's own
-packages must accept it, and each of the image's wheels must find what it requires. Both are decided
-by the installer's rule (`conflict`) on an empty volume, so that build, check and init container
-cannot disagree.
+A bundled package shadows the server's version, for the server itself too. So the server's own
+packages must accept it, and what each of the image's wheels requires must be there. The installer's
+rule (`conflict`) decides both on an empty volume, so that build, check and init container cannot
+disagree.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _UNINSTALLABLE = (Code.RESOLUTION_FAILED, Code.TOOL_FAILED)
 
 
 def server_environment_of(server: Distribution, progress: Progress) -> Environment | None:
-    """The server's environment; None, with a warning, when an index lacks packages of it.
+    """The server's environment; None, with a warning, if its packages are not all on an index.
 
-    An image or a freeze file may hold what was built locally. Raises what `ensure_environment`
-    raises for what is wrong with this machine, such as a missing network.
+    An image or a freeze file may have packages that were built locally. Raises what
+    `ensure_environment` raises for what is wrong with this machine, such as a missing network.
     """
     try:
         return ensure_environment(server, progress=progress)
@@ -67,9 +67,9 @@ def server_environment_of(server: Distribution, progress: Progress) -> Environme
 
 
 def with_requirements(server: Distribution, progress: Progress) -> Distribution:
-    """The server with what each of its packages requires, where that can be found out.
+    """The server with what each of its packages requires, if that can be determined.
 
-    An image and an environment sets it; of versions alone an environment is made. Raises what
+    Images and environments have it already; for versions only, an environment is made. Raises what
     `ensure_environment` raises for what is wrong with this machine.
     """
     if server.requires is not None:
@@ -82,12 +82,12 @@ def with_requirements(server: Distribution, progress: Progress) -> Distribution:
         if error.code not in _UNINSTALLABLE:
             raise
     except (OSError, subprocess.SubprocessError, ValueError):
-        pass  # something has damaged the environment: the trial reports that
+        pass  # the environment is damaged, which the trial reports
     return server
 
 
 def modules_of(server: Distribution, environment: Environment | None = None) -> ServerModules:
-    """The server's modules as far as they are known: by its files, else as a profile says.
+    """The server's modules as far as they are known: from its files, else from a profile.
 
     ``environment`` is one that was made of its versions.
     """
@@ -96,7 +96,7 @@ def modules_of(server: Distribution, environment: Environment | None = None) -> 
         try:
             modules = read_installed(environment.python).modules
         except (OSError, subprocess.SubprocessError, ValueError):
-            modules = None  # something has damaged it: loading the provider reports that
+            modules = None  # it is damaged, which loading the provider reports
     if modules is None:
         return profiled_modules(server.pins)
     return server_modules(
@@ -106,36 +106,36 @@ def modules_of(server: Distribution, environment: Environment | None = None) -> 
 
 def profiled_modules(pins: Mapping[str, str]) -> ServerModules:
     """The modules of packages of which only name and version are known."""
-    known = known_modules()
-    return server_modules((name, version, known.get(name, ())) for name, version in pins.items())
+    modules = known_modules()
+    return server_modules((name, version, modules.get(name, ())) for name, version in pins.items())
 
 
-def replaced(server: Distribution, brought: Mapping[str, str]) -> dict[str, str]:
-    """Of the versions ``brought`` those that shadow another one of the server."""
+def replaced(server: Distribution, bundled: Mapping[str, str]) -> dict[str, str]:
+    """The ``bundled`` versions that shadow another version of the server."""
     return {
         name: version
-        for name, version in brought.items()
+        for name, version in bundled.items()
         if name in server.pins and Version(server.pins[name]) != Version(version)
     }
 
 
 def rejections(
     server: Distribution,
-    brought: Mapping[str, str],
+    bundled: Mapping[str, str],
     target: TargetPython,
     overrides: Sequence[str] = (),
 ) -> list[Demand]:
-    """What the server's packages require that holds with its own versions and not with these.
+    """The requirements of the server's packages that its own versions meet, but not ``bundled``.
 
-    Of a server whose requirements are not known it is what is known of its line. An override
-    counts for the server's packages too. Raises InvalidRequirement for one that is none.
+    If the server's requirements are not known, those of its line are used. An override applies to
+    the server's packages too. Raises InvalidRequirement for an invalid override.
     """
     source = Source(server.label, overrides=parse_overrides(overrides))
     candidates = [
         Candidate(canonicalize_name(name), Version(version), _requirements(server, name), source)
         for name, version in server.pins.items()
     ]
-    front = replaced(server, brought)
+    front = replaced(server, bundled)
     return [
         demand
         for demand in demands_among(candidates, target.environments())
@@ -147,18 +147,18 @@ def rejections(
 
 
 def rejection(
-    server: Distribution, brought: Mapping[str, str], refused: Sequence[Demand], where: Where
+    server: Distribution, bundled: Mapping[str, str], refused: Sequence[Demand], where: Where
 ) -> SdkError:
-    """The error of what the server's own packages could not run with (contract decision 1)."""
+    """The error for what the server's own packages do not accept (contract decision 1)."""
     names = sorted({demand.name for demand in refused})
     why = []
     for name in names:
-        asking = "; ".join(
+        needs = "; ".join(
             f"{it.requirer.name} {it.requirer.version} needs {it.wanted}"
             for it in refused
             if it.name == name
         )
-        why.append(f"{name} {brought[name]} would hide its {server.pins[name]}, but {asking}")
+        why.append(f"{name} {bundled[name]} would hide its {server.pins[name]}, but {needs}")
     return SdkError(
         Code.DEPENDENCY_CONFLICT,
         f"{server.label} itself cannot run with what goes into the image",
@@ -174,7 +174,7 @@ def rejection(
 def hiding_error(
     label: str, found: Iterable[HiddenModule], where: Where, *, more: str = ""
 ) -> SdkError:
-    """The error of modules that would hide one of a server's (contract decision 14).
+    """The error for modules that would hide one of a server's (contract decision 14).
 
     ``more`` completes the resolution.
     """
@@ -188,14 +188,14 @@ def hiding_error(
 
 
 def environment_at_hand(server: Distribution) -> Distribution:
-    """The server with what its packages require, where this machine has them already."""
+    """The server with what its packages require, if this machine has its environment already."""
     environment = existing_environment(server) if server.requires is None else None
     if environment is None:
         return server
     try:
         found = read_installed(environment.python)
     except (OSError, subprocess.SubprocessError, ValueError):
-        return server  # something has damaged the environment: using it reports that
+        return server  # the environment is damaged, which using it reports
     return replace(server, requires=found.requires, modules=found.modules)
 
 
@@ -207,11 +207,11 @@ def _requirements(server: Distribution, name: str) -> tuple[Requirement, ...]:
         try:
             found.append(parse_requirement(text))
         except InvalidRequirement:
-            continue  # of long ago; no installer could follow it either
+            continue  # an old syntax, which no installer accepts either
     return tuple(found)
 
 
-_ASKING = NormalizedName("-")  # no distribution is named so
+_REQUESTER = NormalizedName("-")  # not a valid name of a distribution
 
 
 def unsatisfied(
@@ -221,17 +221,17 @@ def unsatisfied(
     target: TargetPython,
     provided: Mapping[str, str],
     overrides: Sequence[str],
-    asked: Requirement | None = None,
+    requested: Requirement | None = None,
 ) -> tuple[Conflict, ...]:
-    """The packages that the wheels need and that no one has in a version that does.
+    """The packages that the wheels need, and that neither they nor the server have as needed.
 
-    ``asked`` is what was requested, with its extras. Raises InvalidRequirement for an override
-    that is none.
+    ``requested`` is the requested package with its extras. Raises InvalidRequirement for an invalid
+    override.
     """
     candidates = _candidates(wheels, own, provided, overrides)
-    if asked is not None:
+    if requested is not None:
         source = _source(own, provided, overrides)
-        candidates.append(Candidate(_ASKING, Version("0"), (asked,), source))
+        candidates.append(Candidate(_REQUESTER, Version("0"), (requested,), source))
     return decide([], candidates, target.environments()).conflicts
 
 
@@ -243,7 +243,7 @@ def missing_by_server(
     provided: Mapping[str, str],
     overrides: Sequence[str],
 ) -> dict[NormalizedName, set[NormalizedName]]:
-    """What each package requires on the target, whoever has it, by name."""
+    """The names of what each package requires on the target, whether bundled or provided."""
     found: dict[NormalizedName, set[NormalizedName]] = {wheel.name: set() for wheel in wheels}
     candidates = _candidates(wheels, own, provided, overrides)
     for demand in demands_among(candidates, target.environments()):
@@ -274,7 +274,7 @@ def _source(
 
 
 def describe_conflict(conflict: Conflict, provided: Mapping[str, str]) -> str:
-    """What is missing or wrong, and who needs it, in one line."""
+    """What is missing or wrong, and which packages need it, in one line."""
     wanted = "; ".join(
         f"{demand.requirer.name} {demand.requirer.version} needs {demand.requirement}"
         for demand in conflict.demands

@@ -37,7 +37,7 @@ class StaticSpec:
     module: str  # the package that holds provider.py
     api: str
     provider_type: str
-    spec_module: str = ""  # the spec's own `module`; should be the package too
+    spec_module: str = ""  # the spec's own `module`, which should be the package too
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _sources(archive: zipfile.ZipFile) -> dict[str, str]:
 
 
 def static_specs(wheel: Path) -> tuple[StaticSpec, ...]:
-    """Every spec that can be read off the wheel's provider modules, sorted, each once.
+    """Every spec that can be read from the wheel's provider modules, sorted, each once.
 
     Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
@@ -100,7 +100,7 @@ def static_specs(wheel: Path) -> tuple[StaticSpec, ...]:
 
 
 def unreadable_modules(wheel: Path) -> frozenset[str]:
-    """The provider modules that make specs of which `static_specs` says nothing.
+    """The provider modules that make specs which `static_specs` cannot read.
 
     Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
@@ -112,12 +112,12 @@ def unreadable_modules(wheel: Path) -> frozenset[str]:
 
 
 def defines_spec(wheel: Path, member: str) -> bool:
-    """Whether a module binds ``get_provider_spec``; true if only running it could say."""
+    """Whether a module binds ``get_provider_spec``; true if that is known only by running it."""
     try:
         with _opened(wheel) as archive:
             tree = _parsed(archive, member, wheel)
     except (KeyError, SdkError):
-        return True  # it is under .data, or other rules report the archive
+        return True  # it is under .data, or another rule reports the archive
     if tree is None:
         return True
     for node in ast.walk(tree):
@@ -143,7 +143,7 @@ def declared_extras(wheel: Path) -> tuple[str, ...]:
 
 
 def declared_vendor(wheel: Path) -> str | None:
-    """Who made it, as its METADATA has it: Maintainer, Author, or the name in their addresses.
+    """The Maintainer or Author of its METADATA, or the name in their email addresses.
 
     Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
@@ -157,7 +157,7 @@ def declared_vendor(wheel: Path) -> str | None:
 
 
 def declared_summary(wheel: Path) -> str | None:
-    """The one line that describes it.
+    """The Summary of its METADATA.
 
     Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
@@ -165,7 +165,7 @@ def declared_summary(wheel: Path) -> str | None:
 
 
 def declared_maintainer(wheel: Path) -> str | None:
-    """An address to write to.
+    """The email address of the maintainer or author.
 
     Raises SdkError WHEEL_NOT_ZIP or WHEEL_METADATA_INVALID.
     """
@@ -205,7 +205,7 @@ def _trees(wheel: Path) -> Iterator[tuple[str, ast.Module]]:
 
 
 def _parsed(archive: zipfile.ZipFile, member: str, wheel: Path) -> ast.Module | None:
-    """The source of a member; None when this Python does not parse it, or it is too large."""
+    """The parsed source of a member; None if this Python cannot parse it, or it is too large."""
     try:
         info = archive.getinfo(member)
         return None if info.file_size > _SOURCE_LIMIT else ast.parse(archive.read(info))
@@ -214,11 +214,11 @@ def _parsed(archive: zipfile.ZipFile, member: str, wheel: Path) -> ast.Module | 
     except (SyntaxError, ValueError):
         return None  # for another Python than this one
     except (RecursionError, MemoryError):
-        return None  # nested without end, which the parser reports in either way
+        return None  # nested too deeply: the parser raises either
 
 
 def _spec(call: ast.Call, tree: ast.Module, module: str) -> StaticSpec | None:
-    """What a call that makes a spec plainly says; None when it does not say enough."""
+    """The spec that a call makes, as far as it is plain; None if it does not say enough."""
     constants = {
         target.id: node.value
         for node in tree.body
@@ -228,7 +228,7 @@ def _spec(call: ast.Call, tree: ast.Module, module: str) -> StaticSpec | None:
     }
     kind = _KINDS.get(_called(call), "")
     values = {word.arg: word.value for word in call.keywords if word.arg}
-    # the adapter of old servers holds what later is in the spec itself
+    # with old servers the adapter has what later versions have in the spec itself
     adapter = values.get("adapter")
     inner = (
         {word.arg: word.value for word in adapter.keywords if word.arg}
@@ -273,7 +273,7 @@ def _called(call: ast.Call) -> str:
 
 
 def _text(node: ast.expr | None, constants: dict[str, ast.expr]) -> str:
-    """The text that an expression plainly is: a string, ``Api.safety``, or a constant's name."""
+    """The text of a plain expression: a string, ``Api.safety``, or the name of a constant."""
     match node:
         case ast.Constant(value=str(text)):
             return text

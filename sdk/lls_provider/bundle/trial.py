@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from lls_provider.wheels.environment import Environment
 
 
-# of this machine a Python needs these to start; the rest could leak into an image
+# a Python needs these variables of this machine to start; the others could leak into an image
 _KEPT = ("PATH", "LD_LIBRARY_PATH")
 _FIXED = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "TZ": "UTC"}
 
@@ -70,9 +70,9 @@ class TrialProcess(NamedTuple):
 class Trial:
     """How a build tries its provider.
 
-    ``allow_failure`` is why an image is wanted although the provider does not load;
-    ``environment`` are variables that it needs; ``waiting`` are processes beside servers, by
-    the servers' labels.
+    ``allow_failure`` is the reason to build an image although the provider does not load;
+    ``environment`` are variables that it needs; ``waiting`` are processes in the environments of
+    servers, by the servers' labels.
     """
 
     allow_failure: str | None = None
@@ -84,12 +84,11 @@ class Trial:
 def probe_pool(
     servers: Sequence[Distribution], trial: Trial | None, machines: Collection[str]
 ) -> Iterator[Trial | None]:
-    """The trial with a process beside each server; all end with the block.
+    """The trial with a waiting process for each server; all end with the block.
 
-    Measured by benchmarks/tricks.py: without it a build beside a server takes 1.31 times as long.
-
-    A server whose environment is not made yet gets none, nor does any when no image is for this
-    machine.
+    A server without an environment in the cache gets none, and there is none at all if no image is
+    for this machine. Measured by benchmarks/tricks.py: without it a build beside a server takes
+    1.31 times as long.
     """
     if trial is None or os.uname().machine not in machines:
         yield trial
@@ -106,7 +105,7 @@ def probe_pool(
                     environment.python,
                     [server.line.api_package],
                     env=trial_environment(home, trial),
-                    keep_bytecode=server.environment is None,  # it is ours, in the cache
+                    keep_bytecode=server.environment is None,  # then it is in our cache
                 )
                 waiting[server.label] = TrialProcess(stack.enter_context(probe), home)
         yield replace(trial, waiting=waiting)
@@ -120,7 +119,7 @@ def trial_environment(home: Path, trial: Trial) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What a trial found: the schema of the config class, and why a failure was passed over."""
+    """What a trial found: the schema of the config class, and why a failure was allowed."""
 
     schema: dict[str, Any] | None = None
     not_loaded: str | None = None
@@ -128,7 +127,7 @@ class TrialResult:
 
 @dataclass(frozen=True, slots=True)
 class LoadFailure:
-    """The detail of an SdkError: what a trial found, and the wheels it was made with."""
+    """The detail of an SdkError: the failure of a trial, and the wheels that were tried."""
 
     failure: ProbeFailure
     wheels: tuple[Path, ...]
@@ -150,15 +149,15 @@ def try_provider(
 ) -> TrialResult:
     """Load the provider of ``wheels`` beside each of the servers; the first reports the schema.
 
-    ``read`` are those of the wheels that need not be read again, ``known`` is what `load_provider`
-    got from the first server already. With ``published`` the reader of an error cannot change the
+    ``read`` are wheels that need not be read again; ``known`` is the result that `load_provider`
+    already has from the first server. With ``published`` the reader of an error cannot change the
     provider.
 
     What cannot be tried (wheels for another machine, packages of a server that no index has) is
-    a warning. Raises SdkError VALIDATION_FAILED when it does not load or says something else
-    than ``metadata``, MODULE_HIDDEN when a module of it would hide the server's,
-    DEPENDENCY_CONFLICT when a server lacks something or does not accept itself what goes in front
-    of its packages, unless ``trial.allow_failure`` says why that is passed over; and what `run_uv`
+    a warning. Raises SdkError VALIDATION_FAILED if the provider does not load or does not match
+    ``metadata``, MODULE_HIDDEN if one of its modules would hide the server's, DEPENDENCY_CONFLICT
+    if a server does not have all that it needs, or if the server's packages do not accept those
+    that would shadow theirs; but none of these with ``trial.allow_failure``. Raises what `run_uv`
     raises.
     """
     schemas = []
@@ -180,15 +179,15 @@ def try_provider(
             _require_closed(server, found, metadata, machine, overrides, where)
             environment = server_environment_of(server, progress)
             _require_unhidden(server, environment, fronts, where)
-            told = known if server is servers[0] else None
-            if told is None and environment is not None:
-                told = _asked(environment, server, wheels, metadata, trial, progress)
-            if told is not None:
-                _judge(told, server, wheels, metadata, where, published=published)
-                schemas += [told.config_schema] if told.config_schema is not None else []
+            result = known if server is servers[0] else None
+            if result is None and environment is not None:
+                result = _probe(environment, server, wheels, metadata, trial, progress)
+            if result is not None:
+                _require_loaded(result, server, wheels, metadata, where, published=published)
+                schemas += [result.config_schema] if result.config_schema is not None else []
     except SdkError as error:
-        passed = (Code.VALIDATION_FAILED, Code.DEPENDENCY_CONFLICT, Code.MODULE_HIDDEN)
-        if trial.allow_failure is None or error.code not in passed:
+        allowed = (Code.VALIDATION_FAILED, Code.DEPENDENCY_CONFLICT, Code.MODULE_HIDDEN)
+        if trial.allow_failure is None or error.code not in allowed:
             raise
         first = error.why.splitlines()[0] if error.why else ""
         progress.warn(f"{error.what}: {first} (failure allowed: {trial.allow_failure})")
@@ -204,10 +203,10 @@ def load_provider(
     *,
     provider_type: str | None = None,
 ) -> dict[str, ProbeResult]:
-    """What each of the modules says of itself, loaded beside a server with ``wheels`` in front.
+    """The probe's result for each module, loaded beside a server with ``wheels`` first on the path.
 
-    All are asked in one process, since modules of one package import the same things, which can
-    take seconds; those behind one that ends the process are asked in another.
+    One process loads them all, since modules of one package import the same packages, which can
+    take seconds. If a module ends the process, another one loads those after it.
     """
     waiting = trial.waiting.get(environment.distribution.label)
     with scratch("trial") as folder:
@@ -222,9 +221,9 @@ def load_provider(
             doing="unpacking the provider beside the server",
         )
         requests = [ProbeRequest(module, provider_type, schema=True) for module in modules]
-        told = waiting.probe.ask(requests, packages) if waiting is not None else None
-        answers = list(told or ())
-        # a module that ends the process leaves those behind it unanswered
+        pooled = waiting.probe.ask(requests, packages) if waiting is not None else None
+        answers = list(pooled or ())
+        # if a module ended the process, those after it have no answer yet
         while len(answers) < len(requests):
             env = trial_environment(home, trial)
             rest = requests[len(answers) :]
@@ -237,7 +236,7 @@ def load_provider(
 
 
 def _portable(result: ProbeResult, packages: Path, homes: Iterable[Path]) -> ProbeResult:
-    """The result without this run's directories, which no image or reader needs."""
+    """The result without the temporary directories of this run."""
     schema, failure = result.config_schema, result.failure
     if schema is not None:
         text = json.dumps(schema)
@@ -255,7 +254,7 @@ def _portable(result: ProbeResult, packages: Path, homes: Iterable[Path]) -> Pro
     return replace(result, config_schema=schema, failure=failure)
 
 
-def _asked(
+def _probe(
     environment: Environment,
     server: Distribution,
     wheels: Sequence[Path],
@@ -270,7 +269,7 @@ def _asked(
     )[module]
 
 
-def _judge(
+def _require_loaded(
     result: ProbeResult,
     server: Distribution,
     wheels: Sequence[Path],
@@ -291,15 +290,15 @@ def _judge(
             detail=LoadFailure(failure, tuple(wheels)),
         )
     spec = result.spec(metadata.provider_type)
-    for name, said, found in (
+    for name, stated, found in (
         ("providerType", metadata.provider_type, spec.provider_type if spec else ""),
         ("api", metadata.api, spec.api if spec else ""),
     ):
-        if said != found:
+        if stated != found:
             raise SdkError(
                 Code.VALIDATION_FAILED,
-                f"{metadata.package_name} says something else than its metadata",
-                why=f"{name} is '{said}' in the metadata, but '{found}' in "
+                f"{metadata.package_name} does not match its metadata",
+                why=f"{name} is '{stated}' in the metadata, but '{found}' in "
                 f"get_provider_spec(), called beside {server.label}.",
                 where=where,
                 resolution="Correct --api and --provider-type, or leave them out."
@@ -316,7 +315,7 @@ def _require_accepted(
     where: Where,
     progress: Progress,
 ) -> None:
-    """Refuse what the server's own packages could not run with (contract decision 1)."""
+    """Refuse what the server's own packages do not accept (contract decision 1)."""
     named = (parse_wheel_filename(wheel.name)[:2] for wheel in wheels)
     front = replaced(server, {name: str(version) for name, version in named})
     if not front:
@@ -341,7 +340,7 @@ def _require_closed(
     overrides: Sequence[str],
     where: Where,
 ) -> None:
-    """The installer's rule with all that this server really has."""
+    """Apply the installer's rule to all packages that this server has."""
     conflicts = unsatisfied(
         wheels,
         own=None,
@@ -366,7 +365,7 @@ def _require_unhidden(
     fronts: Sequence[ShadowingModules],
     where: Where,
 ) -> None:
-    """No module in front of the server's may be another's (contract decision 14)."""
+    """Refuse modules that would hide other modules of the server (contract decision 14)."""
     modules = modules_of(server, environment)
     found = list(hidden_modules(fronts, modules, server.interpreter.minor[1]))
     if found:
@@ -382,20 +381,20 @@ def load_resolution(
     *,
     published: bool,
 ) -> str:
-    """What to do about the ``module`` of ``wheels`` that does not load; see `try_provider`."""
+    """What to do about a ``module`` of ``wheels`` that does not load; see `try_provider`."""
     missing = failure.missing_module or ""
     if missing and failure.way and not published:
         return failure.way
     owner = missing.partition(".")[0]
     name = canonicalize_name(owner)
     if "." in missing and owner != module.partition(".")[0]:
-        brought = dict(parse_wheel_filename(it.name)[:2] for it in wheels)
-        if name in brought:
+        bundled = dict(parse_wheel_filename(it.name)[:2] for it in wheels)
+        if name in bundled:
             dependency = "" if published else " in the provider's dependencies or"
             return (
-                f"{name} {brought[name]}, which goes into the image, has no such module. Ask for a "
+                f"{name} {bundled[name]}, which goes into the image, has no such module. Ask for a "
                 f"version that has it,{dependency} with --override, such as "
-                f"'{name}<{brought[name]}'."
+                f"'{name}<{bundled[name]}'."
             )
         if name in server.pins:
             another = "another version of the provider after --package"
@@ -409,17 +408,17 @@ def load_resolution(
         other = server.line is not None and server.line is not line
         has = f"is not a {line.name}" if other else "does not have that"
         if published:
-            instead = "name another version of it after --package"
+            alternative = "name another version of it after --package"
         else:
-            instead = "import each server's package in a `try`, as `lls-provider new` writes it"
+            alternative = "import each server's package in a `try`, as `lls-provider new` writes it"
         return (
             f"The provider imports {owner}, and {server.label} {has}. Build it beside a "
-            f"{line.name} that has it, with --distribution, or {instead}."
+            f"{line.name} that has it, with --distribution, or {alternative}."
         )
     if published:
-        lacking = f"The package does not depend on what provides '{missing}'. " if missing else ""
+        cause = f"The package does not depend on what provides '{missing}'. " if missing else ""
         way = (
-            f"{lacking}Name another version of it or an extra after --package, or another "
+            f"{cause}Name another version of it or an extra after --package, or another "
             "--distribution."
             if failure.kind in ("import", "call")
             else "Correct --module, --api and --provider-type, or name another version of it after "
@@ -430,4 +429,4 @@ def load_resolution(
         return (
             f"Add what provides '{missing}' to the provider's dependencies, or correct the import."
         )
-    return failure.way or "Mend the provider; the cause comes first above."
+    return failure.way or "Fix the provider; the cause comes first above."

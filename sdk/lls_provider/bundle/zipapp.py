@@ -1,4 +1,4 @@
-"""The runtime as one zipapp, made once when the SDK is built: not once a provider.
+"""The runtime as one zipapp, made once when the SDK is built, not for each provider.
 
 The bytes must not depend on who builds: entries are sorted, stored (no zlib), with one mtime
 and one mode, and the libraries come from the build requirements that pyproject.toml pins.
@@ -26,7 +26,7 @@ _MAIN = b"from lls_provider.runtime.__main__ import start\n\nstart()\n"
 _ROOMS = ("contract", "runtime")
 _MODULES = (
     *("errors.py", "untrusted.py", "progress.py", "resources.py"),
-    # the part of `system` that needs the standard library alone
+    # the part of `system` that needs the standard library only
     *("system/__init__.py", "system/files.py"),
 )
 _LIBRARIES = {"packaging": "packaging", "yaml": "pyyaml"}  # published as
@@ -39,7 +39,7 @@ def zipapp_bytes(package: Path, schemas: Path) -> bytes:
 
     The libraries are those of the running interpreter.
     """
-    # of the package the version alone: the names of the public API would slow each start
+    # only the version of the package: the names of the public API would slow each start
     version = _VERSION.search((package / "__init__.py").read_text("utf-8"))
     assert version is not None  # noqa: S101 - hatch reads it too
     entries = {"__main__.py": _MAIN, "lls_provider/__init__.py": f"{version[0]}\n".encode()}
@@ -72,17 +72,17 @@ def zipapp_path() -> Path:
     if root is None:
         return resources.data_path(NAME)
     data = zipapp_bytes(root / "sdk" / "lls_provider", root / "contract" / "schemas")
-    folder = root / "build" / "zipapp" / hashlib.sha256(data).hexdigest()[:16]
-    path = folder / NAME
+    directory = root / "build" / "zipapp" / hashlib.sha256(data).hexdigest()[:16]
+    path = directory / NAME
     if not path.is_file():
-        with writing(folder):  # a checkout may be someone else's
-            folder.mkdir(parents=True, exist_ok=True)
+        with writing(directory):  # a checkout may not be writable
+            directory.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data, mode=0o755)
     return path
 
 
 def library_versions(zipapp: Path) -> dict[str, str]:
-    """The versions of the libraries inside, by the names under which they are published."""
+    """The versions of the bundled libraries, by their names on PyPI."""
     found = {}
     with zipfile.ZipFile(zipapp) as archive:
         for module, name in _LIBRARIES.items():
@@ -99,7 +99,7 @@ def _library(name: str) -> Path:
     return Path(spec.origin).parent
 
 
-def _sources(folder: Path, prefix: str) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*.py")):
-        relative = path.relative_to(folder).as_posix()
+def _sources(directory: Path, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(directory.rglob("*.py")):
+        relative = path.relative_to(directory).as_posix()
         yield f"{prefix}/{relative}", path.read_bytes()

@@ -331,9 +331,9 @@ def _published(
         package,
         outs,
         options,
-        asked=SpecFlags(request.module, request.api, request.provider_type),
+        flags=SpecFlags(request.module, request.api, request.provider_type),
         vendor=request.vendor,
-        words=request.command,
+        command=request.command,
         progress=progress,
     )
 

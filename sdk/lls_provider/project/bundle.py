@@ -86,7 +86,7 @@ def bundle_project(
             sources=sources,
             build=build,
             locked=locking.file,
-            ahead=ahead[0],
+            prefetched=ahead[0],
         )
         gathered = {}
         for machine in outs:

@@ -179,7 +179,7 @@ def _refused(
         resolution=f"Add what provides '{failure.missing_module}' to the dependencies in "
         "[project], or correct the import."
         if failure.missing_module and not failure.way
-        else failure.way or "Mend the provider; the cause comes first above.",
+        else failure.way or "Fix the provider; the cause comes first above.",
     )
 
 

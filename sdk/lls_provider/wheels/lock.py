@@ -1,8 +1,8 @@
 """Lock files: ``pylock.toml`` (PEP 751) with the resolution's inputs in ``[tool.lls-provider]``.
 
-From its inputs a later build sees whether a lock is still the answer. The file holds what the image
-is made of and no more: nothing that a distribution provides, no file for another system or Python,
-no path that starts at a machine's root, no login of an index.
+The inputs show a later build whether the lock is still valid. The file has only what the image is
+made of: nothing that a distribution provides, no file for another system or Python, no absolute
+path, no login of an index.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from lls_provider.wheels.resolve import Closure
 
 
-_SHOWN = 5  # changed versions that are named; the rest is counted
+_SHOWN = 5  # changed versions that are listed; the others are counted
 
 
 @dataclass(frozen=True, slots=True)
 class LockInputs:
-    """The question that a resolution answers.
+    """The inputs of a resolution.
 
-    ``requires`` are the project's own dependencies, or the published package, and ``build`` what
-    its build backend is. ``sources`` is a digest of the project's ``[tool.uv.sources]``.
-    ``distributions`` are the pins by label.
+    ``requires`` are the project's own dependencies, or the published package; ``build`` are the
+    requirements of its build backend. ``sources`` is a digest of the project's
+    ``[tool.uv.sources]``. ``distributions`` are the pins by label.
     """
 
     python: str  # 3.12
@@ -50,7 +50,7 @@ class LockInputs:
     distributions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
-        """As it is in the table ``[tool.lls-provider]`` of a lock."""
+        """The content of the table ``[tool.lls-provider]`` of a lock."""
         document: dict[str, Any] = {"python": self.python, "requires": list(self.requires)}
         document["build"] = list(self.build)
         if self.sources is not None:
@@ -65,7 +65,7 @@ class LockInputs:
 
 
 def parse_lock_inputs(document: Mapping[str, Any]) -> LockInputs:
-    """The reverse of `LockInputs.to_document`. Raises ValueError for a table that is none."""
+    """The reverse of `LockInputs.to_document`. Raises ValueError for an invalid table."""
     if not isinstance(document, dict):
         _wrong("requires")
     sources = document.get("sources")
@@ -81,7 +81,7 @@ def parse_lock_inputs(document: Mapping[str, Any]) -> LockInputs:
 
 
 def input_differences(locked: LockInputs, now: LockInputs) -> list[str]:
-    """What ``now`` asks otherwise than ``locked`` did, one line each; empty when nothing."""
+    """The differences between ``locked`` and ``now``, one line each; empty if there are none."""
     lines = [
         *_changed("needs {}", locked.requires, now.requires),
         *_changed("is built by {}", locked.build, now.build),
@@ -94,7 +94,7 @@ def input_differences(locked: LockInputs, now: LockInputs) -> list[str]:
     if locked.sources != now.sources:
         lines.append("[tool.uv.sources] of the project changed")
     for label in sorted(locked.distributions.keys() & now.distributions.keys()):
-        lines += _moved(label, locked.distributions[label], now.distributions[label])
+        lines += _changed_pins(label, locked.distributions[label], now.distributions[label])
     return lines
 
 
@@ -105,17 +105,17 @@ def _changed(what: str, before: Collection[str], after: Collection[str]) -> Iter
         yield f"no longer: the provider {what.format(text)}"
 
 
-def _moved(label: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    moved = sorted(
+def _changed_pins(label: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    changed = sorted(
         name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
     )
-    for name in moved[:_SHOWN]:
+    for name in changed[:_SHOWN]:
         yield (
             f"{label} has {_version(name, after)}, and the lock was made beside "
             f"{_version(name, before)}"
         )
-    if len(moved) > _SHOWN:
-        yield f"{label} has {len(moved) - _SHOWN} more packages in other versions"
+    if len(changed) > _SHOWN:
+        yield f"{label} has {len(changed) - _SHOWN} more packages in other versions"
 
 
 def _version(name: str, pins: Mapping[str, str]) -> str:
@@ -160,7 +160,7 @@ _FILE_KEYS = ("name", "url", "path", "size", "hashes", "subdirectory")
 
 @dataclass(frozen=True, slots=True)
 class ProvidedPackages:
-    """A package that the lock leaves to the distributions, where its marker holds."""
+    """A package that the distributions provide, if its marker holds."""
 
     name: str
     version: str  # several, when the distributions have different ones: "1.1, 1.2"
@@ -169,14 +169,14 @@ class ProvidedPackages:
 
 @dataclass(frozen=True, slots=True)
 class LockFile:
-    """A lock that was written by `lock_text`, as it was read back.
+    """A lock that `lock_text` wrote, read back.
 
-    ``backend`` are the versions that the provider's wheel is built with.
+    ``backend`` are the versions with which the provider's wheel is built.
     """
 
     path: Path
     lock: Lock
-    asked: LockInputs
+    inputs: LockInputs
     provided: tuple[ProvidedPackages, ...]
     backend: tuple[str, ...]
 
@@ -191,26 +191,26 @@ class LockFile:
 
 def lock_text(
     closure: Closure,
-    asked: LockInputs,
+    inputs: LockInputs,
     *,
     directory: Path,
     versions: Mapping[str, str],
     backend: Sequence[str] = (),
 ) -> str:
-    """The text of the lock file of a closure, to be written into ``directory``: always the same.
+    """The text of a closure's lock file, to be written to ``directory``; deterministic.
 
-    ``versions`` are those of the provided packages, as manifests write them. Raises SdkError
+    ``versions`` are those of the provided packages, in the form of a manifest. Raises SdkError
     LOCK_UNPORTABLE for a source directory that is outside the lock's repository.
     """
     import tomli_w
 
     document = tomllib.loads(closure.lock.text)
-    target = TargetPython(int(asked.python.partition(".")[2]), "")
+    target = TargetPython(int(inputs.python.partition(".")[2]), "")
     packages, provided = [], []
     for package in document["packages"]:
         name, version = package["name"], package.get("version")
         marker = package.get("marker")
-        if name in closure.left_out or not _ever(marker, target):
+        if name in closure.left_out or not _holds_on_linux(marker, target):
             continue
         if version is not None and closure.pins.get(name) == version:
             provided.append({"name": name, "version": versions.get(name, version)})
@@ -222,12 +222,12 @@ def lock_text(
         {
             "lock-version": "1.0",
             "environments": [_ENVIRONMENT],
-            "requires-python": f"=={asked.python}.*",
+            "requires-python": f"=={inputs.python}.*",
             "created-by": "lls-provider",
             "packages": packages,
             "tool": {
                 _TABLE: {
-                    **asked.to_document(),
+                    **inputs.to_document(),
                     "backend": list(backend),
                     "provided": provided,
                 }
@@ -237,7 +237,7 @@ def lock_text(
 
 
 def writable_lock(path: Path) -> None:
-    """Refuse a place where a lock may not be written. Raises SdkError USAGE, TARGET_EXISTS."""
+    """Refuse a path to which a lock may not be written. Raises SdkError USAGE or TARGET_EXISTS."""
     if not is_valid_pylock_path(path):
         raise SdkError(
             Code.USAGE,
@@ -283,11 +283,11 @@ def read_lock_file(path: Path) -> LockFile:
         document = tomllib.loads(text)
         Pylock.from_dict(document)
         if _TABLE not in document.get("tool", {}):
-            raise ValueError(f"It has no table [tool.{_TABLE}], which reports what was asked.")
+            raise ValueError(f"It has no table [tool.{_TABLE}] with the inputs of its resolution.")
         tool = document["tool"][_TABLE]
-        asked = parse_lock_inputs(tool)
-        if parse_python_tag(f"cp{asked.python.replace('.', '')}") is None:
-            raise ValueError(f"tool.{_TABLE}: '{asked.python}' is not a version of Python")
+        inputs = parse_lock_inputs(tool)
+        if parse_python_tag(f"cp{inputs.python.replace('.', '')}") is None:
+            raise ValueError(f"tool.{_TABLE}: '{inputs.python}' is not a version of Python")
         provided = tuple(_provided(tool.get("provided")))
         backend = tuple(str(Requirement(it)) for it in tool.get("backend", ()))
     except (ValueError, TypeError, PylockValidationError) as error:
@@ -298,7 +298,7 @@ def read_lock_file(path: Path) -> LockFile:
             where=Where(file=str(path)),
             resolution="Write it again with --lock.",
         ) from error
-    return LockFile(path, Lock(text, path.parent.absolute()), asked, provided, backend)
+    return LockFile(path, Lock(text, path.parent.absolute()), inputs, provided, backend)
 
 
 def _provided(value: Any) -> Iterator[ProvidedPackages]:
@@ -313,7 +313,7 @@ def _provided(value: Any) -> Iterator[ProvidedPackages]:
             raise ValueError(f"tool.{_TABLE}: {item!r:.80} is not a provided package") from error
 
 
-def _ever(marker: str | None, target: TargetPython) -> bool:
+def _holds_on_linux(marker: str | None, target: TargetPython) -> bool:
     """Whether a marker holds on some Linux machine."""
     return marker is None or any(
         _holds(marker, TargetPython(target.minor, machine)) for machine in _MACHINES
@@ -328,7 +328,7 @@ def _holds(marker: str, target: TargetPython) -> bool:
 def _package(
     package: Mapping[str, Any], target: TargetPython, start: Path, directory: Path
 ) -> dict[str, Any]:
-    """A package of a lock with what the target can use of it."""
+    """A package of a lock, with only the files that the target can use."""
     kept: dict[str, Any] = {
         key: package[key]
         for key in ("name", "version", "marker", "requires-python")
@@ -343,7 +343,7 @@ def _package(
     if archive := package.get("archive"):
         kept["archive"] = _file(archive, start, directory)
     wheels = [(it, _fits(file_name(it), target)) for it in package.get("wheels", ())]
-    # where nothing fits, the files stay: selecting from the lock then says why they do not
+    # if nothing fits, all files stay, so that selecting from the lock can say why
     fitting = [it for it, fits in wheels if fits] or [it for it, _ in wheels]
     if (sdist := package.get("sdist")) and not any(
         fits and file_name(it).endswith("-any.whl") for it, fits in wheels
@@ -363,7 +363,7 @@ def _fits(filename: str, target: TargetPython) -> bool:
     try:
         tags = parse_wheel_filename(filename)[3]
     except InvalidWheelFilename:
-        return True  # selecting says what is wrong with it
+        return True  # selecting from the lock reports it
     return any(
         target.accepts_python(tag)
         and machine_of(tag.platform) != tag.platform
@@ -385,14 +385,14 @@ def _file(found: Mapping[str, Any], start: Path, directory: Path) -> dict[str, A
 
 
 def _absolute(start: Path, path: str) -> Path:
-    # not resolve(): uv made the path from the names alone, and its directory is gone
+    # not resolve(): uv made the path from the names only, and its directory is gone
     return Path(os.path.normpath(start / path))
 
 
 def _relative(path: Path, directory: Path) -> str:
-    """The path from the lock; of a file that shares nothing with it but the root, the name.
+    """The path relative to the lock; if they have only the root in common, the file's name.
 
-    Such a file is looked for in the wheelhouses (`--find-links`).
+    Such a file is searched for in the wheelhouses (`--find-links`).
     """
     directory = directory.absolute()
     if os.path.commonpath([path, directory]) == directory.anchor:
@@ -401,9 +401,9 @@ def _relative(path: Path, directory: Path) -> str:
 
 
 def _require_portable(name: str, path: Path, directory: Path) -> None:
-    """Refuse a source directory that another machine does not have at the same place.
+    """Refuse a source directory that other machines do not have at the same relative path.
 
-    It has one that is beside the lock's directory or below it, or in the same repository.
+    They have one that is in the lock's directory, next to it, or in the same repository.
     """
     common = Path(os.path.commonpath([path, directory]))
     beside = common in (directory, directory.parent) and common != Path(common.anchor)
@@ -414,9 +414,8 @@ def _require_portable(name: str, path: Path, directory: Path) -> None:
     raise SdkError(
         Code.LOCK_UNPORTABLE,
         f"{name} comes from a directory that only this machine has",
-        why=f"{path}\nis in no repository with the lock, and not beside its directory {directory}: "
-        "its "
-        "path would mean nothing to who builds from the lock.",
+        why=f"{path}\nis not in the same repository as the lock, and not next to its directory "
+        f"{directory}: other machines do not have its path.",
         where=Where(file=str(path)),
         resolution=f"Move {name} into the provider's repository, or publish it to an index and "
         "take it out of [tool.uv.sources]. Without --lock it is built from where it is.",
@@ -424,6 +423,6 @@ def _require_portable(name: str, path: Path, directory: Path) -> None:
 
 
 def _public(url: str) -> str:
-    """A URL without login, and without a query, where signatures and tokens are."""
+    """A URL without login and without query, which may have signatures and tokens."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

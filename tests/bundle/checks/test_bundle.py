@@ -114,7 +114,7 @@ def test_a_package_that_its_server_does_not_run_with_is_named(
     """No released llama-stack says in its metadata that it needs mcp 1."""
     dependencies = [make_wheel("dep"), make_wheel("mcp", version)]
     report = check(make_bundle(dependencies=dependencies, overrides=overrides))
-    expected = f"mcp {version} goes in front of that of llama-stack==0.7.3, which needs mcp<2"
+    expected = f"mcp {version} would shadow that of llama-stack==0.7.3, which needs mcp<2"
     assert (expected in json.dumps(report.to_document())) is told
     assert (report.status is ExitStatus.WRONG) is told
 

@@ -1,6 +1,6 @@
 """Checks a bundle, ours or made by hand, against every rule of the contract (section 1).
 
-All rules run; one that cannot, because what it needs is broken, leaves the complaint to that.
+All rules run, except those whose input is broken, which another rule reports.
 Rules about documents are here, those about wheels in `wheels`.
 """
 
@@ -49,9 +49,9 @@ class _Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What the rules came to know: the metadata when it is valid, the readable wheels.
+    """What the rules read: the metadata if it is valid, and the readable wheels.
 
-    ``native`` are the native files by the wheels' names; None where no rule had to read them.
+    ``native`` are the native files by the wheels' names; None if no rule had to read them.
     """
 
     package: ProviderPackage | None
@@ -60,9 +60,9 @@ class Collected:
 
 
 def check_bundle(root: Path, *, label: str) -> Report:
-    """Every finding about the bundle at ``root``; files are named below ``label``.
+    """Check the bundle at ``root``; its files are shown below ``label``.
 
-    Never raises for what is wrong with the bundle: that is what the report is for.
+    What is wrong with the bundle is a finding, never an exception.
     """
     findings = Findings()
     collect(root, findings)
@@ -100,7 +100,7 @@ def collect(root: Path, findings: Findings) -> Collected:
 
 
 def relabelled(found: list[Finding], root: Path, label: str) -> Iterator[Finding]:
-    """The findings with files named as the user knows them, not where they were unpacked."""
+    """The findings with the user's names of files, not those of the unpacked copies."""
     for finding in found:
         problem = finding.problem
         if problem is not None and problem.where.file is not None:
@@ -113,7 +113,7 @@ def relabelled(found: list[Finding], root: Path, label: str) -> Iterator[Finding
 
 
 def problems_of(error: SdkError) -> list[Problem]:
-    """The complaints that an error holds, or the error itself as one."""
+    """The problems of an error, or the error itself as one."""
     if error.problems:
         return list(error.problems)
     return [Problem(error.code, complaint_text(error), error.where, error.resolution)]
@@ -227,9 +227,9 @@ def _wheel_paths(root: Path, metadata: _Metadata, findings: Findings) -> None:
     else:
         findings.ok(rule, f"wheelPath exists: {path.name}")
     listed = {resolve_wheel_path(root, it): it for it in metadata.package.dependency_wheels}
-    there = set(bundle_wheels(BundleTree(root)))
+    existing = set(bundle_wheels(BundleTree(root)))
     for found, text in listed.items():
-        if found not in there:
+        if found not in existing:
             findings.warning(
                 "dependency-wheels",
                 Code.BUNDLE_INVALID,
@@ -266,13 +266,13 @@ def _manifest(tree: BundleTree, findings: Findings) -> BundleManifest | None:
 
 
 def _hash_problems(tree: BundleTree, manifest: BundleManifest) -> Iterator[Problem]:
-    there = {
+    existing = {
         path.relative_to(tree.root).as_posix(): path
         for path in sorted(tree.root.rglob("*"))
         if path.is_file() and path != tree.manifest
     }
     for name, expected in manifest.files.items():
-        path = there.pop(name, None)
+        path = existing.pop(name, None)
         if path is None:
             yield _file_problem(tree.root / name, Code.FILE_MISSING, f"{name} is missing")
             continue
@@ -289,7 +289,7 @@ def _hash_problems(tree: BundleTree, manifest: BundleManifest) -> Iterator[Probl
                 f"{name} is not what the manifest says: its sha256 is {found}, "
                 f"expected {expected.sha256}",
             )
-    for name, path in there.items():
+    for name, path in existing.items():
         yield _file_problem(path, Code.BUNDLE_INVALID, f"{name} is not in the manifest")
 
 

@@ -1,4 +1,4 @@
-"""Whether the native code in wheels fits a target: machine, Python ABI and C library.
+"""Checks that the native code in wheels fits a target: machine, Python ABI and C library.
 
 ELF headers and file names decide (contract section 5, decision 6), because a tag may be wrong.
 pyelftools reads them out of the zip; nothing is loaded or run. The files are hostile input.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Glibc = tuple[int, int]
 
-_HEADER = 20  # bytes that say an ELF file's machine
+_HEADER = 20  # bytes, up to the machine of an ELF file
 _IN_MEMORY = 8 << 20
 _GLIBC = re.compile(r"GLIBC_([0-9]{1,3})\.([0-9]{1,3})(?:\.[0-9]+)?")
 _FORMAT = 1
@@ -47,16 +47,16 @@ class NativeFile:
 
 
 def native_files(wheel: Wheel, sha256: str | None = None) -> tuple[NativeFile, ...]:
-    """The ELF files of a wheel. With its ``sha256`` they are read once and then remembered.
+    """The ELF files of a wheel. With its ``sha256`` the result is cached.
 
-    What cannot be read is left to the rule about readable wheels.
+    The rule about readable wheels reports what cannot be read.
     """
-    kept = cache_root() / "native" / f"{sha256}.json" if sha256 else None
-    if kept is not None and (known := _known(kept)) is not None:
-        return known
+    cached = cache_root() / "native" / f"{sha256}.json" if sha256 else None
+    if cached is not None and (files := _read_cached(cached)) is not None:
+        return files
     found = tuple(_read(wheel))
-    if kept is not None:
-        keep(kept, json.dumps([_FORMAT, *(asdict(it) for it in found)]).encode())
+    if cached is not None:
+        keep(cached, json.dumps([_FORMAT, *(asdict(it) for it in found)]).encode())
     return found
 
 
@@ -70,7 +70,7 @@ def defined_glibc(stream: IO[bytes]) -> Glibc | None:
     return _newest(stream, ".gnu.version_d")
 
 
-def _known(path: Path) -> tuple[NativeFile, ...] | None:
+def _read_cached(path: Path) -> tuple[NativeFile, ...] | None:
     try:
         version, *files = json.loads(path.read_bytes())
         return (
@@ -107,7 +107,7 @@ def _read(wheel: Wheel) -> list[NativeFile]:
                     machine = elf_machine(header)
                     if machine is None:
                         continue
-                    # sections are read back and forth, which a deflated member cannot do
+                    # reading sections seeks back and forth, which is slow in a deflated member
                     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as stream:
                         stream.write(header)
                         shutil.copyfileobj(source, stream, 1 << 20)
@@ -130,7 +130,7 @@ def _newest(stream: IO[bytes], section: str) -> Glibc | None:
 
 
 def _version_names(stream: IO[bytes], section: str) -> list[str]:
-    """The symbol versions in a section; none in what is not a readable ELF file."""
+    """The symbol versions in a section; none if the file is not readable as ELF."""
     from elftools.elf.elffile import ELFFile
     from elftools.elf.gnuversions import GNUVersionSection
 
@@ -145,7 +145,7 @@ def _version_names(stream: IO[bytes], section: str) -> list[str]:
 
 
 def _is_module(stream: IO[bytes], filename: str) -> bool:
-    """Whether it has the function that Python calls when it imports a module of this name."""
+    """Whether it has the function that Python calls to import a module of this name."""
     from elftools.elf.elffile import ELFFile
 
     name = filename.partition(".")[0]
@@ -194,18 +194,18 @@ def check_native(
     *,
     manifest: BundleManifest | None = None,
 ) -> dict[str, tuple[NativeFile, ...]]:
-    """Judge every wheel against the target; returns what native files each has, by its file name.
+    """Check every wheel against the target; return the native files by the wheels' file names.
 
-    ``platforms`` are the tags that wheels were chosen by: the newest C library among them is what
-    the target is sure to have. Wheels whose hash the ``manifest`` verifies are remembered.
+    ``platforms`` are the tags with which wheels were selected: the target has at least the newest C
+    library among them. Results are cached for wheels whose hash the ``manifest`` verifies.
     """
     policy = max(
         (it for tag in platforms if (it := glibc_version(tag, target.machine))), default=None
     )
     found = {}
     for wheel in wheels:
-        known = manifest.files.get(f"packages/{wheel.filename}") if manifest else None
-        files = native_files(wheel, known.sha256 if known else None)
+        recorded = manifest.files.get(f"packages/{wheel.filename}") if manifest else None
+        files = native_files(wheel, recorded.sha256 if recorded else None)
         found[wheel.filename] = files
         for level, what, resolution in (
             *_machines(wheel, files, target),
@@ -224,7 +224,7 @@ def check_native(
 
 
 def native_error(found: Findings, what: str) -> None:
-    """Raise SdkError WHEEL_INCOMPATIBLE when there are errors among the findings."""
+    """Raise SdkError WHEEL_INCOMPATIBLE if there are errors among the findings."""
     problems = [it.problem for it in found.found if it.level == "error" and it.problem]
     if problems:
         raise SdkError(
@@ -236,7 +236,7 @@ def native_error(found: Findings, what: str) -> None:
 
 
 def glibc_version(platform_tag: str, machine: str) -> Glibc | None:
-    """The C library that a platform tag promises to be enough; None when it promises none."""
+    """The C library that is enough according to a platform tag; None if it names none."""
     match = _MANYLINUX.fullmatch(platform_tag)
     if match is not None:
         return (int(match[1]), int(match[2])) if match[3] == machine else None
@@ -252,10 +252,11 @@ def shown_glibc(version: Glibc) -> str:
 def _machines(
     wheel: Wheel, files: Sequence[NativeFile], target: TargetPython
 ) -> Iterator[tuple[str, str, str]]:
-    """A wheel may carry libraries for several machines; one that has none for the target is wrong.
+    """A wheel may carry libraries for several machines; one without any for the target is an error.
 
-    So is an extension module of a name that the target's Python imports. A library in a wheel for
-    any machine is there for some, and need not be loaded. The rule is preflight's.
+    So is an extension module for another machine with a name that the target's Python imports. In a
+    wheel for any machine, a library is for some machines and need not be loaded. Preflight has the
+    same rule.
     """
     importable = (f".cpython-3{target.minor}-{target.machine}-linux-gnu.so", ".abi3.so")
     machines = {file.machine for file in files}
@@ -292,7 +293,7 @@ def _modules(
                 f"{wheel.filename} has the module {module.rpartition('/')[2]} for another Python "
                 f"only: expected {target.tag} on {shown_platform(target.machine)}, found {path}"
             )
-            # what is for any machine can do without
+            # a wheel for any machine works without it
             yield "warning" if _for_any_machine(wheel) else "error", what, _OTHER_WHEEL
             return
 
@@ -304,13 +305,13 @@ def _for_any_machine(wheel: Wheel) -> bool:
 def _libraries(
     wheel: Wheel, files: Sequence[NativeFile], target: TargetPython, policy: Glibc | None
 ) -> Iterator[tuple[str, str, str]]:
-    """What it needs of the C library, against its own tag and what the target is sure to have."""
-    asked = min(
+    """The C library that it needs, compared with its own tag and with the target's."""
+    required = min(
         (it for tag in wheel.tags if (it := glibc_version(tag.platform, target.machine))),
         default=None,
     )
-    if asked is not None and policy is not None and asked > policy:
-        what = f"{wheel.filename} is for {shown_glibc(asked)} and newer"
+    if required is not None and policy is not None and required > policy:
+        what = f"{wheel.filename} is for {shown_glibc(required)} and newer"
         yield "warning", f"{what}; the target is sure to have {shown_glibc(policy)}", _OLDER_BUILD
     newest = newest_need(files, target.machine)
     if newest is None or newest.glibc is None:

@@ -1,4 +1,4 @@
-"""What a check found: one finding a rule or a complaint, the same shape for every target."""
+"""The result of a check: findings, each about one rule, the same for every kind of target."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Level = Literal["error", "warning", "ok"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule's outcome. ``problem`` is None only where the rule is kept (level ``ok``)."""
+    """The result of one rule. ``problem`` is None only if the rule is kept (level ``ok``)."""
 
     rule: str  # stable id, such as ``closure`` or ``metadata``
     level: Level
     what: str
     problem: Problem | None = None
-    platform: str = ""  # of the image it speaks of, where there are several
+    platform: str = ""  # of the image that it is about, if there are several
 
     def to_document(self) -> dict[str, object]:
         """The finding as plain data, for ``--format json``."""
@@ -29,7 +29,7 @@ class Finding:
             document["platform"] = self.platform
         if self.problem is not None:
             where = self.problem.where
-            place = {
+            position = {
                 "file": where.file,
                 "line": where.line,
                 "column": where.column,
@@ -37,7 +37,7 @@ class Finding:
                 "image": where.image,
             }
             document["code"] = self.problem.code.slug
-            document["where"] = {key: value for key, value in place.items() if value is not None}
+            document["where"] = {key: value for key, value in position.items() if value is not None}
             document["path"] = self.problem.path
             document["resolution"] = self.problem.resolution
         return document
@@ -45,7 +45,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything one ``check`` found about one target."""
+    """All findings of one ``check`` about one target."""
 
     target: str  # as the user named it
     kind: str  # ``project``, ``bundle`` or ``image``
@@ -53,22 +53,22 @@ class Report:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The findings that make the target wrong."""
+        """The findings that make the target invalid."""
         return tuple(finding for finding in self.findings if finding.level == "error")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """The findings to read that do not make the target wrong."""
+        """The findings that do not make the target invalid."""
         return tuple(finding for finding in self.findings if finding.level == "warning")
 
     @property
     def ok(self) -> bool:
-        """Whether the target is right; warnings may be there."""
+        """Whether the target is valid; it may have warnings."""
         return not self.errors
 
     @property
     def status(self) -> ExitStatus:
-        """The exit status of a check that found this."""
+        """The exit status of the check."""
         return ExitStatus.WRONG if self.errors else ExitStatus.OK
 
     def to_document(self) -> dict[str, object]:
@@ -82,7 +82,7 @@ class Report:
 
 
 def complaint_text(error: SdkError) -> str:
-    """What an error says is wrong and why, as one finding reports it."""
+    """The text of an error and its cause, as one finding reports it."""
     what = one_line(error.what)
     return f"{what}: {error.why}" if error.why else what
 
@@ -94,7 +94,7 @@ class Findings:
     found: list[Finding] = field(default_factory=list)
 
     def ok(self, rule: str, what: str) -> None:
-        """Note that ``rule`` is kept."""
+        """Record that ``rule`` is kept."""
         self.found.append(Finding(rule, "ok", what))
 
     def error(
@@ -107,7 +107,7 @@ class Findings:
         where: Where = Where(),  # noqa: B008 - frozen
         path: str = "",
     ) -> None:
-        """Note that ``rule`` is broken."""
+        """Record that ``rule`` is broken."""
         self.add(rule, "error", [Problem(code, what, where, resolution, path)])
 
     def warning(
@@ -120,11 +120,11 @@ class Findings:
         where: Where = Where(),  # noqa: B008 - frozen
         path: str = "",
     ) -> None:
-        """Note something about ``rule`` that should be read."""
+        """Record a warning about ``rule``."""
         self.add(rule, "warning", [Problem(code, what, where, resolution, path)])
 
     def add(self, rule: str, level: Level, problems: Iterable[Problem]) -> None:
-        """Note problems that another room found while it looked at ``rule``."""
+        """Record problems about ``rule`` that were found elsewhere."""
         self.found.extend(Finding(rule, level, problem.what, problem) for problem in problems)
 
     def broken(self, rule: str) -> bool:

@@ -92,9 +92,9 @@ def check_wheels(
     package: ProviderPackage | None,
     manifest: BundleManifest | None,
 ) -> dict[str, tuple[NativeFile, ...]] | None:
-    """Run the rules; those that need what is missing are left out.
+    """Run the rules, except those whose input is missing.
 
-    Returns the native files by the wheels' names, None where no rule had to read them.
+    Returns the native files by the wheels' names; None if no rule had to read them.
     """
     own_wheel = next((wheel for wheel in wheels if wheel.path == own), None)
     if package is not None and own_wheel is not None:
@@ -183,7 +183,7 @@ def _module(
 def _spec_modules(
     own: Wheel, wheels: Sequence[Wheel], package: ProviderPackage, findings: Findings
 ) -> None:
-    """The server imports the module that the spec names; read as far as it is plain text."""
+    """The server imports the module that the spec names, as far as `static_specs` can read it."""
     for spec in static_specs(own.path):
         base = spec.spec_module.replace(".", "/")
         if spec.module != package.package_name or not base:
@@ -235,7 +235,7 @@ def _closure(
     present = {wheel.name for wheel in wheels}
     unknown = manifest is None
     for conflict in conflicts:
-        # made by hand: what does not exist may well be the distribution's
+        # made by hand: what is missing may be provided by the distribution
         assumed = unknown and conflict.name not in present
         report = findings.warning if assumed else findings.error
         report(
@@ -247,10 +247,10 @@ def _closure(
             else "Build the bundle again, with --distribution for the server that it is for.",
         )
     if not conflicts:
-        relied = f" with {len(provided)} provided by the distribution" if provided else ""
+        provided_note = f" with {len(provided)} provided by the distribution" if provided else ""
         overrides = manifest.overrides if manifest is not None else ()
         replaced = f"; bounds are replaced by {', '.join(overrides)}" if overrides else ""
-        findings.ok(rule, f"every requirement of every wheel is satisfied{relied}{replaced}")
+        findings.ok(rule, f"every requirement of every wheel is satisfied{provided_note}{replaced}")
 
 
 def _target(
@@ -297,10 +297,10 @@ def _shadowing(
             where=Where(file=files[it.front.name]),
             resolution=RESOLUTION,
         )
-    told = {(it.front.name, it.module) for it in found}
+    reported = {(it.front.name, it.module) for it in found}
     for wheel in wheels:
         for what in shadowing.shadowing_warnings([wheel], minor, server):
-            if any(wheel.name == name and f"'{module}'" in what for name, module in told):
+            if any(wheel.name == name and f"'{module}'" in what for name, module in reported):
                 continue
             findings.warning(
                 rule,
@@ -315,7 +315,7 @@ def _shadowing(
 
 
 def _servers(wheels: Sequence[Wheel], manifest: BundleManifest | None, findings: Findings) -> None:
-    """What a server that the image was built for is known not to run with."""
+    """Report wheels with which a server of the image is known not to run."""
     rule = "servers"
     if manifest is None:
         return
@@ -332,7 +332,7 @@ def _servers(wheels: Sequence[Wheel], manifest: BundleManifest | None, findings:
                 findings.error(
                     rule,
                     Code.DEPENDENCY_CONFLICT,
-                    f"{name} {wheel.version} goes in front of that of {label}, which needs "
+                    f"{name} {wheel.version} would shadow that of {label}, which needs "
                     f"{needed}: the server itself would not run",
                     where=Where(file=str(wheel.path)),
                     resolution=f"Build it with a dependency on '{needed}', or for another "
@@ -341,7 +341,7 @@ def _servers(wheels: Sequence[Wheel], manifest: BundleManifest | None, findings:
 
 
 def _versions(manifest: BundleManifest | None) -> dict[str, str]:
-    """What the image assumes of the server, one version of each, and all of a known server's."""
+    """The versions that the image assumes of the server, and all of a server with a profile."""
     provided = manifest.provided if manifest is not None else {}
     versions = {name: text.partition("|")[0].strip() for name, text in provided.items()}
     built_for = manifest.distributions if manifest is not None else ()
@@ -355,5 +355,5 @@ def _target_python(manifest: BundleManifest | None) -> TargetPython:
     if manifest is None:
         return TargetPython(12, "x86_64")
     minor = parse_python_tag(manifest.target.python_tag)
-    told = manifest.target
-    return TargetPython(minor if minor is not None else 12, told.machine, told.platforms)
+    target = manifest.target
+    return TargetPython(minor if minor is not None else 12, target.machine, target.platforms)
