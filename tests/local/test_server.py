@@ -128,7 +128,7 @@ def test_a_strangers_health_is_not_taken_for_the_servers(name: str) -> None:
         thread.start()
         try:
             port = stranger.server_address[1]
-            home = workspace.folder("home")
+            home = workspace.make_directory("home")
             config = workspace.root / "run.yaml"
             config.write_text(dump(line.minimal_config(real.distribution.pins[line.name])))
             log = workspace.root / "server.log"

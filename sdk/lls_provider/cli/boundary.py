@@ -166,8 +166,8 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
         _drop_output()
         return ExitStatus.OK
     except OSError as error:
-        told = full_error(error) if error.errno in _FULL else internal_error(error)
-        return _show(told, cause=error)
+        shown_error = full_error(error) if error.errno in _FULL else internal_error(error)
+        return _show(shown_error, cause=error)
     except Exception as error:  # noqa: BLE001 - a fault of ours must not reach users as a traceback
         return _show(internal_error(error), cause=error)
 

@@ -137,8 +137,8 @@ def describe(result: BuildResult) -> str:
 
 
 def _command_line() -> tuple[str, ...]:
-    """The words of this command line, without the logins that an index may have in its URL."""
+    """The arguments of this command line, without the logins that an index may have in its URL."""
     from lls_provider.wheels.uv import without_logins
 
-    words: tuple[str, ...] = click.get_current_context().find_root().obj or ()
-    return ("lls-provider", *map(without_logins, words))
+    arguments: tuple[str, ...] = click.get_current_context().find_root().obj or ()
+    return ("lls-provider", *map(without_logins, arguments))

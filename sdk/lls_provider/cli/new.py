@@ -40,5 +40,5 @@ def command(directory: Path | None, answers: tuple[str, ...], no_input: bool) ->
     made = scaffold(directory, parse_answers(answers), interactive=not no_input, progress=console())
     show(f"Made {made.path}\n")
     show("Next:")
-    for words in (["test"], ["check"], ["up", "--check"]):
-        show(f"  {shlex.join(['lls-provider', *words, str(made.path)])}")
+    for arguments in (["test"], ["check"], ["up", "--check"]):
+        show(f"  {shlex.join(['lls-provider', *arguments, str(made.path)])}")

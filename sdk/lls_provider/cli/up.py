@@ -133,11 +133,11 @@ def _curl(up: Up) -> str:
     call = up.call
     if call is None:
         return shlex.join(["curl", f"{up.url}/v1/providers"])
-    words = ["curl", "-X", call.method, f"{up.url}{call.path}"]
+    arguments = ["curl", "-X", call.method, f"{up.url}{call.path}"]
     for name, value in call.form.items():
-        words += ["-F", f"{name}={value}"]
+        arguments += ["-F", f"{name}={value}"]
     for name, path in call.files.items():
-        words += ["-F", f"{name}=@{path}"]
+        arguments += ["-F", f"{name}=@{path}"]
     if call.body is not None:
-        words += ["-H", "Content-Type: application/json", "-d", json.dumps(call.body)]
-    return shlex.join(words)
+        arguments += ["-H", "Content-Type: application/json", "-d", json.dumps(call.body)]
+    return shlex.join(arguments)

@@ -74,8 +74,8 @@ def check_place(
 def check_image(image: Image) -> tuple[Finding, ...]:
     """The findings about an image wherever it came from."""
     findings = Findings()
-    with scratch("check") as folder:
-        root = folder / "bundle"
+    with scratch("check") as directory:
+        root = directory / "bundle"
         try:
             unpack(image, root)
         except SdkError as error:

@@ -79,13 +79,13 @@ class LayerTree:
     def _pieces(self) -> Iterator[bytes | LayerFile]:
         """The tar stream, with an entry where its bytes stand."""
         length = 0
-        folders = set()
+        directories = set()
         for entry in self.entries:
             for path in reversed(PurePosixPath(entry.name).parents[:-1]):
-                folder = path.as_posix()
-                if folder not in folders:
-                    folders.add(folder)
-                    header = _header(folder, 0, self.mtime, _DIRECTORY_MODE, tarfile.DIRTYPE)
+                directory = path.as_posix()
+                if directory not in directories:
+                    directories.add(directory)
+                    header = _header(directory, 0, self.mtime, _DIRECTORY_MODE, tarfile.DIRTYPE)
                     yield header
                     length += len(header)
             header = _header(entry.name, entry.size, self.mtime, entry.mode)

@@ -116,7 +116,7 @@ class _Tree:
     def path(self, parts: Parts) -> Path:
         return self.root.joinpath(*parts)
 
-    def folder(self, parts: Parts) -> None:
+    def make_directory(self, parts: Parts) -> None:
         """Make a directory and those above it, replacing files that was there."""
         for length in range(len(parts) + 1):
             above = parts[:length]
@@ -129,7 +129,7 @@ class _Tree:
         """Write a regular file, replacing what was there."""
         if not parts:
             self.refuse(f"{IMAGE_ROOT} is not a directory")
-        self.folder(parts[:-1])
+        self.make_directory(parts[:-1])
         if parts in self.owners:
             self.remove(parts)
         self._claim(parts)
@@ -183,13 +183,13 @@ def _take(entry: LayerEntry, tree: _Tree) -> None:
     member, parts = entry.member, entry.parts
     if not parts:
         return
-    if (gone := entry.whiteout()) is not None:
-        if gone.parts == () or gone.parts[0] == _ROOT:
-            inside = gone.parts[1:]
-            tree.hides_lower |= gone.below and gone.parts == (_ROOT,)
+    if (whiteout := entry.whiteout()) is not None:
+        if whiteout.parts == () or whiteout.parts[0] == _ROOT:
+            inside = whiteout.parts[1:]
+            tree.hides_lower |= whiteout.below and whiteout.parts == (_ROOT,)
             if inside and inside[-1] in {"", ".", ".."}:
                 tree.refuse(f"{entry.shown} is not a valid whiteout")
-            tree.whiteout(inside, below=gone.below and bool(gone.parts))
+            tree.whiteout(inside, below=whiteout.below and bool(whiteout.parts))
         return
     if ".." in parts and _ROOT in parts:
         tree.refuse(f"{entry.shown} has '..' in its path")
@@ -200,7 +200,7 @@ def _take(entry: LayerEntry, tree: _Tree) -> None:
     if too_long or len(inside) > _DEPTH_LIMIT or "\0" in member.name:
         tree.refuse(f"{entry.shown} has a name that cannot be a file's")
     if member.isdir():
-        tree.folder(inside)
+        tree.make_directory(inside)
     elif member.islnk():
         _hard_link(entry, inside, tree)
     elif member.isreg():

@@ -81,7 +81,7 @@ class LoggedCause:
         return found["name"] if is_import or found["quote"] or found["noun"] else None
 
     @property
-    def asked_extras(self) -> tuple[tuple[str, str], ...]:
+    def requested_extras(self) -> tuple[tuple[str, str], ...]:
         """Packages with an extra that a message says to install; ``.`` is the project itself."""
         return tuple(
             (hint["name"], extra.strip())
@@ -97,12 +97,12 @@ class LoggedCause:
         inner = [frame for frame in self.frames if not frame.file.startswith("<frozen ")]
         return inner[-1] if inner else None
 
-    def module_below(self, folder: Path) -> str | None:
-        """The dotted module of the innermost frame below ``folder``, such as ``acme.adapter``."""
+    def module_below(self, directory: Path) -> str | None:
+        """Return the module of the innermost frame below ``directory``: ``acme.adapter``."""
         for frame in reversed(self.frames):
             path = Path(frame.file)
-            if path.is_relative_to(folder):
-                parts = list(path.relative_to(folder).with_suffix("").parts)
+            if path.is_relative_to(directory):
+                parts = list(path.relative_to(directory).with_suffix("").parts)
                 if parts[-1] == "__init__":
                     parts.pop()
                 return ".".join(parts)
@@ -297,12 +297,12 @@ class LogDiagnosis:
         """
         cause = true_cause(log)
         if cause is None:
-            nothing = _SILENT if log.strip() else "The server wrote nothing to its log."
+            missing = _SILENT if log.strip() else "The server wrote nothing to its log."
             end = log_end(log) if log.strip() else ""
             return SdkError(
                 code,
                 what,
-                why="\n\n".join(text for text in (why, nothing, end) if text),
+                why="\n\n".join(text for text in (why, missing, end) if text),
                 resolution="Run it again with --keep, and start the server by hand on the "
                 "configuration that is kept.",
             )
@@ -315,22 +315,22 @@ class LogDiagnosis:
             what,
             why="\n\n".join(paragraph for paragraph in paragraphs if paragraph),
             where=Where(provider=provider),
-            resolution=self._way(cause, provider, code, kept=kept),
+            resolution=self._advice(cause, provider, code, kept=kept),
         )
 
-    def _way(self, cause: LoggedCause, provider: str | None, code: Code, *, kept: bool) -> str:
+    def _advice(self, cause: LoggedCause, provider: str | None, code: Code, *, kept: bool) -> str:
         if self.own_base and _is_of_base(cause):
             return _BASE
-        way = (
+        advice = (
             self._extra(cause, provider)
             or self._of_server(cause)
             or _resolution(cause, provider, code, kept=kept)
         )
         if not self.supplied or code is Code.NO_SPACE or cause.module_below(self.overlay):
-            return way
+            return advice
         return (
-            f"{way} If it is about a provider of {' or '.join(self.supplied)}: lls-provider added "
-            "it because the spec needs that API; give one of your own with --base-config FILE."
+            f"{advice} If it is about a provider of {' or '.join(self.supplied)}: lls-provider "
+            "added it because the spec needs that API; give your own with --base-config FILE."
         )
 
     def _of_server(self, cause: LoggedCause) -> str:
@@ -351,7 +351,7 @@ class LogDiagnosis:
         """What to do where an extra of the provider brings what is missing; else empty."""
         wheel = self.wheels.get(provider or "")
         module = cause.missing_module
-        if wheel is None or (module is None and not cause.asked_extras):
+        if wheel is None or (module is None and not cause.requested_extras):
             return ""
         from lls_provider.bundle.option_search import extras_that_bring
         from lls_provider.bundle.static_spec import declared_extras
@@ -361,21 +361,21 @@ class LogDiagnosis:
             extras = declared_extras(wheel)
         except SdkError:
             return ""  # installing it has reported what is wrong
-        asked = [
+        requested = [
             canonicalize_name(extra)
-            for name, extra in cause.asked_extras
+            for name, extra in cause.requested_extras
             if (name == "." or canonicalize_name(name) == own.name)
             and canonicalize_name(extra) in extras
         ]
-        if asked and provider in self.projects:
+        if requested and provider in self.projects:
             return (
-                f"An image is built without extras: add what the extra {asked[0]} brings to the "
-                "provider's dependencies and run it again."
+                f"An image is built without extras: add what the extra {requested[0]} brings to "
+                "the provider's dependencies and run it again."
             )
-        if asked:
+        if requested:
             return (
                 "Build the image with the extra that the message names: lls-provider build "
-                f"--package '{own.name}[{asked[0]}]=={own.version}'."
+                f"--package '{own.name}[{requested[0]}]=={own.version}'."
             )
         found = extras_that_bring(own, module) if module is not None else []
         if not found:

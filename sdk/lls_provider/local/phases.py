@@ -326,27 +326,27 @@ def require_valid_configs(
     provider, config = container.provider, container.config or {}
     if not config and provider.settings is not None:
         return  # asking a project's class takes a second, and here the server's word is plain
-    asked = ProbeResult()
+    result = ProbeResult()
     schema: Mapping[str, Any] | None
     if BundleTree(provider.bundle).config_schema.is_file():
         schema = _stored_schema(provider)
     elif provider.settings is not None:
-        asked = _ask(provider, config, python, variables)
-        schema = asked.config_schema
+        result = _ask(provider, config, python, variables)
+        schema = result.config_schema
     else:
         return
     if schema is None:
         return
     if found := config_schema.violations(schema, config):
-        if asked.takes_config is None:
-            asked = _ask(provider, config, python, variables)
-        if asked.takes_config is None:
+        if result.takes_config is None:
+            result = _ask(provider, config, python, variables)
+        if result.takes_config is None:
             return
-        if asked.takes_config:
-            told = "; ".join(f"{it.json_path} {it.reason}" for it in found)
+        if result.takes_config:
+            reasons = "; ".join(f"{it.json_path} {it.reason}" for it in found)
             progress.warn(
                 f"the config class of '{provider.provider_id}' takes a config that its JSON Schema "
-                f"forbids: {told}"
+                f"forbids: {reasons}"
             )
             return
         by_option = provider.settings is None or provider.provider_id in given

@@ -124,17 +124,17 @@ def choose_server(given: str | None, candidates: Sequence[InspectedSource]) -> s
     """
     if given:
         return given
-    elsewhere = ""
+    not_portable = ""
     for candidate in candidates:
         for named in candidate.distributions:
             # a file of that name here is another one
             if candidate.settings is not None or is_portable(named):
                 return named
-            elsewhere = f"{candidate.target.text} was made for '{named}' of another machine."
+            not_portable = f"{candidate.target.text} was made for '{named}' of another machine."
     raise SdkError(
         Code.USAGE,
         f"No server is named for {', '.join(item.target.text for item in candidates)}",
-        why=elsewhere or "No target says which distribution it was made for.",
+        why=not_portable or "No target says which distribution it was made for.",
         resolution=f"Pass --server with {_SERVERS}.",
     )
 

@@ -57,7 +57,7 @@ def server_environment(
         "OGX_LOG_WIDTH": _LOG_WIDTH,
     }
     values |= given
-    path = [*(str(folder) for folder in packages), *given.get("PYTHONPATH", "").split(os.pathsep)]
+    path = [*map(str, packages), *given.get("PYTHONPATH", "").split(os.pathsep)]
     values["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry)
     return values
 

@@ -191,7 +191,7 @@ class Up:
         """
         environment = self._environment()
         providers = self._unpacked(environment.distribution)
-        volume = VolumeTree(self._workspace.folder("volume"))
+        volume = VolumeTree(self._workspace.make_directory("volume"))
         self._configured(providers, volume, environment)
         server = self._started(providers, volume, environment)
         self._listed(server, providers)
@@ -208,8 +208,8 @@ class Up:
         return [item.settings for item in self._candidates if item.settings is not None]
 
     @contextlib.contextmanager
-    def _phase(self, name: str, doing: str) -> Iterator[None]:
-        self._progress.step(doing)
+    def _phase(self, name: str, step: str) -> Iterator[None]:
+        self._progress.step(step)
         begin = time.monotonic()
         ok = False
         try:
@@ -286,7 +286,7 @@ class Up:
 
         ((_, image),) = make_images(
             settings,
-            self._workspace.folder(f"bundle-{index}"),
+            self._workspace.make_directory(f"bundle-{index}"),
             BundleOptions([distribution]),
             {os.uname().machine: None},
             fitting=False,  # preflight asks the server that will run it
@@ -380,9 +380,9 @@ class Up:
 
     def _variables(self, volume: VolumeTree) -> dict[str, str]:
         home, temporary = (self._workspace.root / name for name in ("home", "tmp"))
-        for folder in (home, temporary):
-            if not folder.exists():
-                self._workspace.folder(folder.name)
+        for directory in (home, temporary):
+            if not directory.exists():
+                self._workspace.make_directory(directory.name)
         return server_environment(
             os.environ,
             home=home,

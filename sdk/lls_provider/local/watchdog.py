@@ -24,7 +24,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups: set[int] = set()
-    folders: set[str] = set()
+    directories: set[str] = set()
     for line in sys.stdin.buffer:
         order, _, argument = os.fsdecode(line).rstrip("\n").partition(" ")
         if order == "group":
@@ -32,10 +32,10 @@ def main() -> None:
         elif order == "forget":
             groups.discard(int(argument))
         elif order == "directory":
-            folders.add(argument)
+            directories.add(argument)
     _end(groups)
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _end(groups: set[int]) -> None:

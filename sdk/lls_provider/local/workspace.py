@@ -61,7 +61,7 @@ class Workspace:
         assert self._root is not None, "the workspace is used outside its context"  # noqa: S101
         return self._root
 
-    def folder(self, name: str) -> Path:
+    def make_directory(self, name: str) -> Path:
         """A new directory inside."""
         path = self.root / name
         with making_temporary():
@@ -194,8 +194,8 @@ class Workspace:
 
 def _temporary_root() -> Path:
     with making_temporary():
-        place = Path(tempfile.gettempdir()).resolve()
-    return place / f"lls-provider-up-{secrets.token_hex(6)}"
+        parent = Path(tempfile.gettempdir()).resolve()
+    return parent / f"lls-provider-up-{secrets.token_hex(6)}"
 
 
 def _start_watchdog() -> subprocess.Popen[bytes]:
@@ -223,8 +223,8 @@ def _remove(root: Path) -> None:
     shutil.rmtree(root, ignore_errors=True)
     if not root.exists():
         return
-    for folder, names, _files in os.walk(root):
-        for path in (Path(folder, name) for name in names):
+    for directory, names, _files in os.walk(root):
+        for path in (Path(directory, name) for name in names):
             if not path.is_symlink():
                 with contextlib.suppress(OSError):
                     path.chmod(0o700)

@@ -266,10 +266,10 @@ def _build(request: BuildRequest, progress: Progress) -> BuildResult:
 
         prepare(outputs)
 
-    with scratch("build") as folder:
+    with scratch("build") as directory:
         made = make_images(
             source,
-            folder,
+            directory,
             _options(source, request, servers),
             bases,
             base_name=base_name,
@@ -283,7 +283,7 @@ def _build(request: BuildRequest, progress: Progress) -> BuildResult:
 
 def make_images(
     source: str | Settings,
-    folder: Path,
+    directory: Path,
     options: BundleOptions,
     bases: Mapping[str, Image | None],
     *,
@@ -295,11 +295,11 @@ def make_images(
 ) -> list[tuple[Bundle, Image]]:
     """The images of a project, or of a package, one on the base of each machine in ``bases``.
 
-    Their bundles are made in ``folder``, which must stay until the images are written. Native
+    Their bundles are made in ``directory``, which must stay until the images are written. Native
     code and bases are checked unless ``fitting`` is false. ``meanwhile`` is called while a
     project's wheel is built. Raises what making the bundles, `require_fit` and `compose` raise.
     """
-    outs = {machine: folder / machine for machine in bases}
+    outs = {machine: directory / machine for machine in bases}
     if isinstance(source, str):
         bundles = _published(source, outs, options, request, progress)
     else:

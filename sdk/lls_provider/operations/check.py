@@ -113,7 +113,7 @@ def compat(
 
     time_limit()
     found = [resolve_source(text) for text in several(targets)]
-    with using(indexes), scratch("targets") as folder:
+    with using(indexes), scratch("targets") as directory:
         servers = load_distributions(
             several(distributions), python=python, insecure=insecure, progress=progress
         )
@@ -122,7 +122,7 @@ def compat(
                 target.text,
                 bundle_of(
                     target,
-                    folder / str(number),
+                    directory / str(number),
                     distributions=servers,
                     python=python,
                     insecure=insecure,

@@ -132,14 +132,14 @@ def _is_registry(text: str) -> bool:
 
 def bundle_of(
     target: ProviderSource,
-    folder: Path,
+    directory: Path,
     *,
     distributions: Sequence[Distribution] = (),
     python: str | None = None,
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
-    """The root of a target's bundle; what has to be made for it is made at ``folder``.
+    """The root of a target's bundle; what has to be made for it is made at ``directory``.
 
     A project is built against ``distributions``, else against those that its settings name.
     Raises what building, reading and unpacking raise.
@@ -147,7 +147,7 @@ def bundle_of(
     if target.kind is SourceKind.BUNDLE:
         return target.path.resolve()
     if target.kind is SourceKind.IMAGE:
-        return unpack(read_image(target.text, insecure=insecure, progress=progress), folder)
+        return unpack(read_image(target.text, insecure=insecure, progress=progress), directory)
     from lls_provider.bundle.bundle import BundleOptions
     from lls_provider.project.bundle import bundle_project  # resolving and building are heavy
     from lls_provider.project.settings import read_settings
@@ -161,6 +161,6 @@ def bundle_of(
         progress=progress,
     )
     (bundle,) = bundle_project(
-        settings, on_this_machine(folder), BundleOptions(beside, python), progress=progress
+        settings, on_this_machine(directory), BundleOptions(beside, python), progress=progress
     )
     return bundle.root

@@ -56,25 +56,25 @@ def bundle_project(
         base=settings.root,
     )
     trial = options.trial and replace(options.trial, environment=settings.up.env)
-    with scratch("project") as folder, probe_pool(servers, trial, outs) as trial:
+    with scratch("project") as directory, probe_pool(servers, trial, outs) as trial:
         sources = sources_digest(uv_sources(settings.root, settings.pyproject.data))
         build = build_requires(settings.pyproject.data)
         backend = locking.backend(build, interpreter, settings.root)
-        ahead: list[PrefetchedWheels] = []
+        prefetched: list[PrefetchedWheels] = []
 
         # another process builds the wheel: time for what does not need it
         def prepared() -> None:
-            ahead.append(_prepared(locking.file, interpreter, outs))
+            prefetched.append(_prepared(locking.file, interpreter, outs))
             meanwhile()
 
-        wheel = build_own_wheel(settings, folder, interpreter, progress, backend, prepared)
+        wheel = build_own_wheel(settings, directory, interpreter, progress, backend, prepared)
         from lls_provider.bundle.assemble import assemble_each
         from lls_provider.bundle.bundle import BundleRequest
         from lls_provider.bundle.closure import collect_wheels, normalized_requirement
         from lls_provider.bundle.trial import try_provider
 
         require_portable(wheel.path, outs)
-        wanted = BundleRequest(
+        request = BundleRequest(
             project_requirement(wheel, settings.root if sources else None),
             wheel,
             interpreter,
@@ -86,36 +86,36 @@ def bundle_project(
             sources=sources,
             build=build,
             locked=locking.file,
-            prefetched=ahead[0],
+            prefetched=prefetched[0],
         )
-        gathered = {}
+        collected = {}
         for machine in outs:
             try:
-                found = collect_wheels(replace(wanted, machine=machine), progress)
+                found = collect_wheels(replace(request, machine=machine), progress)
             except SdkError as error:
                 if error.code is Code.RESOLUTION_FAILED:
                     error.where = settings.dependency_named_in(error.why)
                 raise
-            gathered[machine] = found
+            collected[machine] = found
         package = project_metadata(settings, version=str(wheel.version))
-        machine = wanted.machine if wanted.machine in gathered else next(iter(gathered))
-        tried = None
-        with reporting_damage(pair for it in gathered.values() for pair in it.fetched):
+        machine = request.machine if request.machine in collected else next(iter(collected))
+        result = None
+        with reporting_damage(pair for it in collected.values() for pair in it.fetched):
             if trial is not None and servers:
-                tried = try_provider(
+                result = try_provider(
                     servers,
-                    [wheel.path, *gathered[machine].wheels],
+                    [wheel.path, *collected[machine].wheels],
                     package,
                     trial,
                     machine=machine,
                     overrides=options.overrides,
-                    read=(wheel, *gathered[machine].read),
+                    read=(wheel, *collected[machine].read),
                     where=settings.where("module"),
                     progress=progress,
                 )
-            made = assemble_each(wanted, gathered, outs, package, tried, progress)
-        locking.write(wanted, found, progress, backend)
-        return made
+            bundles = assemble_each(request, collected, outs, package, result, progress)
+        locking.write(request, found, progress, backend)
+        return bundles
 
 
 def _prepared(
@@ -133,13 +133,13 @@ def _prepared(
 
 def build_own_wheel(
     settings: Settings,
-    folder: Path,
+    directory: Path,
     interpreter: Interpreter,
     progress: Progress,
     backend: Sequence[str] | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> Wheel:
-    """Build the project's wheel into ``folder`` and check that the provider is in it.
+    """Build the project's wheel into ``directory`` and check that the provider is in it.
 
     ``backend`` are the versions to build it with; ``meanwhile`` is called while it works. Raises
     SdkError MODULE_MISSING, or what building and reading a wheel raise.
@@ -150,7 +150,7 @@ def build_own_wheel(
     wheel = read_wheel(
         build_wheel(
             settings.root,
-            folder,
+            directory,
             interpreter=interpreter,
             pins=backend,
             meanwhile=meanwhile,
@@ -180,8 +180,8 @@ def _ignored(settings: Settings, package: str) -> str:
     found = next(
         (
             (path, line)
-            for folder in ("src/", "")
-            if (settings.root / (path := f"{folder}{package}")).exists()
+            for directory in ("src/", "")
+            if (settings.root / (path := f"{directory}{package}")).exists()
             and (line := ignoring_rule(settings.root, f"{path}/provider.py")) is not None
         ),
         None,
@@ -233,9 +233,9 @@ def uv_sources(root: Path, pyproject: Mapping[str, Any]) -> dict[str, Any]:
 
 def _workspace(root: Path) -> Mapping[str, Any]:
     """The ``pyproject.toml`` of the nearest workspace above a project."""
-    for folder in root.absolute().parents:
+    for directory in root.absolute().parents:
         try:
-            found = tomllib.loads((folder / FILE).read_text("utf-8"))
+            found = tomllib.loads((directory / FILE).read_text("utf-8"))
         except (OSError, ValueError):
             continue  # uv itself says what is wrong with it
         if "workspace" in _table(found):

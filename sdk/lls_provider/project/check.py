@@ -188,16 +188,16 @@ def _compare(
 ) -> None:
     """The image's metadata is made of the settings, so the spec has to say the same."""
     agree = True
-    for key, said, found in (
+    for key, setting, found in (
         ("provider-type", settings.provider_type, spec.provider_type),
         ("api", settings.api, spec.api),
     ):
-        if said != found:
+        if setting != found:
             agree = False
             findings.error(
                 "spec",
                 Code.VALIDATION_FAILED,
-                f"{key} is '{said}' in the settings, but '{found}' in get_provider_spec()",
+                f"{key} is '{setting}' in the settings, but '{found}' in get_provider_spec()",
                 where=settings.where(key),
                 resolution="Make both say the same.",
             )

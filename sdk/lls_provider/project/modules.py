@@ -25,8 +25,8 @@ def find_module(root: Path, module: str) -> Path | None:
     are followed, as build backends do it.
     """
     parts = module.split(".")
-    for folder in _folders(root):
-        candidate = folder.joinpath(*parts)
+    for directory in _directories(root):
+        candidate = directory.joinpath(*parts)
         if candidate.is_dir():
             return candidate
     return None
@@ -41,9 +41,9 @@ def holds_provider(package: Path) -> bool:
 def provider_modules(root: Path) -> list[str]:
     """The packages of a source tree that have a ``provider.py``, as import paths."""
     found = set()
-    for folder in _folders(root):
-        if folder != root and holds_provider(folder):
-            found.add(".".join(_import_path(root, folder)))
+    for directory in _directories(root):
+        if directory != root and holds_provider(directory):
+            found.add(".".join(_import_path(root, directory)))
     return sorted(found)
 
 
@@ -61,22 +61,22 @@ def _import_path(root: Path, package: Path) -> list[str]:
     return parts[first:] if parts[0] != "src" else parts[1:]
 
 
-def _folders(root: Path) -> Iterator[Path]:
+def _directories(root: Path) -> Iterator[Path]:
     """The directory and those below it that could hold source, the nearest first."""
     level, followed = [root], set[str]()
     for _ in range(_DEPTH):
         yield from level
-        level = [child for folder in level for child in _children(folder, followed)]
+        level = [child for directory in level for child in _children(directory, followed)]
 
 
-def _children(folder: Path, followed: set[str]) -> list[Path]:
+def _children(directory: Path, followed: set[str]) -> list[Path]:
     """The subdirectories; ``followed`` are the targets of links, each of which counts once."""
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(directory) as entries:
             return sorted(
                 Path(entry.path)
                 for entry in entries
-                if _is_folder(entry)
+                if _is_directory(entry)
                 and not entry.name.startswith((".", "__"))
                 and entry.name not in _NOT_SOURCE
                 and not os.path.exists(f"{entry.path}/pyvenv.cfg")  # noqa: PTH110 - never raises
@@ -86,7 +86,7 @@ def _children(folder: Path, followed: set[str]) -> list[Path]:
         return []
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_directory(entry: os.DirEntry[str]) -> bool:
     """Whether it is a directory, or a link to one; a link that cannot be followed is none."""
     if entry.is_symlink():
         return os.path.isdir(entry.path)  # noqa: PTH112 - never raises
@@ -107,8 +107,8 @@ def ignoring_rule(root: Path, path: str) -> str | None:
     None when nothing does, or git does not exist to say so. The project need not be a repository:
     hatchling reads its .gitignore in any directory. Raises what `scratch` raises.
     """
-    with scratch("git") as folder:
-        git = ["git", f"--git-dir={folder}", f"--work-tree={root.absolute()}"]
+    with scratch("git") as directory:
+        git = ["git", f"--git-dir={directory}", f"--work-tree={root.absolute()}"]
         try:
             subprocess.run([*git, "init", "--quiet"], capture_output=True, check=True, timeout=60)
             done = subprocess.run(

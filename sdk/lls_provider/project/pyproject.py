@@ -135,7 +135,7 @@ class TableReader:
     path: tuple[Step, ...]
     table: dict[str, Any]
     problems: list[Problem]
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -163,7 +163,7 @@ class TableReader:
         for index, item in enumerate(found):
             if not isinstance(item, str) or not item.strip():
                 steps = (key, index) if isinstance(value, list) else (key,)
-                self.tell(
+                self.report(
                     Code.FIELD_TYPE,
                     f"{key} in {self.title} must be a list of texts, not {shown(item)}",
                     f'Write a list such as {key} = ["…"].',
@@ -193,7 +193,7 @@ class TableReader:
         """Any value that JSON and YAML can hold as well."""
         value = self._get(key)
         for steps, found in _not_plain(value, (key,)):
-            self.tell(
+            self.report(
                 Code.FIELD_TYPE,
                 f"{'.'.join(map(str, steps))} in {self.title} is {found}, which JSON cannot hold",
                 "Write it as text, in quotes.",
@@ -214,32 +214,34 @@ class TableReader:
     def closed(self) -> None:
         """Complain about every key that was not requested."""
         for key in self.table:
-            if key in self.asked:
+            if key in self.requested:
                 continue
-            meant = nearest(key, [name for name in self.asked if name not in self.table])
-            self.tell(
+            meant = nearest(key, [name for name in self.requested if name not in self.table])
+            self.report(
                 Code.FIELD_UNKNOWN,
                 f"unknown key {shown(key)} in {self.title}"
                 + (f"; did you mean '{meant}'?" if meant else ""),
                 f"Rename it to '{meant}'."
                 if meant
-                else f"Remove it; the known keys are {', '.join(sorted(self.asked))}.",
+                else f"Remove it; the known keys are {', '.join(sorted(self.requested))}.",
                 key,
                 key=True,
             )
 
-    def tell(self, code: Code, what: str, resolution: str, *steps: Step, key: bool = False) -> None:
+    def report(
+        self, code: Code, what: str, resolution: str, *steps: Step, key: bool = False
+    ) -> None:
         """Complain about the place ``steps`` below this table."""
         path = (*self.path, *steps)
         where = self.project.where(path, key=key)
         self.problems.append(Problem(code, what, where, resolution, ".".join(map(str, path))))
 
     def _get(self, key: str, required: str = "") -> Any:
-        if key not in self.asked:
-            self.asked.append(key)
+        if key not in self.requested:
+            self.requested.append(key)
         value = self.table.get(key)
         if value is None and required:
-            self.tell(
+            self.report(
                 Code.FIELD_MISSING,
                 f"{key} is missing in {self.title}",
                 f"Add a line such as: {required}",
@@ -251,7 +253,7 @@ class TableReader:
         if rule.allows(value):
             return True
         meant = nearest(value, rule.choices) if rule.choices else None
-        self.tell(
+        self.report(
             Code.FIELD_VALUE,
             f"{key} in {self.title} is {shown(value)}, expected {rule.about}"
             + (f"; did you mean '{meant}'?" if meant else ""),
@@ -263,7 +265,7 @@ class TableReader:
         return False
 
     def _wrong_type(self, key: str, noun: str, value: object) -> None:
-        self.tell(
+        self.report(
             Code.FIELD_TYPE,
             f"{key} in {self.title} must be {noun}, not {shown(value)}",
             f"Write {noun}.",

@@ -109,8 +109,8 @@ def scaffold(
         progress.step(f"making {found['name']} in {target}")
     from lls_provider.system.cache import scratch
 
-    with scratch("new") as folder:
-        _place(_render(context, found, folder), target)
+    with scratch("new") as temporary:
+        _place(_render(context, found, temporary), target)
     return ScaffoldedProject(target, found)
 
 
@@ -144,8 +144,8 @@ def complete_answers(
             continue
         question = _question(key, answers, defaults)
         # one choice is not a question, and the SDK's requirement is for those who know it
-        asked = ask is not None and key != "sdk" and len(question.choices) != 1
-        answers[key] = ask(question) if ask is not None and asked else question.default
+        may_ask = ask is not None and key != "sdk" and len(question.choices) != 1
+        answers[key] = ask(question) if ask is not None and may_ask else question.default
         _refuse([found] if (found := _problem(key, answers[key])) else [])
     kind = KINDS[answers["api"]]
     if answers["kind"] != kind:
@@ -185,8 +185,8 @@ def _prompt(question: Question) -> str:
         ) from error
 
 
-def _render(context: Mapping[str, Any], answers: Mapping[str, str], folder: Path) -> Path:
-    """The project as cookiecutter renders it, in a directory of its own below ``folder``.
+def _render(context: Mapping[str, Any], answers: Mapping[str, str], directory: Path) -> Path:
+    """The project as cookiecutter renders it, in a directory of its own below ``directory``.
 
     No configuration of the user's is read and no hook run. Derived values come from identifiers
     only, and the other answers go in afterwards: braces in a text are never a template.
@@ -199,7 +199,7 @@ def _render(context: Mapping[str, Any], answers: Mapping[str, str], folder: Path
     rendered = generate_files(
         repo_dir=str(resources.data_path(TEMPLATE)),
         context={"cookiecutter": {**derived, **answers}},
-        output_dir=str(folder),
+        output_dir=str(directory),
         accept_hooks=False,
     )
     return Path(rendered)
@@ -236,18 +236,18 @@ def _place(rendered: Path, target: Path) -> None:
             raise
 
 
-def _clear(folder: Path) -> None:
+def _clear(directory: Path) -> None:
     """Empty a directory that was empty before."""
-    for path in folder.iterdir():
+    for path in directory.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
 
 
-def _suggested_name(folder: Path) -> str | None:
+def _suggested_name(directory: Path) -> str | None:
     """The provider's name that a directory suggests, if its own name can be one."""
-    name = folder.absolute().name
+    name = directory.absolute().name
     return name if _name_problem(name) is None else None
 
 
@@ -263,15 +263,15 @@ def _refuse(problems: Sequence[Problem]) -> None:
         )
 
 
-def _question(key: str, earlier: Mapping[str, str], defaults: Mapping[str, str]) -> Question:
+def _question(key: str, answers: Mapping[str, str], defaults: Mapping[str, str]) -> Question:
     choices = _choices(key)
     default = choices[0] if choices else defaults.get(key, "")
     if key == "kind":
-        default = KINDS[earlier["api"]]
+        default = KINDS[answers["api"]]
         choices = (default,)
     elif key == "description":
-        kind = earlier["kind"].capitalize()
-        default = f"{kind} {earlier['api']} provider {earlier['name']}"
+        kind = answers["kind"].capitalize()
+        default = f"{kind} {answers['api']} provider {answers['name']}"
     return Question(key, ANSWERS[key], default, choices)
 
 

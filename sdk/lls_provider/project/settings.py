@@ -187,7 +187,7 @@ def _settings(root: Path, top: TableReader, own: TableReader) -> Settings:
         other_requirements=_other_requirements(top, project),
         up=_up(root, own),
     )
-    own.asked.append("template")  # written by `lls-provider new`
+    own.requested.append("template")  # written by `lls-provider new`
     own.closed()
     return settings
 
@@ -202,7 +202,7 @@ def _version(project: TableReader) -> str | None:
         try:
             Version(version)
         except InvalidVersion:
-            project.tell(
+            project.report(
                 Code.FIELD_VALUE,
                 f"version in [project] is {shown(version)}, expected a PEP 440 version",
                 "Write a version such as 1.2.0, 1.2.0rc1 or 1.2.0.post1.",
@@ -217,7 +217,7 @@ def _dependencies(project: TableReader) -> None:
         try:
             parse_requirement(text)
         except InvalidRequirement as error:
-            project.tell(
+            project.report(
                 Code.FIELD_VALUE,
                 f"{shown(text)} in dependencies is not a requirement: "
                 f"{str(error).partition(chr(10))[0]}",
@@ -230,8 +230,8 @@ def _dependencies(project: TableReader) -> None:
 def _maintainer(project: TableReader) -> str | None:
     """The first e-mail address among the maintainers, else among the authors."""
     for key in ("maintainers", "authors"):
-        people = project.table.get(key)
-        for person in people if isinstance(people, list) else ():
+        entries = project.table.get(key)
+        for person in entries if isinstance(entries, list) else ():
             email = person.get("email") if isinstance(person, dict) else None
             if isinstance(email, str) and metadata_rule("metadata", "maintainer").allows(email):
                 return email
@@ -247,7 +247,7 @@ def _module(root: Path, own: TableReader) -> str | None:
     reserved = [part for part in module.split(".") if keyword.iskeyword(part)]
     package = find_module(root, module)
     if reserved:
-        own.tell(
+        own.report(
             Code.FIELD_VALUE,
             f"module '{module}' cannot be imported: '{reserved[0]}' is a reserved word of Python",
             "Rename the package.",
@@ -255,7 +255,7 @@ def _module(root: Path, own: TableReader) -> str | None:
         )
     elif package is None or not holds_provider(package):
         found = provider_modules(root)
-        own.tell(
+        own.report(
             Code.MODULE_MISSING,
             f"module '{module}' does not exist in this project"
             if package is None
@@ -279,7 +279,7 @@ def _test_requirements(top: TableReader, project: TableReader) -> tuple[str, ...
         try:
             return tuple(str(it) for it in resolve_dependency_groups(groups, "test"))
         except (ValueError, TypeError, LookupError, InvalidRequirement) as error:
-            top.tell(
+            top.report(
                 Code.FIELD_VALUE,
                 f"the group test in [dependency-groups] cannot be read: {error}",
                 'Write a list of requirements, such as test = ["pytest>=8"].',
@@ -332,7 +332,7 @@ def _resources(up: TableReader) -> dict[str, list[dict[str, Any]]]:
         if isinstance(items, list) and all(isinstance(item, dict) for item in items):
             found[kind] = items
         else:
-            resources.tell(
+            resources.report(
                 Code.FIELD_TYPE,
                 f"{kind} in {resources.title} must be a list of tables, not {shown(items)}",
                 f"Write [[{resources.title[1:-1]}.{kind}]] for each.",
@@ -360,7 +360,7 @@ def _call(root: Path, up: TableReader) -> SampleCall | None:
         if (file := _file(root, call, name, "files", field_name)) is not None
     }
     if body is not None and (form or names):
-        call.tell(
+        call.report(
             Code.FIELD_VALUE,
             f"{call.title} has a body and a form; a request has one of them",
             "Remove 'body', or remove 'form' and 'files'.",
@@ -380,7 +380,7 @@ def _file(root: Path, section: TableReader, name: str, *steps: str) -> Path | No
     inside = Path(os.path.normpath(top / name)).is_relative_to(os.path.normpath(top))
     if inside and file.is_file():
         return file
-    section.tell(
+    section.report(
         Code.FILE_MISSING if inside else Code.FIELD_VALUE,
         f"there is no file {shown(name)} in the project"
         if inside

@@ -92,19 +92,19 @@ def run_tests(
 
 def _pytest(python: Path, root: Path, arguments: Sequence[str]) -> int:
     environment = {name: text for name, text in os.environ.items() if name not in _FOREIGN}
-    out, told = os.pipe()
-    with os.fdopen(out, "rb") as stream:
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb") as stream:
         try:
             status = subprocess.run(
-                [str(python), "-c", _RUN, str(told), *arguments],
+                [str(python), "-c", _RUN, str(write_end), *arguments],
                 cwd=root,
                 env=environment,
-                pass_fds=(told,),
+                pass_fds=(write_end,),
                 check=False,
             ).returncode
         finally:
-            os.close(told)
-        os.set_blocking(out, False)  # a test may have left a process behind that holds it open
+            os.close(write_end)
+        os.set_blocking(read_end, False)  # a test may have left a process behind that holds it open
         ended = stream.read(1)
     return status if ended or status else _NOT_ENDED
 
@@ -150,8 +150,8 @@ def missing_imports(python: Path, root: Path) -> list[str]:
     Empty when that cannot be determined.
     """
     files = list(_test_files(root))
-    beside = {path.stem for path in files} | {path.parent.name for path in files}
-    wanted = {name for path in files for name in _imported(path)} - beside
+    local = {path.stem for path in files} | {path.parent.name for path in files}
+    wanted = {name for path in files for name in _imported(path)} - local
     try:
         done = subprocess.run(
             [str(python), "-I", "-c", _FIND, json.dumps(sorted(wanted))],
@@ -207,10 +207,10 @@ def _may_bring(requirement: str, module: str) -> bool:
 
 def _test_files(root: Path) -> Iterator[Path]:
     found = 0
-    for folder, names, files in os.walk(root):
+    for directory, names, files in os.walk(root):
         names[:] = sorted(it for it in names if not it.startswith(".") and it != "node_modules")
         for name in sorted(files):
-            path = Path(folder, name)
+            path = Path(directory, name)
             if name == "conftest.py" or (name.startswith("test_") and name.endswith(".py")):
                 found += 1
                 if found > _FILES:
@@ -254,8 +254,8 @@ def provider_environment(
     python = distribution.interpreter
     doing = f"installing {settings.name} beside {distribution.label}"
     sources = uv_sources(settings.root, settings.pyproject.data)
-    with scratch("own-wheel") as folder:
-        wheel = build_own_wheel(settings, folder, python, progress)
+    with scratch("own-wheel") as directory:
+        wheel = build_own_wheel(settings, directory, python, progress)
         closure = resolve(
             [project_requirement(wheel, settings.root if sources else None), *extra],
             distribution=distribution,

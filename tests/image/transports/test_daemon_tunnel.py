@@ -123,7 +123,7 @@ def test_nothing_is_left_of_a_connection(host: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DOCKER_HOST", host)
     with Daemon.connect() as daemon:
         assert daemon.tunnel is not None
-        folder, processes = daemon.tunnel._folder, daemon.tunnel._processes
+        folder, processes = daemon.tunnel._directory, daemon.tunnel._processes
         assert folder.is_dir()
     assert not folder.exists()
     assert processes

@@ -153,8 +153,8 @@ def _look(image: Image, label: str) -> tuple[ImagePython, int]:
 
 
 def _variables(image: Image) -> dict[str, str]:
-    told = (image.config.get("config") or {}).get("Env") or ()
-    found = dict(text.partition("=")[::2] for text in told)
+    variables = (image.config.get("config") or {}).get("Env") or ()
+    found = dict(text.partition("=")[::2] for text in variables)
     return {name: str(value) for name, value in found.items()}
 
 

@@ -47,7 +47,7 @@ class _Node:
     children: dict[str, _Node] = field(default_factory=dict)
 
     @property
-    def is_folder(self) -> bool:
+    def is_directory(self) -> bool:
         return self.content is None and self.link is None
 
 
@@ -93,7 +93,7 @@ class Filesystem:
         todo: list[tuple[Parts, _Node]] = [((), self.root)]
         while todo:
             path, node = todo.pop()
-            if not node.is_folder:
+            if not node.is_directory:
                 yield path
             names = sorted(node.children, reverse=True)
             todo += [((*path, name), node.children[name]) for name in names]
@@ -109,7 +109,7 @@ class Filesystem:
         above = self.root
         for part in path[:-1]:
             below = above.children.get(part)
-            if below is None or not below.is_folder:
+            if below is None or not below.is_directory:
                 below = above.children[part] = _Node(node.layer)
                 self.nodes += 1
             above = below
@@ -142,9 +142,9 @@ def _forget(node: _Node, before: int) -> bool:
         current.children = {
             name: child
             for name, child in current.children.items()
-            if child.children or (not child.is_folder and child.layer >= before)
+            if child.children or (not child.is_directory and child.layer >= before)
         }
-    return not node.children and (node.is_folder or node.layer < before)
+    return not node.children and (node.is_directory or node.layer < before)
 
 
 def read_filesystem(image: Image, *, limits: LayerLimits = LayerLimits()) -> Filesystem:  # noqa: B008 - frozen
@@ -203,23 +203,23 @@ def _take(entry: LayerEntry, path: Parts, files: Filesystem, walk: LayerEntries)
 
 def _wanted(path: Parts) -> bool:
     name = path[-1]
-    folder = path[-2] if len(path) > 1 else ""
+    directory = path[-2] if len(path) > 1 else ""
     return (
         is_metadata(path)
         or is_record(path)
         or is_libc(path)
         or name == "pyvenv.cfg"
-        or (folder == "bin" and _PYTHON.fullmatch(name) is not None)
+        or (directory == "bin" and _PYTHON.fullmatch(name) is not None)
     )
 
 
 def is_metadata(path: Parts) -> bool:
     """Whether a path is where an installed package reports its name and version."""
     name = path[-1]
-    folder = path[-2] if len(path) > 1 else ""
+    directory = path[-2] if len(path) > 1 else ""
     return (
-        (name == "METADATA" and folder.endswith(".dist-info"))
-        or (name == "PKG-INFO" and folder.endswith(".egg-info"))
+        (name == "METADATA" and directory.endswith(".dist-info"))
+        or (name == "PKG-INFO" and directory.endswith(".egg-info"))
         or name.endswith(".egg-info")
     )
 

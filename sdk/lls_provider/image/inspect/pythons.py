@@ -69,7 +69,7 @@ class ImagePython:
 
     prefix: Parts
     minor: tuple[int, int]
-    folders: tuple[Parts, ...]
+    directories: tuple[Parts, ...]
     pins: Mapping[str, str]
     requires: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class ImagePython:
         return cls(
             tuple(seen["prefix"]),
             (int(major), int(minor)),
-            tuple(map(tuple, seen["folders"])),
+            tuple(map(tuple, seen["directories"])),
             dict(seen["pins"]),
             {name: tuple(found) for name, found in seen["requires"].items()},
             tuple(seen["unreadable"]),
@@ -90,12 +90,12 @@ class ImagePython:
         )
 
     def __str__(self) -> str:
-        folders = ", ".join(shown_pythons(it) for it in self.folders)
-        return f"Python {'.'.join(map(str, self.minor))} in {folders}"
+        directories = ", ".join(shown_pythons(it) for it in self.directories)
+        return f"Python {'.'.join(map(str, self.minor))} in {directories}"
 
 
 @dataclass(slots=True)
-class _Folder:
+class _PackageDirectory:
     pins: dict[str, str] = field(default_factory=dict)
     requires: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
@@ -109,25 +109,27 @@ def shown_pythons(path: Parts) -> str:
 
 def find_pythons(files: Filesystem, environment: Mapping[str, str]) -> list[ImagePython]:
     """Every environment of the image with packages; ``environment`` holds its variables."""
-    folders = _packages(files)
+    directories = _packages(files)
     found: dict[tuple[Parts, str, tuple[int, int]], list[Parts]] = {}
-    for path in folders:
+    for path in directories:
         if (key := _key(path, files)) is not None:
             found.setdefault(key, []).append(path)
-    told = [files.resolve(_parts(it)) for it in environment.get("PYTHONPATH", "").split(":") if it]
+    python_path = [
+        files.resolve(_parts(it)) for it in environment.get("PYTHONPATH", "").split(":") if it
+    ]
     pythons = []
     for (prefix, _kind, minor), own in sorted(found.items()):
-        behind = _system_folders(prefix, minor, files, found)
-        seen = [*(it for it in told if it in folders), *sorted(own, key=_rank), *behind]
+        system = _system_directories(prefix, minor, files, found)
+        seen = [*(it for it in python_path if it in directories), *sorted(own, key=_rank), *system]
         seen = list(dict.fromkeys(seen))
         pins: dict[str, str] = {}
         requires: dict[str, tuple[str, ...]] = {}
         modules: dict[str, tuple[str, ...]] = {}
         for path in seen:  # Python takes the first that it finds
-            pins = {**folders[path].pins, **pins}
-            requires = {**folders[path].requires, **requires}
-            modules = {**folders[path].modules, **modules}
-        unreadable = [line for path in seen for line in folders[path].unreadable]
+            pins = {**directories[path].pins, **pins}
+            requires = {**directories[path].requires, **requires}
+            modules = {**directories[path].modules, **modules}
+        unreadable = [line for path in seen for line in directories[path].unreadable]
         pythons.append(
             ImagePython(prefix, minor, tuple(seen), pins, requires, tuple(unreadable), modules)
         )
@@ -143,13 +145,13 @@ def choose_python(
         return servers[0]
     candidates = servers or pythons
     for entry in environment.get("PATH", DEFAULT_PATH).split(":"):
-        folder = files.resolve(_parts(entry))
+        directory = files.resolve(_parts(entry))
         for name in ("python3", "python"):
-            python = (*folder, name)
+            python = (*directory, name)
             if files.content(python) is None and files.link(python) is None:
                 continue
             # a virtual environment's Python is a link to the one it was made of
-            for prefix in (folder[:-1], files.resolve(python)[:-2]):
+            for prefix in (directory[:-1], files.resolve(python)[:-2]):
                 if fitting := [it for it in candidates if _serves(it, prefix, python, files)]:
                     return fitting[0]
             break  # the first Python on PATH has no packages that were requested: look further
@@ -163,33 +165,33 @@ def _serves(found: ImagePython, prefix: Parts, python: Parts, files: Filesystem)
     return minor is None or int(minor[1]) == found.minor[1]
 
 
-def _packages(files: Filesystem) -> dict[Parts, _Folder]:
+def _packages(files: Filesystem) -> dict[Parts, _PackageDirectory]:
     """What each directory holds, by the directory that is on a Python's path."""
-    folders: dict[Parts, _Folder] = {}
+    directories: dict[Parts, _PackageDirectory] = {}
     for path in files.paths():
         if not is_metadata(path):
             continue
         # x.dist-info/METADATA, x.egg-info/PKG-INFO, or a file x.egg-info
         place = path[:-1] if path[-1].endswith(".egg-info") else path[:-2]
-        folder = folders.setdefault(place, _Folder())
+        directory = directories.setdefault(place, _PackageDirectory())
         content = files.content(path)
         try:
-            name, version, requires = _told(content or b"")
+            name, version, requires = _parsed_metadata(content or b"")
         except ValueError as error:
-            folder.unreadable.append(f"{shown_pythons(path)}: {error}")
+            directory.unreadable.append(f"{shown_pythons(path)}: {error}")
             continue
-        other = folder.pins.get(name)
+        other = directory.pins.get(name)
         if other is not None and other != version:
-            folder.unreadable.append(f"{shown_pythons(path)}: {name} {other} is beside it")
+            directory.unreadable.append(f"{shown_pythons(path)}: {name} {other} is beside it")
             if Version(other) > Version(version):
                 continue
-        folder.pins[name], folder.requires[name] = version, requires
+        directory.pins[name], directory.requires[name] = version, requires
         record = files.content((*path[:-1], "RECORD")) or b""
-        folder.modules[name] = tuple(record.decode("utf-8", "replace").split())
-    return folders
+        directory.modules[name] = tuple(record.decode("utf-8", "replace").split())
+    return directories
 
 
-def _told(data: bytes) -> tuple[str, str, tuple[str, ...]]:
+def _parsed_metadata(data: bytes) -> tuple[str, str, tuple[str, ...]]:
     """Name and version of a METADATA, normalised, and its requirements. Raises ValueError."""
     headers = BytesHeaderParser().parsebytes(data)
     try:
@@ -233,7 +235,7 @@ def _rank(path: Parts) -> tuple[bool, bool, bool]:
     return path[:2] != _LOCAL, "lib64" not in path, "python3" in path
 
 
-def _system_folders(
+def _system_directories(
     prefix: Parts,
     minor: tuple[int, int],
     files: Filesystem,
@@ -249,9 +251,9 @@ def _system_folders(
     if settings.get("include-system-site-packages", "").lower() != "true":
         return
     home = files.resolve(_parts(settings.get("home", "")))[:-1]
-    for (other, _kind, of), folders in sorted(found.items()):
+    for (other, _kind, of), directories in sorted(found.items()):
         if of == minor and other == home and other != prefix:
-            yield from sorted(folders, key=_rank)
+            yield from sorted(directories, key=_rank)
 
 
 def _parts(path: str) -> Parts:
@@ -359,8 +361,8 @@ def _check_libc(
 
 def _look(image: Image) -> BaseFacts:
     files = read_filesystem(image)
-    told = (image.config.get("config") or {}).get("Env") or ()
-    path = dict(text.partition("=")[::2] for text in told).get("PATH") or DEFAULT_PATH
+    variables = (image.config.get("config") or {}).get("Env") or ()
+    path = dict(text.partition("=")[::2] for text in variables).get("PATH") or DEFAULT_PATH
     python, minor = "", None
     for entry in path.split(":"):
         named = tuple(part for part in (*entry.split("/"), "python3") if part not in {"", "."})

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lls_provider.image.transports.registry.reference import Reference
 
 
-_SAID_LIMIT = 2000
+_ERROR_OUTPUT_LIMIT = 2000
 _END_SECONDS = 10
 
 
@@ -73,7 +73,7 @@ class SshTunnel:
     """A socket on this machine behind which the other machine's daemon answers."""
 
     command: list[str]
-    _folder: Path
+    _directory: Path
     _listener: socket.socket
     _log: IO[bytes]
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -84,14 +84,14 @@ class SshTunnel:
         command = ssh_command(address)
         if shutil.which("ssh") is None:
             raise FileNotFoundError(None, "There is no ssh on this machine's PATH")
-        folder = Path(tempfile.mkdtemp(prefix="lls-provider-"))
+        directory = Path(tempfile.mkdtemp(prefix="lls-provider-"))
         try:
             listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(folder / "docker.sock"))
+            listener.bind(str(directory / "docker.sock"))
             listener.listen()
-            tunnel = cls(command, folder, listener, (folder / "log").open("w+b"))
+            tunnel = cls(command, directory, listener, (directory / "log").open("w+b"))
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
             raise
         threading.Thread(target=tunnel._serve, daemon=True).start()
         return tunnel
@@ -99,14 +99,14 @@ class SshTunnel:
     @property
     def url(self) -> str:
         """The address on this machine."""
-        return f"unix://{self._folder / 'docker.sock'}"
+        return f"unix://{self._directory / 'docker.sock'}"
 
-    def said(self) -> str:
+    def error_output(self) -> str:
         """What ssh and the other machine said when it went wrong."""
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_END_SECONDS)  # its last words come last
-        text = (self._folder / "log").read_bytes()[-_SAID_LIMIT:]
+        text = (self._directory / "log").read_bytes()[-_ERROR_OUTPUT_LIMIT:]
         return text.decode(errors="replace").strip()
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class SshTunnel:
         for process in self._processes:
             process.wait()
         self._log.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     def _serve(self) -> None:
         while True:
@@ -282,8 +282,8 @@ class Daemon:
             for line in self.client.load_image(archive, quiet=True):
                 reason = _object(line).get("error")
                 if reason:
-                    said = str(reason)[:_REASON_LIMIT]
-                    raise self.failed("The daemon did not load the image", said, _way_out(said))
+                    why = str(reason)[:_REASON_LIMIT]
+                    raise self.failed("The daemon did not load the image", why, _resolution(why))
 
     def inspect(self, reference: Reference) -> JsonObject:
         """What the daemon reports an image. Raises SdkError IMAGE_MISSING, DAEMON_FAILED."""
@@ -341,8 +341,8 @@ def _client(settings: Mapping[str, Any]) -> Any:
             self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
         ) -> Any:
             # else REQUESTS_CA_BUNDLE takes the place of the certificates of DOCKER_CERT_PATH
-            told = self.verify if verify is None else verify
-            return super().merge_environment_settings(url, proxies, stream, told, cert)
+            verified = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, verified, cert)
 
     return Client(**settings, version="auto", timeout=_SILENCE)
 
@@ -391,25 +391,25 @@ def _wrapped(
             "images are named localhost/NAME.",
         ) from error
     except APIError as error:
-        said = _explained(error)
+        why = _explained(error)
         status = f"status {error.status_code}"
-        raise _failed(address, f"The daemon refuses ({status})", said, _way_out(said)) from error
+        raise _failed(address, f"The daemon refuses ({status})", why, _resolution(why)) from error
     except (DockerException, RequestException, OSError, ValueError, RecursionError) as error:
-        said = _root(error)[:_REASON_LIMIT]
+        reason = _root(error)[:_REASON_LIMIT]
         if secret:
-            said = said.replace(secret, secret.rpartition("@")[2])
+            reason = reason.replace(secret, secret.rpartition("@")[2])
         if tunnel is not None:
-            raise _failed(address, _UNREACHED, tunnel.said() or said, _BY_HAND) from error
-        raise _failed(address, _UNREACHED, said, _RUN_ONE) from error
+            raise _failed(address, _UNREACHED, tunnel.error_output() or reason, _BY_HAND) from error
+        raise _failed(address, _UNREACHED, reason, _RUN_ONE) from error
 
 
 def _root(error: BaseException) -> str:
     """The innermost reason of what the client wraps around an error of the system."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if type(seen).__module__ == "builtins" and isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror
-        seen = seen.__cause__ or seen.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__module__ == "builtins" and isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
 
 
@@ -417,8 +417,8 @@ def _explained(error: Any) -> str:
     return str(error.explanation or error)[:_REASON_LIMIT]
 
 
-def _way_out(said: str) -> str:
-    return _FREE if "no space left" in said else _ASK_IT
+def _resolution(reason: str) -> str:
+    return _FREE if "no space left" in reason else _ASK_IT
 
 
 def _failed(address: str, what: str, why: str, resolution: str) -> SdkError:

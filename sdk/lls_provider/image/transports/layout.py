@@ -276,10 +276,10 @@ def parse_reference(text: str) -> tuple[Path, str | None]:
     with a colon that exists is a path all the same.
     """
     rest = text.removeprefix("oci:")
-    folder, _, tag = rest.partition(":")
+    directory, _, tag = rest.partition(":")
     if Path(rest).exists():
         return Path(rest), None
-    return Path(folder), tag or None
+    return Path(directory), tag or None
 
 
 def read_layout(

@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 _TLS = re.compile(r"\b(SSL|TLS)|certificate", re.IGNORECASE)
 _SLOW = re.compile(r" (for|in) [\d.]+ (s|seconds)\b")
 LOGIN = "log in for"
-_WORDS_LIMIT = 500
+_EXPLANATION_LIMIT = 500
 _ERRORS_LIMIT = 5
 
 
 def registry_refusal(
     reference: Reference,
-    doing: str,
+    action: str,
     status: int,
     body: bytes,
     used: str,
     *,
-    asked: float | None = None,
+    retry_after: float | None = None,
 ) -> SdkError:
     """What an answer's status means. ``used`` names the credentials sent, empty for none.
 
-    ``asked`` are the seconds that the registry asks the client to wait.
+    ``retry_after`` are the seconds that the registry asks the client to wait.
     """
-    said = _said(status, body)
+    message = _status_text(status, body)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         with_what = f"{used} were sent" if used else "No credentials were found or sent"
         return _error(
             Code.REGISTRY_DENIED,
             reference,
-            doing,
-            f"{said}\n{with_what[0].upper()}{with_what[1:]}. Registries also answer so for a "
+            action,
+            f"{message}\n{with_what[0].upper()}{with_what[1:]}. Registries also answer so for a "
             "repository that does not exist.",
             f"Log in with a user who may do this (`podman login {reference.registry}`, "
             "`docker login` or `skopeo login`), or correct the name.",
@@ -53,39 +53,39 @@ def registry_refusal(
         return _error(
             Code.IMAGE_MISSING,
             reference,
-            doing,
-            said,
+            action,
+            message,
             "Correct the name, the tag or the digest; `skopeo list-tags docker://"
             f"{reference.registry}/{reference.repository}` lists the tags.",
         )
-    return request_failed(reference, doing, status, body, asked=asked)
+    return request_failed(reference, action, status, body, retry_after=retry_after)
 
 
 def request_failed(
-    reference: Reference, doing: str, status: int, body: bytes, *, asked: float | None = None
+    reference: Reference, action: str, status: int, body: bytes, *, retry_after: float | None = None
 ) -> SdkError:
     """An answer that does not help, whoever asks: a fault of the registry, or of us."""
     waited = (
         ""
-        if asked is None
-        else f"\nIt asks to wait {asked:,.0f} s; before each of {ATTEMPTS} attempts at most "
+        if retry_after is None
+        else f"\nIt asks to wait {retry_after:,.0f} s; before each of {ATTEMPTS} attempts at most "
         f"{WAIT_LIMIT:g} s are waited."
     )
     return _error(
         Code.REGISTRY_FAILED,
         reference,
-        doing,
-        f"{_said(status, body)}{waited}",
+        action,
+        f"{_status_text(status, body)}{waited}",
         "Try again later; if it stays so, show this text to the registry's operator.",
     )
 
 
-def network_error(reference: Reference, doing: str, why: str) -> SdkError:
+def network_error(reference: Reference, action: str, why: str) -> SdkError:
     """No attempt reached the registry or came to its end."""
     return _error(
         Code.NETWORK,
         reference,
-        doing,
+        action,
         why,
         "Check the certificates (SSL_CERT_FILE), or do without TLS with --insecure."
         if _TLS.search(why)
@@ -108,18 +108,18 @@ def protocol_error(reference: Reference, why: str) -> SdkError:
     )
 
 
-def _error(code: Code, reference: Reference, doing: str, why: str, resolution: str) -> SdkError:
+def _error(code: Code, reference: Reference, action: str, why: str, resolution: str) -> SdkError:
     return SdkError(
         code,
-        f"Cannot {doing} {reference}",
+        f"Cannot {action} {reference}",
         why=why,
         where=Where(image=str(reference)),
         resolution=resolution,
     )
 
 
-def _said(status: int, body: bytes) -> str:
-    return f"The registry answered {status} {_phrase(status)}{_words(body)}."
+def _status_text(status: int, body: bytes) -> str:
+    return f"The registry answered {status} {_phrase(status)}{_explanation(body)}."
 
 
 def _phrase(status: int) -> str:
@@ -129,14 +129,14 @@ def _phrase(status: int) -> str:
         return ""
 
 
-def _words(body: bytes) -> str:
+def _explanation(body: bytes) -> str:
     """The registry's own explanation, from its errors document, on one line."""
     try:
         errors = json.loads(body)["errors"][:_ERRORS_LIMIT]
-        said = "; ".join(f"{it.get('code')}: {it.get('message')}" for it in errors)
+        message = "; ".join(f"{it.get('code')}: {it.get('message')}" for it in errors)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return ""
-    shown = one_line(" ".join(said.split()), _WORDS_LIMIT)
+    shown = one_line(" ".join(message.split()), _EXPLANATION_LIMIT)
     return f": {shown}" if shown else ""
 
 

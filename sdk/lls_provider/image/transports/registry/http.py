@@ -83,7 +83,7 @@ class RegistryTimeouts:
     sleep: Callable[[float], None] = time.sleep
 
     @classmethod
-    def told(cls, environ: Mapping[str, str]) -> RegistryTimeouts:
+    def from_environment(cls, environ: Mapping[str, str]) -> RegistryTimeouts:
         """As LLS_PROVIDER_REGISTRY_TIMEOUT says: the seconds in which something must come.
 
         Raises SdkError USAGE when it is not a number of seconds.
@@ -122,7 +122,7 @@ class RegistryClient:
     ) -> None:
         self.reference = reference
         self._insecure = insecure
-        self._limits = limits or RegistryTimeouts.told(os.environ)
+        self._limits = limits or RegistryTimeouts.from_environment(os.environ)
         self._authorization = Authorization(reference, scopes, find)
         self._session = new_session(redirects=False)
         self._scheme = "" if insecure or reference.is_loopback else "https"
@@ -142,14 +142,14 @@ class RegistryClient:
         method: str,
         url: str,
         *,
-        doing: str,
+        action: str,
         expected: frozenset[int],
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> RegistryResponse:
         """The answer to a request that may be repeated.
 
-        ``doing`` completes "Cannot …". Raises SdkError for a status that is not ``expected``
+        ``action`` completes "Cannot …". Raises SdkError for a status that is not ``expected``
         (REGISTRY_DENIED, IMAGE_MISSING, REGISTRY_FAILED) and NETWORK when no attempt came through.
         """
         for attempt in range(1, ATTEMPTS + 1):
@@ -160,9 +160,9 @@ class RegistryClient:
                 self._limits.sleep(RegistryBusy(answer).wait(attempt))
             except Interrupted as error:
                 if attempt == ATTEMPTS:
-                    raise errors.network_error(self.reference, doing, str(error)) from error
+                    raise errors.network_error(self.reference, action, str(error)) from error
                 self._limits.sleep(error.wait(attempt))
-        return self.checked(answer, doing=doing, expected=expected)
+        return self.checked(answer, action=action, expected=expected)
 
     def once(
         self,
@@ -178,15 +178,15 @@ class RegistryClient:
             return RegistryResponse(response.status_code, response.headers, content, response.url)
 
     def checked(
-        self, answer: RegistryResponse, *, doing: str, expected: frozenset[int]
+        self, answer: RegistryResponse, *, action: str, expected: frozenset[int]
     ) -> RegistryResponse:
         """The answer, if its status is among those expected; else the error that it means."""
         if answer.status not in expected:
-            raise self._refusal(doing, answer.status, answer.headers, answer.body)
+            raise self._refusal(action, answer.status, answer.headers, answer.body)
         return answer
 
     def _refusal(
-        self, doing: str, status: int, headers: Mapping[str, str], body: bytes
+        self, action: str, status: int, headers: Mapping[str, str], body: bytes
     ) -> SdkError:
         """What an unexpected status means; without a login, what is wrong with the login's file."""
         unread = self._authorization.unread
@@ -194,11 +194,11 @@ class RegistryClient:
             return unread
         return errors.registry_refusal(
             self.reference,
-            doing,
+            action,
             status,
             body,
             self._authorization.used,
-            asked=retry_after(headers),
+            retry_after=retry_after(headers),
         )
 
     def get(
@@ -347,10 +347,10 @@ class RegistryClient:
                     raise Interrupted(f"no whole answer in {self._limits.document:g} s")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Interrupted(network_reason(error, self._limits.timeout)) from error
-        told = response.headers.get("Content-Length", "")
+        length = response.headers.get("Content-Length", "")
         bodiless = response.request.method == "HEAD"
-        if told.isdigit() and len(content) < int(told) and not bodiless:
-            raise Interrupted(f"the connection ended after {len(content)} of {told} bytes")
+        if length.isdigit() and len(content) < int(length) and not bodiless:
+            raise Interrupted(f"the connection ended after {len(content)} of {length} bytes")
         return bytes(content)
 
     def _ask_for_token(

@@ -79,8 +79,8 @@ def find_credential(
 
 def _documents(variables: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The files that exist, and what is in a variable as Docker and GitLab read it."""
-    if told := variables.get(_VARIABLE):
-        yield Path(_VARIABLE), _parsed(Path(_VARIABLE), told.encode())
+    if value := variables.get(_VARIABLE):
+        yield Path(_VARIABLE), _parsed(Path(_VARIABLE), value.encode())
     for path in _files(variables):
         document = _load(path)
         if document is not None:
@@ -90,10 +90,10 @@ def _documents(variables: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, A
 
 def _files(variables: Mapping[str, str]) -> Iterator[Path]:
     home = user_home()
-    if told := variables.get("REGISTRY_AUTH_FILE"):
-        yield Path(told)
-    if told := variables.get("DOCKER_CONFIG"):
-        yield Path(told) / "config.json"
+    if value := variables.get("REGISTRY_AUTH_FILE"):
+        yield Path(value)
+    if value := variables.get("DOCKER_CONFIG"):
+        yield Path(value) / "config.json"
     if runtime := variables.get("XDG_RUNTIME_DIR"):
         yield Path(runtime) / "containers" / "auth.json"
     configuration = variables.get("XDG_CONFIG_HOME") or home / ".config"

@@ -55,11 +55,11 @@ class ManifestBytes:
     def of(cls, data: bytes, content_type: str = "") -> ManifestBytes:
         """A manifest of the type that it says; else of the one that the registry given."""
         try:
-            told = json.loads(data).get("mediaType")
+            media_type = json.loads(data).get("mediaType")
         except (ValueError, RecursionError, AttributeError):
-            told = None  # the reader of the document refuses it, with its name
+            media_type = None  # the reader of the document refuses it, with its name
         plain = content_type.partition(";")[0].strip()
-        return cls(data, told if isinstance(told, str) else plain or MANIFEST_TYPE)
+        return cls(data, media_type if isinstance(media_type, str) else plain or MANIFEST_TYPE)
 
     @property
     def digest(self) -> str:
@@ -138,17 +138,17 @@ class Repository:
         return self.transport.ask(
             "GET",
             self.url("manifests", target),
-            doing="read",
+            action="read",
             expected=expected,
             headers={"Accept": _ACCEPT},
         )
 
     def _verified(self, answer: RegistryResponse, target: str) -> ManifestBytes:
-        told = target if is_digest(target) else answer.headers.get(_DIGEST_HEADER, "")
+        expected = target if is_digest(target) else answer.headers.get(_DIGEST_HEADER, "")
         found = sha256(answer.body)
-        if is_digest(told) and found != told:
+        if is_digest(expected) and found != expected:
             raise errors.protocol_error(
-                self.reference, f"the manifest {told} arrived with the digest {found}"
+                self.reference, f"the manifest {expected} arrived with the digest {found}"
             )
         return ManifestBytes.of(answer.body, answer.headers.get("Content-Type", ""))
 
@@ -170,28 +170,28 @@ class Repository:
         answer = self.transport.ask(
             "PUT",
             self.url("manifests", target),
-            doing="push",
+            action="push",
             expected=expected,
             headers=headers,
             body=data,
         )
-        told = answer.headers.get(_DIGEST_HEADER, "")
-        if told and answer.status in STORED and told != sha256(data):
+        stored = answer.headers.get(_DIGEST_HEADER, "")
+        if stored and answer.status in STORED and stored != sha256(data):
             raise errors.protocol_error(
                 self.reference,
-                f"it stored the manifest {sha256(data)} under another digest, {told:.100}",
+                f"it stored the manifest {sha256(data)} under another digest, {stored:.100}",
             )
         return answer
 
     def blob(self, digest: str) -> bytes:
         """A small blob, not yet verified. Raises what `manifest` raises."""
         url = self.url("blobs", digest)
-        return self.transport.ask("GET", url, doing="read", expected=OK).body
+        return self.transport.ask("GET", url, action="read", expected=OK).body
 
     def has_blob(self, digest: str) -> bool:
         """Whether the repository has the blob."""
         answer = self.transport.ask(
-            "HEAD", self.url("blobs", digest), doing="push", expected=FOUND_OR_NOT
+            "HEAD", self.url("blobs", digest), action="push", expected=FOUND_OR_NOT
         )
         return answer.status in OK
 
@@ -202,7 +202,7 @@ _TAKEN = frozenset({201, 202, 204})
 _LOST = frozenset({400, 404, 416})
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 _BYTES = "application/octet-stream"
-_DOING = "push"
+_ACTION = "push"
 _PIECE = 128 << 10
 
 
@@ -289,7 +289,7 @@ def _begin(repository: Repository, blob: Blob, source: str | None) -> str:
     """The address of a new upload; empty when the registry mounted the blob instead."""
     query = {"mount": blob.digest, "from": source} if source else {}
     url = repository.url("blobs/uploads") + (f"?{urlencode(query)}" if query else "")
-    answer = repository.transport.ask("POST", url, doing=_DOING, expected=_BEGUN)
+    answer = repository.transport.ask("POST", url, action=_ACTION, expected=_BEGUN)
     if answer.status in CREATED and query:
         return ""
     return _location(repository, answer)
@@ -305,8 +305,8 @@ def _resume(repository: Repository, blob: Blob, location: str) -> tuple[str, int
     offset = int(match[1]) + 1
     if offset > blob.size:
         return "", 0
-    told = answer.headers.get("Location")
-    return (_location(repository, answer) if told else location), offset
+    renewed = answer.headers.get("Location")
+    return (_location(repository, answer) if renewed else location), offset
 
 
 def _send(repository: Repository, location: str, rest: _Rest) -> str:
@@ -336,17 +336,17 @@ def _settled(
         return answer
     if answer.status in RETRIED | _LOST:
         raise RegistryBusy(answer)
-    return repository.transport.checked(answer, doing=_DOING, expected=expected)
+    return repository.transport.checked(answer, action=_ACTION, expected=expected)
 
 
 def _given_up(repository: Repository, blob: Blob, error: Interrupted) -> SdkError:
     if isinstance(error, RegistryBusy):
         answer = error.answer
         return errors.request_failed(
-            repository.reference, _DOING, answer.status, answer.body, asked=error.asked
+            repository.reference, _ACTION, answer.status, answer.body, retry_after=error.asked
         )
     why = f"{blob.digest}: {error} ({ATTEMPTS} attempts)."
-    return errors.network_error(repository.reference, _DOING, why)
+    return errors.network_error(repository.reference, _ACTION, why)
 
 
 def _location(repository: Repository, answer: RegistryResponse) -> str:

@@ -179,7 +179,7 @@ def attached(repository: Repository, subject: str, artifact_type: str) -> bool:
     answer = repository.transport.ask(
         "GET",
         f"{repository.url('referrers', subject)}?{query}",
-        doing="read the referrers of",
+        action="read the referrers of",
         expected=OK | _UNKNOWN,
         headers={"Accept": INDEX_TYPE},
     )
@@ -346,9 +346,9 @@ class _Remote:
     def root(self) -> ManifestBytes:
         """What the reference names, without asking when its digest is in the cache."""
         target = self.repository.reference.target
-        kept = _read_cached(target) if is_digest(target) else None
-        if kept is not None:
-            return ManifestBytes.of(kept)
+        cached = _read_cached(target) if is_digest(target) else None
+        if cached is not None:
+            return ManifestBytes.of(cached)
         found = self.repository.manifest(target)
         _write_cached(found.data)
         return found
