@@ -1,13 +1,13 @@
-"""The command line: one file a command, imported only when that command is run.
+"""The command line: one module per command, imported only when that command runs.
 
-Nothing is imported here that someone's module could shadow (`exit_guard`).
+This module imports nothing that a module on PYTHONPATH could shadow (`exit_guard`).
 """
 
 from __future__ import annotations
 
 import sys
 
-TYPE_CHECKING = False  # importing typing would be one of a stranger's first chances
+TYPE_CHECKING = False  # typing imports modules that PYTHONPATH could shadow
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn

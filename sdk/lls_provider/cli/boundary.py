@@ -1,4 +1,4 @@
-"""What the command line shows: results on stdout, progress and errors on stderr, an exit status.
+"""Writes results to stdout, progress and errors to stderr, and returns the exit status.
 
 Everything passes through `show` or `show_document`, so that nothing a provider, an image or a
 registry says reaches a terminal unescaped. `run` is the one place where an error becomes text and
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
 
 EXIT_STATUSES = (
     "Exit status: 0 fine, 1 the thing checked is wrong, 2 bad usage, "
-    "3 this machine lacks something, 130 and 143 on signals."
+    "3 something is missing on this machine, 130 and 143 on signals."
 )
 
 
 def show(text: str, *, err: bool = False) -> None:
-    """Write text that may quote someone, and a line's end, to stdout or stderr."""
+    """Write text, escaped, and a newline to stdout or stderr."""
     _write(escaped(text), err=err)
 
 
 def show_document(document: object) -> None:
-    """Write JSON to stdout, in ASCII: every other character is there as its escape."""
-    import json  # the listing of the commands needs none
+    """Write JSON to stdout in ASCII, with all other characters escaped."""
+    import json  # --help needs no JSON
 
     _write(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
 
 
 def console() -> Progress:
-    """The progress for this process's stderr."""
+    """Return the progress display that suits stderr."""
     live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
     return _Terminal() if live else _Plain()
 
 
 class _Plain:
-    """One line a step, the same text as on a terminal."""
+    """One line per step, with the same text as on a terminal."""
 
     def step(self, text: str, /) -> None:
         _say(one_line(text, CHARACTERS_LIMIT))
@@ -70,7 +70,7 @@ class _Plain:
 
 
 class _Terminal(_Plain):
-    """Steps dimmed, warnings yellow, one bar for a running task."""
+    """Steps dimmed, warnings in yellow, a bar for the running task."""
 
     def step(self, text: str, /) -> None:
         _say(one_line(text, CHARACTERS_LIMIT), dim=True)
@@ -112,17 +112,17 @@ def _say(text: str, *, dim: bool | None = None, fg: str | None = None) -> None:
 
 def _write(text: str, *, err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
-    # a character that the stream's encoding lacks must not end the work
+    # a character that the stream's encoding cannot represent must not end the command
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
     except BrokenPipeError:
-        # the reader has gone, as `| head` does: the work goes on, so that the status stays true
+        # the reader closed the pipe, as `| head` does; continue, so that the status is correct
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _warning(text: str) -> str:
-    # the layouts of the contract (section 6) begin with the word themselves
+    # the messages of contract section 6 already begin with the word
     return text if text.startswith("WARNING") else f"WARNING: {text}"
 
 
@@ -135,7 +135,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(command: click.Command, argv: Sequence[str]) -> int:
-    """Run ``command`` and return its exit status; nothing leaves as an exception."""
+    """Run ``command`` and return its exit status; never raises."""
     from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
 
     try:
@@ -168,20 +168,20 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
     except OSError as error:
         shown_error = full_error(error) if error.errno in _FULL else internal_error(error)
         return _show(shown_error, cause=error)
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not reach users as a traceback
+    except Exception as error:  # noqa: BLE001 - users never see a traceback of ours
         return _show(internal_error(error), cause=error)
 
 
 def _is_clicks(error: SystemExit) -> bool:
-    """Whether click asks to exit, which it does for a broken pipe and for nothing else."""
+    """Whether click raised this, which it does only for a broken pipe."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(frames[-1].filename).parent == Path(click.__file__).parent
 
 
 def _reader_has_gone() -> bool:
-    """Whether no one reads what click itself shows, as with `--help | head`.
+    """Whether the reader of click's own output closed the pipe, as `--help | head` does.
 
-    What else breaks is a connection: `show` notices on its own that its reader has gone.
+    Any other broken pipe is a network connection: `show` handles its own.
     """
     poll = select.poll()
     for descriptor in (1, 2):
@@ -190,13 +190,13 @@ def _reader_has_gone() -> bool:
 
 
 def usage_error(error: click.UsageError) -> SdkError:
-    """A wrong command line in the look of every other error."""
+    """Return click's error about the command line as an SdkError."""
     path = error.ctx.command_path if error.ctx else "lls-provider"
     return _usage(error.format_message(), path)
 
 
 def full_error(error: OSError) -> SdkError:
-    """A disk that ran full where no room expects it, such as the one stdout is redirected to."""
+    """Return the error for a full disk that no caller handles, such as a redirected stdout's."""
     _drop_output()
     return SdkError(
         Code.NO_SPACE,
@@ -208,7 +208,7 @@ def full_error(error: OSError) -> SdkError:
 
 
 def internal_error(error: BaseException) -> SdkError:
-    """What an unexpected exception means to the user: a report to us."""
+    """Return the error for an unexpected exception, which asks for a bug report."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"\nin {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
     return SdkError(
@@ -228,7 +228,7 @@ def _show(error: SdkError, cause: BaseException | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """Let what stdout still holds go nowhere, so that Python does not complain at its end."""
+    """Discard what stdout still buffers, so that Python reports no error at exit."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

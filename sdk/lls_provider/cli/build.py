@@ -1,4 +1,4 @@
-"""``lls-provider build``: wheel, closure, bundle, image."""
+"""``lls-provider build``: builds a provider into an image."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _accept_former_name(options: dict[str, Any]) -> None:
 
 
 def describe(result: BuildResult) -> str:
-    """The provider, its images and where they went, for people."""
+    """Return the provider, its images and their destinations as text."""
     provider = result.provider
     lines = [f"{provider.name} {provider.version}: {provider.api} {provider.provider_type}"]
     for image in result.images:
@@ -137,7 +137,7 @@ def describe(result: BuildResult) -> str:
 
 
 def _command_line() -> tuple[str, ...]:
-    """The arguments of this command line, without the logins that an index may have in its URL."""
+    """Return the arguments of this command line, without the credentials in index URLs."""
     from lls_provider.wheels.uv import without_logins
 
     arguments: tuple[str, ...] = click.get_current_context().find_root().obj or ()

@@ -1,6 +1,6 @@
-"""``lls-provider check``: every rule of the contract, for projects, bundles and images.
+"""``lls-provider check``: checks projects, bundles and images against the contract.
 
-The report is text, JSON, or JUnit XML, which every CI shows.
+The report is text, JSON or JUnit XML, which CI systems display.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @format_option("json", "junit")
 @distribution_option(
-    "A server to ask a project's spec beside (repeatable).  [default: the project's]"
+    "A server to load a project's spec beside (repeatable).  [default: the project's]"
 )
 @python_option("The Python of the distribution.")
 @platform_option("Of an index, the image for one platform.  [default: all of them]")
@@ -53,11 +53,11 @@ def command(
     """Check projects, bundle directories and images, ours or made by hand.
 
     A TARGET is a directory, or an image: docker://REF, docker-daemon:REF, oci:DIR[:TAG],
-    oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. The base of an image that
-    `build` pushed to a registry is not loaded.
+    oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. The base of an image that `build` pushed
+    to a registry is not loaded.
 
-    A project is also requested its spec, in the environment of its distribution, and the
-    answer is compared with its settings.
+    For a project, the spec is also loaded in the environment of the distribution and compared with
+    the settings.
     """
     from lls_provider.operations.check import check_each
 
@@ -79,7 +79,7 @@ def command(
 
 
 def describe(report: Report) -> str:
-    """A report for people: what is kept in one line a rule, what is not with its resolution."""
+    """Return a report as text: a line per rule that holds, and each problem with its resolution."""
     lines = [f"{one_line(report.target)} ({report.kind})"]
     for finding in report.findings:
         lines.extend(_lines(finding))
@@ -101,7 +101,7 @@ def _lines(finding: Finding) -> list[str]:
 
 
 def junit(reports: Iterable[Report]) -> str:
-    """A test suite a report, a test case a finding; errors are failures."""
+    """Return JUnit XML: a test suite per report, a test case per finding; errors are failures."""
     root = Element("testsuites", name="lls-provider check")
     for report in reports:
         suite = SubElement(
@@ -116,7 +116,7 @@ def junit(reports: Iterable[Report]) -> str:
         for finding in report.findings:
             _case(suite, report, finding)
     indent(root)
-    # in ASCII, with references for all else: valid whatever the stream's encoding is
+    # ASCII with character references is valid in every encoding of the stream
     data: bytes = tostring(root, encoding="us-ascii", xml_declaration=True)
     return data.decode("ascii")
 

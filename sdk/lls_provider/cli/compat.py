@@ -1,4 +1,4 @@
-"""``lls-provider compat``: what the installer would say of several providers together."""
+"""``lls-provider compat``: reports whether providers can be installed together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HEAD = ("PROVIDER", "PACKAGE", "VERSION", "RESULT")
 )
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @distribution_option(
-    "A server to live with (repeatable).  [default: what each target was made for]"
+    "A server to install them for (repeatable).  [default: what each target was made for]"
 )
 @python_option("The Python of the distribution.")
 @insecure_option()
@@ -41,7 +41,7 @@ def command(
     insecure: bool,
     form: str,
 ) -> int:
-    """Report what the installer would say of TARGETs, one after the other.
+    """Report how the installer would treat TARGETs, installed one after the other.
 
     A TARGET is a project, a bundle directory or an image: docker://REF, docker-daemon:REF,
     oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. Give them in the order of
@@ -64,7 +64,7 @@ def command(
 
 
 def describe(result: Compatibility) -> str:
-    """A table of what becomes of each package, then every warning and every refusal."""
+    """Return a table of what happens to each package, then every warning and refusal."""
     rows = [_HEAD, *(row for verdict in result.verdicts for row in _rows(verdict))]
     parts = [_table(rows)]
     for verdict in result.verdicts:

@@ -1,4 +1,4 @@
-"""``lls-provider inspect``: what an image says of itself, read without its layers."""
+"""``lls-provider inspect``: shows an image's manifest, configuration and labels."""
 
 from __future__ import annotations
 

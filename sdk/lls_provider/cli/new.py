@@ -1,4 +1,4 @@
-"""``lls-provider new``: scaffold a provider project."""
+"""``lls-provider new``: scaffolds a provider project."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ The answers:
 @click.argument("answers", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--no-input", is_flag=True, help="Ask nothing: defaults for what is not given.")
 def command(directory: Path | None, answers: tuple[str, ...], no_input: bool) -> None:
-    """Make the project and say what to do next."""
+    """Make the project and show the commands to run next."""
     from lls_provider.project.scaffold import scaffold
 
     if directory is not None and "=" in str(directory) and not directory.exists():

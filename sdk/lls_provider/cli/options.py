@@ -1,4 +1,4 @@
-"""Options that several commands have, worded once."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DISTRIBUTION = "REQUIREMENT|FILE|python:PATH|profile:NAME|IMAGE"
 
 
 def format_option(*machines: str) -> Decorator:
-    """``--format``: ``text``, or one of the forms that ``machines`` names (default: json)."""
+    """``--format``: ``text``, or one of the formats in ``machines`` (default: json)."""
     return click.option(
         "--format",
         "form",
@@ -28,7 +28,7 @@ def format_option(*machines: str) -> Decorator:
 
 
 def distribution_option(what: str) -> Decorator:
-    """``--distribution``, repeatable; ``what`` says what it is for."""
+    """``--distribution``, repeatable; ``what`` is its help text."""
     return click.option(
         "--distribution",
         "distributions",
@@ -39,12 +39,12 @@ def distribution_option(what: str) -> Decorator:
 
 
 def python_option(what: str) -> Decorator:
-    """``--python``: an interpreter; ``what`` says what it is for."""
+    """``--python``: an interpreter; ``what`` is its help text."""
     return click.option("--python", metavar="PATH|VERSION", help=what)
 
 
 def platform_option(what: str, *, multiple: bool = False) -> Decorator:
-    """``--platform``: what an image runs on; ``what`` says what it is for."""
+    """``--platform``: what an image runs on; ``what`` is its help text."""
     return click.option(
         "--platform",
         "platforms" if multiple else "platform",
@@ -55,7 +55,7 @@ def platform_option(what: str, *, multiple: bool = False) -> Decorator:
 
 
 def insecure_option() -> Decorator:
-    """``--insecure``: registries may do without TLS."""
+    """``--insecure``: accept registries without verified TLS."""
     return click.option(
         "--insecure",
         is_flag=True,
@@ -69,20 +69,20 @@ def index_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--offline",
             is_flag=True,
-            help="Use no index: only what the caches have.  [env: UV_OFFLINE]",
+            help="Use no index: only what is in the caches.  [env: UV_OFFLINE]",
         ),
         click.option(
             "--find-links",
             multiple=True,
             metavar="DIR|URL",
-            help="A directory or page with wheels, beside the indexes (repeatable).  "
+            help="A directory or page with wheels, in addition to the indexes (repeatable).  "
             "[env: UV_FIND_LINKS]",
         ),
         click.option(
             "--index",
             multiple=True,
             metavar="[NAME=]URL",
-            help="An index that is asked before the default one (repeatable).  [env: UV_INDEX]",
+            help="An index that is searched before the default one (repeatable).  [env: UV_INDEX]",
         ),
         click.option(
             "--default-index",
@@ -95,7 +95,7 @@ def index_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def indexes_of(options: dict[str, Any]) -> Indexes:
-    """The value of `index_options`, which are taken out of ``options``."""
+    """Return the value of `index_options`, removed from ``options``."""
     from lls_provider.wheels.uv_settings import Indexes
 
     names = ("default_index", "index", "find_links", "offline")
@@ -114,7 +114,7 @@ def lock_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--locked",
             is_flag=True,
-            help="Build from the lock alone; fail when it does not fit the project any more.",
+            help="Build from the lock alone; fail if it no longer matches the project.",
         ),
         click.option(
             "--lock",

@@ -1,4 +1,4 @@
-"""``lls-provider push``: an image that is built already, into registries."""
+"""``lls-provider push``: pushes a finished image to registries."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from lls_provider.cli.options import format_option, insecure_option
 def command(image: str, references: tuple[str, ...], *, insecure: bool, form: str) -> None:
     """Push IMAGE, byte for byte, to each REF.
 
-    IMAGE is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], docker-daemon:REF
-    or [docker://]REF in another registry.
+    IMAGE is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], docker-daemon:REF or
+    [docker://]REF in another registry.
 
-    Of an index all is pushed: the images for every platform, and what else it lists. What the
-    registry has is not sent again. The tag is put last: when a push fails, it stays as
-    it was. Credentials are those of `podman login`, `docker login` or `skopeo login`.
+    An index is pushed whole: the images for every platform, and what else it lists. Blobs that the
+    registry has are not sent again. The tag is set last: if a push fails, it stays as it was.
+    Credentials are those of `podman login`, `docker login` or `skopeo login`.
     """
     from lls_provider.operations.images import push
 

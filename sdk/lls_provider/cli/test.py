@@ -1,4 +1,4 @@
-"""``lls-provider test``: a project's own tests, where they have to pass."""
+"""``lls-provider test``: runs a project's tests in the environment of its distribution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lls-provider up``: all five phases here, with the real server."""
+"""``lls-provider up``: runs all five phases on this machine, with the real server."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def command(
     from lls_provider.operations.targets import resolve_source
     from lls_provider.runtime.preflight.probe_client import time_limit
 
-    time_limit()  # a wrong one is reported before any work
+    time_limit()  # reports a wrong value before any work
     options = UpOptions(
         server=server,
         python=python,
@@ -108,7 +108,7 @@ def command(
         try:
             up.run()
         finally:
-            # a failure too is reported phase by phase; its cause goes to stderr
+            # a failure also reports its phases; the cause goes to stderr
             if form == "json":
                 show_document(up.result.to_document())
         if form == "text":
@@ -123,7 +123,7 @@ def _name(up: Up) -> str:
 
 
 def _say_how(up: Up) -> None:
-    """Where the server is and how it is called, for as long as it stays up."""
+    """Show the server's URL, its log and an example call."""
     show(f"\n{up.result.server} stays up at {up.url} until Ctrl-C.", err=True)
     show(f"Its log: {up.log}", err=True)
     show(f"Call it: {_curl(up)}", err=True)

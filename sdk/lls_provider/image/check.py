@@ -1,4 +1,4 @@
-"""Checks an image: what its configuration says, then every rule of the bundle in it."""
+"""Checks an image: its configuration and labels, then every rule of the bundle in it."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def check_place(
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Report:
-    """Every finding about what is at a place that the command line names as ``text``.
+    """Return every finding about the image that the command line names as ``text``.
 
-    Of an index every image is checked, or the one for ``platform``. Files inside an image are
-    named by their path in it. Never raises for what is wrong with the image; raises SdkError when
-    this machine or a registry fails (NO_SPACE, NETWORK and so on).
+    Of an index every image is checked, or the one for ``platform``. Files in an image are named by
+    their path in it. Errors of the image are findings; raises SdkError only when this machine or a
+    registry fails (NO_SPACE, NETWORK and so on).
     """
     findings = Findings()
     try:
         found = find_image(text, insecure=insecure, progress=progress)
         content = found.image(platform) if platform is not None else found.whole()
     except SdkError as error:
-        if error.status is not ExitStatus.WRONG:  # it says nothing about the image
+        if error.status is not ExitStatus.WRONG:  # not an error of the image
             raise
         findings.add(_RULE, "error", bundle_rules.problems_of(error))
         return findings.report(text, "image")
@@ -72,7 +72,7 @@ def check_place(
 
 
 def check_image(image: Image) -> tuple[Finding, ...]:
-    """The findings about an image wherever it came from."""
+    """Return the findings about an image from any source."""
     findings = Findings()
     with scratch("check") as directory:
         root = directory / "bundle"
@@ -134,8 +134,8 @@ def _configuration(image: Image, findings: Findings) -> None:
 
 
 def _platform(image: Image, collected: Collected, findings: Findings) -> None:
-    """Whether the wheels are for the machine that the image says it is for."""
-    target = TargetPython(12, image.platform.machine)  # whichever Python: only machines are asked
+    """Compare the wheels with the platform of the image."""
+    target = TargetPython(12, image.platform.machine)  # any Python: only the machine is compared
     for wheel in collected.wheels:
         if not any(map(target.accepts_machine, wheel.tags)):
             machine = min(machine_of(tag.platform) or "" for tag in wheel.tags)
@@ -151,7 +151,7 @@ def _platform(image: Image, collected: Collected, findings: Findings) -> None:
 
 
 def _base(image: Image, collected: Collected, findings: Findings) -> None:
-    """Whether what the image is on runs the installer and knows what the wheels need."""
+    """Check that the base can run the installer and has the C library that the wheels need."""
     if f"{IMAGE_ROOT}/{ZIPAPP_FILE}" not in image.command:
         return
     base = image.layers[: base_length(image)]
@@ -165,7 +165,7 @@ def _base(image: Image, collected: Collected, findings: Findings) -> None:
 
 
 def _labels(image: Image, package: ProviderPackage, findings: Findings) -> None:
-    """Labels are what `inspect` shows: they must not say something else than the metadata."""
+    """Compare the labels, which `inspect` shows, with the metadata."""
     rule = "labels"
     expected = {
         f"{PREFIX}.name": package.name,

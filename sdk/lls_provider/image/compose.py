@@ -1,7 +1,7 @@
 """Makes the image of a bundle: base | runtime | dependency wheels | metadata | provider.
 
-Rarely changing files come first, so that a change in the provider's code moves only the last
-layer. The metadata names every wheel, so with many of them it outweighs the provider's own.
+Files that change rarely come first, so a change in the provider's code changes only the last layer.
+The metadata names every wheel, so with many of them it is larger than the provider's own wheel.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 USER = "1001"
 ENTRYPOINT = ("python3", "-I", "-S", f"{IMAGE_ROOT}/{ZIPAPP_FILE}", "install")
 PREFIX = "io.llamastack.provider"
-MADE_BY = "lls-provider: "  # in the history, before the title of a layer of ours
+MADE_BY = "lls-provider: "  # in the history, before the title of a layer of this SDK
 # podman sets no PATH when an image's configuration has none, and then finds no python3
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def compose(bundle: Bundle, base: Image | None = None, *, base_name: str = "") -> Image:
-    """The image of ``bundle`` on ``base``; without a base the data image (contract section 1).
+    """Return the image of ``bundle`` on ``base``; without a base a data image (contract section 1).
 
-    ``base_name`` is what registries know the base by, so that others see when it moved.
-    Reads no wheel: layers are described and streamed later. Raises SdkError IMAGE_INVALID when
-    the base is for another platform than the bundle, USAGE when SOURCE_DATE_EPOCH is not a number.
+    ``base_name`` is the base's name in a registry, so that tools can detect a newer base. No wheel
+    is read: layers are described here and streamed later. Raises SdkError IMAGE_INVALID when the
+    base is for another platform than the bundle, USAGE when SOURCE_DATE_EPOCH is not a number.
     """
     platform = _platform(bundle, base)
     epoch = source_date_epoch()
@@ -98,16 +98,16 @@ def _platform(bundle: Bundle, base: Image | None) -> Platform:
 
 
 def _layers(bundle: Bundle, epoch: int, *, hiding: bool) -> tuple[Layer, ...]:
-    """The layers of the bundle; the first hides, when asked to, what a base has in its place.
+    """Return the layers of the bundle; the first can hide the base's directory of the same path.
 
-    Every wheel below packages is installed, so one that a base brought along would be too.
+    Every wheel below ``packages`` is installed, so a wheel of the base would be installed too.
     """
     tree, root = bundle.tree, bundle.root
-    # of the few small files reading is as quick as remembering
+    # hashing a few small files is as quick as a cache
     wheels = _entries(root, bundle.dependencies, bundle.hashes)
     metadata = _entries(root, [tree.spec, tree.fragment, tree.sbom])
     provider = _entries(root, [tree.manifest, tree.config_schema, bundle.own_wheel])
-    # a time that moves with each commit would make new layers of unchanged files
+    # a time that changes with each commit would give unchanged files new layers
     groups = (
         ("runtime", _entries(root, [tree.zipapp]), 0),
         ("dependency wheels", wheels, 0),
@@ -126,7 +126,7 @@ def _layers(bundle: Bundle, epoch: int, *, hiding: bool) -> tuple[Layer, ...]:
 def _entries(
     root: Path, paths: Iterable[Path], hashes: Mapping[str, str] = MappingProxyType({})
 ) -> list[LayerFile]:
-    """The files that exist, with those of the hashes that are known."""
+    """Return the files that exist, with the hashes that are known."""
     entries = []
     for path in filter(Path.is_file, paths):
         place = path.relative_to(root).as_posix()
@@ -138,7 +138,7 @@ def _entries(
 
 def _runtime_config(base: Image | None, labels: dict[str, str]) -> dict[str, Any]:
     config: dict[str, Any] = dict(base.config.get("config") or {}) if base is not None else {}
-    # what the base starts and serves is not a part of an installer
+    # what the base starts or exposes does not apply to an installer
     for key in ("Cmd", "ExposedPorts", "Healthcheck", "OnBuild", "StopSignal", "Volumes"):
         config.pop(key, None)
     inherited = base.labels if base is not None else {}
@@ -158,7 +158,7 @@ def _runtime_config(base: Image | None, labels: dict[str, str]) -> dict[str, Any
 
 
 def _labels(bundle: Bundle) -> dict[str, str]:
-    """What inspect says without reading a layer."""
+    """Return the labels that `inspect` shows without reading a layer."""
     metadata, manifest = bundle.metadata, bundle.manifest
     labels = {
         f"{ANNOTATION}.title": metadata.name,
@@ -198,5 +198,5 @@ def _base_history(base: Image | None) -> list[Any]:
     history = base.config.get("history")
     if isinstance(history, list) and history:
         return history
-    # a history must speak of every layer or not exist: one line for each of a silent base
+    # a history must have an entry for every layer: add one per layer of a base without history
     return [{"created_by": "base"} for _ in base.layers]

@@ -1,10 +1,10 @@
-"""The image as a value: a configuration and layers, described before a byte of them is read.
+"""The image as a value: a configuration and layers, described before any of their bytes is read.
 
 Names (media types, annotations, platforms such as ``linux/amd64``) are those of the OCI
-specifications. A transport asks a layer for its stream; the digest of a stream is kept, so that a
-large layer is read once. A layer's bytes follow from its tar headers and the hashes of its files
-(`LayerTree.fingerprint`), so for known hashes the digest comes from the cache. Whoever streams the
-layer still compares it, and a wrong entry is forgotten.
+specifications. A transport reads a layer as a stream; the digest of the stream is kept, so a large
+layer is read once. The tar headers and the hashes of the files determine a layer's bytes
+(`LayerTree.fingerprint`), so with known hashes the digest comes from the cache. A stream is still
+compared with it, and a wrong entry is removed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ MANIFEST_TYPE = f"{_OCI}.manifest.v1+json"
 INDEX_TYPE = f"{_OCI}.index.v1+json"
 CONFIG_TYPE = f"{_OCI}.config.v1+json"
 LAYER_TYPE = f"{_OCI}.layer.v1.tar"
-# the configuration of an artifact that has none
+# the configuration of an artifact without one
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 EMPTY = b"{}"
 
-# what is read; layouts converted from Docker's format keep its names
+# the types that are read; layouts converted from Docker's format keep its types
 INDEX_TYPES = (INDEX_TYPE, f"{_DOCKER}.distribution.manifest.list.v2+json")
 MANIFEST_TYPES = (MANIFEST_TYPE, f"{_DOCKER}.distribution.manifest.v2+json")
 CONFIG_TYPES = (CONFIG_TYPE, f"{_DOCKER}.container.image.v1+json")
@@ -48,14 +48,14 @@ LAYOUT_VERSION = "1.0.0"
 INDEX_FILE = "index.json"
 BLOBS = "blobs"
 
-# a file of a layer that hides what lower layers have in its directory
+# a file that hides the content of its directory in lower layers
 OPAQUE = ".wh..wh..opq"
 
 ANNOTATION = "org.opencontainers.image"
 REF_NAME = f"{ANNOTATION}.ref.name"
 
 
-# `uname -m`'s word, which wheels use, to Go's word, which images use
+# from the names of `uname -m`, which wheels use, to those of Go, which images use
 _ARCHITECTURES = {
     "x86_64": "amd64",
     "aarch64": "arm64",
@@ -94,24 +94,24 @@ class Platform:
         return _MACHINES.get(self.architecture, self.architecture)
 
     def runs(self, other: Platform) -> bool:
-        """Whether what is for ``other`` is for this platform; variants are left to the tools."""
+        """Whether an image for ``other`` runs on this platform; variants are not compared."""
         return (self.os, self.architecture) == (other.os, other.architecture)
 
 
 def platform_of(machine: str) -> Platform:
-    """The platform of a wheel's machine: ``aarch64`` is ``linux/arm64``."""
+    """Return the platform of a wheel's machine: ``linux/arm64`` for ``aarch64``."""
     return Platform(_ARCHITECTURES.get(machine, machine))
 
 
 def this_platform() -> Platform:
-    """The platform of the machine that this runs on."""
+    """Return the platform of this machine."""
     return platform_of(os.uname().machine)
 
 
 def parse_platforms(texts: Sequence[str]) -> tuple[Platform, ...]:
-    """The platforms that ``texts`` name, each once and in one order; none: this machine's.
+    """Return the platforms that ``texts`` name, unique and sorted; by default this machine's.
 
-    Raises SdkError USAGE for what wheels are not made for.
+    Raises SdkError USAGE for a platform without wheels.
     """
     return tuple(sorted({_parsed(text) for text in texts})) or (this_platform(),)
 
@@ -131,7 +131,7 @@ def _parsed(text: str) -> Platform:
 
 
 def recall_digest(fingerprint: str) -> str:
-    """The digest of the layer of a tree with this fingerprint; empty where it is not known.
+    """Return the layer digest of a tree with this fingerprint; empty if it is unknown.
 
     Measured by benchmarks/tricks.py: without it a locked build of 92 packages takes 1.10 times as
     long.
@@ -144,13 +144,13 @@ def recall_digest(fingerprint: str) -> str:
 
 
 def remember_digest(fingerprint: str, digest: str) -> None:
-    """Keep a digest, where the cache can be written."""
+    """Store a digest, if the cache is writable."""
     with contextlib.suppress(SdkError):
         keep(_place(fingerprint), digest.encode("ascii"))
 
 
 def forget_digest(fingerprint: str) -> None:
-    """Drop a digest that turned out to be another one's."""
+    """Remove a digest that proved wrong."""
     with contextlib.suppress(OSError):
         _place(fingerprint).unlink(missing_ok=True)
 
@@ -167,7 +167,7 @@ class Layer(Protocol):
 
     @property
     def digest(self) -> str:
-        """``sha256:…`` of the stored bytes; may read them all when nothing has yet."""
+        """``sha256:…`` of the stored bytes; may read all of them the first time."""
         ...
 
     @property
@@ -187,7 +187,7 @@ class Layer(Protocol):
 
     @property
     def title(self) -> str:
-        """What the layer holds, for the history: ``dependency wheels``."""
+        """The content of the layer, for the history: ``dependency wheels``."""
         ...
 
     def chunks(self) -> Iterator[bytes]:
@@ -197,7 +197,7 @@ class Layer(Protocol):
 
 @dataclass(slots=True)
 class TreeLayer:
-    """A layer of ours: a plain tar of files that lie on this machine."""
+    """A layer of this SDK: a plain tar of files on this machine."""
 
     tree: LayerTree
     title: str
@@ -215,7 +215,7 @@ class TreeLayer:
 
     @property
     def digest(self) -> str:
-        """The digest; reads the files unless they were streamed before, or are known."""
+        """The digest; reads the files unless they were streamed before or it is in the cache."""
         self._recall()
         if not self._digest:
             for _ in self.chunks():
@@ -228,9 +228,9 @@ class TreeLayer:
         return self.digest
 
     def chunks(self) -> Iterator[bytes]:
-        """The tar. Raises SdkError HASH_MISMATCH when it is not what it was the last time.
+        """Yield the tar. Raises SdkError HASH_MISMATCH if it differs from the known digest.
 
-        Where that is not known, each file is compared whose hash was taken.
+        Without a known digest, each file with a known hash is compared.
         """
         self._recall()
         unknown = bool(self._fingerprint) and not self._digest
@@ -259,9 +259,9 @@ class TreeLayer:
 
 @dataclass(frozen=True, slots=True)
 class BlobLayer:
-    """A layer that is in a file, byte for byte as a manifest describes it.
+    """A layer in a file, byte for byte as a manifest describes it.
 
-    In an archive it begins at ``offset``; what follows its ``size`` bytes is not its own.
+    In an archive it begins at ``offset`` and has ``size`` bytes.
     """
 
     path: Path
@@ -273,7 +273,7 @@ class BlobLayer:
     offset: int = 0
 
     def chunks(self) -> Iterator[bytes]:
-        """The stored bytes. Raises SdkError IMAGE_INVALID when size or digest is not theirs."""
+        """Yield the stored bytes. Raises SdkError IMAGE_INVALID when size or digest differs."""
         hasher = hashlib.sha256()
         left = self.size
         try:
@@ -305,9 +305,9 @@ class BlobLayer:
 class Image:
     """An image of one platform.
 
-    ``config`` is the OCI image configuration without ``rootfs``, which follows from the
-    layers. ``raw_manifest`` and ``raw_config`` are the exact bytes of an image that was read,
-    None for one that was composed.
+    ``config`` is the OCI image configuration without ``rootfs``, which the layers determine.
+    ``raw_manifest`` and ``raw_config`` are the exact bytes of an image that was read, None for one
+    that was composed.
     """
 
     config: Mapping[str, Any]
@@ -325,7 +325,7 @@ class Image:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What a container starts (Entrypoint, then Cmd), empty for a data image."""
+        """The command of a container (Entrypoint, then Cmd); empty for a data image."""
         runtime = self.config.get("config") or {}
         return (*(runtime.get("Entrypoint") or ()), *(runtime.get("Cmd") or ()))
 
@@ -364,14 +364,14 @@ class Image:
 
     @property
     def media_type(self) -> str:
-        """The manifest's media type; an image that was read keeps its own."""
+        """The manifest's media type; an image that was read keeps its type."""
         if self.raw_manifest is None:
             return MANIFEST_TYPE
         return str(json.loads(self.raw_manifest).get("mediaType") or MANIFEST_TYPE)
 
     @property
     def digest(self) -> str:
-        """The manifest's digest, by which a registry knows the image."""
+        """The manifest's digest, which identifies the image in a registry."""
         return sha256(self.manifest_bytes())
 
 
@@ -387,16 +387,16 @@ def layer_titles(image: Image) -> list[str]:
 
 
 def canonical(document: Mapping[str, Any] | list[JsonObject]) -> bytes:
-    """JSON as we write it: sorted keys, no spaces, UTF-8, so that equal values are equal bytes."""
+    """Return canonical JSON: sorted keys, no spaces, UTF-8, so equal values are equal bytes."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8")
 
 
 def sha256(data: bytes) -> str:
-    """The OCI digest of ``data``."""
+    """Return the OCI digest of ``data``."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def descriptor(media_type: str, data: bytes) -> JsonObject:
-    """The OCI descriptor of a blob."""
+    """Return the OCI descriptor of a blob."""
     return {"mediaType": media_type, "digest": sha256(data), "size": len(data)}

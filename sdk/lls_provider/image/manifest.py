@@ -1,7 +1,8 @@
-"""The JSON documents of an image: manifests and indexes. They are untrusted; each value is checked.
+"""The JSON documents of an image: manifests and indexes. They are untrusted: every value is
+checked.
 
-An `Index` is several images under one name, one for each platform. Both, and what else an index
-may list, are manifests with blobs, so that a transport needs to know no more than `manifests`.
+An `Index` is several images under one name, one for each platform. Images, indexes and other
+entries of an index are all manifests with blobs, so a transport only needs `manifests`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an error says of where a document or a blob comes from."""
+    """The origin of a document or a blob, for errors."""
 
     name: str  # such as ``index.json``
     where: Where
@@ -61,15 +62,17 @@ class Descriptor:
 
     @property
     def is_manifest(self) -> bool:
-        """Whether it describes a manifest or an index, which registries keep apart from blobs."""
+        """Whether it describes a manifest or an index, which registries store separately from
+        blobs.
+        """
         return self.media_type in (*MANIFEST_TYPES, *INDEX_TYPES)
 
     def below(self, index: Descriptor) -> Descriptor:
-        """As an entry of the index that ``index`` describes: it inherits annotations."""
+        """Return it as an entry of the index that ``index`` describes: it inherits annotations."""
         return replace(self, annotations={**index.annotations, **self.annotations})
 
     def verify(self, data: bytes, source: Origin) -> None:
-        """Refuse bytes that are not the ones described."""
+        """Refuse bytes that do not match the descriptor."""
         if len(data) != self.size:
             source.refuse(f"it has {len(data):,} bytes, its descriptor says {self.size:,}")
         if sha256(data) != self.digest:
@@ -78,7 +81,7 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class RawDocument:
-    """The exact bytes of a document, and where they come from."""
+    """The exact bytes of a document, and their origin."""
 
     data: bytes
     source: Origin
@@ -88,7 +91,7 @@ class RawDocument:
         self.source.refuse(why)
 
     def parse(self) -> JsonObject:
-        """The JSON object that it is."""
+        """Return its JSON object."""
         try:
             value = json.loads(self.data)
         except (ValueError, RecursionError) as error:
@@ -98,7 +101,7 @@ class RawDocument:
         return value
 
     def descriptor(self, value: Any, name: str) -> Descriptor:
-        """The descriptor ``value``, which the document calls ``name``."""
+        """Return the descriptor ``value`` of the field ``name``."""
         if not isinstance(value, dict):
             self.refuse(f"{name} is not a descriptor")
         digest, size, media_type = (value.get(key) for key in ("digest", "size", "mediaType"))
@@ -118,7 +121,7 @@ class RawDocument:
         )
 
     def platform(self, value: JsonObject) -> Platform:
-        """The platform that an index entry or a configuration says."""
+        """Return the platform of an index entry or a configuration."""
         fields = [value.get(key, "") for key in ("architecture", "os", "variant")]
         architecture, system, variant = (it if isinstance(it, str) else "" for it in fields)
         if not architecture or not system:
@@ -126,7 +129,7 @@ class RawDocument:
         return Platform(architecture, system, variant)
 
     def diff_ids(self, config: JsonObject) -> list[str]:
-        """The digests of the uncompressed layers, from a configuration."""
+        """Return the digests of the uncompressed layers, from a configuration."""
         rootfs = config.get("rootfs")
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or not all(
@@ -136,7 +139,7 @@ class RawDocument:
         return diff_ids
 
     def check_runtime_config(self, config: JsonObject) -> None:
-        """Refuse parts that we read or keep and that have another type than specified."""
+        """Refuse fields that are read or kept and have the wrong type."""
         runtime = config.get("config")
         if runtime is None:
             return
@@ -149,7 +152,7 @@ class RawDocument:
                 self.refuse(f"config.{key} is not a list of strings")
 
     def strings(self, value: Any, name: str) -> dict[str, Any]:
-        """A map of strings, empty where there is none."""
+        """Return a map of strings; empty if there is none."""
         if value is None:
             return {}
         if not isinstance(value, dict) or not all(_strings_only(list(value.values()))):
@@ -166,7 +169,7 @@ def _strings_only(values: list[Any]) -> Iterator[bool]:
 
 
 class Manifest(Protocol):
-    """What is stored under a digest and refers to blobs."""
+    """A document that is stored under a digest and refers to blobs."""
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -184,7 +187,7 @@ class Manifest(Protocol):
         ...
 
     def documents(self) -> tuple[bytes, ...]:
-        """The small blobs, which may depend on the layers' digests."""
+        """Return the small blobs, which may depend on the layers' digests."""
         ...
 
     def manifest_bytes(self) -> bytes:
@@ -194,11 +197,11 @@ class Manifest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What an index lists beside images, such as an attestation; copied as it is."""
+    """Another entry of an index, such as an attestation; copied unchanged."""
 
     raw_manifest: bytes
     media_type: str
-    layers: tuple[Layer, ...]  # its configuration is one of them
+    layers: tuple[Layer, ...]  # including its configuration
 
     @property
     def digest(self) -> str:
@@ -216,20 +219,20 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Images for several platforms; ``raw_manifest`` are the bytes of one that was read."""
+    """Images for several platforms; ``raw_manifest`` holds the bytes of an index that was read."""
 
     members: tuple[Image | Artifact | Index, ...]
     raw_manifest: bytes | None = None
 
     @classmethod
     def of(cls, images: Sequence[Image]) -> Index:
-        """The index of composed images, in one order whatever order they were requested in."""
+        """Return the index of composed images, in an order that does not depend on the request."""
         ordered: list[Image] = sorted(images, key=lambda image: image.platform)
         return cls(tuple(ordered))
 
     @property
     def images(self) -> tuple[Image, ...]:
-        """The images in it, also those of indexes in it."""
+        """The images in it, including those of nested indexes."""
         found: list[Image] = []
         for member in self.members:
             if isinstance(member, Index):
@@ -245,7 +248,7 @@ class Index:
 
     @property
     def media_type(self) -> str:
-        """The index's media type; one that was read keeps its own."""
+        """The index's media type; an index that was read keeps its type."""
         if self.raw_manifest is None:
             return INDEX_TYPE
         return str(json.loads(self.raw_manifest).get("mediaType") or INDEX_TYPE)
@@ -275,7 +278,7 @@ class Index:
                 for image in images
             ],
         }
-        # what all images say, the index says too: registries show it
+        # annotations that all images share; registries show them
         shared = set.intersection(*(set(image.annotations.items()) for image in images))
         if shared:
             index["annotations"] = dict(shared)
@@ -286,7 +289,7 @@ Content = Image | Index
 
 
 def manifests(content: Manifest) -> Iterator[Manifest]:
-    """Every manifest of ``content``, what an index lists before the index."""
+    """Yield every manifest of ``content``, the entries of an index before the index."""
     if isinstance(content, Index):
         for member in content.members:
             yield from manifests(member)
@@ -294,14 +297,14 @@ def manifests(content: Manifest) -> Iterator[Manifest]:
 
 
 def one_image(content: Content, place: object) -> Image:
-    """The image of ``content`` for a ``place`` that holds one. Raises SdkError USAGE."""
+    """Return the image of ``content`` for a ``place`` that holds one. Raises SdkError USAGE."""
     if isinstance(content, Image):
         return content
     raise several_refused(place)
 
 
 def several_refused(place: object) -> SdkError:
-    """The error about a place that cannot hold images for several platforms."""
+    """Return the error about a place that cannot hold images for several platforms."""
     return SdkError(
         Code.USAGE,
         f"{place} holds an image for one platform",

@@ -1,7 +1,7 @@
-"""Tar streams that are the same bytes whoever writes them, without holding a file in memory.
+"""Writes reproducible tar streams without holding a file in memory.
 
-What could differ between two machines is fixed: order, times, owners, modes; there are no
-PAX records but for names that need them.
+Everything that could differ between two machines is fixed: order, times, owners, modes. PAX records
+are written only for names that need them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _DIRECTORY_MODE = 0o755
 
 @dataclass(frozen=True, slots=True)
 class LayerFile:
-    """A regular file of a layer: its path in the image and where its bytes come from."""
+    """A regular file of a layer: its path in the image and the source of its bytes."""
 
     name: str  # relative, such as ``lls-provider/packages/x.whl``
     source: Path
     size: int
     mode: int = 0o644
-    sha256: str = ""  # of the bytes, where it has just been taken
+    sha256: str = ""  # of the bytes, if it was just computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,17 @@ class LayerTree:
 
     @classmethod
     def of(cls, entries: Iterable[LayerFile], mtime: int = 0) -> LayerTree:
-        """The tree of ``entries`` in whatever order they come."""
+        """Return the tree of ``entries``, which may come in any order."""
         return cls(tuple(sorted(entries, key=lambda entry: _order(entry.name))), mtime)
 
     @property
     def size(self) -> int:
-        """The length of the tar stream, known without reading a file."""
+        """The length of the tar stream, computed without reading a file."""
         return sum(it.size if isinstance(it, LayerFile) else len(it) for it in self._pieces())
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that the tar stream follows from; empty where a file's is not known."""
+        """A hash of everything that determines the tar stream; empty if a file's hash is unknown."""
         if not all(entry.sha256 for entry in self.entries):
             return ""
         hasher = hashlib.sha256()
@@ -57,16 +57,16 @@ class LayerTree:
         return hasher.hexdigest()
 
     def read(self, name: str) -> bytes | None:
-        """The content of a small file, None if there is none of this name."""
+        """Return the content of a small file; None if there is no such file."""
         entry = next((entry for entry in self.entries if entry.name == name), None)
         return None if entry is None else b"".join(_content(entry))
 
     def chunks(self) -> Iterator[bytes]:
-        """The tar stream. Raises SdkError HASH_MISMATCH when a file's size has changed."""
+        """Yield the tar stream. Raises SdkError HASH_MISMATCH when a file's size has changed."""
         return self._chunks(_content)
 
     def verified(self) -> Iterator[bytes]:
-        """The same of files whose hashes are all known; raises also when one has changed."""
+        """Yield the tar stream and compare each file with its hash; raises also when one differs."""
         return self._chunks(_verified)
 
     def _chunks(self, content: Callable[[LayerFile], Iterator[bytes]]) -> Iterator[bytes]:
@@ -77,7 +77,7 @@ class LayerTree:
                 yield piece
 
     def _pieces(self) -> Iterator[bytes | LayerFile]:
-        """The tar stream, with an entry where its bytes stand."""
+        """Yield the tar stream, with an entry in place of its bytes."""
         length = 0
         directories = set()
         for entry in self.entries:
@@ -99,7 +99,7 @@ class LayerTree:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveMember:
-    """A file of an archive whose bytes are requested once, when it is its turn."""
+    """A file of an archive; its bytes are requested once, when it is written."""
 
     name: str
     size: int
@@ -112,7 +112,7 @@ class ArchiveMember:
 
 
 def write_tar(members: Iterable[ArchiveMember]) -> Iterator[bytes]:
-    """The tar stream of ``members`` in the order they come; each must yield ``size`` bytes."""
+    """Yield the tar stream of ``members`` in their order; each must yield ``size`` bytes."""
     length = 0
     for member in members:
         header = _header(member.name, member.size)
@@ -125,15 +125,15 @@ def write_tar(members: Iterable[ArchiveMember]) -> Iterator[bytes]:
 
 
 def find_member(chunks: Iterable[bytes], name: str, *, limit: int) -> bytes | None:
-    """The content of the regular file ``name`` of a tar stream, as we write it; else None.
+    """Return the regular file ``name`` of a tar stream that this module wrote; else None.
 
-    Reads up to it and holds nothing else. A name that is in an extended header is not found.
+    Reads up to it and holds nothing else. A name in an extended header is not found.
     """
     stream = _Reader(iter(chunks))
     while len(block := stream.take(tarfile.BLOCKSIZE)) == tarfile.BLOCKSIZE:
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        except tarfile.HeaderError:  # the end's zeros, or damage
+        except tarfile.HeaderError:  # the zeros at the end, or damage
             return None
         if info.name == name and info.isreg():
             return stream.take(info.size) if info.size <= limit else None
@@ -142,18 +142,18 @@ def find_member(chunks: Iterable[bytes], name: str, *, limit: int) -> bytes | No
 
 
 class _Reader:
-    """Takes and skips bytes of a stream of chunks."""
+    """Reads and skips bytes of a stream of chunks."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._left = memoryview(b"")
 
     def take(self, length: int) -> bytes:
-        """The next ``length`` bytes; fewer at the end."""
+        """Return the next ``length`` bytes; fewer at the end."""
         return b"".join(self._pieces(length))
 
     def skip(self, length: int) -> None:
-        """Pass over the next ``length`` bytes."""
+        """Skip the next ``length`` bytes."""
         for _ in self._pieces(length):
             pass
 

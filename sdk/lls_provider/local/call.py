@@ -1,7 +1,7 @@
-"""HTTP with the server that runs here (health, list of providers, sample call), and its port.
+"""Sends HTTP requests to the local server (health, providers, sample call) and inspects its port.
 
-The standard library connects straight to 127.0.0.1, without the proxies of the user's environment.
-Who holds a port is read from Linux' ``/proc``; without it those questions have no answer.
+The standard library connects directly to 127.0.0.1, without the proxies of the user's environment.
+The process that holds a port is read from Linux' ``/proc``; elsewhere it is unknown.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LISTEN = "0A"
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as far as ``/proc`` shows it."""
+    """A process, as ``/proc`` shows it."""
 
     pid: int
     name: str
@@ -39,7 +39,7 @@ class Process:
 
 
 def free_port() -> int:
-    """A port that no one listens on now."""
+    """Return a port that nothing listens on now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -48,7 +48,7 @@ def free_port() -> int:
 def require_free(port: int) -> None:
     """Raise SdkError PORT_TAKEN when a server could not listen on ``port``."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # as the servers do: connections of an earlier server that linger are not an obstacle
+        # as servers do: lingering connections of an earlier server do not block the port
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -58,7 +58,7 @@ def require_free(port: int) -> None:
 
 
 def port_taken(port: int, error: OSError | None = None) -> SdkError:
-    """The error for a port that cannot be used, naming its holder where that is known."""
+    """Return the error for a port that cannot be used; it names the holder if that is known."""
     if error is not None and error.errno in (errno.EACCES, errno.EPERM):
         why = "This user may not listen on it: ports below 1024 usually need privileges."
     elif error is not None and error.errno != errno.EADDRINUSE:
@@ -77,10 +77,10 @@ def port_taken(port: int, error: OSError | None = None) -> SdkError:
 
 
 def group_listens(group: int, port: int) -> bool:
-    """Whether a process of the process group listens on ``port``; True if that cannot be known.
+    """Whether a process of the group listens on ``port``; True if that cannot be determined.
 
-    A server that answers on our port need not be ours: it may have taken the port after we
-    looked, while ours is about to fail.
+    The server that answers on the port may be another one: it can have taken the port after our
+    check, while ours is about to fail.
     """
     inodes = _listening(port)
     if inodes is None:
@@ -107,7 +107,7 @@ def _holders(port: int) -> Iterator[Process]:
 
 
 def _listening(port: int) -> set[str] | None:
-    """The inodes of the sockets that listen on ``port``; None without /proc."""
+    """Return the inodes of the sockets that listen on ``port``; None without /proc."""
     found: set[str] | None = None
     for name in ("tcp", "tcp6"):
         try:
@@ -130,7 +130,7 @@ def _owners(inodes: set[str]) -> Iterator[Process]:
         try:
             handles = list((_PROC / str(process.pid) / "fd").iterdir())
         except OSError:
-            continue  # ended meanwhile, or another user's
+            continue  # it ended meanwhile, or belongs to another user
         for handle in handles:
             try:
                 if str(handle.readlink()) in wanted:
@@ -141,7 +141,7 @@ def _owners(inodes: set[str]) -> Iterator[Process]:
 
 
 def _processes() -> Iterator[Process]:
-    """Every process but zombies."""
+    """Yield every process except zombies."""
     try:
         entries = [entry for entry in _PROC.iterdir() if entry.name.isdigit()]
     except OSError:
@@ -163,7 +163,7 @@ _BODY_LIMIT = 16 * 1024 * 1024
 
 
 def parse_call(text: str) -> SampleCall:
-    """The call written as ``METHOD PATH [JSON]``. Raises SdkError USAGE."""
+    """Parse a call written as ``METHOD PATH [JSON]``. Raises SdkError USAGE."""
     words = text.strip().split(None, 2)
     if len(words) < 2 or words[0].upper() not in _METHODS or not words[1].startswith("/"):
         raise _bad_call(text, f"It begins with one of {', '.join(_METHODS)} and a path.")
@@ -181,8 +181,8 @@ def parse_call(text: str) -> SampleCall:
 def send(call: SampleCall, port: int, *, timeout: float) -> CallReply:
     """Send one call and read the whole reply.
 
-    Raises SdkError CALL_FAILED when no reply comes, FILE_UNREADABLE for a file to send that
-    cannot be read. Whether the status is the expected one is the caller's question.
+    Raises SdkError CALL_FAILED when no reply comes, FILE_UNREADABLE for a file to send that cannot
+    be read. The caller compares the status.
     """
     body, content_type = _payload(call)
     headers = {"Accept": "application/json, */*"}
@@ -200,7 +200,7 @@ def send(call: SampleCall, port: int, *, timeout: float) -> CallReply:
 
 
 def is_healthy(port: int, *, timeout: float = 2.0) -> bool:
-    """Whether something on ``port`` says that it is in good health."""
+    """Whether a server on ``port`` reports that it is healthy."""
     try:
         return _exchange("GET", "/v1/health", port, timeout).status == 200
     except (OSError, http.client.HTTPException):
@@ -208,7 +208,7 @@ def is_healthy(port: int, *, timeout: float = 2.0) -> bool:
 
 
 def list_providers(port: int, *, timeout: float = 30.0) -> tuple[ServedProvider, ...]:
-    """What the server lists under ``/v1/providers``. Raises SdkError SERVER_FAILED."""
+    """Return the providers that the server lists. Raises SdkError SERVER_FAILED."""
     why = ""
     try:
         reply = _exchange("GET", "/v1/providers", port, timeout)
@@ -254,7 +254,7 @@ def _parsed(data: bytes) -> Any:
 
 
 def _payload(call: SampleCall) -> tuple[bytes | None, str]:
-    """The body to send and its content type."""
+    """Return the body to send and its content type."""
     if call.form or call.files:
         return _multipart(call.form, call.files)
     if call.body is None:
@@ -283,7 +283,7 @@ def _part(boundary: str, disposition: str, kind: str, data: bytes) -> bytes:
 
 
 def _quoted(text: str) -> str:
-    # as browsers do (WHATWG, multipart/form-data encoding algorithm)
+    # as browsers encode names (WHATWG, multipart/form-data encoding algorithm)
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -1,8 +1,8 @@
-"""From a server's log to an error with the true cause, the provider at fault and what to change.
+"""Turns a server's log into an error with the true cause, the provider at fault and a resolution.
 
-It covers only what preflight and merge do not find before the server starts: exceptions of
-factories, of config classes, of calls and of the server itself, and a port that is taken. A log
-holds tracebacks as Python prints them, or inside a column that the server's log handler indents.
+Covers only what preflight and merge do not find before the server starts: exceptions of factories,
+of config classes, of calls and of the server itself, and a port in use. A log holds tracebacks as
+Python prints them, or in a column that the server's log handler indents.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _PIP = re.compile(
     r"(?:\[(?P<extras>[\w.,\s-]+)\])?"
 )
 _IMPORT_ERRORS = ("ModuleNotFoundError", "ImportError")
-# what a server that ends anyway also prints
+# also printed by a server that ends for another reason
 _ENDING = ("KeyboardInterrupt", "SystemExit", "CancelledError", "asyncio.exceptions.CancelledError")
 _LONG_LINE = 300
 
 
 @dataclass(frozen=True, slots=True)
 class TracebackFrame:
-    """One place of a traceback."""
+    """One frame of a traceback."""
 
     file: str
     line: int
@@ -56,8 +56,8 @@ class TracebackFrame:
 class LoggedCause:
     """Why a server failed.
 
-    ``reason`` is the exception with its message; ``frames`` are outermost first. ``chain`` are the
-    reasons of all exceptions that led to one another, the first one first.
+    ``reason`` is the exception with its message; ``frames`` are outermost first. ``chain`` holds
+    the reasons of all chained exceptions, the first one first.
     """
 
     reason: str
@@ -66,7 +66,7 @@ class LoggedCause:
 
     @property
     def missing_module(self) -> str | None:
-        """The module that an import did not find, or a message says is not installed."""
+        """The module that an import did not find, or that a message reports as not installed."""
         for reason in (self.reason, *self.chain):
             if (found := _NOT_FOUND.match(reason)) is not None:
                 return found[1]
@@ -76,13 +76,13 @@ class LoggedCause:
         found = _NOT_INSTALLED.search(self.reason)
         if found is None:
             return None
-        # other errors say so of drivers, models and programs too
+        # other errors use these words for drivers, models and programs
         is_import = self.reason.partition(":")[0] in _IMPORT_ERRORS
         return found["name"] if is_import or found["quote"] or found["noun"] else None
 
     @property
     def requested_extras(self) -> tuple[tuple[str, str], ...]:
-        """Packages with an extra that a message says to install; ``.`` is the project itself."""
+        """The packages and extras that a message says to install; ``.`` is the project itself."""
         return tuple(
             (hint["name"], extra.strip())
             for reason in (self.reason, *self.chain)
@@ -93,7 +93,7 @@ class LoggedCause:
 
     @property
     def place(self) -> TracebackFrame | None:
-        """The innermost place that is not the import system's."""
+        """The innermost frame outside the import system."""
         inner = [frame for frame in self.frames if not frame.file.startswith("<frozen ")]
         return inner[-1] if inner else None
 
@@ -109,7 +109,7 @@ class LoggedCause:
         return None
 
     def text(self) -> str:
-        """Reason and place as a reader wants them."""
+        """Return the reason and the position as text."""
         place = self.place
         if place is None:
             return self.reason
@@ -118,27 +118,27 @@ class LoggedCause:
 
 
 def true_cause(log: str) -> LoggedCause | None:
-    """The cause of the last failure in ``log``; None when the log names none.
+    """Return the cause of the last failure in ``log``; None if the log names none.
 
-    The last traceback counts, in it the exception that started the chain (`leads_back`).
+    The last traceback counts, and in it the exception that started the chain (`leads_back`).
     """
     lines = [line.rstrip() for line in log.splitlines()]
     roots = [(_root(chain), chain) for chain in _chains(lines)]
     for link, chain in (it for it in reversed(roots) if not it[0].is_ending):
         return LoggedCause(link.reason, link.frames, tuple(it.reason for it in chain))
-    # a SystemExit says something only with a message
+    # a SystemExit is only useful with a message
     for link, chain in (it for it in reversed(roots) if ": " in it[0].reason):
         return LoggedCause(link.reason, link.frames, tuple(it.reason for it in chain))
     return None
 
 
 def port_in_use(log: str) -> bool:
-    """Whether the server says that its port is taken."""
+    """Whether the server reports that its port is in use."""
     return any(_COMPLAINT.match(line) and _IN_USE.search(line) for line in log.splitlines())
 
 
 def last_lines(log: str, count: int = 25) -> str:
-    """The end of a log, without the padding and the frames of the servers' log handler."""
+    """Return the end of a log, without the padding and borders of the servers' log handler."""
     lines = [line.rstrip(" │") for line in log.rstrip().splitlines()]
     return "\n".join(
         line if len(line) <= _LONG_LINE else f"{line[:_LONG_LINE]}…" for line in lines[-count:]
@@ -151,8 +151,8 @@ class _Link:
 
     reason: str
     frames: tuple[TracebackFrame, ...]
-    direct: bool  # the one before it was named as its cause
-    during: bool  # it was raised while the one before was handled
+    direct: bool  # "direct cause": the previous exception is its cause
+    during: bool  # raised while the previous exception was handled
 
     @property
     def kind(self) -> str:
@@ -197,7 +197,7 @@ def _chains(lines: Sequence[str]) -> Iterator[list[_Link]]:
 
 
 def _joint(lines: Sequence[str], index: int) -> str:
-    """The sentence that ties the next traceback to the one before ``index``; empty if none."""
+    """Return the sentence that links the next traceback to the one before ``index``, or ""."""
     while index < len(lines) and not lines[index].strip():
         index += 1
     text = lines[index].strip() if index < len(lines) else ""
@@ -205,10 +205,10 @@ def _joint(lines: Sequence[str], index: int) -> str:
 
 
 def _link(lines: Sequence[str], start: int, joint: str) -> tuple[_Link | None, int]:
-    """The exception whose traceback begins at ``start``, and where reading goes on."""
+    """Return the exception whose traceback begins at ``start``, and the index after it."""
     if start >= len(lines) or not _FRAME.match(lines[start]):
         return None, start
-    # frames are two columns right of the exception; a server's handler indents both
+    # frames are indented by two more columns than the exception; handlers indent both
     indent = _indent(lines[start]) - 2
     frames: list[TracebackFrame] = []
     index = start
@@ -226,12 +226,12 @@ def _link(lines: Sequence[str], start: int, joint: str) -> tuple[_Link | None, i
 
 
 def _is_exception(line: str, indent: int) -> bool:
-    # a narrow log handler wraps long source lines into this column too: hence the pattern
+    # a narrow log handler also wraps long source lines into this column: hence the pattern
     return _indent(line) == indent and _EXCEPTION.match(line[indent:]) is not None
 
 
 def _reason(lines: Sequence[str], start: int, indent: int) -> tuple[str, int]:
-    """The exception's line and the further lines of its message."""
+    """Return the exception's line and the other lines of its message, and the index after them."""
     message: list[str] = []
     index = start
     while index < len(lines):
@@ -262,12 +262,12 @@ _LOG_HEADING = "The end of the server's log:"
 
 @dataclass(frozen=True, slots=True)
 class LogDiagnosis:
-    """The providers that were installed, so that a traceback can be laid at one's door.
+    """The installed providers, to attribute a traceback to one of them.
 
-    ``modules`` gives the providerId by module path; ``overlay`` is ``python-packages``. With
-    ``own_base`` the base configuration is our smallest one. ``wheels`` are the providers' own, by
-    providerId; ``projects`` are those whose source is available.
-    ``supplied`` are the APIs of which `up` added the server's own providers.
+    ``modules`` maps modules to providerIds; ``overlay`` is ``python-packages``. With ``own_base``
+    the base configuration is our smallest one. ``wheels`` holds the providers' own wheels by
+    providerId; ``projects`` are the providers whose source is available. ``supplied`` are the APIs
+    for which `up` added the server's own providers.
     """
 
     overlay: Path
@@ -278,22 +278,22 @@ class LogDiagnosis:
     supplied: tuple[str, ...] = ()
 
     def provider_of(self, cause: LoggedCause) -> str | None:
-        """The provider whose code the cause arose in, as far as the frames say."""
+        """Return the provider whose code raised the cause, if the frames show it."""
         module = cause.module_below(self.overlay)
         if module is None:
             return None
         for name, provider_id in self.modules.items():
             if module == name or module.startswith(f"{name}."):
                 return provider_id
-        # some dependency: with one provider there is no doubt whose
+        # a dependency: with one provider it is that provider's
         return next(iter(self.modules.values())) if len(self.modules) == 1 else None
 
     def error(
         self, code: Code, what: str, log: str, *, why: str = "", kept: bool = False
     ) -> SdkError:
-        """The error for ``what``, with the true cause that ``log`` says and the log's end.
+        """Return the error for ``what``, with the true cause in ``log`` and the end of the log.
 
-        A full disk makes it NO_SPACE, whatever ``code`` says.
+        For a full disk it is NO_SPACE, regardless of ``code``.
         """
         cause = true_cause(log)
         if cause is None:
@@ -330,17 +330,18 @@ class LogDiagnosis:
             return advice
         return (
             f"{advice} If it is about a provider of {' or '.join(self.supplied)}: lls-provider "
-            "added it because the spec needs that API; give your own with --base-config FILE."
+            "added it because the spec needs that API; give one of your own with --base-config "
+            "FILE."
         )
 
     def _of_server(self, cause: LoggedCause) -> str:
-        """What to do where the server's own code imports what its environment lacks; else empty."""
+        """Return the resolution if a module that the server itself imports is missing; else ""."""
         module = cause.missing_module
         if module is None or cause.module_below(self.overlay) is not None:
             return ""
         top = module.partition(".")[0]
         if any(name.partition(".")[0] == top for name in self.modules):
-            return ""  # a module of the provider that the server is to load
+            return ""  # a module of a provider
         base = "" if self.own_base else ", or take what needs it out of --base-config"
         return (
             f"The server itself imports '{module}', and its environment lacks it: give one that "
@@ -348,7 +349,7 @@ class LogDiagnosis:
         )
 
     def _extra(self, cause: LoggedCause, provider: str | None) -> str:
-        """What to do where an extra of the provider brings what is missing; else empty."""
+        """Return the resolution if an extra of the provider has the missing module; else ""."""
         wheel = self.wheels.get(provider or "")
         module = cause.missing_module
         if wheel is None or (module is None and not cause.requested_extras):
@@ -360,7 +361,7 @@ class LogDiagnosis:
             own = read_wheel(wheel)
             extras = declared_extras(wheel)
         except SdkError:
-            return ""  # installing it has reported what is wrong
+            return ""  # the installation has reported the error
         requested = [
             canonicalize_name(extra)
             for name, extra in cause.requested_extras
@@ -401,17 +402,17 @@ _OTHERS = ("providers", "registered_resources", "models", "shields", "tool_group
 
 
 def _is_of_base(cause: LoggedCause) -> bool:
-    """Whether a server refuses a part of its configuration that no one gave."""
+    """Whether a server refuses a part of the configuration that lls-provider wrote."""
     first, *lines = cause.reason.splitlines()
     if "ValidationError" not in first or " for Stack" not in first:
         return False
     places = [line for line in lines if line and not line.startswith((" ", "For further"))]
-    # without a place it judges the whole: its name and its storage, nothing of the providers
+    # without a field it is about the whole: name and storage, not the providers
     return not places or not places[0].startswith(_OTHERS)
 
 
 def log_end(log: str) -> str:
-    """The end of a server's log as a part of an error, set off from our own words."""
+    """Return the end of a server's log as an indented part of an error."""
     return f"{_LOG_HEADING}\n" + textwrap.indent(last_lines(log), "  | ", lambda _line: True)
 
 

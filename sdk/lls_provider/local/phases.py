@@ -1,11 +1,12 @@
-"""Phases 1 to 4 on this machine: the runtime in the bundle, run as a Pod runs it.
+"""Runs phases 1 to 4 on this machine, with the runtime in the bundle, as a Pod runs it.
 
-The zipapp runs as a process of its own, under ``python -I -S``, so that the very code is tried in
-the very isolation of the init containers (docs/architecture.md, "The runtime's wall").
+The zipapp runs in a separate process under ``python -I -S``: the same code in the same isolation as
+in the init containers (docs/architecture.md, "The runtime's wall").
 
 For phase 2 a Pod takes the base configuration from the distribution's image or a ConfigMap
-(contract section 2). Here it is the server line's smallest one or a file of the user's, made to
-listen on this machine only, with the resources to register, and the APIs that preflight missed.
+(contract section 2). Here it is the server line's smallest one or a file of the user's. It is
+changed to listen on this machine only, and the resources to register and the APIs that preflight
+missed are added.
 
 Before the server starts, `require_valid_configs` reports every key that a config class refuses,
 with its position: a server ends at the first wrong provider, with a traceback.
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from lls_provider.runtime.preflight.api_dependencies import Supply
 
 
-# the lines of the layouts of contract sections 4 and 6 that follow a warning's first
+# how the later lines of a warning begin (contract sections 4 and 6)
 _WARNING_LINES = (" ", "Provider: ", "Field: ", "Note: ")
 _NOWHERE = Where()
 _NO_VARIABLES: Mapping[str, str] = {}
@@ -66,7 +67,7 @@ class Runtime:
     progress: Progress
 
     def install(self, container: InitContainer, python: Path, python_tag: str) -> None:
-        """Phase 1 for one provider. Raises the SdkError that the installer given."""
+        """Run phase 1 for one provider. Raises the installer's SdkError."""
         provider = container.provider
         arguments = [
             "install",
@@ -95,17 +96,17 @@ class Runtime:
                 path.write_text(json.dumps(container.config), "utf-8")
             arguments += ["--config-file", str(path)]
         carried = BundleTree(provider.bundle).zipapp
-        # a bundle made by hand need not carry the runtime; ours then is in for it
+        # a bundle made by hand may have no runtime: this SDK's is used
         zipapp = carried if carried.is_file() else zipapp_path()
         where = Where(provider=provider.provider_id, image=provider.target)
         self._run(container.name, python, zipapp, arguments, where)
 
     def merge(self, python: Path) -> None:
-        """Phase 3. Raises the SdkError that merge given."""
+        """Run phase 3. Raises the SdkError of merge."""
         self._run("merge", python, self.volume.zipapp, ["merge", "--root", str(self.volume.root)])
 
     def preflight(self, python: Path) -> None:
-        """Phase 4. Raises the SdkError that preflight given."""
+        """Run phase 4. Raises the SdkError of preflight."""
         arguments = [
             "preflight",
             "--run-yaml",
@@ -113,7 +114,7 @@ class Runtime:
             "--root",
             str(self.volume.root),
         ]
-        # the server's environment has none of our variables; an older zipapp has no such flag
+        # the server's environment has none of our variables; an older zipapp has no option for it
         limit = {VARIABLE: f"{time_limit():f}"}
         self._run("preflight", python, self.volume.zipapp, arguments, variables=limit)
 
@@ -127,7 +128,7 @@ class Runtime:
         variables: Mapping[str, str] = _NO_VARIABLES,
     ) -> None:
         path = self.workspace.root / f"{name}-error.json"
-        path.unlink(missing_ok=True)  # of a phase that is repeated
+        path.unlink(missing_ok=True)  # left by a phase that is repeated
         status, output = self.workspace.run(
             [str(python), *_ISOLATED, str(zipapp), *arguments],
             # a runtime that is older than the variable ignores it
@@ -145,7 +146,7 @@ class Runtime:
 
 
 def paragraphs(output: str) -> list[str]:
-    """The messages of a phase: a warning with all its lines, any other line by itself."""
+    """Split a phase's output into messages: a warning with all its lines, any other line alone."""
     found: list[str] = []
     in_warning = False
     for line in output.splitlines():
@@ -164,16 +165,16 @@ def paragraphs(output: str) -> list[str]:
 def runtime_error(
     command: str, status: int, output: str, path: Path, where: Where = _NOWHERE
 ) -> SdkError:
-    """The error of a runtime command that ended with ``status``, read from the file ``path``.
+    """Return the error of a runtime command that ended with ``status``, from the file ``path``.
 
-    A process that was killed, or a runtime older than that file, leaves none: then it is INTERNAL
+    A process that was killed, or an older runtime, writes no such file: the error is then INTERNAL
     with the ``output``.
     """
     try:
         error = SdkError.from_json(read_regular(path, _ERROR_LIMIT) or b"")
     except (OSError, ValueError):
         error = None
-    # what imported a provider may have written it
+    # a process that imported a provider may have written it
     if error is None or error.status != status:
         return SdkError(
             Code.INTERNAL,
@@ -182,7 +183,7 @@ def runtime_error(
             where=where,
             resolution="Report this as a fault of lls-provider, with the text above.",
         )
-    if error.code in (Code.NO_SPACE, Code.VOLUME_UNWRITABLE):  # it speaks of a Pod's volume
+    if error.code in (Code.NO_SPACE, Code.VOLUME_UNWRITABLE):  # it is about a Pod's volume
         error.resolution = (
             "Free space in the temporary directory, or set TMPDIR to a directory on another file "
             "system, "
@@ -199,7 +200,7 @@ _REGISTERED = "registered_resources"
 
 
 def read_base(path: Path) -> Document:
-    """The base configuration of a user's file.
+    """Read the base configuration from a user's file.
 
     Raises SdkError FILE_MISSING, FILE_UNREADABLE, YAML_INVALID and so on, with the line;
     DOCUMENT_INVALID when it is not a mapping.
@@ -217,10 +218,10 @@ def read_base(path: Path) -> Document:
 
 
 def localized(base: Mapping[str, Any], minimal: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` as it runs on this machine: on the loopback address, without TLS.
+    """Return ``base`` for this machine: on the loopback address, without TLS.
 
-    ``minimal`` is the server line's smallest configuration: what its server section sets
-    (such as ogx' leave to run without TLS) is needed to start at all.
+    ``minimal`` is the server line's smallest configuration: the server does not start without the
+    values of its server section, such as ogx' permission to run without TLS.
     """
     config = copy.deepcopy(dict(base))
     server = dict(config.get("server") or {})
@@ -233,9 +234,9 @@ def localized(base: Mapping[str, Any], minimal: Mapping[str, Any]) -> dict[str, 
 def with_resources(
     base: Mapping[str, Any], resources: Resources, key: str | None = _REGISTERED
 ) -> dict[str, Any]:
-    """``base`` with resources to register added; one that already exists is not doubled.
+    """Return ``base`` with the resources to register; existing ones are not added again.
 
-    They stand under ``key``, at the top where that is None.
+    They are added under ``key``, or at the top level if it is None.
     """
     config = copy.deepcopy(dict(base))
     if not any(resources.values()):
@@ -249,7 +250,7 @@ def with_resources(
 
 
 def with_supply(base: Mapping[str, Any], supply: Supply) -> dict[str, Any]:
-    """``base`` with the server's own providers in ``supply``, and with the backends they need."""
+    """Return ``base`` with the server's own providers in ``supply`` and the backends they need."""
     config = copy.deepcopy(dict(base))
     added = supply.configuration()
     if supply.entries:
@@ -265,7 +266,7 @@ def with_supply(base: Mapping[str, Any], supply: Supply) -> dict[str, Any]:
 
 
 def of_provider(resources: Resources, provider_id: str) -> dict[str, list[dict[str, Any]]]:
-    """The resources, with ``provider_id`` in every one that does not name its provider."""
+    """Return the resources, with ``provider_id`` in each that names no provider."""
     return {
         kind: [{**entry, "provider_id": entry.get("provider_id", provider_id)} for entry in entries]
         for kind, entries in resources.items()
@@ -273,7 +274,7 @@ def of_provider(resources: Resources, provider_id: str) -> dict[str, list[dict[s
 
 
 def joined(groups: Sequence[Resources]) -> dict[str, list[Mapping[str, Any]]]:
-    """Several groups of resources as one, in their order."""
+    """Join several groups of resources, in their order."""
     result: dict[str, list[Mapping[str, Any]]] = {}
     for group in groups:
         for kind, entries in group.items():
@@ -291,10 +292,10 @@ def write_base(config: Mapping[str, Any], path: Path) -> None:
 def supply_missing_apis(
     error: SdkError, run_yaml: Path, pins: Mapping[str, str], env: Mapping[str, str]
 ) -> Supply | None:
-    """The server's own providers of the APIs that ``error`` of preflight says are missing.
+    """Return the server's own providers of the APIs that preflight's ``error`` reports as missing.
 
-    None for every other error, and where something is left that only the user can add: the message
-    of preflight names it. ``pins`` are the versions of the server's packages.
+    None for any other error, and if the user has to add something else: preflight's message names
+    it. ``pins`` are the versions of the server's packages.
     """
     missing = missing_in(error.detail)
     if not missing:
@@ -313,19 +314,19 @@ def require_valid_configs(
     variables: Mapping[str, str],
     progress: Progress = SILENT,
 ) -> None:
-    """Refuse a config with keys that the schema of the config class forbids, and so does the class.
+    """Refuse a config that both the config class and its JSON Schema reject.
 
-    What the class takes all the same (it may convert values first) is a warning; where it cannot
-    be asked nothing is said, because the preflight says why.
+    A config that only the schema rejects is a warning: the class may convert values first. If the
+    class cannot be loaded, nothing is reported: preflight says why.
 
-    The schema is the one that the bundle carries. A project that was built a moment ago for this
-    server has none yet: its class is asked, with ``python`` and ``variables``, which find the
-    provider. Without a schema nothing is said. ``given`` are the providers whose config came by
-    --config. Raises SdkError USAGE for such a config, SETTINGS_INVALID for a project's.
+    The schema comes from the bundle. A project that was just built for this server has none yet:
+    its class is probed with ``python`` and ``variables``, which find the provider. Without a schema
+    nothing is reported. ``given`` are the providers whose config came from --config. Raises
+    SdkError USAGE for such a config, SETTINGS_INVALID for a project's.
     """
     provider, config = container.provider, container.config or {}
     if not config and provider.settings is not None:
-        return  # asking a project's class takes a second, and here the server's word is plain
+        return  # probing a project's class takes a second, and the server's own error is clear here
     result = ProbeResult()
     schema: Mapping[str, Any] | None
     if BundleTree(provider.bundle).config_schema.is_file():
@@ -368,7 +369,7 @@ def _stored_schema(provider: PlannedProvider) -> Mapping[str, Any] | None:
     with BundleTree(provider.bundle).config_schema.open("rb") as stream:
         data = stream.read(config_schema.LIMIT + 1)
     if config_schema.schema_fault(data):
-        return None  # `check` reports what is wrong with a schema; here it is about the config
+        return None  # `check` reports an invalid schema; this checks the config
     schema: Mapping[str, Any] = json.loads(data)
     return schema
 
@@ -376,7 +377,7 @@ def _stored_schema(provider: PlannedProvider) -> Mapping[str, Any] | None:
 def _ask(
     provider: PlannedProvider, config: Mapping[str, Any], python: Path, variables: Mapping[str, str]
 ) -> ProbeResult:
-    """What the config class says; nothing where it cannot be asked, which preflight explains."""
+    """Probe the config class; empty if it cannot be loaded, which preflight explains."""
     return probe(
         python,
         provider.module,

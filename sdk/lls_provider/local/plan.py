@@ -1,7 +1,7 @@
-"""Decides what a run of `up` does, before anything long runs, and holds what it found out.
+"""Plans a run of `up` before any long step, and defines its result.
 
-Settings come from each project's ``[tool.lls-provider]``; the command line wins. Nothing is
-changed.
+Settings come from each project's ``[tool.lls-provider]``; the command line takes precedence.
+Nothing is changed on this machine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SERVERS = "'llama-stack==0.7.3', 'ogx==1.5.0' or python:PATH"
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """The command line of `up`."""
+    """The options of `up`."""
 
     server: str | None = None
     python: str | None = None
@@ -51,11 +51,11 @@ class UpOptions:
 
 @dataclass(frozen=True, slots=True)
 class InspectedSource:
-    """A target with what it says about itself before it is built or unpacked.
+    """A target, with the facts that are known before it is built or unpacked.
 
-    ``image`` is a target's that is one, opened once: a tag may move while it is unpacked.
-    ``distributions`` and ``python_tag`` are what a bundle was built for, or a project's
-    settings; ``python_tag`` is None where any Python will do.
+    ``image`` is the image of a target that is one, opened once: its tag may move later.
+    ``distributions`` and ``python_tag`` are those that a bundle was built for, or a project's
+    settings; ``python_tag`` is None if any Python will do.
     """
 
     target: ProviderSource
@@ -68,7 +68,7 @@ class InspectedSource:
 def inspect_source(
     target: ProviderSource, options: UpOptions, progress: Progress = SILENT
 ) -> InspectedSource:
-    """What a target says about itself, read without building or unpacking it.
+    """Read the facts about a target without building or unpacking it.
 
     Raises what reading settings, a bundle or an image raises.
     """
@@ -93,7 +93,7 @@ def inspect_source(
 
 @dataclass(frozen=True, slots=True)
 class PlannedProvider:
-    """A provider ready to install: its bundle's metadata and what was said about it."""
+    """A provider that is ready to install: its bundle, metadata and settings."""
 
     target: str
     bundle: Path
@@ -105,7 +105,7 @@ class PlannedProvider:
 
 @dataclass(frozen=True, slots=True)
 class InitContainer:
-    """What one init container of the Pod would be given (contract section 2, phase 1)."""
+    """The input of one init container of the Pod (contract section 2, phase 1)."""
 
     provider: PlannedProvider
     order: int
@@ -118,16 +118,16 @@ class InitContainer:
 
 
 def choose_server(given: str | None, candidates: Sequence[InspectedSource]) -> str:
-    """The server to run: the one requested, else the first that a target was made for.
+    """Return the requested server, else the first that a target was built for.
 
-    Raises SdkError USAGE when no one names one.
+    Raises SdkError USAGE if there is neither.
     """
     if given:
         return given
     not_portable = ""
     for candidate in candidates:
         for named in candidate.distributions:
-            # a file of that name here is another one
+            # a file of that name on this machine is a different one
             if candidate.settings is not None or is_portable(named):
                 return named
             not_portable = f"{candidate.target.text} was made for '{named}' of another machine."
@@ -140,7 +140,7 @@ def choose_server(given: str | None, candidates: Sequence[InspectedSource]) -> s
 
 
 def choose_python(given: str | None, candidates: Sequence[InspectedSource]) -> str | None:
-    """The Python to run the server on: the one requested, else the one a bundle was built for.
+    """Return the requested Python, else the one that a bundle was built for.
 
     None leaves the choice to the distribution.
     """
@@ -156,7 +156,7 @@ def choose_python(given: str | None, candidates: Sequence[InspectedSource]) -> s
 
 
 def version_of_tag(tag: str) -> str | None:
-    """``3.12`` for ``cp312``; None for a tag that names no minor version of CPython."""
+    """Return ``3.12`` for ``cp312``; None for a tag without a minor version of CPython."""
     digits = tag.removeprefix("cp")
     if digits == tag or not digits.isdigit() or len(digits) < 2:
         return None
@@ -166,9 +166,10 @@ def version_of_tag(tag: str) -> str | None:
 def init_containers(
     providers: Sequence[PlannedProvider], configs: Mapping[str, Mapping[str, Any]]
 ) -> tuple[InitContainer, ...]:
-    """The containers in CR order: API sections as in the contract, then as the targets came.
+    """Return the containers in CR order: by API as in the contract, then in the order of the
+    targets.
 
-    ``configs`` are the command line's; else the project's settings give the config.
+    ``configs`` are the command line's; else the config comes from the project's settings.
     """
     position = {api: index for index, api in enumerate(APIS)}
     in_order = sorted(providers, key=lambda item: position.get(item.api, len(position)))
@@ -181,10 +182,10 @@ def init_containers(
 def assign_configs(
     given: Sequence[tuple[str | None, dict[str, Any]]], provider_ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Which provider gets which config of the command line.
+    """Assign the configs of the command line to the providers.
 
-    Raises SdkError USAGE for an ID that no target has, and for a config without an ID when
-    there are several targets.
+    Raises SdkError USAGE for an ID that no target has, and for a config without an ID when there
+    are several targets.
     """
     assigned: dict[str, dict[str, Any]] = {}
     for identifier, config in given:
@@ -209,7 +210,7 @@ def _unassigned(what: str, provider_ids: Sequence[str]) -> SdkError:
 
 
 def choose_base(given: Path | None, settings: Sequence[Settings]) -> Path | None:
-    """The user's base configuration, if there is one.
+    """Return the user's base configuration, if there is one.
 
     Raises SdkError USAGE when several projects name different ones.
     """
@@ -227,7 +228,7 @@ def choose_base(given: Path | None, settings: Sequence[Settings]) -> Path | None
 
 
 def environment_of(given: Mapping[str, str], settings: Sequence[Settings]) -> dict[str, str]:
-    """The variables for the server: the projects' in their order, then the command line's."""
+    """Return the server's variables: those of the projects in order, then the command line's."""
     values: dict[str, str] = {}
     for item in settings:
         values |= item.up.env
@@ -235,7 +236,7 @@ def environment_of(given: Mapping[str, str], settings: Sequence[Settings]) -> di
 
 
 def parse_environment(texts: Sequence[str]) -> dict[str, str]:
-    """Variables written as ``NAME=VALUE``. Raises SdkError USAGE."""
+    """Parse variables written as ``NAME=VALUE``. Raises SdkError USAGE."""
     values = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -251,7 +252,7 @@ def parse_environment(texts: Sequence[str]) -> dict[str, str]:
 
 
 def parse_resource(text: str) -> tuple[str, dict[str, Any]]:
-    """A resource written as ``KIND=JSON``. Raises SdkError USAGE."""
+    """Parse a resource written as ``KIND=JSON``. Raises SdkError USAGE."""
     kind, equals, value = text.partition("=")
     parsed = _json_object(value) if equals else None
     if not kind.isidentifier() or parsed is None:
@@ -266,7 +267,7 @@ def parse_resource(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def parse_config(text: str) -> tuple[str | None, dict[str, Any]]:
-    """A provider's config written as ``[ID=]JSON``. Raises SdkError USAGE."""
+    """Parse a provider's config written as ``[ID=]JSON``. Raises SdkError USAGE."""
     identifier: str | None = None
     value = text
     if not text.lstrip().startswith("{"):
@@ -291,7 +292,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 
 
 def choose_call(given: SampleCall | None, settings: Sequence[Settings]) -> SampleCall | None:
-    """The sample call: the command line's, else the first that a project has."""
+    """Return the command line's sample call, else the first of a project."""
     if given is not None:
         return given
     return next((item.up.call for item in settings if item.up.call is not None), None)
@@ -303,7 +304,7 @@ def _own_config(provider: PlannedProvider) -> Mapping[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A phase that ended, well or not."""
+    """A phase that has ended, and whether it succeeded."""
 
     name: str
     seconds: float
@@ -320,13 +321,13 @@ class ServedProvider:
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> ServedProvider:
-        """The provider of an entry; KeyError when a field is missing."""
+        """Return the provider of an entry; raises KeyError when a field is missing."""
         return cls(str(entry["provider_id"]), str(entry["api"]), str(entry["provider_type"]))
 
 
 @dataclass(frozen=True, slots=True)
 class CallReply:
-    """What the server replied: the status and the body, parsed where it is JSON."""
+    """The server's reply: its status, and its body, parsed if it is JSON."""
 
     status: int
     body: Any
@@ -334,7 +335,7 @@ class CallReply:
 
 @dataclass(slots=True)
 class UpResult:
-    """What happened so far; filled phase by phase, so it reports a failure too."""
+    """The result so far; each phase is added when it ends, so it also describes a failed run."""
 
     server: str = ""
     phases: list[Phase] = field(default_factory=list)
@@ -342,7 +343,7 @@ class UpResult:
     call: CallReply | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """The result as plain data, for ``--format json``."""
+        """Return the result as plain data, for ``--format json``."""
         return {
             "server": self.server,
             "phases": [
@@ -363,7 +364,7 @@ class UpResult:
         }
 
     def text(self, call: str = "") -> str:
-        """The result for a reader; ``call`` names the sample call."""
+        """Return the result as text; ``call`` names the sample call."""
         rows = [(item.api, item.provider_id, item.provider_type) for item in self.providers]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
         lines = [f"{self.server} serves:"]
@@ -375,5 +376,5 @@ class UpResult:
 
 
 def shown_body(body: object) -> str:
-    """A reply's body on one line where it is JSON, else as it is."""
+    """Return a reply's body, on one line if it is JSON."""
     return bounded(body if isinstance(body, str) else json.dumps(body, ensure_ascii=False))

@@ -1,7 +1,7 @@
-"""A real server on this machine: started, found ready, watched, and always stopped.
+"""Starts a real server on this machine, waits until it is ready, watches it and stops it.
 
-It is judged by its health and its list of providers, never by its exit status: ogx ends with 0
-when a provider fails to load.
+Its health and its list of providers are what counts, never its exit status: ogx ends with 0 when a
+provider fails to load.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 READY_TIMEOUT = 180.0
 """Seconds; both servers need 4 to 7, on a busy machine and with many providers far more."""
 
-# What the user set for other servers, projects or Pods must not reach this one.
+# variables that the user set for other servers, projects or Pods
 _FOREIGN = ("LLAMA_STACK_", "OGX_", "LLS_", "PYTHON", "VIRTUAL_ENV", "XDG_")
-_LOG_LIMIT = 4 * 1024 * 1024  # the end of a log that is looked at
-# The servers' log handlers cut lines to this width; a message must stay on one line to be read.
+_LOG_LIMIT = 4 * 1024 * 1024  # bytes at the end of a log that are read
+# The servers' log handlers wrap lines at this width; diagnosis needs messages on one line.
 _LOG_WIDTH = "1000"
 
 
@@ -42,11 +42,11 @@ def server_environment(
     packages: Sequence[Path],
     given: Mapping[str, str],
 ) -> dict[str, str]:
-    """The environment of a server that leaves nothing outside its directories.
+    """Return the environment of a server that writes only to its own directories.
 
-    Servers write state below ``$HOME`` and ogx even moves an older server's state there, so HOME
-    is a directory of the run. ``packages`` go in front of the PYTHONPATH that ``given``, the user's
-    own settings, may hold.
+    Servers write state below ``$HOME``, and ogx moves an older server's state there, so HOME is a
+    directory of the run. ``packages`` come before the PYTHONPATH in ``given``, the user's own
+    variables.
     """
     values = {name: value for name, value in inherited.items() if not name.startswith(_FOREIGN)}
     values |= {
@@ -63,10 +63,10 @@ def server_environment(
 
 
 def start_command(environment: Environment, config: Path, port: int) -> list[str]:
-    """What starts the server of ``environment`` on ``config``.
+    """Return the command that starts the server of ``environment`` on ``config``.
 
-    Raises SdkError SERVER_FAILED when the environment has no such command, USAGE when it holds
-    no server that we know.
+    Raises SdkError SERVER_FAILED when the environment has no such command, USAGE when it has no
+    supported server.
     """
     line = environment.distribution.line
     label = environment.distribution.label
@@ -86,14 +86,14 @@ def start_command(environment: Environment, config: Path, port: int) -> list[str
             why=f"{script} does not exist.",
             resolution=f"Install {line.name} into that environment again.",
         )
-    # the port in the file is not honoured by every server; the flag is
+    # not every server honours the port in the file; all honour the option
     return [str(script), *line.command[1:], str(config), "--port", str(port)]
 
 
 class Server:
-    """One server process group in a workspace, which also stops it when its context ends.
+    """The process group of one server in a workspace, which stops it when its context ends.
 
-    ``suspects`` says a provider's fault from the server's.
+    ``suspects`` distinguishes errors of a provider from those of the server.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its URL."""
         return f"http://{HOST}:{self.port}"
 
     @property
@@ -126,15 +126,15 @@ class Server:
             )
 
     def wait_ready(self, *, timeout: float = READY_TIMEOUT) -> None:
-        """Poll its health until it is good.
+        """Poll its health until it is ready.
 
-        Raises what `failure` makes, when the process ends or the time is over.
+        Raises the error of `failure` when the process ends or the timeout expires.
         """
         process = self._running()
         deadline = time.monotonic() + timeout
         pause = 0.05
         while True:
-            # the wait between two looks ends at once when the process does
+            # the wait between two polls ends at once when the process ends
             try:
                 status = process.wait(pause)
             except subprocess.TimeoutExpired:
@@ -147,31 +147,31 @@ class Server:
                 raise self.failure(f"was not ready within {timeout:g} seconds")
 
     def require_alive(self) -> None:
-        """Raise what `failure` makes when it has ended."""
+        """Raise the error of `failure` if it has ended."""
         status = self._running().poll()
         if status is not None:
             raise self.failure(f"ended ({ended(status)})")
 
     def wait(self) -> None:
-        """Wait until it ends, which it should not. Raises what `failure` makes."""
+        """Wait until it ends, which it should not. Raises the error of `failure`."""
         status = self._running().wait()
         raise self.failure(f"ended by itself ({ended(status)})")
 
     def stop(self) -> None:
-        """End it with everything it started; nothing when it has ended already."""
+        """Stop it and every process that it started; do nothing if it has ended."""
         process, self._process = self._process, None
         if process is not None:
             self._workspace.stop(process.pid)
 
     def log_size(self) -> int:
-        """How long the log is now, for `log_text`."""
+        """Return the current length of the log, for `log_text`."""
         try:
             return self.log.stat().st_size
         except OSError:
             return 0
 
     def log_text(self, start: int = 0) -> str:
-        """The log from ``start`` on, at most its last megabytes."""
+        """Return the log from ``start`` on, at most its last megabytes."""
         try:
             with self.log.open("rb") as stream:
                 stream.seek(max(start, self.log_size() - _LOG_LIMIT))
@@ -180,9 +180,9 @@ class Server:
             return ""
 
     def failure(self, what: str) -> SdkError:
-        """The error for a server that ``what``: its true cause first, then the log's end.
+        """Return the error for a server that ``what``: its true cause, then the end of the log.
 
-        SERVER_FAILED, or PORT_TAKEN and NO_SPACE where the log says so.
+        SERVER_FAILED, or PORT_TAKEN or NO_SPACE if the log shows that.
         """
         log = self.log_text()
         if port_in_use(log):
@@ -197,7 +197,7 @@ class Server:
 
 
 def ended(status: int) -> str:
-    """How a process ended, in words."""
+    """Describe how a process ended."""
     if status >= 0:
         return f"exit status {status}"
     try:

@@ -1,4 +1,7 @@
-"""`up`: all five phases of a Pod on this machine, with the real server (contract section 2)."""
+"""Runs all five phases of a Pod on this machine, with the real server (contract section 2).
+
+`up` is the library's function, `Up` one run of it.
+"""
 
 from __future__ import annotations
 
@@ -51,12 +54,12 @@ if TYPE_CHECKING:
     from lls_provider.project.settings import SampleCall, Settings
     from lls_provider.wheels.distribution import Distribution
 
-CALL_TIMEOUT = 300.0  # seconds; a provider may well load a model at its first call
+CALL_TIMEOUT = 300.0  # seconds; a provider may load a model during its first call
 
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that is up; ``url`` is where it listens, ``log`` its log on this machine.
+    """A running server; ``url`` is its address, ``log`` its log on this machine.
 
     ``result`` holds the phases, the providers that the server lists and the reply to the call.
     """
@@ -66,7 +69,7 @@ class RunningServer:
     result: UpResult
 
     def to_document(self) -> dict[str, Any]:
-        """The result as plain data, as ``lls-provider up --format json`` shows it."""
+        """Return the result as plain data, as ``lls-provider up --format json`` shows it."""
         return self.result.to_document()
 
 
@@ -87,13 +90,13 @@ def up(
     indexes: Indexes = Indexes(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> Iterator[RunningServer]:
-    """Install each target as a Pod would, start the real server, call it; it is up in the block.
+    """Install each target as a Pod would, start the real server and call it; it runs in the block.
 
     A target is a project, a bundle directory or an image; the arguments are the options of
-    ``lls-provider up``. ``configs`` are by provider ID, ``resources`` by kind, ``call`` is
-    ``METHOD PATH [JSON]``. When the block ends, however it does, the server is stopped and its
-    volume removed (unless ``keep``); so it is when this process is killed. Raises the SdkError of
-    the phase that failed.
+    ``lls-provider up``. ``configs`` are by provider ID, ``resources`` by kind, ``call`` is ``METHOD
+    PATH [JSON]``. When the block ends for any reason, or this process is killed, the server is
+    stopped and its volume is removed (unless ``keep``). Raises the SdkError of the phase that
+    failed.
     """
     time_limit()
     options = UpOptions(
@@ -119,10 +122,10 @@ def up(
 
 
 class Up:
-    """One run of `up`; a context manager that leaves nothing running and nothing behind.
+    """One run of `up`; a context manager that stops every process and removes every file.
 
-    Entering checks what can be checked at once: the targets, the port. `run` then does the
-    phases, filling ``result`` as they end; `stay` waits with the server up.
+    Entering checks the targets and the port. `run` runs the phases and adds each to ``result`` when
+    it ends; `stay` waits while the server runs.
     """
 
     def __init__(
@@ -136,7 +139,7 @@ class Up:
         self._workspace = Workspace(keep=options.keep)
         self._candidates: tuple[InspectedSource, ...] = ()
         self._server: Server | None = None
-        self._supply = Supply()  # what the server lacked for what the providers need
+        self._supply = Supply()  # the server's own providers of APIs that the providers need
 
     def __enter__(self) -> Up:
         with contextlib.ExitStack() as stack:
@@ -164,12 +167,12 @@ class Up:
 
     @property
     def url(self) -> str:
-        """Where the server listens; empty before it is up."""
+        """The server's URL; empty before it has started."""
         return self._server.url if self._server is not None else ""
 
     @property
     def server_group(self) -> int:
-        """The process group of the server that is up."""
+        """The process group of the running server."""
         assert self._server is not None, "no server is up"  # noqa: S101
         return self._server.group
 
@@ -184,10 +187,10 @@ class Up:
         return plan.choose_call(self.options.call, self._settings)
 
     def run(self) -> UpResult:
-        """All phases, up to and including the sample call.
+        """Run all phases, including the sample call.
 
-        Raises the SdkError of the phase that failed; the server is stopped at the latest when
-        the context ends.
+        Raises the SdkError of the phase that failed; the server is stopped at the latest when the
+        context ends.
         """
         environment = self._environment()
         providers = self._unpacked(environment.distribution)
@@ -199,7 +202,7 @@ class Up:
         return self.result
 
     def stay(self) -> None:
-        """Wait with the server up. Raises SdkError SERVER_FAILED when it ends by itself."""
+        """Wait while the server runs. Raises SdkError SERVER_FAILED when it ends by itself."""
         assert self._server is not None, "stay() comes after run()"  # noqa: S101
         self._server.wait()
 
@@ -227,7 +230,7 @@ class Up:
             self._progress.note(f"{name:<11} {state} in {phase.seconds:.1f} s")
 
     def _environment(self) -> Environment:
-        """The server's environment; it comes first, because the phases run on its Python."""
+        """Prepare the server's environment, first, because the phases run on its Python."""
         name = self.result.server
         python = (
             None
@@ -240,11 +243,13 @@ class Up:
             )
             self.result.server = distribution.label
             environment = ensure_environment(distribution, progress=self._progress)
-            start_command(environment, Path(), 0)  # refuses what is not a server, before the rest
+            start_command(environment, Path(), 0)  # refuses one without a server
             return environment
 
     def _unpacked(self, distribution: Distribution) -> list[PlannedProvider]:
-        """The bundles of all targets, those of projects and images out of an image."""
+        """Return the bundles of all targets; those of projects and images are unpacked from an
+        image.
+        """
         layouts: dict[int, Path] = {}
         projects = [
             (index, item.settings)
@@ -279,8 +284,8 @@ class Up:
         return found
 
     def _built(self, index: int, settings: Settings, distribution: Distribution) -> Path:
-        """The OCI layout of a project, made for the server that will run it."""
-        # resolving and building are heavy
+        """Build the OCI layout of a project for the server that will run it."""
+        # slow to import
         from lls_provider.bundle.bundle import BundleOptions
         from lls_provider.operations.build import make_images
 
@@ -289,7 +294,7 @@ class Up:
             self._workspace.make_directory(f"bundle-{index}"),
             BundleOptions([distribution]),
             {os.uname().machine: None},
-            fitting=False,  # preflight asks the server that will run it
+            fitting=False,  # preflight checks it in the server's own environment
             progress=self._progress,
         )
         layout = self._workspace.root / f"layout-{index}"
@@ -299,7 +304,7 @@ class Up:
     def _configured(
         self, providers: Sequence[PlannedProvider], volume: VolumeTree, environment: Environment
     ) -> None:
-        """Phases 1 to 4: everything before the server."""
+        """Run phases 1 to 4: everything before the server."""
         ids = [provider.provider_id for provider in providers]
         configs = plan.assign_configs(self.options.configs, ids)
         containers = plan.init_containers(providers, configs)
@@ -332,7 +337,7 @@ class Up:
         volume: VolumeTree,
         environment: Environment,
     ) -> None:
-        """Preflight; what a provider needs of other APIs is supplied where the server has it."""
+        """Run preflight; supply missing APIs with the server's own providers where it has them."""
         while True:
             try:
                 runtime.preflight(environment.python)
@@ -394,7 +399,7 @@ class Up:
     def _started(
         self, providers: Sequence[PlannedProvider], volume: VolumeTree, environment: Environment
     ) -> Server:
-        """Phase 5, on a free port when none was requested."""
+        """Run phase 5, on a free port if none was requested."""
         suspects = LogDiagnosis(
             volume.python_packages,
             {item.module: item.provider_id for item in providers},
@@ -424,7 +429,7 @@ class Up:
                     server.wait_ready()
                 except SdkError as error:
                     server.stop()
-                    # between our look and the server's start someone else took a free port
+                    # another process took the port between our check and the server's start
                     if error.code is not Code.PORT_TAKEN or not attempts:
                         raise
                 else:

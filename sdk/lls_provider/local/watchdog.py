@@ -1,9 +1,9 @@
-"""Ends what its owner left running, after the owner was killed: a script of its own.
+"""A script that cleans up after its owner was killed: it ends processes and removes directories.
 
-Runs as ``PYTHON -I -S watchdog.py`` and reads orders from stdin, one a line: ``group N`` and
-``forget N`` (a process group) and ``directory PATH`` (a temporary one). The end
-of the file means that the owner is gone, however it went. What is still on the list is then
-ended and removed. Only the standard library: nothing of ours is on the path.
+Runs as ``PYTHON -I -S watchdog.py`` and reads one order per line from stdin: ``group N`` and
+``forget N`` for a process group, ``directory PATH`` for a temporary directory. End of file means
+that the owner has ended. The groups that are left are then ended and the directories removed.
+Imports the standard library only: our package is not on the path.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import signal
 import sys
 import time
 
-_GRACE = 5.0  # seconds between asking a group to end and ending it
+_GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 
 
 def main() -> None:
     """Serve one owner."""
-    # it must outlive what is sent to the owner's whole terminal
+    # signals to the owner's terminal must not end the watchdog
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups: set[int] = set()
@@ -46,7 +46,7 @@ def _end(groups: set[int]) -> None:
         left = {group for group in left if _send(group, 0)}
     for group in left:
         _send(group, signal.SIGKILL)
-    # a directory in use cannot be removed for good: wait for the kernel to be done
+    # a process that still writes would recreate files: wait until the kernel has ended it
     while left and time.monotonic() < deadline + _GRACE:
         time.sleep(0.05)
         left = {group for group in left if _send(group, 0)}

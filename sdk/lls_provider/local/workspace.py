@@ -1,8 +1,7 @@
-"""The temporary directory of one run, and the watchdog that outlives us.
+"""The temporary directory of one run and its process groups, all removed when the run ends.
 
-In every ordinary case the directory goes when the context ends, and its processes before it. For
-the case that we are killed (SIGKILL, out of memory) a small process waits for our end: see
-`watchdog`.
+When the context ends, the processes are stopped and the directory is removed. If this process is
+killed (SIGKILL, out of memory), a small second process does the same: see `watchdog`.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from lls_provider.system.cache import making_temporary
 from lls_provider.system.files import wrapping_write_errors
 
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
-_GRACE = 8.0  # seconds a process group gets to end by itself; the servers need less than one
+_GRACE = 8.0  # seconds between SIGTERM and SIGKILL; servers need less than one
 
-# Waits until the watchdog knows the process group, so that no moment is left in which we could
-# be killed and the server stay. Without the word it ends.
+# Waits until the watchdog knows the process group: a kill of this process at any moment then also
+# ends the server. Ends if the pipe closes without a byte.
 _GATE = (
     "import os,sys\n"
     "fd=int(sys.argv[1])\n"
@@ -46,7 +45,7 @@ class Workspace:
     """A temporary directory and the process groups that work in it; a context manager.
 
     Entering raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when the directory cannot be made. With
-    ``keep`` the directory stays; its processes do not.
+    ``keep`` the directory stays, but its processes are stopped.
     """
 
     def __init__(self, *, keep: bool = False) -> None:
@@ -62,14 +61,14 @@ class Workspace:
         return self._root
 
     def make_directory(self, name: str) -> Path:
-        """A new directory inside."""
+        """Make a directory in the workspace."""
         path = self.root / name
         with making_temporary():
             path.mkdir()
         return path
 
     def __enter__(self) -> Workspace:
-        # the watchdog knows the directory before it is there, so no moment is left uncovered
+        # the watchdog knows the directory before it exists, so it is always removed
         root = _temporary_root()
         try:
             self._watchdog = _start_watchdog()
@@ -89,7 +88,7 @@ class Workspace:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        # an interrupt in here is not lost: the watchdog finishes what is left
+        # after an interrupt in here the watchdog finishes the cleanup
         try:
             for group in list(self._groups):
                 self.stop(group)
@@ -106,10 +105,9 @@ class Workspace:
         directory: Path,
         log: IO[bytes],
     ) -> subprocess.Popen[bytes]:
-        """Start a process in a group of its own, its output appended to ``log``.
+        """Start a process in its own group, with its output appended to ``log``.
 
-        The first word of ``command`` is a path. Raises SdkError TOOL_MISSING when no process
-        can be made.
+        ``command`` begins with a path. Raises SdkError TOOL_MISSING when no process can be made.
         """
         gate, release = os.pipe()
         try:
@@ -158,13 +156,13 @@ class Workspace:
             return status, log.read().decode("utf-8", "replace")
 
     def stop(self, group: int) -> None:
-        """End a process group: asked first, killed after a grace; nothing when it is gone."""
+        """End a process group with SIGTERM, then SIGKILL; do nothing if it has ended."""
         process = self._groups[group]
         if _signal(group, signal.SIGTERM):
             deadline = time.monotonic() + _GRACE
             pause = 0.01
             while time.monotonic() < deadline:
-                process.poll()  # reaps the leader, which would otherwise stay a zombie
+                process.poll()  # reaps the leader, which would otherwise remain a zombie
                 if not group_lives(group):
                     break
                 time.sleep(pause)
@@ -178,7 +176,7 @@ class Workspace:
     def _tell(self, order: str) -> None:
         if self._watchdog is None or self._watchdog.stdin is None:
             return
-        # when someone killed the watchdog we are still there ourselves
+        # a killed watchdog is no problem while this process runs
         with contextlib.suppress(BrokenPipeError):
             self._watchdog.stdin.write(os.fsencode(order) + b"\n")
 
@@ -205,7 +203,7 @@ def _start_watchdog() -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        bufsize=0,  # an order is with the watchdog when write() returns
+        bufsize=0,  # the watchdog has an order when write() returns
         start_new_session=True,
     )
 
@@ -219,7 +217,7 @@ def _signal(group: int, number: signal.Signals) -> bool:
 
 
 def _remove(root: Path) -> None:
-    """Remove a tree, directories without write permission too (an image may hold such)."""
+    """Remove a tree, including directories without write permission (an image may hold them)."""
     shutil.rmtree(root, ignore_errors=True)
     if not root.exists():
         return

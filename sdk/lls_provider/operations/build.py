@@ -1,4 +1,4 @@
-"""Builds a project, or a published package, into images: wheel, closure, bundle, image, outputs."""
+"""Builds a project or a published package into images and writes them to their outputs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SCRATCH = "scratch"
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """What to build, for what, and where it goes; the fields are the options of the command.
+    """What to build, its targets and its outputs; the fields are the options of the command.
 
-    ``command`` is the command line that requires it, for an error that names one that succeeds.
+    ``command`` is the command line of the request: an error may name one that succeeds.
     """
 
     path: Path | None = None
@@ -52,7 +52,7 @@ class BuildRequest:
     command: tuple[str, ...] = ()
 
     def require_consistent(self) -> None:
-        """Raise SdkError USAGE for options that exclude or lack one another, or are unreadable."""
+        """Raise SdkError USAGE for options that conflict, are incomplete or cannot be parsed."""
         from lls_provider.bundle.bundle import require_valid_names
 
         if not self.outputs and not self.lock:
@@ -74,7 +74,7 @@ class BuildRequest:
         require_valid_names(self.overrides, self.bundle)
 
     def source(self) -> str | Settings:
-        """A published package, named as a requirement, or the settings of a project.
+        """Return a published package, named as a requirement, or the settings of a project.
 
         Raises what `read_settings` raises.
         """
@@ -85,7 +85,7 @@ class BuildRequest:
         return read_settings(self.path or Path())
 
     def chosen_platforms(self, source: str | Settings) -> tuple[Platform, ...]:
-        """What to build for: as requested, else as the project says, else this machine."""
+        """Return the requested platforms, else the project's, else this machine's."""
         from lls_provider.image.image import parse_platforms
 
         if self.platforms or isinstance(source, str):
@@ -97,7 +97,7 @@ class BuildRequest:
             raise
 
     def chosen_base(self, source: str | Settings) -> str:
-        """The base that is requested, else the project's."""
+        """Return the requested base, else the project's."""
         if not self.outputs:
             return _SCRATCH  # of a lock alone
         if self.base is not None or isinstance(source, str) or source.base is None:
@@ -107,7 +107,7 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class BuiltWheel:
-    """A wheel of an image: its file name and its size in bytes."""
+    """A wheel in an image: its file name and its size in bytes."""
 
     file: str
     size: int
@@ -123,7 +123,7 @@ class BuiltImage:
     provided: Mapping[str, str]
 
     def to_document(self) -> dict[str, Any]:
-        """The image as plain data."""
+        """Return the image as plain data."""
         return {
             "platform": self.platform,
             "digest": self.digest,
@@ -144,7 +144,7 @@ class BuiltProvider:
     module: str
 
     def to_document(self) -> dict[str, str]:
-        """The provider as plain data."""
+        """Return the provider as plain data."""
         return {
             "provider_id": self.provider_id,
             "name": self.name,
@@ -157,7 +157,7 @@ class BuiltProvider:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """What was built and where it was written; ``distributions`` are what it was built for."""
+    """The result of a build; ``distributions`` are those that it was built for."""
 
     provider: BuiltProvider
     distributions: tuple[str, ...]
@@ -165,7 +165,7 @@ class BuildResult:
     outputs: tuple[Written, ...]
 
     def to_document(self) -> dict[str, Any]:
-        """The result as plain data, for ``--format json``."""
+        """Return the result as plain data, for ``--format json``."""
         return {
             "provider": self.provider.to_document(),
             "distributions": list(self.distributions),
@@ -228,7 +228,10 @@ def build(
 
 
 def build_request(request: BuildRequest, *, progress: Progress = SILENT) -> BuildResult:
-    """Do what ``request`` says. Raises what `build` raises, what can be known early at once."""
+    """Build what ``request`` describes.
+
+    Raises what `build` raises; what can be checked early is checked before any work.
+    """
     from lls_provider.runtime.preflight.probe_client import time_limit
     from lls_provider.wheels.reproducible import source_date_epoch
 
@@ -293,9 +296,9 @@ def make_images(
     meanwhile: Callable[[], object] = lambda: None,
     progress: Progress = SILENT,
 ) -> list[tuple[Bundle, Image]]:
-    """The images of a project, or of a package, one on the base of each machine in ``bases``.
+    """Return the images of a project or a package, one for each machine in ``bases``.
 
-    Their bundles are made in ``directory``, which must stay until the images are written. Native
+    Their bundles are made in ``directory``, which must exist until the images are written. Native
     code and bases are checked unless ``fitting`` is false. ``meanwhile`` is called while a
     project's wheel is built. Raises what making the bundles, `require_fit` and `compose` raise.
     """
@@ -341,7 +344,7 @@ def _published(
 def _servers(
     source: str | Settings, request: BuildRequest, progress: Progress
 ) -> Sequence[str | Distribution]:
-    """What to resolve against, images among it loaded."""
+    """Return the distributions to resolve against; images among them are loaded."""
     project = None if isinstance(source, str) else source
     named = request.distributions or (project.distributions if project else ())
     if not named:
@@ -379,7 +382,7 @@ def _options(
 def _write(
     images: Sequence[Image], outputs: Sequence[Output], progress: Progress
 ) -> tuple[Written, ...]:
-    """Write the whole everywhere. Raises what the outputs raise."""
+    """Write the image or index to every output. Raises what the outputs raise."""
     from lls_provider.image.manifest import Index
 
     content = Index.of(images) if len(images) > 1 else images[0]

@@ -25,12 +25,12 @@ def check(
     indexes: Indexes = Indexes(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> Report:
-    """Check a project, a bundle directory or an image, ours or made by hand.
+    """Check a project, a bundle directory or an image, from this SDK or made by hand.
 
-    The arguments are the options of ``lls-provider check``. Returns every finding; what is wrong
-    with the target is a finding, not an exception. Raises SdkError where it cannot be checked:
-    USAGE for a name or a platform that cannot be read, FILE_MISSING, PROJECT_INVALID and what
-    reading an image and preparing a distribution raise.
+    The arguments are the options of ``lls-provider check``. Returns every finding; an error in the
+    target is a finding, not an exception. Raises SdkError if it cannot be checked: USAGE for an
+    invalid name or platform, FILE_MISSING, PROJECT_INVALID and what reading an image and preparing
+    a distribution raise.
     """
     (report,) = check_each(
         [target],
@@ -54,7 +54,7 @@ def check_each(
     indexes: Indexes = Indexes(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> list[Report]:
-    """Check several targets; a name that is wrong is reported before any work.
+    """Check several targets; an invalid name is reported before any work.
 
     Raises what `check` raises.
     """
@@ -99,11 +99,11 @@ def compat(
     indexes: Indexes = Indexes(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> Compatibility:
-    """What the installer would say of ``targets``, installed one after the other.
+    """Report how the installer would treat ``targets``, installed one after the other.
 
     A target is a project, a bundle directory or an image; the arguments are the options of
-    ``lls-provider compat``. A provider that would be refused is a verdict, not an exception.
-    Raises SdkError where a target or a distribution cannot be read or built.
+    ``lls-provider compat``. A provider that would be refused is a verdict, not an exception. Raises
+    SdkError if a target or a distribution cannot be read or built.
     """
     from lls_provider.bundle.compat import compat_server, compatibility
     from lls_provider.image.inspect.distribution import load_distributions

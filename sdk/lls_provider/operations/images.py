@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _REGISTRY = "docker://"
 
-# our labels' names without their prefix, and what the document calls them
+# label names without their prefix, with the key in the document
 _TEXTS = {
     "id": "provider_id",
     "name": "name",
@@ -38,19 +38,19 @@ _NUMBERS = {"wheels": "wheels", "installed-size": "installed_size"}
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A place that an image was written to, and the digest that it is known by there."""
+    """An output that an image was written to, and its digest there."""
 
     output: str
     digest: str
 
     def to_document(self) -> dict[str, str]:
-        """The same as plain data, for ``--format json``."""
+        """Return the output as plain data, for ``--format json``."""
         return {"output": self.output, "digest": self.digest}
 
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """The tags that were pushed, in the order in which they were named."""
+    """The pushed tags, in the order of the arguments."""
 
     outputs: tuple[Written, ...]
 
@@ -68,11 +68,11 @@ def push(
 ) -> PushResult:
     """Push an image or an index, byte for byte, to each of ``references``.
 
-    ``image`` is named as `inspect` takes it, or is a value that was read. Credentials are those of
-    ``podman login``, ``docker login`` and ``skopeo login``; ``insecure`` does without verified TLS.
-    Raises SdkError: USAGE for a name that cannot be read, IMAGE_MISSING, REGISTRY_DENIED,
-    REGISTRY_FAILED, NETWORK and what reading the image raises. A tag whose push failed stays as
-    it was.
+    ``image`` is a name as `inspect` takes it, or an image that was read. Credentials are those of
+    ``podman login``, ``docker login`` and ``skopeo login``; ``insecure`` accepts registries without
+    verified TLS. Raises SdkError: USAGE for an invalid name, IMAGE_MISSING, REGISTRY_DENIED,
+    REGISTRY_FAILED, NETWORK and what reading the image raises. A tag whose push failed stays as it
+    was.
     """
     from lls_provider.image.image import Image
     from lls_provider.image.transports.registry import transfer
@@ -95,10 +95,10 @@ def push(
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """An image, or all images of an index, and what they say of themselves.
+    """An image, or all images of an index, with the facts of their documents.
 
-    ``name`` is how it was named, ``digest`` that of the image or of the index. ``facts`` are
-    plain data, with a mapping for each image of an index below ``images``.
+    ``name`` is the name that was given, ``digest`` that of the image or the index. ``facts`` are
+    plain data; those of an index have a mapping for each image under ``images``.
     """
 
     name: str
@@ -124,12 +124,13 @@ def inspect(
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Inspection:
-    """Read what ``image`` says of itself; of an index the image for ``platform``, or all.
+    """Read the manifest, configuration and labels of ``image``.
 
-    It is named as ``[docker://]REF``, ``docker-daemon:REF``, ``oci:DIR[:TAG]``,
-    ``oci-archive:FILE[:TAG]``, ``docker-archive:FILE[:NAME]`` or by the path of a layout or an
-    archive. Raises SdkError: USAGE for a name or a platform that cannot be read, IMAGE_MISSING,
-    IMAGE_INVALID, REGISTRY_DENIED, REGISTRY_FAILED, DAEMON_FAILED or NETWORK.
+    Of an index, the image for ``platform`` is read, or all are. An image is named as
+    ``[docker://]REF``, ``docker-daemon:REF``, ``oci:DIR[:TAG]``, ``oci-archive:FILE[:TAG]``,
+    ``docker-archive:FILE[:NAME]`` or by the path of a layout or an archive. Raises SdkError: USAGE
+    for an invalid name or platform, IMAGE_MISSING, IMAGE_INVALID, REGISTRY_DENIED, REGISTRY_FAILED,
+    DAEMON_FAILED or NETWORK.
     """
     from lls_provider.image.image import parse_platforms
     from lls_provider.image.manifest import Index
@@ -148,7 +149,7 @@ def inspect(
 def several(
     values: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
 ) -> tuple[str, ...]:
-    """The texts of one value or of several; a lone text is one value, not its characters."""
+    """Return one value or several as a tuple; a string is one value, not its characters."""
     if isinstance(values, (str, os.PathLike)):
         return (os.fspath(values),)
     return tuple(os.fspath(value) for value in values)
@@ -157,9 +158,9 @@ def several(
 def image_facts(
     content: Content, *, attached: Callable[[Image], bool | None] = lambda _image: None
 ) -> JsonObject:
-    """An image, or an index with its images, as plain data.
+    """Return an image, or an index with its images, as plain data.
 
-    ``attached`` says whether a registry lists an SBOM of an image; None where no one could say.
+    ``attached`` returns whether a registry lists an SBOM of an image; None if that is unknown.
     """
     from lls_provider.image.image import Image
 
@@ -176,7 +177,7 @@ def image_facts(
 
 
 def _image(image: Image, attached: bool | None) -> JsonObject:
-    """The image as plain data; ``provider`` is None where it carries no labels of ours."""
+    """Return an image as plain data; ``provider`` is None if it has no provider labels."""
     from lls_provider.image.image import ANNOTATION, layer_titles
     from lls_provider.image.transports.registry.transfer import LABEL
 
@@ -224,5 +225,5 @@ def _provider(labels: Mapping[str, str]) -> JsonObject | None:
 
 
 def _number(text: str | None) -> int | None:
-    """A label's number; None for a foreign value."""
+    """Return the number in a label; None for any other value."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None

@@ -1,4 +1,4 @@
-"""What a TARGET names (a provider's project, a bundle, or an image), and the bundle of it."""
+"""Resolves a TARGET (a project, a bundle or an image) and returns its bundle."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LAYOUT_PREFIX = "oci:"
 
 
 class SourceKind(Enum):
-    """What is at the target's path."""
+    """The kind of a target."""
 
     PROJECT = "project"
     BUNDLE = "bundle"
@@ -37,7 +37,7 @@ class SourceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderSource:
-    """A target as it was named, and what it is; an image is read by ``text``."""
+    """A target: its text on the command line, and its kind. An image is read by ``text``."""
 
     text: str
     kind: SourceKind
@@ -45,13 +45,13 @@ class ProviderSource:
 
 
 def resolve_source(text: str) -> ProviderSource:
-    """Find out what ``text`` names.
+    """Determine what ``text`` names.
 
-    With a prefix (``oci:``, ``docker://`` and so on, see `transport`) it is an image. A plain
-    path is looked at: a layout has ``oci-layout``, a bundle ``lls-provider-spec.yaml``, a project
-    ``pyproject.toml``, asked in this order; a file is an archive. Nothing is requested over a
-    network. Raises SdkError FILE_MISSING, PROJECT_INVALID (nothing of these there), IMAGE_INVALID
-    (``oci:`` names no layout) or USAGE, each naming what was looked for.
+    With a prefix (``oci:``, ``docker://`` and so on, see `transport`) it is an image. A directory
+    with ``oci-layout`` is a layout, with ``lls-provider-spec.yaml`` a bundle, with
+    ``pyproject.toml`` a project, in this order; a file is an archive. Nothing is requested over a
+    network. Raises SdkError FILE_MISSING, PROJECT_INVALID (none of these is there), IMAGE_INVALID
+    (``oci:`` names no layout) or USAGE, with the files that were looked for.
     """
     if is_transport_name(text):
         _require_image(text)
@@ -79,7 +79,7 @@ def resolve_source(text: str) -> ProviderSource:
 
 
 def _require_image(text: str) -> None:
-    """Refuse a place that is written wrongly, or that is not a file or layout of this machine."""
+    """Refuse an invalid image name, and a local one without a file or layout."""
     path = local_file(text)
     if path is None:
         return
@@ -121,7 +121,7 @@ def _require_there(path: Path, text: str) -> None:
 
 
 def _is_registry(text: str) -> bool:
-    """Whether a path that does not exist looks like a name that begins with a registry's host."""
+    """Whether a path that does not exist looks like an image name with a registry's host."""
     if text.startswith((".", "/")):
         return False
     try:
@@ -139,17 +139,18 @@ def bundle_of(
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
-    """The root of a target's bundle; what has to be made for it is made at ``directory``.
+    """Return the root of a target's bundle; a bundle that has to be built is built in
+    ``directory``.
 
-    A project is built against ``distributions``, else against those that its settings name.
-    Raises what building, reading and unpacking raise.
+    A project is built against ``distributions``, else against those that its settings name. Raises
+    what building, reading and unpacking raise.
     """
     if target.kind is SourceKind.BUNDLE:
         return target.path.resolve()
     if target.kind is SourceKind.IMAGE:
         return unpack(read_image(target.text, insecure=insecure, progress=progress), directory)
     from lls_provider.bundle.bundle import BundleOptions
-    from lls_provider.project.bundle import bundle_project  # resolving and building are heavy
+    from lls_provider.project.bundle import bundle_project  # slow to import
     from lls_provider.project.settings import read_settings
 
     settings = read_settings(target.path)

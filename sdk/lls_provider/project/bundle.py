@@ -1,4 +1,4 @@
-"""Turns a project into a bundle: its wheel, the closure beyond the distribution, the tree."""
+"""Turns a project into a bundle: builds its wheel, collects its closure, assembles the tree."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def bundle_project(
     """Build and resolve a project once; fetch and assemble its bundle for each machine in ``outs``.
 
     ``meanwhile`` is called while the build backend works. Raises SdkError MODULE_MISSING when the
-    wheel lacks the provider's module, WHEEL_INCOMPATIBLE when it is compiled and another machine
-    is requested, TARGET_EXISTS before any work, LOCK_STALE, and what building, resolving,
+    provider's module is not in the wheel, WHEEL_INCOMPATIBLE when it is compiled and another
+    machine is requested, TARGET_EXISTS before any work, LOCK_STALE, and what building, resolving,
     locking, fetching and assembling raise.
     """
     from lls_provider.bundle.lock import build_requires, sources_digest
@@ -62,7 +62,7 @@ def bundle_project(
         backend = locking.backend(build, interpreter, settings.root)
         prefetched: list[PrefetchedWheels] = []
 
-        # another process builds the wheel: time for what does not need it
+        # runs while another process builds the wheel
         def prepared() -> None:
             prefetched.append(_prepared(locking.file, interpreter, outs))
             meanwhile()
@@ -121,7 +121,7 @@ def bundle_project(
 def _prepared(
     locked: LockFile | None, interpreter: Interpreter, outs: Mapping[str, Path]
 ) -> PrefetchedWheels:
-    """What is known of the lock's wheels; what comes after the own wheel is imported and made."""
+    """Prefetch the wheels of the lock; import what the steps after the build need."""
     from lls_provider.bundle import assemble, closure, trial, zipapp  # noqa: F401
     from lls_provider.bundle.bundle import PrefetchedWheels
     from lls_provider.bundle.closure import prefetch_wheels
@@ -174,7 +174,7 @@ def build_own_wheel(
 
 
 def _ignored(settings: Settings, package: str) -> str:
-    """What to do where a line of .gitignore hides the provider from the build backend."""
+    """Return the resolution if a line of .gitignore hides the provider from the build backend."""
     from lls_provider.project.modules import ignoring_rule
 
     found = next(
@@ -197,15 +197,15 @@ def _ignored(settings: Settings, package: str) -> str:
 
 
 def project_requirement(wheel: Wheel, source: Path | None = None) -> str:
-    """The requirement that only this wheel satisfies, or the directory that it was built from.
+    """Return a requirement on this wheel by URL, or on the directory that it was built from.
 
-    From the directory uv reads ``[tool.uv.sources]`` too, which a wheel does not have.
+    From the directory, uv also reads ``[tool.uv.sources]``, which a wheel does not have.
     """
     return f"{wheel.name} @ {(source or wheel.path).absolute().as_uri()}"
 
 
 def project_metadata(settings: Settings, *, version: str) -> ProviderPackage:
-    """The metadata that settings make, still without the paths of wheels."""
+    """Return the metadata that the settings define, without the paths of wheels."""
     from lls_provider.contract.models import ProviderPackage
 
     return ProviderPackage(
@@ -222,29 +222,29 @@ def project_metadata(settings: Settings, *, version: str) -> ProviderPackage:
 
 
 def uv_sources(root: Path, pyproject: Mapping[str, Any]) -> dict[str, Any]:
-    """The sources of the project in ``root``: its own, and those that its workspace adds.
+    """Return ``[tool.uv.sources]`` of the project in ``root`` and of its workspace.
 
-    uv lets ``[tool.uv.sources]`` of a workspace's root hold for every member
-    (https://docs.astral.sh/uv/concepts/projects/workspaces/). Without them a member's name would
-    be looked for in the index, where it can be anybody's.
+    uv applies the sources of a workspace's root to every member
+    (https://docs.astral.sh/uv/concepts/projects/workspaces/). Without them a member's name would be
+    looked up in the index, where anyone can own it.
     """
     return {**_table(_workspace(root), "sources"), **_table(pyproject, "sources")}
 
 
 def _workspace(root: Path) -> Mapping[str, Any]:
-    """The ``pyproject.toml`` of the nearest workspace above a project."""
+    """Return the ``pyproject.toml`` of the nearest workspace above a project."""
     for directory in root.absolute().parents:
         try:
             found = tomllib.loads((directory / FILE).read_text("utf-8"))
         except (OSError, ValueError):
-            continue  # uv itself says what is wrong with it
+            continue  # uv reports what is wrong with it
         if "workspace" in _table(found):
             return found
     return {}
 
 
 def _table(pyproject: Mapping[str, Any], key: str | None = None) -> Mapping[str, Any]:
-    """The table ``[tool.uv]``, or one in it; empty where there is none."""
+    """Return the table ``[tool.uv]``, or one in it; empty if there is none."""
     found: Any = pyproject
     for step in ("tool", "uv", *([key] if key else [])):
         found = found.get(step) if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""Checks a project: its settings, and what its provider says when the server's Python asks it."""
+"""Checks a project: its settings, and its provider's spec in the server's Python."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.loading import Loader
 
-# where a field of the metadata comes from
+# the setting that each field of the metadata comes from
 _SOURCES = {
     "metadata.version": ("project", "version"),
     "spec.providerType": ("tool", "lls-provider", "provider-type"),
@@ -40,13 +40,12 @@ def check_project(
     python: str | None = None,
     progress: Progress = SILENT,
 ) -> Report:
-    """Every finding about the project in a directory.
+    """Return every finding about the project in a directory.
 
-    The static rules come first; then the provider's wheel is built and its
-    ``get_provider_spec()`` called beside each distribution that the project (or the caller)
-    names; ``load_named`` makes values of the names. What is wrong with the project is in the
-    report. Raises SdkError only for what is wrong with this machine, such as a missing network
-    or Python.
+    The static rules come first. Then the provider's wheel is built and its ``get_provider_spec()``
+    is called beside each distribution that the project or the caller names; ``load_named`` loads
+    them. Errors of the project are findings. Raises SdkError only for errors of this machine, such
+    as a missing network or Python.
     """
     findings = Findings()
     try:
@@ -78,7 +77,7 @@ def check_project(
 
 
 def _add(findings: Findings, rule: str, error: SdkError) -> None:
-    """An error as findings; what the machine or the call lacks is not the project's: raised."""
+    """Add an error as findings; an error of the machine or the command line is raised instead."""
     if error.status in (ExitStatus.ENVIRONMENT, ExitStatus.USAGE):
         raise error
     what = f"{error.what}\n{error.why}".rstrip()
@@ -87,7 +86,7 @@ def _add(findings: Findings, rule: str, error: SdkError) -> None:
 
 
 def _advise(settings: Settings, findings: Findings) -> None:
-    """What the metadata of the image would be warned of, reported at the setting it comes from."""
+    """Report warnings about the image's metadata at the settings that they come from."""
     package = project_metadata(settings, version=settings.version or "0.0.0")
     document = load(dump(package.to_document()).encode(), "the metadata")
     advice = []
@@ -135,7 +134,7 @@ def _spec(settings: Settings, server: Distribution, findings: Findings, progress
 
 
 def _hiding(settings: Settings, server: Distribution, python: Path, findings: Findings) -> None:
-    """What the provider and its dependencies bring may hide no module of the server's."""
+    """Report modules of the provider or its dependencies that hide a module of the server."""
     from lls_provider.bundle.server_constraints import modules_of
     from lls_provider.runtime.install.shadowing import RESOLUTION, ShadowingModules, hidden_modules
     from lls_provider.wheels.interpreter import read_installed
@@ -186,7 +185,7 @@ def _refused(
 def _compare(
     settings: Settings, server: Distribution, spec: ProviderSpecInfo, findings: Findings
 ) -> None:
-    """The image's metadata is made of the settings, so the spec has to say the same."""
+    """Compare the spec with the settings, which the image's metadata is made from."""
     agree = True
     for key, setting, found in (
         ("provider-type", settings.provider_type, spec.provider_type),

@@ -1,6 +1,6 @@
-"""Finds the module of a provider in its source tree, without importing anything.
+"""Finds a provider's module in its source tree, without importing anything.
 
-A module may be hidden from build backends by a .gitignore: the line that hides it is found too.
+A .gitignore may hide a module from build backends: `ignoring_rule` finds that line.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _ENTRY = "provider.py"
 def find_module(root: Path, module: str) -> Path | None:
     """The directory of a package in any layout of a source tree: flat, ``src`` or deeper.
 
-    Only what could hold source is searched: no hidden directory, environment or build output. Links
-    are followed, as build backends do it.
+    Hidden directories, environments and build output are not searched. Links are followed, as by
+    build backends.
     """
     parts = module.split(".")
     for directory in _directories(root):
@@ -62,7 +62,7 @@ def _import_path(root: Path, package: Path) -> list[str]:
 
 
 def _directories(root: Path) -> Iterator[Path]:
-    """The directory and those below it that could hold source, the nearest first."""
+    """Yield the directory and those below it that could hold source, the nearest first."""
     level, followed = [root], set[str]()
     for _ in range(_DEPTH):
         yield from level
@@ -70,7 +70,7 @@ def _directories(root: Path) -> Iterator[Path]:
 
 
 def _children(directory: Path, followed: set[str]) -> list[Path]:
-    """The subdirectories; ``followed`` are the targets of links, each of which counts once."""
+    """Return the subdirectories; ``followed`` holds the targets of links: each counts once."""
     try:
         with os.scandir(directory) as entries:
             return sorted(
@@ -87,7 +87,7 @@ def _children(directory: Path, followed: set[str]) -> list[Path]:
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a directory, or a link to one; a link that cannot be followed is none."""
+    """Whether it is a directory or a link to one; False for a link that cannot be followed."""
     if entry.is_symlink():
         return os.path.isdir(entry.path)  # noqa: PTH112 - never raises
     return entry.is_dir(follow_symlinks=False)
@@ -102,10 +102,10 @@ def _is_new(link: Path, followed: set[str]) -> bool:
 
 
 def ignoring_rule(root: Path, path: str) -> str | None:
-    """``.gitignore:LINE: PATTERN`` of what hides ``path`` below ``root``.
+    """Return the rule that hides ``path`` below ``root``, as ``.gitignore:LINE: PATTERN``.
 
-    None when nothing does, or git does not exist to say so. The project need not be a repository:
-    hatchling reads its .gitignore in any directory. Raises what `scratch` raises.
+    None if there is no such rule, or no git. The project need not be a repository: hatchling reads
+    .gitignore in any directory. Raises what `scratch` raises.
     """
     with scratch("git") as directory:
         git = ["git", f"--git-dir={directory}", f"--work-tree={root.absolute()}"]

@@ -1,4 +1,4 @@
-"""Reads a project's ``pyproject.toml``; every complaint has the position of its key or value.
+"""Reads a project's ``pyproject.toml`` and reports every error with its line and column.
 
 `load_pyproject` reads the file, `TableReader` one of its tables, key by key.
 
@@ -37,7 +37,7 @@ _BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in the text; lines and columns count from 1."""
+    """A position in the text; lines and columns count from 1."""
 
     line: int
     column: int
@@ -53,14 +53,16 @@ class TomlPosition:
 
 @dataclass(frozen=True, slots=True)
 class PyProject:
-    """The file's name as a user knows it, its data, and the place of each key and value."""
+    """The file's path, its data, and the position of each key and value."""
 
     source: str
     data: Mapping[str, Any]
     positions: Mapping[tuple[Step, ...], TomlPosition]
 
     def where(self, path: tuple[Step, ...], *, key: bool = False) -> Where:
-        """The place of the value (or of the ``key``) at ``path``, else of the nearest table."""
+        """Return the position of the value (or of the ``key``) at ``path``, else of the nearest
+        table.
+        """
         place = self.positions.get(path)
         while place is None:
             path = path[:-1]
@@ -107,14 +109,14 @@ def load_pyproject(project: Path) -> PyProject:
 
 @dataclass(frozen=True, slots=True)
 class KeyRule:
-    """What a text must be: one of ``choices``, or something that ``pattern`` finds."""
+    """A rule for a string: one of ``choices``, or a match of ``pattern``."""
 
     about: str
     choices: tuple[str, ...] = ()
     pattern: str = ""
 
     def allows(self, text: str) -> bool:
-        """Whether ``text`` keeps the rule."""
+        """Whether ``text`` satisfies the rule."""
         if self.choices and text not in self.choices:
             return False
         pattern = re.sub(r"\$$", r"\\Z", self.pattern)
@@ -122,14 +124,14 @@ class KeyRule:
 
 
 def metadata_rule(part: str, name: str) -> KeyRule:
-    """The contract's own rule for a field of the metadata (contract section 1)."""
+    """Return the contract's rule for a field of the metadata (contract section 1)."""
     schema = load_schema("provider-package")["properties"][part]["properties"][name]
     return KeyRule(schema["description"], tuple(schema.get("enum", ())), schema.get("pattern", ""))
 
 
 @dataclass(slots=True)
 class TableReader:
-    """One table; sections of the same file share their list of problems."""
+    """One table; the tables of a file share their list of problems."""
 
     project: PyProject
     path: tuple[Step, ...]
@@ -145,7 +147,7 @@ class TableReader:
         return "[" + ".".join(str(step) for step in self.path if isinstance(step, str)) + "]"
 
     def text(self, key: str, rule: KeyRule | None = None, *, required: str = "") -> str | None:
-        """A text; ``required`` is a line that would set it, reported when it is missing."""
+        """Return a string; ``required`` is an example line that is reported if it is missing."""
         value = self._get(key, required)
         if value is None:
             return None
@@ -155,7 +157,7 @@ class TableReader:
         return value if rule is None or self._keeps(rule, value, key) else None
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts; a single one represents a list of one."""
+        """Return a list of strings; a single string is a list of one."""
         value = self._get(key)
         if value is None:
             return ()
@@ -173,7 +175,7 @@ class TableReader:
         return tuple(found)
 
     def number(self, key: str, default: int) -> int:
-        """A whole number."""
+        """Return an integer."""
         value = self._get(key)
         if value is None:
             return default
@@ -183,14 +185,14 @@ class TableReader:
         return value
 
     def mapping(self, key: str) -> dict[str, str]:
-        """A table whose values are texts."""
+        """Return a table whose values are strings."""
         found = self.section(key)
         if found is None:
             return {}
         return {name: text for name in found.table if (text := found.text(name)) is not None}
 
     def plain(self, key: str) -> Any:
-        """Any value that JSON and YAML can hold as well."""
+        """Return any value that JSON and YAML can also represent."""
         value = self._get(key)
         for steps, found in _not_plain(value, (key,)):
             self.report(
@@ -202,7 +204,7 @@ class TableReader:
         return value
 
     def section(self, key: str, *, required: str = "") -> TableReader | None:
-        """The table below ``key``."""
+        """Return the table at ``key``."""
         value = self._get(key, required)
         if value is None:
             return None
@@ -212,7 +214,7 @@ class TableReader:
         return TableReader(self.project, (*self.path, key), value, self.problems)
 
     def closed(self) -> None:
-        """Complain about every key that was not requested."""
+        """Report every key that was not requested."""
         for key in self.table:
             if key in self.requested:
                 continue
@@ -231,7 +233,7 @@ class TableReader:
     def report(
         self, code: Code, what: str, resolution: str, *steps: Step, key: bool = False
     ) -> None:
-        """Complain about the place ``steps`` below this table."""
+        """Report a problem at ``steps`` below this table."""
         path = (*self.path, *steps)
         where = self.project.where(path, key=key)
         self.problems.append(Problem(code, what, where, resolution, ".".join(map(str, path))))
@@ -274,10 +276,10 @@ class TableReader:
 
 
 def toml_positions(text: str) -> Mapping[KeyPath, TomlPosition]:
-    """The places of everything in a TOML text that `tomllib` accepts, by its path.
+    """Return the position of every key and value in a TOML text that `tomllib` accepts, by path.
 
-    A path is keys and, inside arrays, indexes: ``("tool", "lls-provider", "distribution", 0)``.
-    The empty path is the beginning of the text.
+    A path is keys and, inside arrays, indexes: ``("tool", "lls-provider", "distribution", 0)``. The
+    empty path is the beginning of the text.
     """
     scanner = _Scanner(text.replace("\r\n", "\n"))  # as tomllib reads it
     scanner.document()
@@ -337,7 +339,7 @@ class _Scanner:
                 self.found[path] = TomlPosition(mark, mark)
             elif path in self.last_index:
                 path = (*path, self.last_index[path])
-        # a table that a header further down completes is reported at its own header
+        # a table that a later header completes is reported at its own header
         self.found[path] = TomlPosition(parts[-1][1], parts[-1][1])
         return path
 
@@ -348,7 +350,7 @@ class _Scanner:
             path, mark = (*path, name), here
             self.found.setdefault(path, TomlPosition(here, here))
         self.blank()
-        self.at += 1  # the sign =
+        self.at += 1  # the equals sign
         self.blank()
         self.found[path] = TomlPosition(mark, self.mark())
         self.value(path)
@@ -368,7 +370,7 @@ class _Scanner:
             self.at += 1
 
     def value(self, path: KeyPath) -> None:
-        """Scan a value whose place is known."""
+        """Scan a value whose position is recorded."""
         if self.text.startswith("[", self.at):
             self.array(path)
         elif self.text.startswith("{", self.at):
@@ -391,7 +393,7 @@ class _Scanner:
             index += 1
 
     def more(self, closing: str) -> bool:
-        """Skip blanks and commas; whether another item follows before the closing sign."""
+        """Skip blanks and commas; return whether another item precedes the closing bracket."""
         self.blank()
         while self.text.startswith(",", self.at):
             self.at += 1
@@ -407,7 +409,7 @@ class _Scanner:
         self.at = match.end() if match else self.at
 
     def mark(self) -> Mark:
-        """The place that is scanned next."""
+        """Return the current position."""
         from bisect import bisect_right
 
         line = bisect_right(self.lines, self.at)
@@ -424,7 +426,7 @@ def _unquoted(key: str) -> str:
 
 
 def _located(message: str, text: str) -> tuple[str, int, int | None]:
-    """The complaint of tomllib and its place, which it only says inside the message."""
+    """Return tomllib's message and its position, which is only part of the message."""
     match = re.search(r"\s*\(at line (\d+), column (\d+)\)$", message)
     if match:
         return message[: match.start()], int(match[1]), int(match[2])

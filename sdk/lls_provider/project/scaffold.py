@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TEMPLATE = "templates/provider"
 
 KINDS = {"inference": "remote", "safety": "inline", "file_processors": "inline"}
-"""The APIs that the template knows, each with its kind."""
+"""The APIs that the template supports, with the kind of each."""
 
 ANSWERS = {
     "name": "the provider's name, such as acme-echo: its type and providerId come from it",
@@ -47,16 +47,16 @@ _LICENSES = ("Apache-2.0", "none")
 _LIMIT = 200  # characters of a text; it becomes one line of a file
 _EMAIL = r"[^@\s<>\"]+@[^@\s<>\"]+"
 
-# packages that would shadow what servers and tests import
+# packages that would shadow those that servers and tests import
 _TAKEN = {"llama_stack", "llama_stack_api", "ogx", "ogx_api", "pydantic", "pytest", "test", "tests"}
 _WHAT = "the project"
-# what the template derives other values from; checked to hold nothing that is special anywhere
+# the template derives other values from these; they hold no special characters
 _IDENTIFIERS = ("name", "api", "kind", "license")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to ask where no answer was given."""
+    """A question for an answer that was not given."""
 
     key: str
     text: str
@@ -64,7 +64,7 @@ class Question:
     choices: tuple[str, ...] = ()
 
     def problem(self, answer: str) -> str | None:
-        """What is wrong with an answer, as one sentence; None when it will do."""
+        """Return what is wrong with an answer, in one sentence; None if it is valid."""
         found = _problem(self.key, answer)
         return found.what if found else None
 
@@ -74,7 +74,7 @@ Ask = Callable[[Question], str]
 
 @dataclass(frozen=True, slots=True)
 class ScaffoldedProject:
-    """A project that was made, and the answers it was made from."""
+    """A scaffolded project, and the answers that it was made from."""
 
     path: Path
     answers: Mapping[str, str]
@@ -90,11 +90,11 @@ def scaffold(
 ) -> ScaffoldedProject:
     """Make a project in ``directory`` (default: a directory of the provider's name).
 
-    What ``answers`` leaves open is asked with ``ask`` (on the terminal when ``interactive``), or
-    takes its default; the default of ``name`` is the directory's. The project records template
-    version and answers. The user's own cookiecutter settings have no influence. Raises SdkError
-    USAGE for unknown or wrong answers, TARGET_EXISTS when the directory holds anything, NO_SPACE,
-    OUTPUT_UNWRITABLE; nothing is left behind then.
+    A missing answer is asked for with ``ask`` (on the terminal if ``interactive``) or takes its
+    default; that of ``name`` is the directory's name. The project records the template's version
+    and the answers. The user's cookiecutter configuration is not read. Raises SdkError USAGE for
+    unknown or wrong answers, TARGET_EXISTS when the directory is not empty, NO_SPACE or
+    OUTPUT_UNWRITABLE; no files remain then.
     """
     if directory is not None:
         _require_empty(directory)
@@ -115,7 +115,7 @@ def scaffold(
 
 
 def parse_answers(texts: Iterable[str]) -> dict[str, str]:
-    """``key=value`` texts as a mapping. Raises SdkError USAGE for other texts and repeated keys."""
+    """Parse ``key=value`` strings. Raises SdkError USAGE for other strings and repeated keys."""
     answers: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -132,7 +132,7 @@ def parse_answers(texts: Iterable[str]) -> dict[str, str]:
 def complete_answers(
     given: Mapping[str, str], ask: Ask | None, defaults: Mapping[str, str]
 ) -> dict[str, str]:
-    """All answers, in order, each one checked; what was not given is asked or takes its default.
+    """Return all answers in order, checked; a missing one is asked for or takes its default.
 
     ``defaults`` are the template's. Raises SdkError USAGE with every wrong answer.
     """
@@ -143,7 +143,7 @@ def complete_answers(
             answers[key] = given[key]
             continue
         question = _question(key, answers, defaults)
-        # one choice is not a question, and the SDK's requirement is for those who know it
+        # a single choice needs no question; the SDK's requirement is for experts
         may_ask = ask is not None and key != "sdk" and len(question.choices) != 1
         answers[key] = ask(question) if ask is not None and may_ask else question.default
         _refuse([found] if (found := _problem(key, answers[key])) else [])
@@ -186,10 +186,10 @@ def _prompt(question: Question) -> str:
 
 
 def _render(context: Mapping[str, Any], answers: Mapping[str, str], directory: Path) -> Path:
-    """The project as cookiecutter renders it, in a directory of its own below ``directory``.
+    """Render the project with cookiecutter into a new directory below ``directory``.
 
-    No configuration of the user's is read and no hook run. Derived values come from identifiers
-    only, and the other answers go in afterwards: braces in a text are never a template.
+    The user's configuration is not read and no hook is run. Derived values come from identifiers
+    only, and the other answers are added afterwards: braces in an answer are never a template.
     """
     from cookiecutter.generate import generate_files
     from cookiecutter.prompt import prompt_for_config
@@ -221,7 +221,7 @@ def _require_empty(directory: Path) -> None:
 
 
 def _place(rendered: Path, target: Path) -> None:
-    """Publish the project; an empty directory is filled, since a shell may be in it."""
+    """Publish the project; an existing empty directory is kept, since a shell may be in it."""
     from lls_provider.system.files import output_directory, wrapping_write_errors
 
     if not target.exists():
@@ -246,7 +246,7 @@ def _clear(directory: Path) -> None:
 
 
 def _suggested_name(directory: Path) -> str | None:
-    """The provider's name that a directory suggests, if its own name can be one."""
+    """Return the directory's name if it is a valid name for a provider."""
     name = directory.absolute().name
     return name if _name_problem(name) is None else None
 

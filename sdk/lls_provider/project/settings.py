@@ -63,7 +63,7 @@ class SampleCall:
 
 @dataclass(frozen=True, slots=True)
 class UpSettings:
-    """``[tool.lls-provider.up]``: what a server on this machine is started with."""
+    """``[tool.lls-provider.up]``: how `up` starts a server on this machine."""
 
     config: dict[str, Any] | None = None
     resources: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -74,10 +74,10 @@ class UpSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a project says about the provider it makes.
+    """The settings of a project.
 
-    ``version`` is None when it is dynamic: the built wheel reports it. Paths among the
-    ``distributions`` and in ``base`` are meant from the working directory, as commands take them.
+    ``version`` is None if it is dynamic: the built wheel has it. Paths in ``distributions`` and
+    ``base`` are relative to the working directory, as in commands.
     """
 
     root: Path
@@ -106,11 +106,11 @@ class Settings:
         return lowest_minor(str(self.pyproject.data["project"].get("requires-python", "")))
 
     def where(self, key: str) -> Where:
-        """The place of a key of ``[tool.lls-provider]``."""
+        """Return the position of a key of ``[tool.lls-provider]``."""
         return self.pyproject.where((*_TABLE, key))
 
     def dependency_named_in(self, explanation: str) -> Where:
-        """The first of the project's own dependencies that a resolver's explanation names."""
+        """Return the position of the first dependency that a resolver's explanation names."""
         dependencies = self.pyproject.data.get("project", {}).get("dependencies", [])
         for index, text in enumerate(dependencies):
             name = re.match(r"[A-Za-z0-9._-]+", str(text))
@@ -122,9 +122,8 @@ class Settings:
 def read_settings(project: Path) -> Settings:
     """Read and check the settings of the project in a directory.
 
-    Raises SdkError: PROJECT_INVALID without a readable ``pyproject.toml``; MODULE_MISSING when
-    the module is the only thing wrong; else SETTINGS_INVALID with every problem, each with line
-    and column.
+    Raises SdkError: PROJECT_INVALID without a readable ``pyproject.toml``; MODULE_MISSING if the
+    module is the only problem; else SETTINGS_INVALID with every problem, each with line and column.
     """
     pyproject = load_pyproject(project)
     top = TableReader(pyproject, (), dict(pyproject.data), [])
@@ -155,7 +154,7 @@ def _own_table(pyproject: PyProject) -> dict[str, Any]:
 
 
 def _settings(root: Path, top: TableReader, own: TableReader) -> Settings:
-    """The settings; what is wrong with them is in the problems, under a substitute value."""
+    """Return the settings; an invalid value is added to the problems and replaced by a default."""
     known = top.section("project", required='[project] with name = "acme-echo"')
     project = known or TableReader(top.project, (), {}, [])
     name = project.text("name", metadata_rule("metadata", "name"), required='name = "acme-echo"')
@@ -212,7 +211,7 @@ def _version(project: TableReader) -> str | None:
 
 
 def _dependencies(project: TableReader) -> None:
-    """Complain about what no build backend would take, before it does so in a traceback."""
+    """Report dependencies that a build backend would refuse with a traceback."""
     for index, text in enumerate(project.texts("dependencies")):
         try:
             parse_requirement(text)
@@ -228,7 +227,7 @@ def _dependencies(project: TableReader) -> None:
 
 
 def _maintainer(project: TableReader) -> str | None:
-    """The first e-mail address among the maintainers, else among the authors."""
+    """Return the first e-mail address of the maintainers, else of the authors."""
     for key in ("maintainers", "authors"):
         entries = project.table.get(key)
         for person in entries if isinstance(entries, list) else ():
@@ -270,7 +269,7 @@ def _module(root: Path, own: TableReader) -> str | None:
 
 
 def _test_requirements(top: TableReader, project: TableReader) -> tuple[str, ...]:
-    """What the project's tests need: its dependency group or extra called ``test``."""
+    """Return the requirements of the project's dependency group or extra ``test``."""
     from packaging.dependency_groups import resolve_dependency_groups
     from packaging.requirements import InvalidRequirement
 
@@ -293,7 +292,7 @@ def _test_requirements(top: TableReader, project: TableReader) -> tuple[str, ...
 
 
 def _other_requirements(top: TableReader, project: TableReader) -> dict[str, tuple[str, ...]]:
-    """What the project names for anything else, by ``group NAME`` or ``extra NAME``."""
+    """Return the requirements of other groups and extras, by ``group NAME`` or ``extra NAME``."""
     found: dict[str, tuple[str, ...]] = {}
     for kind, table in (
         ("group", top.table.get("dependency-groups")),
@@ -374,7 +373,7 @@ def _call(root: Path, up: TableReader) -> SampleCall | None:
 
 
 def _file(root: Path, section: TableReader, name: str, *steps: str) -> Path | None:
-    """A file below the project, named relative to it; links are followed wherever they lead."""
+    """Return a file below the project, by its relative path; links may lead anywhere."""
     file = root / name
     top = root.absolute()
     inside = Path(os.path.normpath(top / name)).is_relative_to(os.path.normpath(top))
@@ -420,14 +419,14 @@ _DAEMON = "docker-daemon:"
 
 
 def rooted_base(root: Path, text: str) -> str:
-    """A base image as a command takes it from the working directory."""
+    """Return a base image with its path relative to the working directory."""
     return _rooted(root, text, _FILES) or text
 
 
 def rooted_distribution(root: Path, text: str) -> str:
-    """A distribution as a command takes it from the working directory.
+    """Return a distribution with its path relative to the working directory.
 
-    What is made of a file has a ``/`` in it, so that it is taken for nothing else.
+    A file's path then contains ``/``, so it cannot be taken for a requirement.
     """
     found = _rooted(root, text, (ENVIRONMENT_PREFIX, *_FILES))
     if found is not None:

@@ -1,6 +1,6 @@
-"""Runs a project's own tests where they have to pass: beside the packages of the server.
+"""Runs a project's own tests beside the packages of the server.
 
-The environment is the server's packages and the provider's own wheel. If an import of the tests
+The environment holds the server's packages and the provider's own wheel. If an import of the tests
 fails, the error says where the project names the missing package.
 """
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _NO_TESTS = 5  # pytest's exit status when it collected none
 _INTERRUPTED = 2
-_NOT_ENDED = -1  # ours: the process ended with 0 before pytest did
-# pytest ends with 0 as well where a test or a conftest.py ends the process: this says that it did
+_NOT_ENDED = -1  # our own status: the process ended with 0 before pytest did
+# a test or a conftest.py can end the process with 0; this reports that pytest itself ended
 _RUN = """\
 import os, sys
 import pytest
@@ -44,7 +44,7 @@ status = int(pytest.main(arguments))
 os.write(ended, b"ended")
 sys.exit(status)
 """
-# what would let the surrounding environment into the one of the tests
+# variables through which our environment would affect that of the tests
 _FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_ADDOPTS")
 
 
@@ -59,10 +59,9 @@ def run_tests(
 ) -> int:
     """Run pytest in the project, in an environment of the distribution and the provider's wheel.
 
-    Its output goes straight to ours; ``arguments`` are
-    pytest's; ``load`` makes a value of a distribution's name. Returns 0. Raises SdkError
-    TESTS_FAILED when a test fails or there is none, SETTINGS_INVALID when no distribution is
-    named anywhere, and what building, resolving and installing raise.
+    Its output is not captured; ``arguments`` are pytest's; ``load`` loads a distribution by name.
+    Returns 0. Raises SdkError TESTS_FAILED when a test fails or there is none, SETTINGS_INVALID
+    when no distribution is named anywhere, and what building, resolving and installing raise.
     """
 
     named = distribution or next(iter(settings.distributions), None)
@@ -104,7 +103,7 @@ def _pytest(python: Path, root: Path, arguments: Sequence[str]) -> int:
             ).returncode
         finally:
             os.close(write_end)
-        os.set_blocking(read_end, False)  # a test may have left a process behind that holds it open
+        os.set_blocking(read_end, False)  # a process that a test left running may hold it open
         ended = stream.read(1)
     return status if ended or status else _NOT_ENDED
 
@@ -136,7 +135,7 @@ def _failed(settings: Settings, status: int, python: Path) -> SdkError:
     )
 
 
-_FILES = 500  # that are looked into, at the most
+_FILES = 500  # files that are searched at most
 _FIND = (
     "import importlib.util, json, sys; "
     "named = json.loads(sys.argv[1]); "
@@ -145,9 +144,9 @@ _FIND = (
 
 
 def missing_imports(python: Path, root: Path) -> list[str]:
-    """The modules that the tests below ``root`` import and ``python`` does not find, sorted.
+    """Return the modules that the tests below ``root`` import and ``python`` does not find, sorted.
 
-    Empty when that cannot be determined.
+    Empty if that cannot be determined.
     """
     files = list(_test_files(root))
     local = {path.stem for path in files} | {path.parent.name for path in files}
@@ -166,10 +165,10 @@ def missing_imports(python: Path, root: Path) -> list[str]:
 
 
 def missing_imports_advice(missing: Sequence[str], others: Mapping[str, Sequence[str]]) -> str:
-    """What to write so that tests get the modules ``missing``; empty when none is.
+    """Return how to declare the modules ``missing`` for tests; empty if none is missing.
 
-    ``others`` are the requirements of what is not installed for tests, by ``group NAME`` or
-    ``extra NAME``.
+    ``others`` are the requirements that are not installed for tests, by ``group NAME`` or ``extra
+    NAME``.
     """
     for module in missing:
         for place, requirements in others.items():
@@ -196,7 +195,7 @@ def missing_imports_advice(missing: Sequence[str], others: Mapping[str, Sequence
 
 
 def _may_bring(requirement: str, module: str) -> bool:
-    """Whether a package of that name is likely to have the module: ``pytest-httpx``, ``PyYAML``."""
+    """Whether a package of that name probably holds the module: ``pytest-httpx``, ``PyYAML``."""
     try:
         name = canonicalize_name(Requirement(requirement).name)
     except InvalidRequirement:
@@ -219,7 +218,7 @@ def _test_files(root: Path) -> Iterator[Path]:
 
 
 def _imported(path: Path) -> Iterator[str]:
-    """The top-level modules that a file imports at its own top level."""
+    """Return the top-level modules that a file imports at module level."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
@@ -239,9 +238,9 @@ def provider_environment(
     extra: Sequence[str] = (),
     progress: Progress,
 ) -> Iterator[Environment]:
-    """A temporary environment of ``distribution`` with the project's wheel and ``extra``.
+    """Yield a temporary environment of ``distribution`` with the project's wheel and ``extra``.
 
-    A wheel, not the source tree: what runs is what an image would carry. With
+    The wheel, not the source tree, is installed: the tests run what an image would hold. With
     ``[tool.uv.sources]`` uv builds it again, since only the directory has them. Raises SdkError as
     building and resolving do.
     """
