@@ -1,9 +1,10 @@
 """Reads the entries of an image's layers. The image is untrusted.
 
-Layers are streamed, never held; how much is read is bounded, and digests are verified on the
-way. What an entry means (a file, a whiteout) is for the caller to judge. A compressed layer is
-read in pieces of bounded size. Python has zstd from 3.14 on; before, the extra ``zstd`` of the SDK
-installs a library for it.
+Layers are streamed and never held in memory; the amount that is read is bounded, and digests are
+verified while reading. The caller interprets an entry (a file, a whiteout).
+
+A compressed layer is decompressed in pieces of bounded size. Python supports zstd since 3.14; for
+earlier versions the SDK's extra ``zstd`` installs a library.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
 
 
 _PIECE = 1 << 20
-_INPUT = 1 << 12  # what follows a frame is copied: many small ones in a long input take for ever
-_WINDOW = 27  # 128 MiB, what zstd itself accepts by default; layers use 8 MiB
+_INPUT = 1 << 12  # small, since the data after a frame is copied for each of many small frames
+_WINDOW = 27  # 128 MiB, the default limit of zstd itself; layers use 8 MiB
 _LIBRARIES = ("compression.zstd", "backports.zstd")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
-class Damaged(Exception):  # noqa: N818 - a signal to the reader of the layer, never seen by users
+class Damaged(Exception):  # noqa: N818 - internal signal, never shown to users
     """The stream cannot be decompressed; the message says why."""
 
 
 class _Engine(Protocol):
-    """One frame's decompressor; what it holds back comes with the next call."""
+    """The decompressor of one frame; it returns what it has buffered with the next call."""
 
     @property
     def eof(self) -> bool: ...
@@ -46,12 +47,12 @@ class _Engine(Protocol):
     def unused_data(self) -> bytes: ...
 
     def feed(self, data: bytes) -> bytes:
-        """At most `_PIECE` bytes of what ``data`` and all before it expand to."""
+        """Return at most `_PIECE` bytes of the decompressed data."""
         ...
 
     @property
     def is_hungry(self) -> bool:
-        """Whether nothing comes without more data."""
+        """Whether it needs more input to return anything."""
         ...
 
 
@@ -61,7 +62,7 @@ def is_compressed(media_type: str) -> bool:
 
 
 def decompressed(chunks: Iterable[bytes], media_type: str) -> Iterator[bytes]:
-    """The tar stream of a layer; frames may follow each other, and padding may end them.
+    """Yield the tar stream of a layer, which may have several frames and padding at the end.
 
     Raises `Damaged`, and SdkError TOOL_MISSING when no library for zstd is installed.
     """
@@ -71,7 +72,7 @@ def decompressed(chunks: Iterable[bytes], media_type: str) -> Iterator[bytes]:
     engine = engine_of()
     begun = False
     for chunk in (it[at : at + _INPUT] for it in chunks for at in range(0, len(it), _INPUT)):
-        # what follows a frame is another one, or padding
+        # another frame or padding follows
         left = chunk.lstrip(b"\0") if engine.eof else chunk
         while left:
             if engine.eof:
@@ -82,7 +83,7 @@ def decompressed(chunks: Iterable[bytes], media_type: str) -> Iterator[bytes]:
                 yield _fed(engine, b"", name)
             left = engine.unused_data.lstrip(b"\0") if engine.eof else b""
     while begun and not engine.eof:
-        # what the last piece had no room for
+        # what did not fit into the last piece
         rest = _fed(engine, b"", name)
         if not rest:
             raise Damaged(f"its {name} stream ends early")
@@ -95,7 +96,7 @@ def _fed(engine: _Engine, data: bytes, name: str) -> bytes:
     except (zlib.error, EOFError, ValueError, MemoryError) as error:
         raise Damaged(f"it is not a readable {name}: {error}") from error
     except Exception as error:
-        if type(error).__name__ != "ZstdError":  # of whichever library it is
+        if type(error).__name__ != "ZstdError":  # of either library
             raise
         raise Damaged(f"it is not a readable {name}: {error}") from error
 
@@ -167,14 +168,14 @@ Parts = tuple[str, ...]
 
 _WHITEOUT = ".wh."
 _BUFFER = 1 << 16
-# what may be between two entries: PAX headers and long names of the entry to come
+# between two entries: PAX headers and long names of the next entry
 _HEADER_BUDGET = 1 << 20
 _UNREADABLE = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
 class LayerLimits:
-    """How much of an image is read before it is refused as hostile."""
+    """The limits beyond which an image is refused as hostile."""
 
     entries: int = 2_000_000  # in all layers together
     stream: int = 256 << 30  # uncompressed bytes of all layers together
@@ -182,7 +183,7 @@ class LayerLimits:
 
 @dataclass(frozen=True, slots=True)
 class Whiteout:
-    """What a layer takes away from those below it; ``below``: only what is under the path."""
+    """A path that a layer removes from lower layers; with ``below`` only what is under it."""
 
     parts: Parts
     below: bool
@@ -190,24 +191,26 @@ class Whiteout:
 
 @dataclass(slots=True)
 class LayerEntries:
-    """One pass through the layers of an image, counted. ``what`` and ``resolution`` of errors."""
+    """One pass through the layers of an image, with counters; ``what`` and ``resolution`` are for
+    errors.
+    """
 
     image: Image
     what: str
     resolution: str
     limits: LayerLimits = LayerLimits()
-    layer: int = 0  # the one that is being read, from 0
+    layer: int = 0  # the index of the current layer
     _digest: str = ""
     _entries: int = 0
     _streamed: int = 0
 
     def __iter__(self) -> Iterator[LayerEntry]:
-        """Every entry, layer by layer. Raises SdkError IMAGE_INVALID, or what a layer raises."""
+        """Yield the entries. Raises SdkError IMAGE_INVALID, and what a layer raises."""
         for number in range(len(self.image.layers)):
             yield from self.of_layer(number)
 
     def of_layer(self, number: int) -> Iterator[LayerEntry]:
-        """The entries of one layer alone; raises as the whole pass does."""
+        """Yield the entries of one layer; raises what the whole pass raises."""
         layer = self.image.layers[number]
         self.layer, self._digest = number, layer.digest
         yield from _read_layer(layer, self)
@@ -222,7 +225,9 @@ class LayerEntries:
         )
 
     def unreadable(self, why: str) -> NoReturn:
-        """Raise SdkError IMAGE_INVALID; of a damaged layer, say that it is damaged, not how."""
+        """Raise SdkError IMAGE_INVALID; a damaged layer is reported as damaged, whatever the
+        symptom.
+        """
         for _ in self.image.layers[self.layer].chunks():
             pass
         self.refuse(why)
@@ -242,7 +247,7 @@ class LayerEntries:
 
 @dataclass(frozen=True, slots=True)
 class LayerEntry:
-    """An entry of a layer, while the pass is at it."""
+    """An entry of a layer, valid until the next one is read."""
 
     member: tarfile.TarInfo
     archive: tarfile.TarFile
@@ -250,12 +255,12 @@ class LayerEntry:
 
     @property
     def parts(self) -> Parts:
-        """Its path without empty parts and ``.``; ``..`` is left for the caller to refuse."""
+        """Its path without empty parts and ``.``; the caller refuses ``..``."""
         return _parts(self.member.name)
 
     @property
     def link(self) -> Parts:
-        """What a hard link is a second name of."""
+        """The target of a hard link."""
         return _parts(self.member.linkname)
 
     @property
@@ -264,7 +269,7 @@ class LayerEntry:
         return repr(self.member.name[:200])
 
     def whiteout(self) -> Whiteout | None:
-        """What it takes away; None for an entry that is something itself."""
+        """What it removes if it is a whiteout, else None."""
         parts = self.parts
         if not parts or not parts[-1].startswith(_WHITEOUT) or ".." in parts:
             return None
@@ -273,10 +278,10 @@ class LayerEntry:
         return Whiteout((*parts[:-1], parts[-1][len(_WHITEOUT) :]), below=False)
 
     def chunks(self) -> Iterator[bytes]:
-        """The content of a regular file."""
+        """Return the content of a regular file."""
         try:
             source = self.archive.extractfile(self.member)
-            if source is None:  # cannot be: the member is a regular file
+            if source is None:  # cannot happen: the member is a regular file
                 self.walk.refuse(f"{self.shown} has no content")
             while chunk := source.read(CHUNK):
                 yield chunk
@@ -293,7 +298,7 @@ def _read_layer(layer: Layer, walk: LayerEntries) -> Iterator[LayerEntry]:
     hasher = hashlib.sha256()
     stream = _Stream(_uncompressed(layer, walk) if packed else layer.chunks(), walk, hasher)
     try:
-        # r| never seeks and so never reads a member into memory
+        # r| never seeks, so it never holds a member in memory
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER) as archive:
             yield from _members(archive, stream, walk)
     except tarfile.ReadError as error:
@@ -309,9 +314,9 @@ def _read_layer(layer: Layer, walk: LayerEntries) -> Iterator[LayerEntry]:
 def _members(archive: tarfile.TarFile, stream: _Stream, walk: LayerEntries) -> Iterator[LayerEntry]:
     stream.allow(archive.offset)
     while (member := archive.next()) is not None:
-        stream.allow(archive.offset)  # where the next header begins
+        stream.allow(archive.offset)  # the offset of the next header
         walk.count_entry()
-        # tarfile keeps every member it has seen (until Python 3.13)
+        # tarfile keeps every member that it has read (until Python 3.13)
         archive.members.clear()  # type: ignore[attr-defined]
         yield LayerEntry(member, archive, walk)
     if not stream.ends_at(archive.offset):
@@ -327,7 +332,7 @@ def _uncompressed(layer: Layer, walk: LayerEntries) -> Iterator[bytes]:
 
 
 class _Stream(io.RawIOBase):
-    """A tar stream for ``tarfile``: counted, hashed, and bounded where it reads headers."""
+    """A tar stream for ``tarfile``: counted, hashed, and bounded while it reads headers."""
 
     def __init__(self, chunks: Iterator[bytes], walk: LayerEntries, hasher: hashlib._Hash) -> None:
         self.chunks = chunks
@@ -340,11 +345,11 @@ class _Stream(io.RawIOBase):
         self.allow(0)
 
     def allow(self, offset: int) -> None:
-        """Let the next header begin at ``offset`` and have a sane length."""
+        """Expect the next header at ``offset``, with a bounded length."""
         self.bound = offset + _HEADER_BUDGET + _BUFFER
 
     def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes of the stream."""
+        """Return at most ``size`` bytes of the stream."""
         while not self.left:
             chunk = next(self.chunks, None)
             if chunk is None:
@@ -361,13 +366,13 @@ class _Stream(io.RawIOBase):
         return piece
 
     def ends_at(self, offset: int) -> bool:
-        """Whether the archive's end mark, and not a damaged header, is at ``offset``."""
+        """Whether ``offset`` holds the archive's end mark, not a damaged header."""
         start = len(self.tail) - (self.length - offset)
         block = self.tail[max(start, 0) : max(start, 0) + tarfile.BLOCKSIZE]
         return not any(block)
 
     def drain(self) -> None:
-        """Read what follows the archive's end, so that the whole layer is verified."""
+        """Read the rest after the archive's end, so that the whole layer is verified."""
         self.bound = None
         while self.read(CHUNK):
             pass

@@ -48,7 +48,7 @@ class LayerTree:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of everything that determines the tar stream; empty if a file's hash is unknown."""
+        """A hash of all that determines the tar stream; empty if a file's hash is unknown."""
         if not all(entry.sha256 for entry in self.entries):
             return ""
         hasher = hashlib.sha256()
@@ -66,7 +66,7 @@ class LayerTree:
         return self._chunks(_content)
 
     def verified(self) -> Iterator[bytes]:
-        """Yield the tar stream and compare each file with its hash; raises also when one differs."""
+        """Yield the tar stream and compare each file with its hash; raises if one differs."""
         return self._chunks(_verified)
 
     def _chunks(self, content: Callable[[LayerFile], Iterator[bytes]]) -> Iterator[bytes]:

@@ -1,8 +1,8 @@
-"""Takes the /lls-provider tree out of an image's layers. The image is untrusted.
+"""Unpacks the /lls-provider tree of an image. The image is untrusted.
 
-Nothing but regular files and directories is ever made, each below the destination, and every link
-in the tree is refused: so no entry can reach outside. Layers are streamed; their digests are
-verified on the way. The base of an image of ours is not read: its first layer hides what is there.
+Only regular files and directories are created, all below the destination, and links in the tree are
+refused, so no entry can reach outside. Layers are streamed, and their digests are verified while
+reading. The base of an image of this SDK is not read: our first layer hides its content.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _REBUILD = "Rebuild the image; `lls-provider build` writes regular files and dir
 
 @dataclass(frozen=True, slots=True)
 class UnpackLimits(layer_reader.LayerLimits):
-    """How much of an image is read before it is refused as hostile."""
+    """The limits beyond which an image is refused as hostile."""
 
     paths: int = 20_000  # files and directories in /lls-provider
     content: int = 64 << 30  # bytes of the files in /lls-provider
@@ -46,11 +46,10 @@ DEFAULT_LIMITS = UnpackLimits()
 def unpack(image: Image, destination: Path, *, limits: UnpackLimits = DEFAULT_LIMITS) -> Path:
     """Write the image's ``/lls-provider`` tree as ``destination`` and return it.
 
-    ``destination`` must not exist or be empty; it appears when it is complete. Whiteouts of
-    later layers are honoured; layers that one of ours hides are not read. Raises SdkError
-    METADATA_MISSING when the image has no /lls-provider, IMAGE_INVALID for damaged layers and for
-    links, devices, paths with ``..`` or too much content, TARGET_EXISTS, NO_SPACE,
-    OUTPUT_UNWRITABLE.
+    ``destination`` must be missing or empty; it appears when it is complete. Whiteouts of later
+    layers are honoured; layers that ours hide are not read. Raises SdkError METADATA_MISSING when
+    the image has no /lls-provider, IMAGE_INVALID for damaged layers and for links, devices, paths
+    with ``..`` or too much content, TARGET_EXISTS, NO_SPACE, OUTPUT_UNWRITABLE.
     """
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise SdkError(
@@ -77,15 +76,15 @@ def unpack(image: Image, destination: Path, *, limits: UnpackLimits = DEFAULT_LI
 
 
 def base_length(image: Image) -> int:
-    """How many layers come from a base, as the history of an image of ours says; else 0."""
+    """Return the number of the base's layers, from the history of this SDK's images; else 0."""
     ours = [number for number, it in enumerate(layer_titles(image)) if it.startswith(MADE_BY)]
     return ours[0] if ours else 0
 
 
 def _read_layers(image: Image, tree: _Tree, first: int) -> bool:
-    """Read the layers from ``first`` on; False when that one does not hide those before it.
+    """Read the layers from ``first`` on; return False if that one does not hide the earlier ones.
 
-    Whatever the history says, a base is passed over only when nothing in it can be seen.
+    Whatever the history says, a base is skipped only if all of it is hidden.
     """
     for number in range(first, len(image.layers)):
         for entry in tree.walk.of_layer(number):
@@ -97,14 +96,14 @@ def _read_layers(image: Image, tree: _Tree, first: int) -> bool:
 
 @dataclass(slots=True)
 class _Tree:
-    """The tree as the layers so far make it; every path remembers its layer."""
+    """The tree that the layers so far make, with the layer of every path."""
 
     root: Path
     limits: UnpackLimits
     walk: LayerEntries
     owners: dict[Parts, int] = field(default_factory=dict)
     content: int = 0
-    hides_lower: bool = False  # whether a layer so far hides all that lower ones have here
+    hides_lower: bool = False  # a layer so far hides everything of lower layers
 
     @property
     def layer(self) -> int:
@@ -117,7 +116,7 @@ class _Tree:
         return self.root.joinpath(*parts)
 
     def make_directory(self, parts: Parts) -> None:
-        """Make a directory and those above it, replacing files that was there."""
+        """Make a directory and its parents; they replace files."""
         for length in range(len(parts) + 1):
             above = parts[:length]
             if above and not self.path(above).is_dir():
@@ -126,7 +125,7 @@ class _Tree:
             self._claim(above)
 
     def file(self, parts: Parts, chunks: Iterator[bytes], executable: bool) -> None:
-        """Write a regular file, replacing what was there."""
+        """Write a regular file; it replaces what exists."""
         if not parts:
             self.refuse(f"{IMAGE_ROOT} is not a directory")
         self.make_directory(parts[:-1])
@@ -150,7 +149,7 @@ class _Tree:
             self.refuse(f"{IMAGE_ROOT} holds more than {self.limits.paths:,} paths")
 
     def remove(self, parts: Parts, *, only_below: bool = False) -> None:
-        """Remove a path and what is below it, whatever layer it came from."""
+        """Remove a path and everything below it, from any layer."""
         for known in [it for it in self.owners if it[: len(parts)] == parts]:
             if not (only_below and known == parts):
                 del self.owners[known]
@@ -162,14 +161,14 @@ class _Tree:
             path.unlink(missing_ok=True)
 
     def whiteout(self, parts: Parts, *, below: bool) -> None:
-        """Remove what lower layers put at ``parts`` (``below``: only what is under it)."""
+        """Remove what lower layers have at ``parts`` (``below``: only under it)."""
         if not any(
             owner == self.layer and known[: len(parts)] == parts
             for known, owner in self.owners.items()
         ):
             self.remove(parts, only_below=below)
             return
-        # this layer has put something there already: take the lower layers' paths one by one
+        # this layer has already written something there: remove the lower layers' paths one by one
         deepest_first = sorted(self.owners, key=len, reverse=True)
         for known in deepest_first:
             older = self.owners[known] < self.layer
@@ -211,7 +210,7 @@ def _take(entry: LayerEntry, tree: _Tree) -> None:
 
 
 def _hard_link(entry: LayerEntry, inside: Parts, tree: _Tree) -> None:
-    """A second name for a file of the same tree becomes a copy; any other link is refused."""
+    """Copy the file that a hard link in the tree refers to; refuse any other link."""
     target = entry.link
     known = target[1:]
     if target[:1] != (_ROOT,) or known not in tree.owners or not tree.path(known).is_file():

@@ -1,1 +1,1 @@
-"""What an image's layers say: its files, its Pythons, its packages."""
+"""Inspects an image's layers: its files, its Pythons, its packages."""

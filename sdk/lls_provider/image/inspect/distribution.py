@@ -1,4 +1,4 @@
-"""Distributions that are images: their packages read from the layers, nothing executed."""
+"""Loads distributions that are images: reads their packages from the layers, executes nothing."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def with_images(
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> list[str | Distribution]:
-    """What was named, with a distribution in place of every image; the rest is left as it is.
+    """Return the names, with every image replaced by its distribution.
 
-    An image is named by its place, such as ``docker://REF`` or ``oci:DIR``. ``insecure`` does
-    without TLS. Raises what reading an image and `image_distribution` raise.
+    An image is named with its transport, such as ``docker://REF`` or ``oci:DIR``. ``insecure``
+    accepts registries without TLS. Raises what reading an image and `image_distribution` raise.
     """
     loaded: list[str | Distribution] = []
     for item in named:
@@ -57,7 +57,7 @@ def load_distributions(
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[Distribution, ...]:
-    """The distributions that were named, images among them.
+    """Load the named distributions, including images.
 
     Raises what `with_images` and `loading.load_distributions` raise.
     """
@@ -72,7 +72,7 @@ def load_distribution(
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Distribution:
-    """The one distribution that was named; raises what `load_distributions` raises."""
+    """Load one distribution; raises what `load_distributions` raises."""
     (found,) = load_distributions([named], python=python, insecure=insecure, progress=progress)
     return found
 
@@ -80,13 +80,13 @@ def load_distribution(
 def image_distribution(
     image: Image, label: str, *, python: str | None = None, progress: Progress = SILENT
 ) -> Distribution:
-    """What the server's Python in ``image`` has; it is remembered by the image's digest.
+    """Return the packages of the server's Python in ``image``, cached by the image's digest.
 
-    ``python`` names a Python of this machine; it must be of the image's minor version. Raises
+    ``python`` names a Python of this machine; its minor version must be the image's. Raises
     SdkError IMAGE_INVALID, DISTRIBUTION_INVALID when no environment is the server's, USAGE for
     another Python than the image's, PYTHON_MISSING when this machine has no such Python.
     """
-    # every build asks whether a distribution is an image; few are
+    # every build checks whether a distribution is an image; few are
     from lls_provider.image.inspect.file_system import cached_facts
     from lls_provider.image.inspect.pythons import ImagePython
 
@@ -130,7 +130,7 @@ def image_distribution(
 
 
 def _modules(chosen: ImagePython) -> dict[str, frozenset[str]]:
-    """The modules of each package; where no RECORD reports them, as a profile does."""
+    """Return the modules of each package, from RECORD or else from a profile."""
     known = known_modules()
     return {
         name: frozenset(chosen.modules.get(name, ())) or known.get(name, frozenset())
@@ -139,7 +139,7 @@ def _modules(chosen: ImagePython) -> dict[str, frozenset[str]]:
 
 
 def _look(image: Image, label: str) -> tuple[ImagePython, int]:
-    """The server's environment, and how many others the image has."""
+    """Return the server's environment, and the number of others in the image."""
     from lls_provider.image.inspect.file_system import read_filesystem
     from lls_provider.image.inspect.pythons import choose_python, find_pythons
 

@@ -1,8 +1,8 @@
-"""What an image's layers contain, as far as its C library and its Pythons depend on it.
+"""The files of an image that its C library and its Pythons depend on.
 
 One pass reads the layers, with whiteouts and replaced files. Only the headers of METADATA files,
 ``pyvenv.cfg``, the names of Pythons and symbolic links are kept. The result is cached under the
-image's digest, which represents every byte of the layers.
+image's digest, which covers every byte of the layers.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from lls_provider.image.image import Image, JsonObject
 
 
-_HEAD = 64 << 10  # of a METADATA: name and version stand in its first lines
+_HEAD = 64 << 10  # of METADATA: name and version are in its first lines
 _NODES = 1_000_000
 _DEPTH = 100
-_HOPS = 40  # links that lead to links, as Linux has it
-_RECORD = 32 << 20  # of a RECORD, of which the modules are kept
+_HOPS = 40  # links to links, the limit of Linux
+_RECORD = 32 << 20  # of RECORD, of which only the modules are kept
 _LIBC = re.compile(r"libc\.so\.6|libc-2\.[0-9]+\.so|ld-musl-[a-z0-9_]+\.so\.1")
 _LIBC_IN_MEMORY = 8 << 20
 _PYTHON = re.compile(r"python(3(\.\d{1,2})?)?")
@@ -39,11 +39,11 @@ _RESOLUTION = "Name another image, or a freeze file: run `python3 -m pip freeze`
 
 @dataclass(slots=True)
 class _Node:
-    """A directory (of which only the interesting children are known), or something that is kept."""
+    """A directory (with its relevant children only), or a file or link that is kept."""
 
     layer: int = 0
     content: bytes | None = None  # of a file that is read
-    link: str | None = None  # what a symbolic link says
+    link: str | None = None  # the target of a symbolic link
     children: dict[str, _Node] = field(default_factory=dict)
 
     @property
@@ -53,13 +53,13 @@ class _Node:
 
 @dataclass(slots=True)
 class Filesystem:
-    """The files that matter, by their paths; links lead on inside of the image only."""
+    """The relevant files by path; links are resolved inside the image only."""
 
     root: _Node = field(default_factory=_Node)
     nodes: int = 0
 
     def resolve(self, path: Parts) -> Parts:
-        """Where a path leads when every link in it is followed."""
+        """Resolve a path through every link in it."""
         todo = list(reversed(path))
         done: list[str] = []
         nodes = [self.root]  # one more than ``done``
@@ -81,15 +81,15 @@ class Filesystem:
         return tuple(done)
 
     def content(self, path: Parts) -> bytes | None:
-        """The beginning of a file that is kept; None for every other path."""
+        """Return the beginning of a file that is kept; None for any other path."""
         return self._node(self.resolve(path)).content
 
     def link(self, path: Parts) -> str | None:
-        """What a symbolic link says; None for every other path."""
+        """Return the target of a symbolic link; None for any other path."""
         return self._node((*self.resolve(path[:-1]), *path[-1:])).link
 
     def paths(self) -> Iterator[Parts]:
-        """Every file and link that is kept, sorted."""
+        """Yield every file and link that is kept, sorted."""
         todo: list[tuple[Parts, _Node]] = [((), self.root)]
         while todo:
             path, node = todo.pop()
@@ -105,7 +105,7 @@ class Filesystem:
         return node
 
     def put(self, path: Parts, node: _Node) -> bool:
-        """Keep a node; whether there is room for it."""
+        """Keep a node; return whether the limit allows it."""
         above = self.root
         for part in path[:-1]:
             below = above.children.get(part)
@@ -118,7 +118,7 @@ class Filesystem:
         return self.nodes <= _NODES
 
     def remove(self, path: Parts, before: int, *, below: bool = False) -> None:
-        """Forget what layers before ``before`` put at a path (``below``: only what is under it)."""
+        """Remove what layers before ``before`` have at a path (``below``: only under it)."""
         above = self._node(path[:-1])
         node = above.children.get(path[-1]) if path else self.root
         if node is None:
@@ -131,8 +131,8 @@ _NOTHING = _Node()
 
 
 def _forget(node: _Node, before: int) -> bool:
-    """Forget what is older below a node; whether the node itself may go."""
-    # no recursion: a hostile image nests as deep as it likes
+    """Remove older nodes below a node; return whether the node itself can be removed."""
+    # no recursion: a hostile image can nest to any depth
     todo, order = [node], []
     while todo:
         current = todo.pop()
@@ -148,7 +148,7 @@ def _forget(node: _Node, before: int) -> bool:
 
 
 def read_filesystem(image: Image, *, limits: LayerLimits = LayerLimits()) -> Filesystem:  # noqa: B008 - frozen
-    """Read the layers of ``image``; nothing of it is run or written.
+    """Read the layers of ``image``; nothing is executed or written.
 
     Raises SdkError IMAGE_INVALID for damaged or hostile layers, and what a layer raises.
     """
@@ -158,7 +158,7 @@ def read_filesystem(image: Image, *, limits: LayerLimits = LayerLimits()) -> Fil
     for entry in walk:
         parts = entry.parts
         if not parts or ".." in parts or len(parts) > _DEPTH:
-            continue  # nothing that a Python would find
+            continue  # no Python would find it
         if (whiteout := entry.whiteout()) is not None:
             again = (walk.layer, whiteout.parts, whiteout.below)
             if again not in gone and len(gone) < _NODES:
@@ -177,19 +177,19 @@ def _take(entry: LayerEntry, path: Parts, files: Filesystem, walk: LayerEntries)
         if files.link(path) is not None:
             files.remove(path, walk.layer + 1)
         return
-    files.remove(path, walk.layer + 1)  # a file takes the place of whatever was there
+    files.remove(path, walk.layer + 1)  # a file replaces whatever exists
     node = _Node(walk.layer)
     if member.issym():
         node.link = member.linkname[:4096]
     elif not _wanted(path):
         return
     elif _PYTHON.fullmatch(path[-1]):
-        node.content = b""  # that it is there is enough
+        node.content = b""  # its existence is enough
     elif member.islnk() and not is_libc(path):
-        # packages in a cache and in an environment are often one file
+        # packages in a cache and in an environment are often hard links
         node.content = files.content(entry.link)
         if node.content is None and is_record(path):
-            node.content = b""  # it reports modules alone, and a profile may say them too
+            node.content = b""  # RECORD only reports modules, and a profile can replace it
         if node.content is None:
             walk.refuse(f"{entry.shown} is a hard link to a file that no Python package has")
     elif member.isreg():
@@ -214,7 +214,7 @@ def _wanted(path: Parts) -> bool:
 
 
 def is_metadata(path: Parts) -> bool:
-    """Whether a path is where an installed package reports its name and version."""
+    """Whether a path is the METADATA or PKG-INFO of an installed package."""
     name = path[-1]
     directory = path[-2] if len(path) > 1 else ""
     return (
@@ -225,7 +225,7 @@ def is_metadata(path: Parts) -> bool:
 
 
 def is_record(path: Parts) -> bool:
-    """Whether a path is where an installed package lists its files."""
+    """Whether a path is the RECORD of an installed package."""
     return len(path) > 1 and path[-1] == "RECORD" and path[-2].endswith(".dist-info")
 
 
@@ -235,7 +235,7 @@ def is_libc(path: Parts) -> bool:
 
 
 def _libc(entry: LayerEntry) -> bytes:
-    """What is kept of a C library: the newest symbol version that it has, or that it is musl."""
+    """Return what is kept of a C library: its newest symbol version, or that it is musl."""
     if entry.parts[-1].startswith("ld-musl"):
         return b"musl"
     with tempfile.SpooledTemporaryFile(_LIBC_IN_MEMORY) as stream:
@@ -246,7 +246,7 @@ def _libc(entry: LayerEntry) -> bytes:
 
 
 def _modules(entry: LayerEntry) -> bytes:
-    """What is kept of a RECORD: the modules that it leads to, a line each."""
+    """Return what is kept of RECORD: its modules, one per line."""
     data = bytearray()
     for chunk in entry.chunks():
         data += chunk
@@ -256,7 +256,7 @@ def _modules(entry: LayerEntry) -> bytes:
 
 
 def _head(entry: LayerEntry) -> bytes:
-    """The beginning of a file."""
+    """Return the beginning of a file."""
     data = b""
     for chunk in entry.chunks():
         data += chunk
@@ -265,7 +265,7 @@ def _head(entry: LayerEntry) -> bytes:
     return data[:_HEAD]
 
 
-# another version may look at the same layers in another way
+# other versions may read the same layers differently
 _MADE_BY = f"{__version__} (3)"
 _Seen = TypeVar("_Seen")
 
@@ -278,13 +278,14 @@ def cached_facts(
     dump: Callable[[_Seen], JsonObject],
     load: Callable[[JsonObject], _Seen],
 ) -> _Seen:
-    """What ``look`` sees in ``image``, or saw the last time; ``kind`` names the directory.
+    """Return what ``look`` finds in ``image``, from the cache if possible; ``kind`` names its
+    directory.
 
-    ``load`` raises ValueError, KeyError or TypeError for what ``dump`` did not write. Raises what
-    ``look`` raises, and SdkError NO_SPACE or CACHE_UNWRITABLE. Measured by benchmarks/tricks.py:
-    without it a build on a base takes 1.27 times as long.
+    ``load`` raises ValueError, KeyError or TypeError for data that ``dump`` did not write. Raises
+    what ``look`` raises, and SdkError NO_SPACE or CACHE_UNWRITABLE. Measured by
+    benchmarks/tricks.py: without it a build on a base takes 1.27 times as long.
     """
-    if image.raw_manifest is None:  # composed just now: its digest takes reading it
+    if image.raw_manifest is None:  # it was just composed: computing its digest would read it
         return look()
     place = cache_root() / kind / f"{image.digest.removeprefix('sha256:')}.json"
     known = _known(place, load)

@@ -1,11 +1,11 @@
-"""Which packages the server's Python in an image sees, and whether a base can run the installer.
+"""Finds the packages of the server's Python in an image, and checks that a base can run the
+installer.
 
-The rule (docs/reference/distributions.md): packages are grouped into environments as Python
-does it, a virtual environment or an installation each. The server's is the one that holds a
-server; if several do or none does, the one whose Python the image's PATH finds first.
-
-The installer needs Python 3.11 or later (contract section 1). Native code is loaded where the
-server runs; code that is too new for the base's C library is likely too new for the server's.
+The rule (docs/reference/distributions.md): packages are grouped into environments as in Python,
+each a virtual environment or an installation. The server's environment is the one that holds a
+server; if several do or none does, it is that of the first Python on the image's PATH. The
+installer needs Python 3.11 or later (contract section 1). Native code is loaded in the server's
+image; code that is too new for the base's C library is probably too new for the server's.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ _LOCAL: Parts = ("usr", "local")
 
 @dataclass(frozen=True, slots=True)
 class ImagePython:
-    """An environment of an image: its directories in the order of Python's path, and what is there.
+    """An environment of an image: its directories in the order of Python's path, and its packages.
 
-    ``requires`` holds what the METADATA of each package in ``pins`` requires; ``unreadable``
-    says what was passed over and why.
+    ``requires`` holds the requirements of each package in ``pins``, from METADATA; ``unreadable``
+    says what was skipped and why.
     """
 
     prefix: Parts
@@ -77,7 +77,7 @@ class ImagePython:
 
     @classmethod
     def of(cls, seen: Mapping[str, Any]) -> ImagePython:
-        """One that was written as JSON. Raises KeyError, TypeError, ValueError for another."""
+        """Load it from JSON. Raises KeyError, TypeError or ValueError for other data."""
         major, minor = seen["minor"]
         return cls(
             tuple(seen["prefix"]),
@@ -103,12 +103,12 @@ class _PackageDirectory:
 
 
 def shown_pythons(path: Parts) -> str:
-    """A path of the image as its container sees it."""
+    """Return a path of the image as its container sees it."""
     return "/" + "/".join(path)
 
 
 def find_pythons(files: Filesystem, environment: Mapping[str, str]) -> list[ImagePython]:
-    """Every environment of the image with packages; ``environment`` holds its variables."""
+    """Return every environment with packages; ``environment`` holds the image's variables."""
     directories = _packages(files)
     found: dict[tuple[Parts, str, tuple[int, int]], list[Parts]] = {}
     for path in directories:
@@ -125,7 +125,7 @@ def find_pythons(files: Filesystem, environment: Mapping[str, str]) -> list[Imag
         pins: dict[str, str] = {}
         requires: dict[str, tuple[str, ...]] = {}
         modules: dict[str, tuple[str, ...]] = {}
-        for path in seen:  # Python takes the first that it finds
+        for path in seen:  # Python uses the first that it finds
             pins = {**directories[path].pins, **pins}
             requires = {**directories[path].requires, **requires}
             modules = {**directories[path].modules, **modules}
@@ -139,7 +139,7 @@ def find_pythons(files: Filesystem, environment: Mapping[str, str]) -> list[Imag
 def choose_python(
     pythons: Sequence[ImagePython], files: Filesystem, environment: Mapping[str, str]
 ) -> ImagePython | None:
-    """The environment of the server, by the rule above; None when nothing decides."""
+    """Return the server's environment by the rule above; None if it is ambiguous."""
     servers = [it for it in pythons if line_in(it.pins) is not None]
     if len(servers) == 1:
         return servers[0]
@@ -150,11 +150,11 @@ def choose_python(
             python = (*directory, name)
             if files.content(python) is None and files.link(python) is None:
                 continue
-            # a virtual environment's Python is a link to the one it was made of
+            # a virtual environment's Python is a link to its base Python
             for prefix in (directory[:-1], files.resolve(python)[:-2]):
                 if fitting := [it for it in candidates if _serves(it, prefix, python, files)]:
                     return fitting[0]
-            break  # the first Python on PATH has no packages that were requested: look further
+            break  # the first Python on PATH has no environment with packages: try the next
     return None
 
 
@@ -166,7 +166,7 @@ def _serves(found: ImagePython, prefix: Parts, python: Parts, files: Filesystem)
 
 
 def _packages(files: Filesystem) -> dict[Parts, _PackageDirectory]:
-    """What each directory holds, by the directory that is on a Python's path."""
+    """Return the packages of each directory on a Python's path."""
     directories: dict[Parts, _PackageDirectory] = {}
     for path in files.paths():
         if not is_metadata(path):
@@ -192,7 +192,7 @@ def _packages(files: Filesystem) -> dict[Parts, _PackageDirectory]:
 
 
 def _parsed_metadata(data: bytes) -> tuple[str, str, tuple[str, ...]]:
-    """Name and version of a METADATA, normalised, and its requirements. Raises ValueError."""
+    """Return the normalised name, the version and the requirements. Raises ValueError."""
     headers = BytesHeaderParser().parsebytes(data)
     try:
         name = canonicalize_name(str(headers["Name"] or ""), validate=True)
@@ -203,7 +203,7 @@ def _parsed_metadata(data: bytes) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _key(path: Parts, files: Filesystem) -> tuple[Parts, str, tuple[int, int]] | None:
-    """Prefix, kind and Python of a directory that a Python looks into by itself, else None."""
+    """Return prefix, kind and minor version for a directory on Python's default path, else None."""
     if len(path) < 3 or path[-1] not in ("site-packages", "dist-packages"):
         return None
     library, python, kind = path[-3:]
@@ -219,14 +219,14 @@ def _key(path: Parts, files: Filesystem) -> tuple[Parts, str, tuple[int, int]] |
         minor = (3, int(match[1]))
     else:
         return None
-    # a system's Python looks into /usr/local too, unless another was installed there
+    # a system's Python also reads /usr/local, unless another Python is installed there
     if prefix == _LOCAL and (kind == "dist-packages" or not _has_python(prefix, minor, files)):
         prefix = _USR
     return prefix, kind, minor
 
 
 def _has_python(prefix: Parts, minor: tuple[int, int], files: Filesystem) -> bool:
-    """Whether a Python was installed there; a link that leads elsewhere is none."""
+    """Whether a Python is installed there; a link to another directory does not count."""
     python = files.resolve((*prefix, "bin", f"python3.{minor[1]}"))
     return files.content(python) is not None and python[:-2] == prefix
 
@@ -241,7 +241,7 @@ def _system_directories(
     files: Filesystem,
     found: Mapping[tuple[Parts, str, tuple[int, int]], Sequence[Parts]],
 ) -> Iterator[Parts]:
-    """What a virtual environment with ``include-system-site-packages`` sees besides its own."""
+    """Yield the other directories on the path of a virtual environment with system packages."""
     text = (files.content((*prefix, "pyvenv.cfg")) or b"").decode(errors="replace")
     settings = {}
     for line in text.splitlines():
@@ -268,7 +268,7 @@ _OTHER_BASE = "Choose a base with Python 3.11 or later, such as docker.io/librar
 
 @dataclass(frozen=True, slots=True)
 class BaseFacts:
-    """``python`` is the path that PATH finds (none: empty), ``minor`` what its name says."""
+    """``python`` is the first on PATH (empty if none), ``minor`` the version in its name."""
 
     python: str
     minor: int | None
@@ -276,15 +276,15 @@ class BaseFacts:
 
     @property
     def glibc(self) -> Glibc | None:
-        """The version of its glibc; None for another libc or none."""
+        """The version of its glibc; None if it has none."""
         major, dot, minor = self.libc.partition(".")
         return (int(major), int(minor)) if dot else None
 
 
 def base_facts(image: Image) -> BaseFacts:
-    """Look into the layers of ``image``; what was seen is remembered by its digest.
+    """Read the facts from the layers of ``image``, cached by its digest.
 
-    Raises what reading a layer raises, and SdkError IMAGE_INVALID for hostile ones.
+    Raises what reading a layer raises, and SdkError IMAGE_INVALID for hostile layers.
     """
     return cached_facts(
         image, "bases", lambda: _look(image), dump=asdict, load=lambda seen: BaseFacts(**seen)
@@ -299,7 +299,7 @@ def check_base_image(
     *,
     where: Where = Where(),  # noqa: B008 - frozen
 ) -> None:
-    """Judge a base that is to run the installer, and what the wheels need of its C library.
+    """Check that a base can run the installer and has the C library that the wheels need.
 
     ``native`` holds the native files by the wheels' file names.
     """
@@ -386,7 +386,7 @@ def _libc(files: Filesystem) -> str:
 def require_fit(
     bundle: Bundle, base: Image | None, *, base_name: str = "", progress: Progress = SILENT
 ) -> None:
-    """Verify native code from file headers, and that ``base`` can run the installer.
+    """Check native code by its file headers, and that ``base`` can run the installer.
 
     Warnings go to ``progress``. Raises SdkError with every complaint: WHEEL_INCOMPATIBLE,
     IMAGE_INVALID for a base without a suitable Python, and what reading the base raises.

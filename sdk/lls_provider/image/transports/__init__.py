@@ -1,1 +1,1 @@
-"""Where images are read from and written to: layouts, archives, daemons, registries."""
+"""Reads images from, and writes them to, layouts, archives, daemons and registries."""

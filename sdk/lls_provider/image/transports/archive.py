@@ -1,7 +1,7 @@
-"""Images as one file: OCI archives (a layout in a tar) and Docker archives, written and read.
+"""Reads and writes images as one file: OCI archives (a layout in a tar) and Docker archives.
 
 Both are streamed; a file that is read is untrusted. A Docker archive has no OCI manifest: one is
-made from its content, so that there is one reader.
+made from its content, so both use the same reader.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 DOCKER_MANIFEST = "manifest.json"
 _WHAT = "the image archive"
 _MARKERS = frozenset({LAYOUT_FILE, DOCKER_MANIFEST})
-_LOOKED_AT = 4096  # members of a file that is perhaps no archive of an image
+_LOOKED_AT = 4096  # members of a file that may not be an image archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class OciArchive:
 
 @dataclass(frozen=True, slots=True)
 class DockerArchive:
-    """A tar file as `docker save` writes it, and what the image is called in it."""
+    """A tar file as `docker save` writes it, and the name of the image in it."""
 
     path: Path
     reference: Reference | None = None
@@ -85,7 +85,7 @@ class DockerArchive:
         return f"docker-archive:{self.path}" + (f":{self.reference}" if self.reference else "")
 
     def write(self, content: Content) -> str:
-        """Write an image; returns its ID, the digest by which a daemon knows it.
+        """Write an image; returns its ID, the digest that identifies it in a daemon.
 
         Raises what `write_archive` raises, and SdkError USAGE for an index.
         """
@@ -95,20 +95,22 @@ class DockerArchive:
 
 
 def oci_archive(content: Content, tag: str = DEFAULT_TAG) -> Iterator[bytes]:
-    """The tar of the layout of ``content``. Layers are hashed before they are streamed."""
+    """Yield the tar of an OCI layout of ``content``. Layers are hashed before they are streamed."""
     return write_tar(_layout_members(content, tag))
 
 
 def docker_archive(image: Image, reference: Reference | None = None) -> Iterator[bytes]:
-    """The tar that ``docker load`` reads; each layer is read once, so it has no digest's name."""
+    """Yield the tar that ``docker load`` reads; layers are read once, so their names are no
+    digests.
+    """
     return write_tar(_docker_members(image, reference))
 
 
 def write_archive(chunks: Iterator[bytes], path: Path) -> None:
-    """Write an archive's bytes to ``path``, where it appears when it is complete.
+    """Write an archive's bytes to ``path``, which appears when it is complete.
 
-    Raises SdkError TARGET_EXISTS, NO_SPACE, OUTPUT_UNWRITABLE, and what a layer raises whose
-    files changed meanwhile; an earlier archive then stays.
+    Raises SdkError TARGET_EXISTS, NO_SPACE, OUTPUT_UNWRITABLE, and what a layer raises whose files
+    have changed; an earlier archive then stays.
     """
     writable_archive(path)
     with output_file(path, _WHAT) as stream:
@@ -117,9 +119,9 @@ def write_archive(chunks: Iterator[bytes], path: Path) -> None:
 
 
 def writable_archive(path: Path) -> None:
-    """Refuse a place where an archive may not be written: what is there is not one.
+    """Refuse to replace anything except an archive.
 
-    Raises SdkError TARGET_EXISTS, OUTPUT_UNWRITABLE. Callers ask before long work.
+    Raises SdkError TARGET_EXISTS, OUTPUT_UNWRITABLE. Callers check this before any long work.
     """
     with wrapping_write_errors(path, _WHAT):
         if not path.exists() or _is_archive(path):
@@ -182,17 +184,17 @@ _GZIP = b"\x1f\x8b"
 
 
 def read_archive(path: Path, name: str | None = None, *, platform: Platform | None = None) -> Image:
-    """The image in the OCI or Docker archive ``path``; its layers stay in that file.
+    """Return the image in the OCI or Docker archive ``path``; its layers stay in that file.
 
-    ``name`` (a tag in an OCI archive, a full name in a Docker archive) and ``platform`` choose
-    where there are several. Raises SdkError FILE_MISSING, IMAGE_MISSING, IMAGE_INVALID; damaged
-    layers are found when they are read.
+    ``name`` (a tag in an OCI archive, a full name in a Docker archive) and ``platform`` select one
+    of several. Raises SdkError FILE_MISSING, IMAGE_MISSING, IMAGE_INVALID; damaged layers are found
+    when they are read.
     """
     return find_archive(path, name).image(platform)
 
 
 def find_archive(path: Path, name: str | None = None) -> StoredManifest:
-    """What the OCI or Docker archive ``path`` holds. Raises as `read_archive`."""
+    """Find the content of the OCI or Docker archive ``path``. Raises what `read_archive` raises."""
     store = _Archive.open(path)
     if LAYOUT_FILE in store.members and INDEX_FILE in store.members:
         return StoredManifest(store, store.read(INDEX_FILE), INDEX_TYPE, listing=True, tag=name)
@@ -204,10 +206,10 @@ def find_archive(path: Path, name: str | None = None) -> StoredManifest:
 
 
 class _Headers(io.BufferedReader):
-    """A tar file for ``tarfile``, which reads headers only and holds each in memory."""
+    """A tar file for ``tarfile``, which reads only headers and holds each in memory."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """At most ``size`` bytes, refusing headers that no one writes."""
+        """Return at most ``size`` bytes; refuse headers of unreasonable length."""
         if size is None or not 0 <= size <= _HEADER_LIMIT:
             raise tarfile.ReadError(f"an entry's header is longer than {_HEADER_LIMIT:,} bytes")
         return super().read(size)
@@ -221,16 +223,16 @@ class _Member:
 
 @dataclass(frozen=True, slots=True)
 class _Archive:
-    """The store of blobs that an archive is."""
+    """An archive as a store of blobs."""
 
     path: Path
     members: Mapping[str, _Member]
-    names: dict[str, str] = field(default_factory=dict)  # of blobs that no digest names
+    names: dict[str, str] = field(default_factory=dict)  # for blobs that are not named by a digest
 
     @classmethod
     def open(cls, path: Path) -> _Archive:
         try:
-            if path.exists() and not path.is_file():  # a named pipe would make us wait for ever
+            if path.exists() and not path.is_file():  # opening a named pipe would block
                 raise OSError(errno.EINVAL, "It is not a regular file")
             with _Headers(path.open("rb", buffering=0)) as stream:
                 if stream.read(len(_GZIP)) == _GZIP:
@@ -256,7 +258,7 @@ class _Archive:
         return _source(self.path, name)
 
     def read(self, name: str) -> RawDocument:
-        """A document by its name in the archive."""
+        """Return a document by its name in the archive."""
         source = self.source(name)
         member = self._member(name)
         if member.size > DOCUMENT_LIMIT:
@@ -290,7 +292,9 @@ class _Archive:
             return stream.read(length)
 
     def described(self, name: str, diff_id: str) -> JsonObject:
-        """The descriptor of a Docker archive's layer: plain unless it begins as gzip or zstd."""
+        """Return the descriptor of a Docker archive's layer: plain unless it begins as gzip or
+        zstd.
+        """
         member = self._member(name)
         media_type, digest = LAYER_TYPE, diff_id
         for magic, packed in ((_GZIP, GZIP_LAYER_TYPES[0]), (ZSTD_MAGIC, ZSTD_LAYER_TYPES[0])):
@@ -324,7 +328,7 @@ def _source(path: Path, name: str) -> Origin:
 
 
 def _members(found: tarfile.TarFile, path: Path) -> dict[str, _Member]:
-    """The regular files of a tar; a link to one of them is that file by another name."""
+    """Return the regular files of a tar; a link to one of them counts as that file."""
     members: dict[str, _Member] = {}
     links = {}
     for number, info in enumerate(found):
@@ -342,7 +346,7 @@ def _members(found: tarfile.TarFile, path: Path) -> dict[str, _Member]:
 
 
 def _manifest_of(store: _Archive, name: str | None) -> RawDocument:
-    """The OCI manifest of what a Docker archive's own manifest lists."""
+    """Make the OCI manifest of an image in a Docker archive."""
     document = store.read(DOCKER_MANIFEST)
     chosen = _chosen(document, name)
     config = store.read(str(chosen.get("Config")))
@@ -384,7 +388,7 @@ def _chosen(document: RawDocument, name: str | None) -> JsonObject:
 
 
 def _names(image: JsonObject) -> list[str]:
-    """The full names of an image; `docker save` leaves Docker Hub's registry out."""
+    """Return the full names of an image; `docker save` omits Docker Hub's registry."""
     tags = image.get("RepoTags")
     found = []
     for tag in tags if isinstance(tags, list) else []:

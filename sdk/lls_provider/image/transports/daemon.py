@@ -1,9 +1,9 @@
-"""A Docker or Podman daemon, reached through the Docker Engine API.
+"""Reads and writes images of a Docker or Podman daemon, through the Docker Engine API.
 
-The library `docker` speaks it and knows where daemons are (DOCKER_HOST, contexts, TLS); images
-stream both ways, as Docker archives. A daemon on another machine is reached through ``ssh HOST
-docker system dial-stdio``, as `docker` does it: keys, jump hosts and known hosts are ssh's
-business. The library would use paramiko, a second implementation of SSH.
+The library `docker` implements the API and finds daemons (DOCKER_HOST, contexts, TLS); images are
+streamed in both directions as Docker archives. A daemon on another machine is reached through ``ssh
+HOST docker system dial-stdio``, as `docker` does: ssh handles keys, jump hosts and known hosts. The
+library would use paramiko, a second implementation of SSH.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _END_SECONDS = 10
 
 
 class AddressError(ValueError):
-    """An address that ssh is not called with; the text says why and repeats nothing of it."""
+    """An address that ssh cannot be called with; the message says why and quotes none of it."""
 
 
 def ssh_command(address: str) -> list[str]:
-    """The command that speaks to the daemon of ``ssh://[USER@]HOST[:PORT][/SOCKET]``.
+    """Return the command that connects to the daemon of ``ssh://[USER@]HOST[:PORT][/SOCKET]``.
 
     Raises AddressError.
     """
@@ -64,13 +64,13 @@ def ssh_command(address: str) -> list[str]:
     dial = ["docker"]
     if parts.path.strip("/"):
         dial += ["--host", f"unix://{parts.path}"]
-    # the other machine's shell reads it; behind `--` no host can be an option
+    # the remote shell parses it; after `--` no host can be an option
     return [*command, "--", parts.hostname, shlex.join([*dial, "system", "dial-stdio"])]
 
 
 @dataclass(slots=True)
 class SshTunnel:
-    """A socket on this machine behind which the other machine's daemon answers."""
+    """A socket on this machine that is forwarded to the other machine's daemon."""
 
     command: list[str]
     _directory: Path
@@ -80,7 +80,7 @@ class SshTunnel:
 
     @classmethod
     def open(cls, address: str) -> SshTunnel:
-        """Listen; nothing is asked before someone connects. Raises AddressError or OSError."""
+        """Listen; ssh starts with the first connection. Raises AddressError or OSError."""
         command = ssh_command(address)
         if shutil.which("ssh") is None:
             raise FileNotFoundError(None, "There is no ssh on this machine's PATH")
@@ -102,10 +102,10 @@ class SshTunnel:
         return f"unix://{self._directory / 'docker.sock'}"
 
     def error_output(self) -> str:
-        """What ssh and the other machine said when it went wrong."""
+        """Return the error output of ssh and the other machine."""
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_END_SECONDS)  # its last words come last
+                process.wait(_END_SECONDS)  # the end of the log is the latest output
         text = (self._directory / "log").read_bytes()[-_ERROR_OUTPUT_LIMIT:]
         return text.decode(errors="replace").strip()
 
@@ -126,7 +126,7 @@ class SshTunnel:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                return  # closed
+                return  # the socket is closed
             with connection:
                 self._processes.append(
                     subprocess.Popen(
@@ -144,7 +144,7 @@ _SCHEMES = ("unix", "tcp", "ssh", "http", "https")
 _DOCKER_SOCKET = Path("/var/run/docker.sock")
 _USER_SOCKETS = ("docker.sock", "podman/podman.sock")  # below the user's runtime directory
 _PODMAN_SOCKET = Path("/run/podman/podman.sock")
-_SILENCE = 600  # seconds; a daemon says nothing while it unpacks
+_SILENCE = 600  # seconds; a daemon sends nothing while it unpacks
 _REASON_LIMIT = 2000
 _RUN_ONE = (
     f"Start the daemon (`systemctl start docker`, `systemctl --user start podman.socket`), or name "
@@ -174,10 +174,10 @@ class DaemonOutput:
         return f"docker-daemon:{self.reference}"
 
     def write(self, content: Content) -> str:
-        """Load an image and give the ID that the daemon knows it by.
+        """Load an image and return its ID in the daemon.
 
-        The name is given last: a load that breaks off leaves it as it was. Raises SdkError
-        DAEMON_FAILED, what a layer raises whose files changed meanwhile, and USAGE for an index.
+        The name is set last: a load that fails leaves it unchanged. Raises SdkError DAEMON_FAILED,
+        what a layer raises whose files have changed, and USAGE for an index.
         """
         image = one_image(content, self)
         with Daemon.connect() as daemon:
@@ -194,7 +194,7 @@ class DaemonOutput:
 
 
 def find_daemon(reference: Reference) -> StoredManifest:
-    """What a daemon knows as ``reference``; its layers are kept in the cache by its ID.
+    """Return the image ``reference`` of a daemon; its layers are cached by its ID.
 
     Raises SdkError IMAGE_MISSING, DAEMON_FAILED, NO_SPACE, CACHE_UNWRITABLE, IMAGE_INVALID.
     """
@@ -208,7 +208,7 @@ def find_daemon(reference: Reference) -> StoredManifest:
         with locked(path.with_suffix(".lock")):
             if path.exists():
                 return find_archive(path)
-            # by its ID: the name may move meanwhile
+            # by its ID: the name may be changed meanwhile
             write_archive(daemon.save(known), path)
             try:
                 found = find_archive(path)
@@ -216,26 +216,26 @@ def find_daemon(reference: Reference) -> StoredManifest:
                     for _ in layer.chunks():
                         pass
             except SdkError:
-                path.unlink()  # what is kept under an ID is whole
+                path.unlink()  # the cache must hold complete archives only
                 raise
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon that answers, and the requests that we make; closed at the end of a ``with``."""
+    """A connection to a daemon; a context manager that closes it."""
 
-    client: Any  # an APIClient, whose stubs leave what we call untyped
-    address: str  # as it is shown: without a user or password
+    client: Any  # an APIClient, whose stubs do not type the methods that are used
+    address: str  # for messages: without user and password
     tunnel: SshTunnel | None = None
 
     @classmethod
     def connect(cls) -> Daemon:
-        """The daemon that `docker` would speak to, else Podman's.
+        """Connect to the daemon that `docker` would use, else to Podman's.
 
-        DOCKER_CONTEXT, DOCKER_HOST and the current context are asked in this order, then the
-        sockets at their usual places. Raises SdkError USAGE for a DOCKER_HOST that is not an
-        address, DAEMON_FAILED when there is no daemon or it does not answer.
+        DOCKER_CONTEXT, DOCKER_HOST and the current context are tried in this order, then the usual
+        sockets. Raises SdkError USAGE for a DOCKER_HOST that is not an address, DAEMON_FAILED when
+        there is no daemon or it does not answer.
         """
         with _wrapped("the address that Docker's settings name"):
             settings = _settings()
@@ -278,7 +278,7 @@ class Daemon:
     def load(self, archive: Iterable[bytes]) -> None:
         """Load a Docker archive. Raises SdkError DAEMON_FAILED with the daemon's reason."""
         with _wrapped(self.address, tunnel=self.tunnel):
-            # the status is sent before the archive is read: what went wrong is in the text
+            # the status is sent before the archive is read: errors are in the body
             for line in self.client.load_image(archive, quiet=True):
                 reason = _object(line).get("error")
                 if reason:
@@ -286,7 +286,9 @@ class Daemon:
                     raise self.failed("The daemon did not load the image", why, _resolution(why))
 
     def inspect(self, reference: Reference) -> JsonObject:
-        """What the daemon reports an image. Raises SdkError IMAGE_MISSING, DAEMON_FAILED."""
+        """Return the daemon's description of an image. Raises SdkError IMAGE_MISSING,
+        DAEMON_FAILED.
+        """
         with _wrapped(self.address, name=str(reference), tunnel=self.tunnel):
             found = _object(self.client.inspect_image(str(reference)))
         if not found:
@@ -294,17 +296,19 @@ class Daemon:
         return found
 
     def save(self, image: str) -> Iterator[bytes]:
-        """The archive of the image with an ID. Raises as `inspect`, and when it breaks off."""
+        """Yield the archive of an image by ID. Raises what `inspect` raises, also when it breaks
+        off.
+        """
         with _wrapped(self.address, name=image, tunnel=self.tunnel):
             yield from self.client.get_image(image, chunk_size=CHUNK)
 
     def failed(self, what: str, why: str, resolution: str = _ASK_IT) -> SdkError:
-        """The error DAEMON_FAILED about this daemon."""
+        """Return the error DAEMON_FAILED about this daemon."""
         return _failed(self.address, what, why, resolution)
 
 
 def _settings() -> dict[str, Any]:
-    """Where the daemon is and how it is spoken to, as the client takes it."""
+    """Return the daemon's address and TLS settings, as arguments of the client."""
     from docker.context import ContextAPI
     from docker.context.config import get_current_context_name
     from docker.utils import kwargs_from_env
@@ -340,7 +344,7 @@ def _client(settings: Mapping[str, Any]) -> Any:
         def merge_environment_settings(
             self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
         ) -> Any:
-            # else REQUESTS_CA_BUNDLE takes the place of the certificates of DOCKER_CERT_PATH
+            # else REQUESTS_CA_BUNDLE would replace the certificates of DOCKER_CERT_PATH
             verified = self.verify if verify is None else verify
             return super().merge_environment_settings(url, proxies, stream, verified, cert)
 
@@ -364,7 +368,7 @@ def _usual_socket() -> Path:
 
 
 def _shown(address: str) -> str:
-    """An address without what may be secret in it; a socket as the path that it is."""
+    """Return an address without credentials; a socket as its path."""
     parts = urlsplit(address)
     if parts.scheme.endswith("unix"):
         return parts.path
@@ -375,7 +379,7 @@ def _shown(address: str) -> str:
 def _wrapped(
     address: str, *, name: str = "", secret: str = "", tunnel: SshTunnel | None = None
 ) -> Iterator[None]:
-    """Make what the client raises an SdkError about the daemon at ``address``."""
+    """Convert the client's exceptions to an SdkError about the daemon at ``address``."""
     from docker.errors import APIError, DockerException, ImageNotFound
     from requests import RequestException
 
@@ -404,7 +408,7 @@ def _wrapped(
 
 
 def _root(error: BaseException) -> str:
-    """The innermost reason of what the client wraps around an error of the system."""
+    """Return the innermost system error that the client wraps."""
     cause: BaseException | None = error
     while cause is not None:
         if type(cause).__module__ == "builtins" and isinstance(cause, OSError) and cause.strerror:

@@ -1,7 +1,7 @@
-"""The OCI image layout: written atomically, and read as any store of blobs.
+"""Writes OCI image layouts atomically, and reads images from any store of blobs.
 
 The format is the OCI image-layout specification: ``oci-layout``, ``index.json``, ``blobs``. A
-store, be it a layout or a registry, is untrusted: index, manifest and configuration are verified.
+store, a layout or a registry, is untrusted: index, manifest and configuration are verified.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ if TYPE_CHECKING:
     from lls_provider.image.manifest import Content, Descriptor
 
 
-DOCUMENT_LIMIT = 4 << 20  # Documents of real images have kilobytes; registries stop here.
+DOCUMENT_LIMIT = 4 << 20  # Documents of real images have kilobytes; registries accept no more.
 _LAYER_LIMIT = 1000
 _NESTING_LIMIT = 4
 
 
 class BlobStore(Protocol):
-    """Where blobs are found by their descriptors. Its errors are IMAGE_INVALID and its own."""
+    """A store of blobs by descriptor. It raises IMAGE_INVALID and errors of its own."""
 
     def document(self, described: Descriptor) -> RawDocument:
-        """A manifest, index or configuration, of size and digest as described."""
+        """Return a manifest, index or configuration with the size and digest that are described."""
         ...
 
     def layer(self, described: Descriptor, diff_id: str) -> Layer:
-        """A layer, its bytes not yet read."""
+        """Return a layer without reading its bytes."""
         ...
 
 
@@ -68,11 +68,10 @@ def choose(
     tag: str | None = None,
     platform: Platform | None = None,
 ) -> Descriptor:
-    """The one manifest that is meant.
+    """Select one manifest by ``platform``; by default this machine's, if there are several.
 
-    ``platform`` decides; where it is not given and several are left, this machine's. Raises
-    SdkError IMAGE_MISSING if there is none for it, IMAGE_INVALID if there is none at all or
-    there are several.
+    Raises SdkError IMAGE_MISSING if there is none for it, IMAGE_INVALID if there is none at all or
+    several remain.
     """
     found = _manifests(store, index, 0)
     candidates = [it for it in found if tag is None or it.annotations.get(REF_NAME) == tag]
@@ -94,7 +93,7 @@ def choose(
 def _platform_missing(
     document: RawDocument, wanted: Platform, actual: Sequence[Platform]
 ) -> SdkError:
-    """The error about images none of which is for the platform that is wanted."""
+    """Return the error if no image is for the requested platform."""
     return SdkError(
         Code.IMAGE_MISSING,
         f"There is no image for {wanted}",
@@ -106,9 +105,9 @@ def _platform_missing(
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """A manifest or an index at its place; what it refers to is read when it is requested.
+    """A manifest or an index in a store; what it refers to is read on request.
 
-    The ``index.json`` of a layout is a ``listing``: ``tag`` chooses in it.
+    The ``index.json`` of a layout is a ``listing``: ``tag`` selects in it.
     """
 
     store: BlobStore
@@ -118,9 +117,9 @@ class StoredManifest:
     tag: str | None = None
 
     def image(self, platform: Platform | None = None) -> Image:
-        """One image; of several the one for ``platform``, where it is not given for this machine.
+        """Return one image; of several, the one for ``platform`` (default: this machine's).
 
-        Raises as `choose` and `read_image`.
+        Raises what `choose` and `read_image` raise.
         """
         if self.media_type in INDEX_TYPES:
             chosen = choose(self.store, self.document, tag=self.tag, platform=platform)
@@ -131,7 +130,7 @@ class StoredManifest:
         return image
 
     def whole(self) -> Content:
-        """The image, or the index with its images for every platform. Raises as `image`."""
+        """Return the image, or the index with all its images. Raises what `image` raises."""
         if not self.listing:
             return _content(self.store, self.document, self.media_type)
         entries = _entries(self.document)
@@ -171,7 +170,7 @@ def _member(store: BlobStore, described: Descriptor, depth: int) -> Image | Arti
 
 
 def read_image(store: BlobStore, manifest: RawDocument) -> Image:
-    """The image of a manifest. Raises SdkError IMAGE_INVALID for everything wrong in it."""
+    """Return the image of a manifest. Raises SdkError IMAGE_INVALID for every error in it."""
     value = manifest.parse()
     described = manifest.descriptor(value.get("config"), "config")
     if described.media_type not in CONFIG_TYPES:
@@ -206,7 +205,7 @@ def _layers(manifest: RawDocument, value: JsonObject) -> list[Any]:
 
 
 def _entries(index: RawDocument) -> list[Descriptor]:
-    """What an index lists itself, of known types."""
+    """Return the direct entries of an index, of known types."""
     entries = index.parse().get("manifests")
     if not isinstance(entries, list) or len(entries) > _LAYER_LIMIT:
         index.refuse(f"manifests is not a list of at most {_LAYER_LIMIT} manifests")
@@ -225,7 +224,7 @@ def _check_depth(index: RawDocument, depth: int) -> None:
 
 
 def _manifests(store: BlobStore, index: RawDocument, depth: int) -> list[Descriptor]:
-    """The images that an index lists, also by way of indexes in it."""
+    """Return the images that an index lists, including those of nested indexes."""
     _check_depth(index, depth)
     found: list[Descriptor] = []
     for described in _entries(index):
@@ -238,7 +237,7 @@ def _manifests(store: BlobStore, index: RawDocument, depth: int) -> list[Descrip
 
 
 def _is_attestation(described: Descriptor) -> bool:
-    """Whether it is what build tools put beside an image."""
+    """Whether it is an attestation that a build tool added to an image."""
     return described.platform is not None and described.platform.os == "unknown"
 
 
@@ -265,15 +264,15 @@ _WHAT = "the image layout"
 
 
 def is_layout(path: Path) -> bool:
-    """Whether ``path`` is an OCI layout, judged by its marker file alone."""
+    """Whether ``path`` has the marker file of an OCI layout."""
     return (path / LAYOUT_FILE).is_file()
 
 
 def parse_reference(text: str) -> tuple[Path, str | None]:
-    """The directory and the tag of ``oci:DIR[:TAG]`` (the prefix may be missing).
+    """Return the directory and the tag of ``oci:DIR[:TAG]`` (the prefix is optional).
 
-    As skopeo reads it: the tag, which may be a whole name, begins after the first colon. A path
-    with a colon that exists is a path all the same.
+    As in skopeo, the tag, which may be a full name, begins after the first colon. An existing path
+    with a colon is still a path.
     """
     rest = text.removeprefix("oci:")
     directory, _, tag = rest.partition(":")
@@ -289,13 +288,12 @@ def read_layout(
     platform: Platform | None = None,
     verify: bool = True,
 ) -> Image:
-    """The image in the OCI layout ``directory``.
+    """Return the image in the OCI layout ``directory``.
 
-    ``tag`` and ``platform`` choose; of several, where it is not given, this machine's platform.
-    With ``verify`` every layer is read once and compared with its digest; without, that
-    happens when its bytes are read. Raises SdkError FILE_MISSING when there is no layout,
-    IMAGE_MISSING when it has none for the platform, IMAGE_INVALID naming the file for everything
-    that is wrong in it.
+    ``tag`` and ``platform`` select one of several (default: this machine's platform). With
+    ``verify`` every layer is read and compared with its digest now, else when its bytes are read.
+    Raises SdkError FILE_MISSING without a layout, IMAGE_MISSING without an image for the platform,
+    IMAGE_INVALID with the file for every error in it.
     """
     image = find_layout(directory, tag).image(platform)
     if verify:
@@ -306,7 +304,7 @@ def read_layout(
 
 
 def find_layout(directory: Path, tag: str | None = None) -> StoredManifest:
-    """What the OCI layout ``directory`` lists. Raises as `read_layout`."""
+    """Return what the OCI layout ``directory`` lists. Raises what `read_layout` raises."""
     layout = _Layout(directory)
     layout.check_marker()
     index = layout.read(directory / INDEX_FILE)
@@ -314,9 +312,10 @@ def find_layout(directory: Path, tag: str | None = None) -> StoredManifest:
 
 
 def writable_layout(directory: Path) -> None:
-    """Refuse a place where a layout may not be written: what is there is not one.
+    """Refuse to replace anything except a layout.
 
-    Raises SdkError TARGET_EXISTS. Callers ask before long work; write_layout asks again.
+    Raises SdkError TARGET_EXISTS. Callers check this before any long work; `write_layout` checks
+    again.
     """
     if not directory.exists() or is_layout(directory):
         return
@@ -332,11 +331,11 @@ def writable_layout(directory: Path) -> None:
 
 
 def write_layout(content: Content, directory: Path, *, tag: str = DEFAULT_TAG) -> str:
-    """Write ``content`` as all that an OCI layout holds; returns its digest.
+    """Write an OCI layout that holds only ``content``; returns its digest.
 
-    Each layer is read once, hashed while it is written. The layout appears under its name when
-    it is complete, replacing an earlier one in one step. Raises SdkError TARGET_EXISTS,
-    NO_SPACE, OUTPUT_UNWRITABLE, and what a layer raises whose files changed meanwhile.
+    Each layer is read once and hashed while it is written. The layout appears when it is complete
+    and replaces an earlier one in one step. Raises SdkError TARGET_EXISTS, NO_SPACE,
+    OUTPUT_UNWRITABLE, and what a layer raises whose files have changed.
     """
     with wrapping_write_errors(directory, _WHAT):
         writable_layout(directory)
@@ -354,7 +353,7 @@ def write_layout(content: Content, directory: Path, *, tag: str = DEFAULT_TAG) -
 
 
 def index_document(content: Content, tag: str) -> bytes:
-    """The ``index.json`` of a layout that holds ``content`` alone; needs the layers' digests."""
+    """Return the ``index.json`` of a layout of ``content``; needs the layers' digests."""
     described = descriptor(content.media_type, content.manifest_bytes())
     if isinstance(content, Image):
         described["platform"] = content.platform.to_document()
@@ -368,7 +367,7 @@ def index_document(content: Content, tag: str) -> bytes:
 
 
 def blob_path(digest: str) -> str:
-    """The place of a blob in a layout. ``digest`` matches the pattern of digests."""
+    """Return the path of a blob in a layout; ``digest`` must be a valid digest."""
     return f"{BLOBS}/{digest.replace(':', '/')}"
 
 
@@ -392,7 +391,7 @@ def _hex(digest: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The store of blobs that a layout is."""
+    """A layout as a store of blobs."""
 
     directory: Path
 
@@ -437,7 +436,7 @@ class _Layout:
             source.refuse(f"it cannot be read: {error.strerror or error}")
 
     def _blob(self, described: Descriptor) -> Path:
-        # the digest was matched against its pattern: it is not a path
+        # the digest is valid, so it cannot be a path
         return self.directory / blob_path(described.digest)
 
 
@@ -451,6 +450,6 @@ def _regular(path: Path) -> os.stat_result:
         status = path.stat()
     except OSError as error:
         source.refuse(f"it is missing or cannot be read: {error.strerror or error}")
-    if not stat.S_ISREG(status.st_mode):  # a named pipe would make us wait for ever
+    if not stat.S_ISREG(status.st_mode):  # opening a named pipe would block
         source.refuse("it is not a regular file")
     return status

@@ -1,6 +1,6 @@
-"""Where images come from and go to, as the command line writes it, in skopeo's words.
+"""Parses the names of images on the command line, in skopeo's syntax, and opens their transports.
 
-Of the modules that know one kind of place each, those are imported that are requested.
+The module of a transport is imported only when a name requires it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _PLACES = (
 
 
 class Output(Protocol):
-    """A place that an image goes to; its text is what the command line takes."""
+    """An output of images; its text is that of the command line."""
 
     def write(self, content: Content) -> str:
-        """Write ``content`` there, atomically; returns the digest that it is known by."""
+        """Write ``content`` atomically; returns its digest there."""
         ...
 
 
@@ -63,7 +63,7 @@ class OciLayout:
 
 @dataclass(frozen=True, slots=True)
 class RegistryTag:
-    """A tag in a registry, as a place that an image goes to."""
+    """A tag in a registry as an output."""
 
     reference: Reference
     insecure: bool = False
@@ -80,9 +80,9 @@ class RegistryTag:
 
 
 def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> Output:
-    """The place that ``--output`` names, refused before any work when it cannot be written.
+    """Parse ``--output``; refuse an output that cannot be written before any work.
 
-    ``insecure`` does without TLS in a registry. Raises SdkError USAGE for another kind of place,
+    ``insecure`` accepts a registry without TLS. Raises SdkError USAGE for another kind of place,
     TARGET_EXISTS, DAEMON_FAILED.
     """
     if text.startswith(_REGISTRY):
@@ -90,7 +90,7 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
     if text.startswith(_DAEMON) and text != _DAEMON:
         from lls_provider.image.transports.daemon import Daemon, DaemonOutput
 
-        with Daemon.connect():  # whether it answers is reported before the work
+        with Daemon.connect():  # a daemon that does not answer is reported before any work
             pass
         return DaemonOutput(reference.tagged(text.removeprefix(_DAEMON)))
     kind, colon, place = text.partition(":")
@@ -112,7 +112,7 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
 
 
 def require_index_sinks(outputs: Sequence[Output]) -> None:
-    """Refuse, before any work, places that hold one platform. Raises SdkError USAGE."""
+    """Refuse, before any work, outputs that hold one platform. Raises SdkError USAGE."""
     from lls_provider.image.manifest import several_refused
     from lls_provider.image.transports.archive import DockerArchive
     from lls_provider.image.transports.daemon import DaemonOutput
@@ -123,7 +123,7 @@ def require_index_sinks(outputs: Sequence[Output]) -> None:
 
 
 def prepare(outputs: Sequence[Output]) -> None:
-    """Import what writing to these places takes, at a time when there is nothing else to do."""
+    """Import the modules of these outputs while the build waits for another process."""
     if any(isinstance(output, RegistryTag) for output in outputs):
         import requests  # noqa: F401
 
@@ -137,9 +137,9 @@ def read_base(
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Image | None:
-    """The base image that ``--base`` names; None for ``scratch``.
+    """Return the base image that ``--base`` names; None for ``scratch``.
 
-    ``platform`` chooses where there are several. Raises what `find_transport` raises, and SdkError
+    ``platform`` selects one of several. Raises what `find_transport` raises, and SdkError
     IMAGE_MISSING if there is none for the platform.
     """
     if text == SCRATCH:
@@ -150,7 +150,7 @@ def read_base(
 
 
 def recorded_base_name(text: str) -> str:
-    """What other tools call the image at a place; empty for one that is in no registry."""
+    """Return the name of the image in a registry; empty if it is in none."""
     return str(reference.parse(text.removeprefix(_REGISTRY))) if text.startswith(_REGISTRY) else ""
 
 
@@ -161,15 +161,15 @@ def read_image(
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Image:
-    """The image that an argument names. Raises what `find_image` and reading it raise."""
+    """Return the image that an argument names. Raises what `find_image` and reading raise."""
     return find_image(text, insecure=insecure, progress=progress).image(platform)
 
 
 def find_image(text: str, *, insecure: bool = False, progress: Progress = SILENT) -> StoredManifest:
-    """What an argument names: a place as `find_transport` takes it, or without its kind.
+    """Find the image that an argument names, with or without a transport.
 
-    A directory here is a layout, a file an archive, anything else a reference. Raises what
-    `find_transport` raises, and SdkError USAGE for a text that is none of these.
+    Without one, a directory is a layout, a file an archive, anything else a reference. Raises what
+    `find_transport` raises, and SdkError USAGE for any other text.
     """
     if is_transport_name(text):
         return find_transport(text, insecure=insecure, progress=progress)
@@ -184,14 +184,14 @@ def find_image(text: str, *, insecure: bool = False, progress: Progress = SILENT
 
 
 def is_transport_name(text: str) -> bool:
-    """Whether ``text`` says by its prefix what kind of place it names."""
+    """Whether ``text`` begins with the name of a transport."""
     return text.startswith(_PREFIXES)
 
 
 def find_transport(
     text: str, *, insecure: bool = False, progress: Progress = SILENT
 ) -> StoredManifest:
-    """What is at a place that is named with its kind.
+    """Find the image at a place that is named with its transport.
 
     Raises SdkError USAGE for another kind of place and what `find_remote`, `find_daemon`,
     `find_layout` and `find_archive` raise.
@@ -227,16 +227,16 @@ def _find_remote(named: Reference, *, insecure: bool, progress: Progress) -> Sto
 
 
 def local_file(text: str) -> Path | None:
-    """The file or directory of a place on this machine, None for a registry or a daemon.
+    """Return the file or directory of a local place, None for a registry or a daemon.
 
-    Raises SdkError USAGE for a place that is written wrongly. Touches nothing.
+    Raises SdkError USAGE for an invalid name. Does not access the file system.
     """
     _, path, _ = _place(text)
     return path if isinstance(path, Path) else None
 
 
 def _place(text: str) -> tuple[str, Path | Reference, str | Reference | None]:
-    """Kind, path or reference, and the name of the image in a file, of a place."""
+    """Split a place into its transport, its path or reference, and the image's name in a file."""
     kind = next((it for it in _PREFIXES if text.startswith(it)), "")
     place = text.removeprefix(kind)
     if not place or not kind:
@@ -251,7 +251,7 @@ def _place(text: str) -> tuple[str, Path | Reference, str | Reference | None]:
 
 
 def _docker_archive(place: str) -> tuple[Path, Reference | None]:
-    """File and name of an image; as skopeo reads it: a path there has no colon."""
+    """Split into a file and an image name; as in skopeo, the path has no colon."""
     file, _, name = place.partition(":")
     return Path(file), reference.tagged(name) if name else None
 

@@ -1,4 +1,4 @@
-"""The errors of a registry: its words are shown, no secret is; its addresses are checked."""
+"""The errors of a registry: they quote its explanation, never a secret. Checks its redirects."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def registry_refusal(
     *,
     retry_after: float | None = None,
 ) -> SdkError:
-    """What an answer's status means. ``used`` names the credentials sent, empty for none.
+    """Return the error for a response's status.
 
-    ``retry_after`` are the seconds that the registry asks the client to wait.
+    ``used`` names the credentials that were sent, empty for none. ``retry_after`` is the number of
+    seconds that the registry asks the client to wait.
     """
     message = _status_text(status, body)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -64,7 +65,7 @@ def registry_refusal(
 def request_failed(
     reference: Reference, action: str, status: int, body: bytes, *, retry_after: float | None = None
 ) -> SdkError:
-    """An answer that does not help, whoever asks: a fault of the registry, or of us."""
+    """Return the error for a response that no login or name would change."""
     waited = (
         ""
         if retry_after is None
@@ -81,7 +82,7 @@ def request_failed(
 
 
 def network_error(reference: Reference, action: str, why: str) -> SdkError:
-    """No attempt reached the registry or came to its end."""
+    """Return the error if no attempt reached the registry or completed."""
     return _error(
         Code.NETWORK,
         reference,
@@ -98,7 +99,7 @@ def network_error(reference: Reference, action: str, why: str) -> SdkError:
 
 
 def protocol_error(reference: Reference, why: str) -> SdkError:
-    """The registry's answer is not what the distribution specification says."""
+    """Return the error for a response that violates the distribution specification."""
     return _error(
         Code.REGISTRY_FAILED,
         reference,
@@ -130,7 +131,7 @@ def _phrase(status: int) -> str:
 
 
 def _explanation(body: bytes) -> str:
-    """The registry's own explanation, from its errors document, on one line."""
+    """Return the registry's own explanation, from its errors document, on one line."""
     try:
         errors = json.loads(body)["errors"][:_ERRORS_LIMIT]
         message = "; ".join(f"{it.get('code')}: {it.get('message')}" for it in errors)
@@ -145,15 +146,15 @@ _PORTS = {"https": 443, "http": 80}
 
 
 def same_origin(first: str, second: str) -> bool:
-    """Whether two addresses have one scheme, host and port: only there a login is shown."""
+    """Whether two URLs have the same scheme, host and port: only then credentials are sent."""
     return _origin(first) == _origin(second)
 
 
 def follow(url: str, location: str | None, reference: Reference, *, insecure: bool) -> str:
-    """The address that the answer from ``url`` sends us to.
+    """Return the URL that the response from ``url`` redirects to.
 
-    It must be https; plain http only with ``insecure``, or where registry and address are both
-    on this machine. Raises SdkError REGISTRY_FAILED.
+    It must be https, or plain http with ``insecure`` or if both are on this machine. Raises
+    SdkError REGISTRY_FAILED.
     """
     if not location:
         raise protocol_error(reference, "an answer lacks the header Location")

@@ -1,7 +1,7 @@
-"""HTTP with one repository of a registry: login, redirects, retries, and limits on every answer.
+"""HTTP with one repository of a registry: login, redirects, retries, and limits on every response.
 
-A registry's answers are untrusted: bodies are bounded in size and time, an address that it
-names is checked before it is asked, and the login goes to the registry itself and nowhere else.
+Responses are untrusted: bodies are bounded in size and time, a URL in a response is checked before
+it is used, and credentials are sent to the registry only.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lls_provider.system.http import (
 if TYPE_CHECKING:
     import requests
 
-DOCUMENT_LIMIT = 4 << 20  # what registries accept as a manifest
+DOCUMENT_LIMIT = 4 << 20  # the manifest types that are requested
 _REDIRECTS = 5
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _REPEATED = frozenset({307, 308})  # with the same method and body (RFC 9110, 15.4.8 and 15.4.9)
@@ -49,7 +49,7 @@ _HUB_HOST = "registry-1.docker.io"
 
 
 class Body(Protocol):
-    """What is sent: its length is known, and it can be sent again from its start."""
+    """A request body of known length that can be sent again from its start."""
 
     def __len__(self) -> int: ...
 
@@ -58,7 +58,7 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RegistryResponse:
-    """A whole answer; ``url`` is where it came from."""
+    """A complete response; ``url`` is its source."""
 
     status: int
     headers: Mapping[str, str]
@@ -67,7 +67,7 @@ class RegistryResponse:
 
 
 class RegistryBusy(Interrupted):
-    """An answer that another attempt may change."""
+    """A response that another attempt may change."""
 
     def __init__(self, answer: RegistryResponse) -> None:
         super().__init__(f"the registry answered {answer.status}", retry_after(answer.headers))
@@ -76,15 +76,15 @@ class RegistryBusy(Interrupted):
 
 @dataclass(frozen=True, slots=True)
 class RegistryTimeouts:
-    """How long a registry may take."""
+    """The timeouts of a registry."""
 
-    timeout: tuple[float, float] = TIMEOUT  # seconds to connect, seconds of silence
-    document: float = 120.0  # seconds for an answer that is not a blob
+    timeout: tuple[float, float] = TIMEOUT  # seconds to connect, seconds without data
+    document: float = 120.0  # seconds for a whole response that is not a blob
     sleep: Callable[[float], None] = time.sleep
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> RegistryTimeouts:
-        """As LLS_PROVIDER_REGISTRY_TIMEOUT says: the seconds in which something must come.
+        """Read LLS_PROVIDER_REGISTRY_TIMEOUT: the seconds to wait for data.
 
         Raises SdkError USAGE when it is not a number of seconds.
         """
@@ -105,10 +105,10 @@ class RegistryTimeouts:
 
 
 class RegistryClient:
-    """Requests to the registry of ``reference``, allowed to do what ``scopes`` say.
+    """Requests to the registry of ``reference``, authorized for ``scopes``.
 
-    TLS is verified, except that a registry on loopback may do without; with ``insecure`` any
-    registry may, and its certificate is not looked at.
+    TLS is verified. A registry on loopback may have none; with ``insecure`` any registry may, and
+    certificates are not verified.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class RegistryClient:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def url(self, path: str) -> str:
-        """The address of ``path`` (``/v2/…``) at the registry; may ask it whether it has TLS."""
+        """Return the URL of ``path`` (``/v2/…``); may probe the registry for TLS."""
         if not self._scheme:
             self._scheme = self._find_scheme()
         return f"{self._scheme}://{self._host}{path}"
@@ -147,10 +147,10 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> RegistryResponse:
-        """The answer to a request that may be repeated.
+        """Send a request that may be repeated; return the response.
 
         ``action`` completes "Cannot …". Raises SdkError for a status that is not ``expected``
-        (REGISTRY_DENIED, IMAGE_MISSING, REGISTRY_FAILED) and NETWORK when no attempt came through.
+        (REGISTRY_DENIED, IMAGE_MISSING, REGISTRY_FAILED) and NETWORK when no attempt succeeded.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -172,7 +172,7 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | Body = b"",
     ) -> RegistryResponse:
-        """The answer to one request. Raises Interrupted when the connection breaks."""
+        """Send one request; return the response. Raises Interrupted when the connection breaks."""
         with self._exchange(method, url, headers or {}, body) as response:
             content = self._read(response)
             return RegistryResponse(response.status_code, response.headers, content, response.url)
@@ -180,7 +180,7 @@ class RegistryClient:
     def checked(
         self, answer: RegistryResponse, *, action: str, expected: frozenset[int]
     ) -> RegistryResponse:
-        """The answer, if its status is among those expected; else the error that it means."""
+        """Return the response if its status is expected; else raise the error for it."""
         if answer.status not in expected:
             raise self._refusal(action, answer.status, answer.headers, answer.body)
         return answer
@@ -188,7 +188,9 @@ class RegistryClient:
     def _refusal(
         self, action: str, status: int, headers: Mapping[str, str], body: bytes
     ) -> SdkError:
-        """What an unexpected status means; without a login, what is wrong with the login's file."""
+        """Return the error for an unexpected status, or for unreadable credentials if none were
+        sent.
+        """
         unread = self._authorization.unread
         if unread is not None and status in (_UNAUTHORIZED, _FORBIDDEN):
             return unread
@@ -210,7 +212,7 @@ class RegistryClient:
         stream: bool,  # noqa: ARG002 - it always is
         timeout: tuple[float, float],  # noqa: ARG002 - ours holds
     ) -> requests.Response:
-        """A blob's answer for `wheels.fetch`, its body not yet read."""
+        """A blob's response for `wheels.fetch`, its body not yet read."""
         response = self._exchange("GET", url, headers, b"")
         if not response.ok and response.status_code not in RETRIED | {_NO_SUCH_RANGE}:
             with response:
@@ -219,17 +221,17 @@ class RegistryClient:
         return response
 
     def resolve(self, location: str | None, answer: RegistryResponse) -> str:
-        """The address that an answer's ``Location`` names. Raises SdkError REGISTRY_FAILED."""
+        """Return the URL in the header ``Location``. Raises SdkError REGISTRY_FAILED."""
         return follow(answer.url, location, self.reference, insecure=self._insecure)
 
     @property
     def timeout(self) -> tuple[float, float]:
-        """Seconds to wait for a connection, and for something to come."""
+        """Seconds to wait for a connection, and for data."""
         return self._limits.timeout
 
     @property
     def sleep(self) -> Callable[[float], None]:
-        """How to wait a number of seconds."""
+        """The function that waits a number of seconds."""
         return self._limits.sleep
 
     def close(self) -> None:
@@ -242,15 +244,15 @@ class RegistryClient:
         return _HUB_HOST if registry == DOCKER_HUB else registry
 
     def _find_scheme(self) -> str:
-        """TLS or not, where both are allowed: requested in the order of likelihood."""
+        """Return http or https; if both are allowed, probe the likelier first."""
         likely, other = ("https", "http") if self._insecure else ("http", "https")
         return other if not self._answers(likely) and self._answers(other) else likely
 
     def _answers(self, scheme: str) -> bool:
-        """Whether the registry speaks the scheme, whether it is with an unverified certificate."""
+        """Whether the registry answers with this scheme, even with an unverified certificate."""
         try:
             with self._send("GET", f"{scheme}://{self._host}/v2/", {}, b"", None) as response:
-                # servers with TLS say 400 to plain HTTP
+                # servers with TLS answer 400 to plain HTTP
                 return scheme == "https" or response.status_code != _BAD_REQUEST
         except Interrupted:
             return False
@@ -260,13 +262,13 @@ class RegistryClient:
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body
     ) -> requests.Response:
-        """Send, following redirects, and once more with a new login when that is requested."""
+        """Send and follow redirects; send again with a new login if the registry requests it."""
         response = self._follow(method, url, headers, body)
         if response.status_code != _UNAUTHORIZED or not self._is_ours(response.url):
             return response
         challenges = response.headers.get("WWW-Authenticate", "")
         with contextlib.ExitStack() as closing:
-            closing.enter_context(response)  # also where a login cannot be had
+            closing.enter_context(response)  # also if no login is available
             if not self._authorization.renew(challenges, self._ask_for_token):
                 closing.pop_all()
                 return response
@@ -278,7 +280,7 @@ class RegistryClient:
         for _ in range(_REDIRECTS + 1):
             login = self._authorization.header if self._is_ours(url) else None
             response = self._send(method, url, headers, body, login)
-            # a request with a body is repeated where the answer says that its method holds
+            # a request with a body is repeated only if the redirect keeps the method
             repeated = _REDIRECTED if method in ("GET", "HEAD") else _REPEATED
             if response.status_code not in repeated:
                 return response
@@ -298,7 +300,7 @@ class RegistryClient:
         import requests
 
         def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-            # given as `auth`, so that requests does not look into .netrc
+            # passed as `auth`, so that requests does not read .netrc
             if login is not None:
                 request.headers["Authorization"] = login
             return request
@@ -317,7 +319,7 @@ class RegistryClient:
                 auth=authorize,
                 stream=True,
                 timeout=self._limits.timeout,
-                # given here too: requests prefers REQUESTS_CA_BUNDLE to what its session says
+                # passed here too: requests prefers REQUESTS_CA_BUNDLE to its session's setting
                 verify=False if self._insecure else None,
                 proxies={"no_proxy": host} if is_loopback(host) else None,
             )
@@ -331,7 +333,9 @@ class RegistryClient:
             raise Interrupted(network_reason(error, self._limits.timeout)) from error
 
     def _read(self, response: requests.Response) -> bytes:
-        """The body, bounded in size and time; undecoded, for we requested no encoding."""
+        """Read the body, bounded in size and time; it is not decoded, since no encoding was
+        requested.
+        """
         import urllib3
 
         deadline = time.monotonic() + self._limits.document

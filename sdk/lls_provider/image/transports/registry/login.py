@@ -1,12 +1,11 @@
-"""Logging in to a registry: the credentials, and the answer to its challenge.
+"""Logs in to a registry: finds the credentials and answers its challenge.
 
-``$DOCKER_AUTH_CONFIG`` holds what a file of Docker's or Podman's holds. Files:
+``$DOCKER_AUTH_CONFIG`` has the format of Docker's or Podman's files. The files are
 ``$REGISTRY_AUTH_FILE``, ``$DOCKER_CONFIG/config.json``, Podman's ``containers/auth.json`` in
 ``$XDG_RUNTIME_DIR`` and the user's configuration, ``~/.docker/config.json``, ``~/.dockercfg``. The
-first that knows the registry wins. Helpers (``docker-credential-NAME``) are run by argument list.
-
-The challenge is RFC 7235's ``WWW-Authenticate``: Basic, or a bearer token by the token protocol of
-the distribution project.
+first one with an entry for the registry is used. Helpers (``docker-credential-NAME``) run without a
+shell. The challenge is ``WWW-Authenticate`` of RFC 7235: Basic, or a bearer token by the token
+protocol of the distribution project.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ _HELPER_SECONDS = 60
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
-_IDENTITY_USER = "<token>"  # the helpers' word for: the secret is an identity token
+_IDENTITY_USER = "<token>"  # how helpers mark an identity token
 _VARIABLE = "DOCKER_AUTH_CONFIG"
 _OLD_FILE = ".dockercfg"
-_ABSENT = "credentials not found"  # how every helper begins to say that it has none
+_ABSENT = "credentials not found"  # how the message of every helper without credentials begins
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """How to prove who pushes or pulls; nothing of it shows in logs, errors or ``repr``."""
+    """The credential of a push or pull; it never appears in logs, errors or ``repr``."""
 
     username: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
@@ -49,7 +48,7 @@ class Credential:
 
     @property
     def basic(self) -> str:
-        """The value of an ``Authorization`` header for username and password."""
+        """Return the value of an ``Authorization`` header for username and password."""
         pair = f"{self.username}:{self.password}".encode("utf-8", "surrogateescape")
         return f"Basic {base64.b64encode(pair).decode('ascii')}"
 
@@ -57,9 +56,9 @@ class Credential:
 def find_credential(
     reference: Reference, environment: Mapping[str, str] | None = None
 ) -> Credential | None:
-    """The credential for the reference's registry and repository; None means anonymous.
+    """Find the credential for the reference's registry and repository; None means anonymous.
 
-    Raises SdkError CREDENTIALS_INVALID when a file or helper that should know it is broken.
+    Raises SdkError CREDENTIALS_INVALID when a file or helper that should have it is broken.
     """
     variables = os.environ if environment is None else environment
     for path, document in _documents(variables):
@@ -67,7 +66,7 @@ def find_credential(
         try:
             found = _from_helper(path, document, reference)
         except SdkError as error:
-            # the helper that is named may be missing where a file was copied to, as into CI
+            # the helper may be missing where the file was copied to, for example in CI
             broken = error
         found = found or _from_file(path, document, reference)
         if found is not None:
@@ -78,13 +77,13 @@ def find_credential(
 
 
 def _documents(variables: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The files that exist, and what is in a variable as Docker and GitLab read it."""
+    """Yield the existing files, and the content of the variable that Docker and GitLab read."""
     if value := variables.get(_VARIABLE):
         yield Path(_VARIABLE), _parsed(Path(_VARIABLE), value.encode())
     for path in _files(variables):
         document = _load(path)
         if document is not None:
-            # Docker's first form of the file is the table alone
+            # Docker's first format is the table alone
             yield path, {"auths": document} if path.name == _OLD_FILE else document
 
 
@@ -120,7 +119,7 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
     try:
         document = json.loads(data or b"{}")
     except (ValueError, RecursionError):
-        # the parser's message could quote the file, and the file holds secrets
+        # the parser's message could quote the file, which holds secrets
         raise _invalid(path, "it is not JSON") from None
     if not isinstance(document, dict):
         raise _invalid(path, "it is not a JSON object")
@@ -137,7 +136,7 @@ def _from_file(path: Path, document: dict[str, Any], reference: Reference) -> Cr
 
 
 def _entry(path: Path, entry: object, name: str) -> Credential | None:
-    """The credential of an entry; None for an empty one, as Docker leaves beside a helper."""
+    """Return the credential of an entry; None for the empty one that Docker writes for a helper."""
     if not isinstance(entry, dict):
         raise _invalid(path, f"{name} is not an object")
     fields = {
@@ -149,7 +148,7 @@ def _entry(path: Path, entry: object, name: str) -> Credential | None:
     username, password = fields["username"], fields["password"]
     if fields["auth"]:
         try:
-            # other clients pass over line breaks, and a password may be any bytes
+            # other clients ignore line breaks, and a password may be any bytes
             data = base64.b64decode(re.sub(r"[\r\n]", "", fields["auth"]), validate=True)
         except (binascii.Error, ValueError):
             raise _invalid(path, f"{name}.auth is not the base64 text") from None
@@ -210,14 +209,14 @@ def _ask(path: Path, helper: object, key: str) -> Credential | None:
 
 
 def _names(reference: Reference) -> Iterator[str]:
-    """What the credential may be kept under, the most exact name first (Podman's rule)."""
+    """Return the keys of the credential, the most specific first (Podman's rule)."""
     parts = reference.repository.split("/")
     for length in range(len(parts), -1, -1):
         yield "/".join((reference.registry, *parts[:length]))
 
 
 def _normal(key: str) -> str:
-    """A key as a registry and perhaps a part of the repository: ``https://…/v1/`` is Docker's."""
+    """Normalise a key to a registry with an optional path: ``https://…/v1/`` is Docker's."""
     place = key.partition("://")[2] or key
     place = re.sub(r"/v[12]/?$", "", place).rstrip("/")
     registry, slash, rest = place.partition("/")
@@ -236,7 +235,7 @@ def _table(path: Path, document: dict[str, Any], name: str) -> dict[str, Any]:
 def _checked(path: Path, credential: Credential, name: str) -> Credential:
     for token in (credential.identity_token, credential.registry_token):
         if not token.isascii() or not token.isprintable() or " " in token:
-            raise _invalid(path, f"the token of {name} is none")  # it would break a header
+            raise _invalid(path, f"the token of {name} is none")  # it would break the header
     return credential
 
 
@@ -262,29 +261,28 @@ _PARAMETER = re.compile(
 
 
 class AskForToken(Protocol):
-    """One request to the place of tokens; returns the body of its answer.
+    """A request to the token server; returns the body of the response.
 
-    Raises SdkError REGISTRY_DENIED when it refuses, REGISTRY_FAILED for a URL that may not be
-    asked.
+    Raises SdkError REGISTRY_DENIED when it refuses, REGISTRY_FAILED for a URL that is not allowed.
     """
 
     def __call__(
         self, method: str, url: str, authorization: str | None, form: bytes | None
     ) -> bytes:
-        """Send ``form`` (URL-encoded) where there is one."""
+        """Send ``form`` (URL-encoded) if there is one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One way to prove oneself that the registry offers."""
+    """An authentication scheme that the registry offers."""
 
     scheme: str  # lower case
     parameters: dict[str, str]
 
 
 def parse_challenges(header: str) -> list[Challenge]:
-    """The challenges of a ``WWW-Authenticate`` header, as far as it can be read."""
+    """Return the challenges of a ``WWW-Authenticate`` header, as far as it can be parsed."""
     text = header[:_HEADER_LIMIT]
     found: list[Challenge] = []
     place = 0
@@ -304,18 +302,17 @@ class Authorization:
 
     def __init__(self, reference: Reference, scopes: tuple[str, ...], find: FindCredential) -> None:
         self.header: str | None = None
-        self.used = ""  # what an error may say of the credentials
-        self.unread: SdkError | None = None  # why a login could not be read
+        self.used = ""  # the credentials' source, for errors
+        self.unread: SdkError | None = None  # why the credentials could not be read
         self._reference = reference
         self._scopes = scopes
         self._find = find
 
     def renew(self, challenges: str, ask: AskForToken) -> bool:
-        """Take up the header's best challenge; False when there is nothing to prove us with.
+        """Answer the header's best challenge; return False if there are no credentials for it.
 
         Raises SdkError REGISTRY_FAILED for a challenge or a token that cannot be used,
-        CREDENTIALS_INVALID for a login that cannot be read where one is needed, and what ``ask``
-        raises.
+        CREDENTIALS_INVALID if credentials are needed and cannot be read, and what ``ask`` raises.
         """
         by_scheme = {it.scheme: it for it in reversed(parse_challenges(challenges))}
         credential = self._found()
@@ -337,7 +334,7 @@ class Authorization:
         return True
 
     def _found(self) -> Credential | None:
-        """The credential; one that cannot be read matters when no one is let in without."""
+        """Return the credential; an unreadable one is an error only if access requires it."""
         try:
             return self._find(self._reference)
         except SdkError as error:
@@ -350,7 +347,7 @@ class Authorization:
         if credential is not None and credential.registry_token:
             return credential.registry_token
         realm = bearer.parameters.get("realm", "")
-        # the registry's own idea of the scope counts only where we have none
+        # the registry's scope is used only if we have none
         scopes = self._scopes or tuple(filter(None, [bearer.parameters.get("scope")]))
         fields = (
             [("service", bearer.parameters["service"])] if "service" in bearer.parameters else []

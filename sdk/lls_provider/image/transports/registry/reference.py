@@ -1,7 +1,7 @@
-"""Names of images in registries: ``registry/name:tag@digest``, parsed and validated.
+"""Parses and validates names of images in registries: ``registry/name:tag@digest``.
 
-The grammar is that of the distribution project, which every engine uses; a name without a
-registry is Docker Hub's, as it is for `docker` and `skopeo`.
+The grammar is that of the distribution project, which every engine uses; a name without a registry
+is on Docker Hub, as for `docker` and `skopeo`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PORT_LIMIT = 65535
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image in a registry. With a digest the tag only informs: the digest decides."""
+    """An image in a registry. With a digest, the tag is only informative."""
 
     registry: str  # ``host`` or ``host:port``
     repository: str
@@ -44,7 +44,7 @@ class Reference:
 
     @property
     def target(self) -> str:
-        """What a registry is requested: the digest, else the tag, else ``latest``."""
+        """The name to request: the digest, else the tag, else ``latest``."""
         return self.digest or self.tag or DEFAULT_TAG
 
     @property
@@ -55,18 +55,18 @@ class Reference:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the registry runs on this machine, where TLS is not requested."""
+        """Whether the registry runs on this machine, where TLS is not required."""
         return is_loopback(self.host)
 
     def at(self, digest: str) -> Reference:
-        """The image with ``digest`` in the same repository."""
+        """Return the image with ``digest`` in the same repository."""
         return replace(self, tag=None, digest=digest)
 
 
 def parse(text: str) -> Reference:
-    """The reference that ``text`` writes. Raises SdkError USAGE telling which part is wrong."""
+    """Parse a reference. Raises SdkError USAGE that names the invalid part."""
     if "@" in text.partition("/")[0] or "://" in text:
-        # perhaps user:password@host: not a word of it is repeated
+        # perhaps user:password@host: none of it is repeated
         raise _error(
             "An image reference has no scheme and no user",
             "It is REGISTRY/NAME:TAG; credentials come from the Docker or Podman configuration.",
@@ -95,9 +95,9 @@ def parse(text: str) -> Reference:
 
 
 def tagged(text: str) -> Reference:
-    """The name with a tag that ``text`` gives an image; without one the tag is ``latest``.
+    """Parse the name and tag for an image to push; the default tag is ``latest``.
 
-    Raises SdkError USAGE as `parse` does, and for a digest, which no one chooses.
+    Raises SdkError USAGE as `parse` does, and for a digest, which cannot be chosen.
     """
     found = parse(text)
     if found.digest is not None:
@@ -111,7 +111,7 @@ def tagged(text: str) -> Reference:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own, without asking a name server."""
+    """Whether a host name or address is this machine's, without DNS."""
     if host == "localhost":
         return True
     try:
@@ -121,12 +121,12 @@ def is_loopback(host: str) -> bool:
 
 
 def is_digest(text: str) -> bool:
-    """Whether ``text`` is a sha256 digest as registries write it."""
+    """Whether ``text`` is a sha256 digest."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Registry and repository; the first part is a registry when it looks like a host."""
+    """Split into registry and repository; the first part is a registry if it looks like a host."""
     first, slash, rest = name.partition("/")
     if slash and (first == "localhost" or set(".:[") & set(first) or first != first.lower()):
         registry, repository = first, rest

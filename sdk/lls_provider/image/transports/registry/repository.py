@@ -1,7 +1,7 @@
-"""One repository of a registry: manifests and blobs by name, every digest verified.
+"""One repository of a registry: manifests and blobs by name, with every digest verified.
 
-A blob that exists is not uploaded; an upload that breaks off is resumed. An incomplete blob has no
-name in a registry: what is broken off leaves an upload, which the registry forgets after a while.
+A blob that exists is not uploaded; an interrupted upload is resumed. An incomplete blob has no name
+in a registry: an abandoned upload expires.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
 _DIGEST_HEADER = "Docker-Content-Digest"
 OK = frozenset({200})
 CREATED = frozenset({201})
-# what registries answer to a manifest or blob that they have stored: 201 by the specification
+# the statuses of registries for a stored manifest or blob: 201 by the specification
 STORED = CREATED | {200, 202, 204}
 FOUND_OR_NOT = frozenset({200, 404})
-_CHANGED = frozenset({412})  # it is no longer as it was read
+_CHANGED = frozenset({412})  # it has changed since it was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class ManifestBytes:
 
     @classmethod
     def of(cls, data: bytes, content_type: str = "") -> ManifestBytes:
-        """A manifest of the type that it says; else of the one that the registry given."""
+        """Return a manifest of the type that it names, else of the registry's type."""
         try:
             media_type = json.loads(data).get("mediaType")
         except (ValueError, RecursionError, AttributeError):
-            media_type = None  # the reader of the document refuses it, with its name
+            media_type = None  # the reader of the document reports the error
         plain = content_type.partition(";")[0].strip()
         return cls(data, media_type if isinstance(media_type, str) else plain or MANIFEST_TYPE)
 
@@ -69,7 +69,7 @@ class ManifestBytes:
 
 @dataclass(frozen=True, slots=True)
 class TaggedManifest:
-    """A manifest, and what the registry calls this version of it (empty: nothing)."""
+    """A manifest, and the registry's ETag for it (empty if none)."""
 
     manifest: ManifestBytes
     etag: str
@@ -115,20 +115,20 @@ class Repository:
         self.transport.close()
 
     def url(self, kind: str, name: str = "") -> str:
-        """The address of a manifest, a blob or the place for uploads."""
+        """Return the URL of a manifest, a blob or the uploads."""
         path = f"/v2/{self.reference.repository}/{kind}/{quote(name, safe=':')}"
         return self.transport.url(path)
 
     def manifest(self, target: str) -> ManifestBytes:
-        """The manifest or index with the tag or digest ``target``.
+        """Return the manifest or index with the tag or digest ``target``.
 
-        Raises SdkError IMAGE_MISSING, REGISTRY_DENIED, NETWORK, and REGISTRY_FAILED when it has
-        another digest than was requested.
+        Raises SdkError IMAGE_MISSING, REGISTRY_DENIED, NETWORK, and REGISTRY_FAILED when its digest
+        differs from the requested one.
         """
         return self._verified(self._get_manifest(target, OK), target)
 
     def find_manifest(self, target: str) -> TaggedManifest | None:
-        """As `manifest`; None if there is none."""
+        """Like `manifest`; None if there is none."""
         answer = self._get_manifest(target, FOUND_OR_NOT)
         if answer.status not in OK:
             return None
@@ -159,7 +159,7 @@ class Repository:
     def replace_manifest(
         self, target: str, data: bytes, media_type: str, conditions: Mapping[str, str]
     ) -> bool:
-        """Store a manifest if the ``conditions`` (headers) hold; whether they did."""
+        """Store a manifest if the ``conditions`` (headers) hold; return whether they did."""
         headers = {"Content-Type": media_type, **conditions}
         answer = self._put_manifest(target, data, headers, STORED | _CHANGED)
         return answer.status in STORED
@@ -184,7 +184,7 @@ class Repository:
         return answer
 
     def blob(self, digest: str) -> bytes:
-        """A small blob, not yet verified. Raises what `manifest` raises."""
+        """Return a small blob, unverified. Raises what `manifest` raises."""
         url = self.url("blobs", digest)
         return self.transport.ask("GET", url, action="read", expected=OK).body
 
@@ -198,7 +198,7 @@ class Repository:
 
 _BEGUN = frozenset({201, 202})
 _TAKEN = frozenset({201, 202, 204})
-# an upload that the registry has lost, holds otherwise than we think, or got damaged
+# an upload that the registry lost, that is at another offset, or that was damaged
 _LOST = frozenset({400, 404, 416})
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 _BYTES = "application/octet-stream"
@@ -207,7 +207,7 @@ _PIECE = 128 << 10
 
 
 class UploadOutcome(Enum):
-    """What became of a blob."""
+    """The outcome of an upload."""
 
     THERE = "there already"
     MOUNTED = "taken from another repository"
@@ -216,7 +216,7 @@ class UploadOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Bytes to upload; ``chunks`` gives them from their start each time it is called."""
+    """Bytes to upload; each call of ``chunks`` yields them from the start."""
 
     digest: str
     size: int
@@ -226,10 +226,10 @@ class Blob:
 def upload(
     repository: Repository, blob: Blob, *, advance: Advance, source: str | None = None
 ) -> UploadOutcome:
-    """Bring ``blob`` into the repository; ``source`` is one that may have it already.
+    """Upload ``blob``; ``source`` is a repository that may already have it.
 
-    Raises SdkError NETWORK when no attempt came through, REGISTRY_DENIED, REGISTRY_FAILED, and
-    what ``chunks`` raises.
+    Raises SdkError NETWORK when no attempt succeeded, REGISTRY_DENIED, REGISTRY_FAILED, and what
+    ``chunks`` raises.
     """
     counted = Counted(advance)
     location = ""
@@ -251,20 +251,20 @@ def upload(
             if attempt == ATTEMPTS:
                 raise _given_up(repository, blob, error) from error
             if isinstance(error, RegistryBusy) and error.answer.status in _LOST:
-                location = ""  # the next attempt begins again
+                location = ""  # the next attempt starts over
             repository.transport.sleep(error.wait(attempt))
     raise AssertionError("the loop returns or raises")
 
 
 def upload_bytes(repository: Repository, data: bytes) -> None:
-    """Bring a small blob, such as a configuration, into the repository."""
+    """Upload a small blob, such as a configuration."""
     blob = Blob(sha256(data), len(data), lambda: iter([data]))
     upload(repository, blob, advance=lambda _amount: None)
 
 
 @dataclass(slots=True)
 class _Rest:
-    """A blob from ``offset`` to its end, as a request's body."""
+    """A blob from ``offset`` to its end, as a request body."""
 
     blob: Blob
     offset: int
@@ -277,7 +277,7 @@ class _Rest:
         place = 0
         for chunk in self.blob.chunks():
             skipped = max(self.offset - place, 0)
-            # there is a time to send a piece in: a slow line must be able to
+            # each piece has a time limit that a slow line must be able to meet
             for start in range(skipped, len(chunk), _PIECE):
                 end = min(start + _PIECE, len(chunk))
                 yield chunk[start:end]
@@ -286,7 +286,7 @@ class _Rest:
 
 
 def _begin(repository: Repository, blob: Blob, source: str | None) -> str:
-    """The address of a new upload; empty when the registry mounted the blob instead."""
+    """Return the URL of a new upload; empty if the registry mounted the blob instead."""
     query = {"mount": blob.digest, "from": source} if source else {}
     url = repository.url("blobs/uploads") + (f"?{urlencode(query)}" if query else "")
     answer = repository.transport.ask("POST", url, action=_ACTION, expected=_BEGUN)
@@ -296,10 +296,10 @@ def _begin(repository: Repository, blob: Blob, source: str | None) -> str:
 
 
 def _resume(repository: Repository, blob: Blob, location: str) -> tuple[str, int]:
-    """Where a broken upload goes on and how much of it is there; no address: it does not."""
+    """Return the URL and the offset of an interrupted upload; no URL if it cannot be resumed."""
     answer = repository.transport.once("GET", location)
     match = _RANGE.fullmatch(answer.headers.get("Range", ""))
-    # "0-0" says one byte or none: which of them cannot be known
+    # "0-0" means one byte or none; they cannot be distinguished
     if answer.status not in _TAKEN or match is None or match[1] == "0":
         return "", 0
     offset = int(match[1]) + 1

@@ -82,10 +82,10 @@ def push(
 ) -> str:
     """Push ``content`` as ``reference``; returns its digest.
 
-    Blobs that exist are not sent. The manifests of an index come by their digests; what is
-    tagged comes last, before it the SBOM of each image is attached. Raises SdkError NETWORK,
-    REGISTRY_DENIED, REGISTRY_FAILED, and what a layer raises whose files changed meanwhile.
-    Whatever it raises, the tag is as it was before.
+    Existing blobs are not sent. The manifests of an index are pushed by digest and the SBOM of each
+    image is attached before the tag is set. Raises SdkError NETWORK, REGISTRY_DENIED,
+    REGISTRY_FAILED, and what a layer raises whose files have changed. After an error the tag is
+    unchanged.
     """
     every = list(manifests(content))
     layers = (layer for manifest in every for layer in manifest.layers)
@@ -116,10 +116,11 @@ def pull(
     progress: Progress = SILENT,
     limits: RegistryTimeouts | None = None,
 ) -> Image:
-    """The image that ``reference`` names; of several, the one for ``platform`` (else ours).
+    """Return the image ``reference``; of several, the one for ``platform`` (default: this
+    machine's).
 
-    Raises SdkError IMAGE_MISSING, REGISTRY_DENIED, REGISTRY_FAILED, NETWORK, and IMAGE_INVALID
-    for everything that is wrong in the image. Reading a layer raises the same.
+    Raises SdkError IMAGE_MISSING, REGISTRY_DENIED, REGISTRY_FAILED, NETWORK, and IMAGE_INVALID for
+    every error in the image. Reading a layer raises the same.
     """
     found = find_remote(reference, insecure=insecure, progress=progress, limits=limits)
     return found.image(platform)
@@ -132,7 +133,7 @@ def find_remote(
     progress: Progress = SILENT,
     limits: RegistryTimeouts | None = None,
 ) -> StoredManifest:
-    """What ``reference`` names, an image or an index. Raises as `pull`."""
+    """Find ``reference``, an image or an index. Raises what `pull` raises."""
     store = _Remote(Repository(reference, insecure=insecure, limits=limits), progress)
     root = store.root()
     return StoredManifest(
@@ -141,10 +142,10 @@ def find_remote(
 
 
 def sbom_attached(image: Image) -> bool | None:
-    """Whether the registry that ``image`` was read from lists an SBOM of it, asked by digest.
+    """Whether the registry of ``image`` lists an SBOM for its digest.
 
-    None for an image from elsewhere, and where the registry does not answer that. Raises
-    SdkError NETWORK.
+    None for an image from another transport, or if the registry does not answer. Raises SdkError
+    NETWORK.
     """
     layer = image.layers[0] if image.layers else None
     if not isinstance(layer, RemoteLayer):
@@ -158,9 +159,9 @@ def sbom_attached(image: Image) -> bool | None:
 
 
 def attach(repository: Repository, subject: str, artifact: ReferrerArtifact) -> None:
-    """Bring ``artifact``, which refers to the manifest ``subject``, into the repository.
+    """Push ``artifact``, which refers to the manifest ``subject``.
 
-    What else is attached stays. Raises SdkError NETWORK, REGISTRY_DENIED, REGISTRY_FAILED.
+    Other attached artifacts stay. Raises SdkError NETWORK, REGISTRY_DENIED, REGISTRY_FAILED.
     """
     for blob in artifact.blobs:
         upload_bytes(repository, blob)
@@ -173,7 +174,7 @@ def attach(repository: Repository, subject: str, artifact: ReferrerArtifact) -> 
 def attached(repository: Repository, subject: str, artifact_type: str) -> bool:
     """Whether an artifact of this type refers to the manifest ``subject``.
 
-    Asks once or twice. Raises what `attach` raises.
+    Sends one or two requests. Raises what `attach` raises.
     """
     query = urlencode({"artifactType": artifact_type})
     answer = repository.transport.ask(
@@ -188,13 +189,13 @@ def attached(repository: Repository, subject: str, artifact_type: str) -> bool:
     else:
         found = repository.find_manifest(_fallback_tag(subject))
         entries = _manifests_of(repository, found.manifest.data) if found is not None else []
-    # a registry need not look at the query
+    # a registry may ignore the query
     return any(it.get("artifactType") == artifact_type for it in entries)
 
 
 @dataclass(frozen=True, slots=True)
 class ReferrerArtifact:
-    """A document that refers to an image: its manifest and the blobs that this names."""
+    """A document that refers to an image: its manifest, and the blobs of the manifest."""
 
     type: str
     manifest: bytes
@@ -207,7 +208,7 @@ class ReferrerArtifact:
 
 
 def read_sbom(image: Image) -> bytes | None:
-    """The SBOM that ``image`` says it has, where we put it; None when it does not exist.
+    """Return the SBOM of an image of this SDK; None if it has none.
 
     Raises what reading its layer raises.
     """
@@ -224,7 +225,7 @@ def read_sbom(image: Image) -> bytes | None:
 
 
 def sbom_artifact(image: Image) -> ReferrerArtifact | None:
-    """What attaches the SBOM to ``image``; equal images have equal artifacts."""
+    """Return the artifact that attaches the SBOM; equal images have equal artifacts."""
     data = read_sbom(image)
     if data is None:
         return None
@@ -246,7 +247,7 @@ def sbom_artifact(image: Image) -> ReferrerArtifact | None:
 
 @dataclass(frozen=True, slots=True)
 class RemoteLayer:
-    """A layer in a registry, loaded into the cache when it is read."""
+    """A layer in a registry, downloaded into the cache when it is read."""
 
     repository: Repository
     digest: str
@@ -257,7 +258,7 @@ class RemoteLayer:
     progress: Progress = SILENT
 
     def chunks(self) -> Iterator[bytes]:
-        """The stored bytes, verified. Raises what `pull` raises, and NO_SPACE."""
+        """Yield the stored bytes, verified. Raises what `pull` raises, and NO_SPACE."""
         path = _cached(self.digest)
         if not path.is_file():
             self._load(path)
@@ -265,7 +266,7 @@ class RemoteLayer:
         try:
             yield from stored.chunks()
         except SdkError as error:
-            if error.code is Code.IMAGE_INVALID:  # the disk, or someone, has damaged it
+            if error.code is Code.IMAGE_INVALID:  # the cached file is damaged
                 path.unlink(missing_ok=True)
             raise
 
@@ -298,9 +299,9 @@ class RemoteLayer:
 
 
 def _attach_sbom(repository: Repository, image: Image, progress: Progress) -> None:
-    """Attach the SBOM that is in the image, before the tag: so the tag never lacks it.
+    """Attach the SBOM in the image before the tag is set, so a tagged image always has it.
 
-    It is in the image anyhow: a registry that refuses artifacts does not stop the push.
+    The image holds the SBOM too: a registry that refuses artifacts does not stop the push.
     """
     artifact = sbom_artifact(image)
     if artifact is None:
@@ -328,7 +329,7 @@ def _push_layer(repository: Repository, layer: Layer, progress: Progress) -> Non
 
 
 def _mountable_source(layer: Layer, reference: Reference) -> str | None:
-    """The repository that a layer of a base comes from, when it is one of the same registry."""
+    """Return the repository of a base's layer if it is in the same registry."""
     if not isinstance(layer, RemoteLayer):
         return None
     origin = layer.repository.reference
@@ -338,13 +339,13 @@ def _mountable_source(layer: Layer, reference: Reference) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Remote:
-    """The store of blobs that a repository is."""
+    """A repository as a store of blobs."""
 
     repository: Repository
     progress: Progress
 
     def root(self) -> ManifestBytes:
-        """What the reference names, without asking when its digest is in the cache."""
+        """Return the manifest of the reference, from the cache if its digest is there."""
         target = self.repository.reference.target
         cached = _read_cached(target) if is_digest(target) else None
         if cached is not None:
@@ -396,7 +397,7 @@ def _cached(digest: str) -> Path:
 
 
 def _read_cached(digest: str) -> bytes | None:
-    """A document of the cache; one that is damaged is as good as none."""
+    """Return a document from the cache; None if it is missing or damaged."""
     try:
         data = _cached(digest).read_bytes()
     except OSError:
@@ -414,8 +415,8 @@ def _write_cached(data: bytes) -> None:
 def _add_to_index(repository: Repository, subject: str, described: JsonObject) -> None:
     """Add an entry to the index under the fallback tag.
 
-    Two clients that write at once could lose an entry, so the index is written only where it is
-    as it was read (for registries that look at that) and read again afterwards.
+    Two clients that write at the same time could lose an entry, so the index is written only if it
+    is unchanged (in registries that support this) and read again afterwards.
     """
     tag = _fallback_tag(subject)
     for _ in range(_ROUNDS):
@@ -441,7 +442,7 @@ def _fallback_index(repository: Repository, found: TaggedManifest | None) -> Jso
 
 
 def _manifests_of(repository: Repository, data: bytes) -> list[JsonObject]:
-    """The entries of an index. Raises SdkError REGISTRY_FAILED when it is none."""
+    """Return the entries of an index. Raises SdkError REGISTRY_FAILED for anything else."""
     try:
         index: Any = json.loads(data)
     except (ValueError, RecursionError):
