@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "samples" / "echo-inference"
 PAGE = ROOT / "docs" / "reference" / "python-api.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+POD = ROOT / "tests" / "deploy" / "pods" / "ready.json"
 PROFILE = "profile:llama-stack-0.7.3"
 
 
@@ -176,6 +177,7 @@ def test_the_results_are_what_the_command_line_prints_as_json(
     assert [lls_provider.check(name).to_document()] == printed("check", name)
     assert lls_provider.compat([name]).to_document() == printed("compat", name)
     assert lls_provider.inspect(name).to_document() == printed("inspect", name)
+    assert lls_provider.diagnose(POD).to_document() == printed("diagnose", POD)
 
 
 def test_paths_and_lone_texts_are_taken(image: Path) -> None:
@@ -273,6 +275,7 @@ def test_no_call_leaves_a_trace_in_the_process(
         lls_provider.check(SAMPLE, distributions=PROFILE, indexes=HOUSE, progress=watching)
         lls_provider.compat([image], indexes=HOUSE, progress=watching)
         lls_provider.inspect(image, progress=watching)
+        lls_provider.diagnose(POD)
     assert watching.steps
     assert capfd.readouterr() == ("", "")
 
@@ -300,6 +303,8 @@ FAILING: dict[str, Callable[[], object]] = {
     "compat-late": lambda: lls_provider.compat(SAMPLE, distributions="no-such==1", indexes=OFFLINE),
     "push": lambda: lls_provider.push("oci:none", "registry.example.com/x:1"),
     "inspect": lambda: lls_provider.inspect("oci:none"),
+    "diagnose": lambda: lls_provider.diagnose("none"),
+    "diagnose-kubectl": lambda: lls_provider.diagnose("pod/none", timeout=5),
     "up": lambda: lls_provider.up("none", indexes=HOUSE).__enter__(),
     "up-late": lambda: lls_provider.up(SAMPLE, server="no-such==1", indexes=OFFLINE).__enter__(),
 }

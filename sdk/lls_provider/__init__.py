@@ -10,6 +10,15 @@ TYPE_CHECKING = False  # importing typing would cost as much as the rest of this
 if TYPE_CHECKING:
     from lls_provider.bundle.checks.report import Finding, Report
     from lls_provider.bundle.compat import Compatibility, ProviderRow, Verdict
+    from lls_provider.deploy.diagnose import diagnose
+    from lls_provider.deploy.pod_causes import Cause
+    from lls_provider.deploy.pod_status import (
+        Diagnosis,
+        PhaseStatus,
+        PodDiagnosis,
+        ProviderPhase,
+        ProviderStatus,
+    )
     from lls_provider.errors import Code, ExitStatus, Problem, SdkError, Where
     from lls_provider.image.image import Image
     from lls_provider.local.plan import CallReply, Phase, ServedProvider, UpResult
@@ -33,17 +42,23 @@ __all__ = [
     "BuiltProvider",
     "BuiltWheel",
     "CallReply",
+    "Cause",
     "Code",
     "Compatibility",
+    "Diagnosis",
     "ExitStatus",
     "Finding",
     "Image",
     "Indexes",
     "Inspection",
     "Phase",
+    "PhaseStatus",
+    "PodDiagnosis",
     "Problem",
     "Progress",
+    "ProviderPhase",
     "ProviderRow",
+    "ProviderStatus",
     "PushResult",
     "Report",
     "RunningServer",
@@ -57,6 +72,7 @@ __all__ = [
     "build",
     "check",
     "compat",
+    "diagnose",
     "inspect",
     "push",
     "up",
@@ -65,6 +81,15 @@ __all__ = [
 _MODULES = {
     "bundle.checks.report": ("Finding", "Report"),
     "bundle.compat": ("Compatibility", "ProviderRow", "Verdict"),
+    "deploy.diagnose": ("diagnose",),
+    "deploy.pod_causes": ("Cause",),
+    "deploy.pod_status": (
+        "Diagnosis",
+        "PhaseStatus",
+        "PodDiagnosis",
+        "ProviderPhase",
+        "ProviderStatus",
+    ),
     "errors": ("Code", "ExitStatus", "Problem", "SdkError", "Where"),
     "image.image": ("Image",),
     "local.plan": ("CallReply", "Phase", "ServedProvider", "UpResult"),

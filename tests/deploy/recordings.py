@@ -26,5 +26,5 @@ def document(name: str) -> dict[str, Any]:
 def diagnosed(pod: str | dict[str, Any]) -> PodDiagnosis:
     """The diagnosis of one recorded Pod, or of a changed one."""
     data = recorded(pod) if isinstance(pod, str) else json.dumps(pod).encode()
-    (found,) = diagnose_json(data, source="test")
+    (found,) = diagnose_json(data, source="test").pods
     return found

@@ -50,7 +50,7 @@ def piped(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def test_a_file_is_read() -> None:
-    (found,) = diagnose(PODS / "ready.json")
+    (found,) = diagnose(PODS / "ready.json").pods
     assert found.pod.name == NAME
     assert found.is_ready
 
@@ -65,7 +65,7 @@ def test_stdin_is_read() -> None:
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_what_windows_shells_write_is_read(encoding: str) -> None:
     data = recorded("ready").decode().encode(encoding)
-    assert diagnose_json(data, source="test")[0].is_ready
+    assert diagnose_json(data, source="test").pods[0].is_ready
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kubectl:
 @pytest.mark.parametrize("form", ["pod", "pods", "po"])
 def test_a_pod_is_read_through_kubectl(kubectl: Kubectl, form: str) -> None:
     log = kubectl(f"cat {PODS / 'ready.json'}")
-    (found,) = diagnose(f"{form}/{NAME}")
+    (found,) = diagnose(f"{form}/{NAME}").pods
     assert found.is_ready
     assert log.read_text().splitlines() == ["get", "pod", NAME, "--output=json"]
 
@@ -305,9 +305,9 @@ def diagnosed_or_refused(data: bytes) -> None:
         assert error.code is Code.POD_INVALID
         error.render()
         return
-    for diagnosis in found:
+    for diagnosis in found.pods:
         escaped(describe(diagnosis))
-        json.dumps([it.to_document() for it in diagnosis.providers])
+    json.dumps(found.to_document())
 
 
 @given(st.binary(max_size=200))

@@ -14,7 +14,6 @@ from lls_provider.deploy.pod_status import (
     MERGE_CONTAINER,
     PREFLIGHT_CONTAINER,
     PodDiagnosis,
-    worst_of_each,
 )
 from lls_provider.errors import Code, ExitStatus, SdkError
 
@@ -488,12 +487,13 @@ def test_the_phases_are_in_the_order_of_the_start() -> None:
 
 def test_of_a_list_the_pods_that_install_providers_are_diagnosed() -> None:
     found = diagnose_json(recorded("list"), source="test")
-    assert [it.pod.name for it in found] == [
+    assert [it.pod.name for it in found.pods] == [
         "my-server-6c9f7d4b8-x2k9q",
         "my-server-84d7c6f5b-q8w2z",
     ]
-    assert [it.status for it in found] == [OK, WRONG]
-    assert [it.phase.value for it in worst_of_each(found)] == ["Ready", "Failed"]
+    assert [it.status for it in found.pods] == [OK, WRONG]
+    assert found.status is WRONG
+    assert [it.phase.value for it in found.providers] == ["Ready", "Failed"]
 
 
 @pytest.mark.parametrize("kind", ["List", "PodList"])
@@ -502,7 +502,7 @@ def test_both_kinds_of_lists_are_read(kind: str) -> None:
     for item in document_["items"]:
         if kind == "PodList":  # the API leaves the items' kinds out
             del item["kind"]
-    assert len(diagnose_json(json.dumps(document_).encode(), source="test")) == 2
+    assert len(diagnose_json(json.dumps(document_).encode(), source="test").pods) == 2
 
 
 def test_a_pod_of_somebody_else_is_refused() -> None:

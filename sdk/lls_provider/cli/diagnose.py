@@ -37,14 +37,13 @@ def command(target: str, *, namespace: str | None, form: str) -> int:
     has to be changed, and 0 when all is ready or still starting.
     """
     from lls_provider.deploy.diagnose import diagnose
-    from lls_provider.deploy.pod_status import worst_of_each
 
     found = diagnose(target, namespace=namespace)
     if form == "json":
-        show_document([provider.to_document() for provider in worst_of_each(found)])
+        show_document(found.to_document())
     else:
-        show("\n\n".join(describe(it) for it in found))
-    return max(int(it.status) for it in found)
+        show("\n\n".join(describe(it) for it in found.pods))
+    return int(found.status)
 
 
 def describe(diagnosis: PodDiagnosis) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from lls_provider.deploy.pod import GET_POD, Pod, read_pods
-from lls_provider.deploy.pod_status import PodDiagnosis, diagnose_pod, has_providers
+from lls_provider.deploy.pod_status import Diagnosis, diagnose_pod, has_providers
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.untrusted import bounded
 
@@ -33,12 +33,13 @@ def diagnose(
     *,
     namespace: str | None = None,
     timeout: float = KUBECTL_SECONDS,
-) -> list[PodDiagnosis]:
+) -> Diagnosis:
     """Diagnose the Pods of ``target``: ``-`` (stdin), a file, or ``pod/NAME`` through kubectl.
 
     Of a list, the Pods that install providers are diagnosed. ``namespace`` and ``timeout``, in
-    seconds, are for kubectl. Raises SdkError USAGE, FILE_MISSING, FILE_UNREADABLE, POD_INVALID for
-    what is not a Pod or has no provider, TOOL_MISSING or CLUSTER_FAILED.
+    seconds, are for kubectl. A provider that failed is a status, not an exception. Raises SdkError
+    USAGE, FILE_MISSING, FILE_UNREADABLE, POD_INVALID for what is not a Pod or has no provider,
+    TOOL_MISSING or CLUSTER_FAILED.
     """
     text = os.fspath(target)
     if (named := _POD_ARGUMENT.fullmatch(text)) is not None:
@@ -66,14 +67,14 @@ def diagnose(
     return diagnose_json(data, source=source)
 
 
-def diagnose_json(data: bytes, *, source: str) -> list[PodDiagnosis]:
+def diagnose_json(data: bytes, *, source: str) -> Diagnosis:
     """Diagnose the Pods of JSON that ``kubectl get`` printed; ``source`` is named in errors.
 
     Raises SdkError POD_INVALID for everything else.
     """
     try:
         pods = read_pods(_parsed(data))
-        return [diagnose_pod(pod) for pod in _with_providers(pods)]
+        return Diagnosis(tuple(diagnose_pod(pod) for pod in _with_providers(pods)))
     except SdkError as error:
         if not error.where.file:
             error.where = Where(file=source, line=error.where.line, column=error.where.column)

@@ -113,6 +113,33 @@ class PodDiagnosis:
         return ExitStatus.WRONG if failed or self.failures else ExitStatus.OK
 
 
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What became of the Pods of one server."""
+
+    pods: tuple[PodDiagnosis, ...]
+
+    @property
+    def providers(self) -> tuple[ProviderStatus, ...]:
+        """Each provider once: where Pods differ, in its worst phase."""
+        order = list(ProviderPhase)
+        found: dict[str, ProviderStatus] = {}
+        for provider in (it for pod in self.pods for it in pod.providers):
+            other = found.get(provider.provider_id)
+            if other is None or order.index(provider.phase) < order.index(other.phase):
+                found[provider.provider_id] = provider
+        return tuple(found.values())
+
+    @property
+    def status(self) -> ExitStatus:
+        """WRONG when something failed in one of the Pods."""
+        return max(it.status for it in self.pods)
+
+    def to_document(self) -> list[dict[str, str]]:
+        """``status.externalProviders`` of the CR, as ``--format json`` prints it."""
+        return [it.to_document() for it in self.providers]
+
+
 def has_providers(pod: Pod) -> bool:
     """Whether the Pod has containers that install providers."""
     return bool(_installers(pod)) or _self_installing(pod) is not None
@@ -145,18 +172,6 @@ def diagnose_pod(pod: Pod) -> PodDiagnosis:
     explained = any(it.container == server.name and it.cause for it in phases) if server else False
     phases += _server_phases(pod, server, whole, explained=explained)
     return PodDiagnosis(pod, tuple(providers), tuple(phases), tuple(whole))
-
-
-def worst_of_each(diagnoses: Sequence[PodDiagnosis]) -> list[ProviderStatus]:
-    """The providers of several Pods, each once: where they differ, in its worst phase."""
-    order = list(ProviderPhase)
-    found: dict[str, ProviderStatus] = {}
-    for diagnosis in diagnoses:
-        for provider in diagnosis.providers:
-            other = found.get(provider.provider_id)
-            if other is None or order.index(provider.phase) < order.index(other.phase):
-                found[provider.provider_id] = provider
-    return list(found.values())
 
 
 def _installers(pod: Pod) -> list[Container]:
