@@ -142,7 +142,7 @@ def test_a_base_for_another_machine(cli: Cli, python_base: Path, tmp_path: Path)
 
 # --- disks ---
 
-FULL = """set -e; mount --make-rprivate /; folder=$1; shift
+FULL = """set -e; mount --make-rprivate /; directory=$1; shift
 mount -t tmpfs -o size=16m none "$directory"
 status=0; "$@" || status=$?
 echo "left: $(ls -A "$directory")"; exit $status"""
