@@ -90,7 +90,7 @@ def _lacking(reason: str) -> NoReturn:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """In CI a test that is skipped is a failure: there everything that a test needs is installed."""
+    """In CI a skipped test is a failure: everything that tests need is installed there."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if CI and exitstatus == pytest.ExitCode.OK and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
