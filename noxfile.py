@@ -1,6 +1,6 @@
 """The project's tasks: ``nox -s lint``, ``fast``, ``tests``, ``docs`` or ``bench``.
 
-Words after ``--`` go to the command of the session: ``nox -s fast -- -k merge``.
+Arguments after ``--`` go to the command of the session: ``nox -s fast -- -k merge``.
 """
 
 from __future__ import annotations

@@ -58,13 +58,13 @@ for name in sys.stdin.read().splitlines():
 """
 _LIST_IMPORTED = """\
 import importlib, sys
-folder, name = sys.argv[1:]
-sys.path.insert(0, folder)
+directory, name = sys.argv[1:]
+sys.path.insert(0, directory)
 found = importlib.import_module(name + ".provider").get_provider_spec()
 for spec in found if isinstance(found, list) else [found]:
     importlib.import_module(spec.module)
 files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
-print(*(it for it in files if it.startswith(folder) and it.endswith(".py")), sep="\\n")
+print(*(it for it in files if it.startswith(directory) and it.endswith(".py")), sep="\\n")
 """
 
 
@@ -81,13 +81,13 @@ class Provider:
 
     def bundle(self) -> Path:
         """Its bundle for this machine, made once."""
-        folder = cache_root() / "benchmarks" / f"{self.module}-{self.package}"
+        directory = cache_root() / "benchmarks" / f"{self.module}-{self.package}"
         options = BundleOptions([SERVER], overrides=self.overrides)
-        if folder.is_dir():
-            return folder
+        if directory.is_dir():
+            return directory
         if not self.needs:
-            bundle_published(self.package, on_this_machine(folder), options)
-            return folder
+            bundle_published(self.package, on_this_machine(directory), options)
+            return directory
         with tempfile.TemporaryDirectory() as name:
             answers = {"name": self.module.replace("_", "-")}
             project = scaffold(Path(name, self.module), answers).path
@@ -101,8 +101,8 @@ class Provider:
             source.write_text(
                 source.read_text().replace("from ._server", f"{imported}from ._server", 1)
             )
-            bundle_project(read_settings(project), on_this_machine(folder), options)
-        return folder
+            bundle_project(read_settings(project), on_this_machine(directory), options)
+        return directory
 
 
 PROVIDERS = {
@@ -130,11 +130,11 @@ def main() -> None:
     """Measure, print, write the JSON."""
     parser = measure.options(__doc__, repetitions=5)
     parser.add_argument("--provider", choices=PROVIDERS, default="fms", help="default: %(default)s")
-    told = parser.parse_args()
-    provider = PROVIDERS[told.provider]
-    environment = ensure_environment(load_distribution(SERVER, python=told.python))
+    arguments = parser.parse_args()
+    provider = PROVIDERS[arguments.provider]
+    environment = ensure_environment(load_distribution(SERVER, python=arguments.python))
     bundle = provider.bundle()
-    with measure.scratch(told) as scratch:
+    with measure.scratch(arguments) as scratch:
         source = Path(shutil.copytree(bundle, scratch / "lls-provider"))
         pod = _Pod(scratch, environment, source, provider)
         ways: dict[str, Callable[[], dict[str, Run]]] = {
@@ -149,15 +149,15 @@ def main() -> None:
         pod.start(lambda: None)
         pod.list_imported()
         before = measure.machine(environment.distribution.interpreter)
-        for _ in range(told.repetitions):
+        for _ in range(arguments.repetitions):
             for name, way in ways.items():
                 runs[name].append(way())
     print(f"{len(pod.imported.splitlines()):,} modules of {provider.package} are imported")
-    _show(runs, told, before)
+    _show(runs, arguments, before)
 
 
 def _show(
-    runs: Mapping[str, list[dict[str, Run]]], told: argparse.Namespace, machine: object
+    runs: Mapping[str, list[dict[str, Run]]], arguments: argparse.Namespace, machine: object
 ) -> None:
     totals: dict[str, Figures] = {}
     phases: dict[str, dict[str, Figures]] = {}
@@ -172,11 +172,11 @@ def _show(
         "machine": machine,
         "load after": os.getloadavg(),
         "server": SERVER,
-        "package": PROVIDERS[told.provider].package,
+        "package": PROVIDERS[arguments.provider].package,
         "totals": totals,
         "phases": phases,
     }
-    measure.report(f"bytecompile-{told.provider}", told, document)
+    measure.report(f"bytecompile-{arguments.provider}", arguments, document)
 
 
 def _sum(runs: list[Run]) -> Run:
@@ -264,8 +264,8 @@ class _Pod:
             [str(word) for word in command], check=True, capture_output=True, text=True
         ).stdout
 
-    def _compile(self, jobs: int, folder: Path) -> None:
-        command = [self.environment.python, "-I", "-S", "-c", _COMPILE, str(jobs), folder]
+    def _compile(self, jobs: int, directory: Path) -> None:
+        command = [self.environment.python, "-I", "-S", "-c", _COMPILE, str(jobs), directory]
         subprocess.run([str(word) for word in command], check=True)
 
     def _variables(self, *, prefix: bool) -> dict[str, str]:

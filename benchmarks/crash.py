@@ -31,7 +31,7 @@ from tests.factories.wheels import WheelFactory
 from tests.runtime.conftest import BundleFactory
 from tests.runtime.faults.conftest import Tree, check_visible, install, tree_of
 
-_FILES = 120  # of each dependency: the window in which packages are written is wide enough
+_FILES = 120  # of each dependency, so that writing packages takes long enough to be interrupted
 
 
 @dataclass
@@ -48,13 +48,13 @@ class Case:
 class Bench:
     """The cases, made once, and the runtime that installs them."""
 
-    def __init__(self, folder: Path, runtime: Sequence[str]) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path, runtime: Sequence[str]) -> None:
+        self._folder = directory
         self._runtime = list(runtime)
-        (folder / "wheels").mkdir()
-        (folder / "bundles").mkdir()
-        make_wheel = WheelFactory(folder / "wheels")
-        make_bundle = BundleFactory(folder / "bundles", make_wheel)
+        (directory / "wheels").mkdir()
+        (directory / "bundles").mkdir()
+        make_wheel = WheelFactory(directory / "wheels")
+        make_bundle = BundleFactory(directory / "bundles", make_wheel)
 
         def many(name: str, version: str, start: int) -> Path:
             numbers = range(start, start + _FILES)
@@ -71,13 +71,15 @@ class Bench:
         }
         echo, guard = install("echo", sources["echo"], 0), install("guard", sources["guard"], 1)
         echo2, guard2 = install("echo", sources["echo2"], 0), install("guard", sources["guard2"], 1)
-        told = [*echo, "--config", '{"url": "http://other"}']
+        reconfigured = [*echo, "--config", '{"url": "http://other"}']
         self.cases = [
             self._case("first", [], echo, [echo], [echo]),
             self._case("replace", [echo], guard, [guard], [echo, guard]),
             self._case("update", [echo, guard], echo2, [echo2, guard], [echo2, guard]),
             self._case("restore", [echo, guard], guard2, [guard2], [echo, guard2]),
-            self._case("arguments", [echo, guard], told, [told], [told, guard]),
+            self._case(
+                "arguments", [echo, guard], reconfigured, [reconfigured], [reconfigured, guard]
+            ),
         ]
 
     def command(self, argv: Sequence[str], root: Path) -> list[str]:
@@ -90,7 +92,7 @@ class Bench:
         assert done.returncode == 0, done.stderr
 
     def kill(self, case: Case, choice: random.Random, root: Path) -> str:
-        """Run the case's command and kill it; tells how it ended."""
+        """Run the case's command and kill it; return how it ended."""
         shutil.copytree(case.start, root, symlinks=True)
         staging = root / "external-providers" / ".staging"
         from_staging = choice.random() < 0.75

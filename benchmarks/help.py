@@ -16,14 +16,14 @@ TARGET = 3.0
 
 def main() -> None:
     """Measure, print, write the JSON."""
-    told = measure.options(__doc__, repetitions=15).parse_args()
+    arguments = measure.options(__doc__, repetitions=15).parse_args()
     command = Path(sys.executable).with_name("lls-provider")
     figures = measure.interleaved(
         {
             "lls-provider --help": lambda: measure.run([command, "--help"]),
             "import click": lambda: measure.run([sys.executable, "-c", "import click"]),
         },
-        told.repetitions,
+        arguments.repetitions,
     )
     measure.table(figures, "import click")
     ours, base = figures["lls-provider --help"], figures["import click"]
@@ -32,9 +32,9 @@ def main() -> None:
         "cpu": round(ours.cpu / base.cpu, 2),
         "target": TARGET,
     }
-    machine = measure.machine(measure.target(told)) | {"load after": os.getloadavg()}
+    machine = measure.machine(measure.target(arguments)) | {"load after": os.getloadavg()}
     document = {"machine": machine, "seconds": figures, "help / click": ratios}
-    measure.report("help", told, document)
+    measure.report("help", arguments, document)
 
 
 if __name__ == "__main__":

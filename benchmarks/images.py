@@ -1,8 +1,8 @@
-"""Images: a layout, a push, a change of code and memory, beside the tools of the trade.
+"""Images: a layout, a push, a change of code and memory, compared with common tools.
 
 Run it as ``python -m benchmarks.images`` from the checkout, as root (it starts a Docker daemon and
-registries, tests/engines/install brings them). Every way is a process of its own, its start and
-imports included; every push goes to a registry that was started empty for it.
+registries, which tests/engines/install installs). Every command is a process of its own, with its
+start and imports; every push goes to a new, empty registry.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TARGETS = {
 _MIB = 1 << 20
 _LARGE = 3  # wheels of 1 GB
 
-# what a process of ours does with a bundle: argv is the bundle, the layout, the registry's tag
+# what our process does with a bundle: argv is the bundle, the layout, the tags in registries
 _PUBLISH = """
 import sys
 from pathlib import Path
@@ -52,7 +52,7 @@ write_layout(image, Path(layout))
 for tag in tags:
     push(image, tagged(tag))
 """
-# the same, from wheels: argv is the wheels' folder, the name of the provider's, then as above
+# the same, from wheels: argv is the wheels' directory, the name of the provider's, then as above
 _FROM_WHEELS = """
 import sys
 from pathlib import Path
@@ -70,29 +70,29 @@ def main() -> None:
     parser = measure.options(__doc__, repetitions=5)
     parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="default: %(default)s")  # noqa: S108
     parser.add_argument("--only", choices=["layout", "push", "change", "memory"])
-    told = parser.parse_args()
-    interpreter = measure.target(told)
+    arguments = parser.parse_args()
+    interpreter = measure.target(arguments)
     machine = measure.machine(interpreter)
     wheels = measure.closure(CLOSURE, interpreter.path)
     parts: dict[str, Callable[[Path], dict[str, Any]]] = {
-        "layout": lambda folder: layout(wheels, folder, told.repetitions),
-        "push": lambda folder: pushing(wheels, folder, told.repetitions),
-        "change": lambda folder: change(folder, interpreter.path, told.repetitions),
-        "memory": lambda folder: memory(folder),
+        "layout": lambda directory: layout(wheels, directory, arguments.repetitions),
+        "push": lambda directory: pushing(wheels, directory, arguments.repetitions),
+        "change": lambda directory: change(directory, interpreter.path, arguments.repetitions),
+        "memory": lambda directory: memory(directory),
     }
     found: dict[str, Any] = {}
     for name, part in parts.items():
-        if told.only in (None, name):
-            place = told.disk if name == "memory" else told.scratch
-            with tempfile.TemporaryDirectory(prefix="lls-benchmark-", dir=place) as folder:
+        if arguments.only in (None, name):
+            parent = arguments.disk if name == "memory" else arguments.scratch
+            with tempfile.TemporaryDirectory(prefix="lls-benchmark-", dir=parent) as directory:
                 print(f"\n== {name}")
-                found[name] = part(Path(folder))
+                found[name] = part(Path(directory))
     document = {"machine": machine, "load after": os.getloadavg(), "targets": TARGETS, **found}
-    measure.report("images", told, document)
+    measure.report("images", arguments, document)
 
 
 def layout(wheels: Path, scratch: Path, repetitions: int) -> dict[str, Any]:
-    """Wheels in a folder to an OCI layout, and an assembled bundle to one."""
+    """Wheels in a directory to an OCI layout, and an assembled bundle to one."""
     files = sorted(wheels.glob("*.whl"))
     bundle = scratch / "bundle"
     ours(_FROM_WHEELS, wheels, "ragas", bundle, scratch / "layout")
@@ -121,7 +121,7 @@ def layout(wheels: Path, scratch: Path, repetitions: int) -> dict[str, Any]:
 
 
 def pushing(wheels: Path, scratch: Path, repetitions: int) -> dict[str, Any]:
-    """The same files by `docker build` and `docker push`, and by ours."""
+    """The same files with `docker build` and `docker push`, and with our code."""
     bundle = scratch / "context" / "lls-provider"
     ours(_FROM_WHEELS, wheels, "ragas", bundle, scratch / "layout")
     (scratch / "context" / "Dockerfile").write_text(
@@ -165,7 +165,7 @@ def change(scratch: Path, python: Path, repetitions: int) -> dict[str, Any]:
 
 
 def changing(project: Path, scratch: Path, python: Path, repetitions: int) -> dict[str, Any]:
-    """What `change` says of one project."""
+    """The result of `change` for one project."""
     build: list[str | Path] = [command(), "build", project, "--base", "scratch"]
     build += ["--python", python]
     wheel: list[str | Path] = [find_uv_bin(), "build", "--quiet", "--wheel", "--python", python]
@@ -234,39 +234,39 @@ def engine(name: str) -> str:
 @contextlib.contextmanager
 def registry(scratch: Path) -> Iterator[str]:
     """An empty registry."""
-    folder = Path(tempfile.mkdtemp(prefix="registry-", dir=scratch))
+    directory = Path(tempfile.mkdtemp(prefix="registry-", dir=scratch))
     try:
-        with started(engine("docker-registry"), folder) as host:
+        with started(engine("docker-registry"), directory) as host:
             yield host
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
 
 
 def forget(docker: Engine, name: str) -> None:
-    """Remove an image, so that the next build begins anew."""
+    """Remove an image, so that the next build starts from nothing."""
     docker.run("image", "rm", "--force", name)
     docker.run("image", "prune", "--force")
 
 
 def provider(project: Path, dependencies: list[str] | None = None) -> Path:
-    """A new project; with ``dependencies`` one of these alone, for no server."""
+    """A new project; with ``dependencies``, one with these only and without a server."""
     measure.run([command(), "new", project, "--no-input", "name=acme-echo", "api=inference"])
     if dependencies is not None:
         settings = project / "pyproject.toml"
         lines = settings.read_text().splitlines()
         kept = [it for it in lines if not it.startswith(("distribution =", "base ="))]
-        told = [
+        amended = [
             f"dependencies = {dependencies!r}" if it.startswith("dependencies") else it
             for it in kept
         ]
-        settings.write_text("\n".join(told) + "\n")
+        settings.write_text("\n".join(amended) + "\n")
     return project
 
 
-def large_wheel(folder: Path, name: str, size: int) -> None:
-    """A wheel of ``size`` MiB that nothing compresses."""
+def large_wheel(directory: Path, name: str, size: int) -> None:
+    """A wheel of ``size`` MiB that cannot be compressed."""
     block = os.urandom(_MIB)
-    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
+    with zipfile.ZipFile(directory / f"{name}-1.0-py3-none-any.whl", "w") as archive:
         write_wheel(archive, name, [block] * size)
 
 

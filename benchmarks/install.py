@@ -27,15 +27,17 @@ def main() -> None:
     """Measure, print, write the JSON."""
     parser = measure.options(__doc__, repetitions=7)
     parser.add_argument("--pip", type=int, default=2, help="runs of pip (default: %(default)s)")
-    told = parser.parse_args()
-    interpreter = measure.target(told)
-    with measure.scratch(told) as scratch:
+    arguments = parser.parse_args()
+    interpreter = measure.target(arguments)
+    with measure.scratch(arguments) as scratch:
         wheels = _copied(measure.closure(CLOSURE, interpreter.path), scratch / "wheels")
         own = next(wheel for wheel in wheels if wheel.name.startswith("ragas-"))
         source = measure.bundle(wheels, own, scratch / "lls-provider", interpreter)
         before = measure.machine(interpreter)
         figures = measure.interleaved(
-            _ways(interpreter.path, source, wheels, scratch), told.repetitions, {"pip": told.pip}
+            _ways(interpreter.path, source, wheels, scratch),
+            arguments.repetitions,
+            {"pip": arguments.pip},
         )
         files, size = _extent(measure.packages(scratch / "zipapp"))
     processors = before["processors"]
@@ -52,7 +54,7 @@ def main() -> None:
         print(f"{name}: {ratio}")
     measure.report(
         "install",
-        told,
+        arguments,
         {
             "machine": before,
             "load after": os.getloadavg(),
@@ -66,10 +68,10 @@ def main() -> None:
     )
 
 
-def _copied(folder: Path, target: Path) -> list[Path]:
+def _copied(directory: Path, target: Path) -> list[Path]:
     """The wheels on the file system that is measured."""
     target.mkdir()
-    return [Path(shutil.copy(path, target)) for path in sorted(folder.glob("*.whl"))]
+    return [Path(shutil.copy(path, target)) for path in sorted(directory.glob("*.whl"))]
 
 
 def _ways(
@@ -120,7 +122,7 @@ def _ways(
 
 
 def _inflate_and_hash(wheels: list[Path]) -> Run:
-    """What no installer that verifies can do without, in one process and one piece each."""
+    """Inflate and hash every member, in one process: what any verifying installer must do."""
     wall, cpu = time.perf_counter(), os.times()
     for path in wheels:
         with zipfile.ZipFile(path) as archive:
@@ -137,8 +139,8 @@ def _inflate_and_hash(wheels: list[Path]) -> Run:
     return Run(time.perf_counter() - wall, after.user - cpu.user, after.system - cpu.system)
 
 
-def _extent(folder: Path) -> tuple[int, int]:
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+def _extent(directory: Path) -> tuple[int, int]:
+    sizes = [path.stat().st_size for path in directory.rglob("*") if path.is_file()]
     return len(sizes), sum(sizes)
 
 

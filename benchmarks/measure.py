@@ -1,4 +1,4 @@
-"""What the benchmarks share: closures, bundles, timed processes, and the JSON they leave.
+"""What the benchmarks share: closures, bundles, timed processes, and the JSON reports.
 
 The figures of one file come from one run on one machine. Compare ratios, never seconds of
 different runs.
@@ -30,12 +30,12 @@ from lls_provider.wheels.interpreter import Interpreter, find_interpreter
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "build" / "benchmarks"
 PYTHON = (3, 12)
-_TMPFS = Path("/dev/shm")  # noqa: S108 - the one place that is memory on every Linux
+_TMPFS = Path("/dev/shm")  # noqa: S108 - a file system in memory on every Linux
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One finished process and its children: seconds."""
+    """The seconds of one finished process and its children."""
 
     wall: float
     user: float
@@ -58,7 +58,7 @@ class Figures:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> Figures:
-        """Sum up runs."""
+        """The figures of several runs."""
         return cls(
             median=round(statistics.median(run.wall for run in runs), 4),
             minimum=round(min(run.wall for run in runs), 4),
@@ -68,7 +68,7 @@ class Figures:
 
 
 def run(command: Sequence[str | Path], **environment: str) -> Run:
-    """Run a command to its end, output thrown away; raises SystemExit when it fails."""
+    """Run a command and discard its output. Raises SystemExit if it fails."""
     with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -91,9 +91,10 @@ def run(command: Sequence[str | Path], **environment: str) -> Run:
 def interleaved(
     ways: Mapping[str, Callable[[], Run]], repetitions: int, rare: Mapping[str, int] | None = None
 ) -> dict[str, Figures]:
-    """Run every way in turn, after one round that is not counted: noise then meets all alike.
+    """Run every way in turn, after one round that is not counted, so that noise affects all alike.
 
-    ``rare`` names ways that are run in the first so many rounds only, without a warm-up.
+    ``rare`` has the number of rounds for ways that are run in the first rounds only, without a
+    warm-up.
     """
     rare = rare or {}
     for name, way in ways.items():
@@ -110,14 +111,14 @@ def interleaved(
 def closure(name: str, python: Path) -> Path:
     """The wheels of ``benchmarks/NAME.txt`` (versions and hashes), downloaded once."""
     requirements = HERE / f"{name}.txt"
-    folder = cache_root() / "benchmarks" / name
-    with locked(folder.with_name(f"{name}.lock")):
-        if not (folder / ".complete").is_file():
+    directory = cache_root() / "benchmarks" / name
+    with locked(directory.with_name(f"{name}.lock")):
+        if not (directory / ".complete").is_file():
             command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-            command += ["--only-binary", ":all:", "--dest", folder, "-r", requirements]
+            command += ["--only-binary", ":all:", "--dest", directory, "-r", requirements]
             subprocess.run([str(word) for word in command], check=True)
-            (folder / ".complete").touch()
-    return folder
+            (directory / ".complete").touch()
+    return directory
 
 
 def bundle(wheels: Sequence[Path], own: Path, out: Path, interpreter: Interpreter) -> Path:
@@ -173,27 +174,27 @@ def options(description: str | None, repetitions: int) -> argparse.ArgumentParse
     return parser
 
 
-def target(told: argparse.Namespace) -> Interpreter:
-    """The Python that everything is measured with."""
-    return find_interpreter(exactly=PYTHON, explicit=told.python)
+def target(arguments: argparse.Namespace) -> Interpreter:
+    """The Python with which everything is measured."""
+    return find_interpreter(exactly=PYTHON, explicit=arguments.python)
 
 
 @contextmanager
-def scratch(told: argparse.Namespace) -> Iterator[Path]:
-    """A folder of this run, on tmpfs unless told otherwise."""
-    with tempfile.TemporaryDirectory(prefix="lls-benchmark-", dir=told.scratch) as name:
+def scratch(arguments: argparse.Namespace) -> Iterator[Path]:
+    """A directory for this run, on tmpfs by default."""
+    with tempfile.TemporaryDirectory(prefix="lls-benchmark-", dir=arguments.scratch) as name:
         yield Path(name)
 
 
-def empty(folder: Path) -> Path:
-    """The folder, made anew."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+def empty(directory: Path) -> Path:
+    """The directory, emptied or created."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    return directory
 
 
 def machine(interpreter: Interpreter) -> dict[str, Any]:
-    """What the figures depend on. A load above the number of processors spoils times."""
+    """What the figures depend on. A load above the number of processors makes times useless."""
     cpu = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo", "model name")), "?"
     )
@@ -210,9 +211,9 @@ def _lines(path: str, start: str) -> list[str]:
     return [line for line in Path(path).read_text().splitlines() if line.startswith(start)]
 
 
-def report(name: str, told: argparse.Namespace, document: Mapping[str, Any]) -> None:
-    """Write the JSON and say where it is."""
-    path = told.output or RESULTS / f"{name}.json"
+def report(name: str, arguments: argparse.Namespace, document: Mapping[str, Any]) -> None:
+    """Write the JSON and print its path."""
+    path = arguments.output or RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, default=_plain) + "\n", "utf-8")
     print(f"\nwritten: {path}")

@@ -37,23 +37,23 @@ _MIB = 1024 * 1024
 
 def main() -> None:
     """Measure, print, write the JSON."""
-    told = measure.options(__doc__, repetitions=3).parse_args()
-    interpreter = measure.target(told)
+    arguments = measure.options(__doc__, repetitions=3).parse_args()
+    interpreter = measure.target(arguments)
     python = interpreter.path
     found: dict[str, dict[str, float]] = {}
-    with measure.scratch(told) as scratch:
+    with measure.scratch(arguments) as scratch:
         empty = peak([python, "-I", "-S", "-c", "import time; time.sleep(0.3)"])[0]
         print(f"an empty Python: {empty:.1f} MiB")
         wheels = sorted(measure.closure(CLOSURE, python).glob("*.whl"))
         own = next(wheel for wheel in wheels if wheel.name.startswith("ragas-"))
         source = measure.bundle(wheels, own, scratch / "closure", interpreter)
-        found[CLOSURE] = _measured(source, empty, scratch, python, told.repetitions)
+        found[CLOSURE] = _measured(source, empty, scratch, python, arguments.repetitions)
         measure.empty(scratch / "closure")
         for method, name in ((zipfile.ZIP_STORED, "stored"), (zipfile.ZIP_DEFLATED, "deflated")):
             for size in _SIZES:
                 source = _large(scratch / "large", size, method, interpreter)
                 label = f"one {name} file of {size} MiB"
-                found[label] = _measured(source, empty, scratch, python, told.repetitions)
+                found[label] = _measured(source, empty, scratch, python, arguments.repetitions)
                 measure.empty(scratch / "large")
     for label, figures in found.items():
         print(f"{label}: {figures}")
@@ -63,7 +63,7 @@ def main() -> None:
         "target MiB above it": TARGET,
         "MiB above it": found,
     }
-    measure.report("memory", told, document)
+    measure.report("memory", arguments, document)
 
 
 def _measured(
@@ -117,14 +117,14 @@ def _kib(path: str, field: str) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith(field)), 0)
 
 
-def _large(folder: Path, size: int, method: int, interpreter: Interpreter) -> Path:
+def _large(directory: Path, size: int, method: int, interpreter: Interpreter) -> Path:
     """A bundle of one wheel with one file of ``size`` MiB, a third of it noise."""
-    folder = measure.empty(folder)
-    wheel = folder / "large-1.0-py3-none-any.whl"
+    directory = measure.empty(directory)
+    wheel = directory / "large-1.0-py3-none-any.whl"
     block = os.urandom(_MIB // 3) + bytes(_MIB - _MIB // 3)
     with zipfile.ZipFile(wheel, "w", method, compresslevel=1) as archive:
         write_wheel(archive, "large", [block] * size)
-    return measure.bundle([wheel], wheel, folder / "lls-provider", interpreter)
+    return measure.bundle([wheel], wheel, directory / "lls-provider", interpreter)
 
 
 def write_wheel(archive: zipfile.ZipFile, name: str, blocks: Sequence[bytes]) -> None:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What a rerun with nothing to do costs beside a bare Python: `python benchmarks/rerun.py`.
+"""The cost of a rerun with nothing to do against a bare Python: `python benchmarks/rerun.py`.
 
 A provider of ``--wheels`` wheels is installed once; then the same command and
-``python3 -I -S -c pass`` run in turns. Printed are the medians of one run, their difference and
-ratio, and with ``--json FILE`` the same as a document.
+``python3 -I -S -c pass`` run in turns. It prints the medians of one run, their difference and
+ratio; ``--json FILE`` writes them as a document.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        directory = Path(name)
         for part in ("wheels", "bundles"):
-            (folder / part).mkdir()
-        make_wheel = WheelFactory(folder / "wheels")
+            (directory / part).mkdir()
+        make_wheel = WheelFactory(directory / "wheels")
         wheels = [make_wheel(f"dep{number}") for number in range(options.wheels - 1)]
-        source = BundleFactory(folder / "bundles", make_wheel)("echo", dependencies=wheels)
+        source = BundleFactory(directory / "bundles", make_wheel)("echo", dependencies=wheels)
         python = [options.python, "-I", "-S"]
-        argv = [*install("echo", source, 0), "--root", str(folder / "volume")]
+        argv = [*install("echo", source, 0), "--root", str(directory / "volume")]
         rerun = [*python, str(zipapp_path()), *argv]
         subprocess.run(rerun, check=True, capture_output=True)
-        told = subprocess.run(rerun, check=True, capture_output=True, text=True).stderr
-        assert "is installed already" in told, told
+        output = subprocess.run(rerun, check=True, capture_output=True, text=True).stderr
+        assert "is installed already" in output, output
         bare = [*python, "-c", "pass"]
         pairs = [(_cost(bare), _cost(rerun)) for _ in range(options.rounds)]
     result: dict[str, float] = {"wheels": options.wheels, "rounds": options.rounds}
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def _cost(command: Sequence[str]) -> tuple[float, float]:
-    """Wall and processor seconds; the latter hardly depend on what else the machine does."""
+    """Wall and processor seconds; the latter hardly depend on other processes."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)

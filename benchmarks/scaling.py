@@ -1,8 +1,8 @@
 """How the cost of an installation grows with files, and with what is installed already.
 
 Run it as ``python -m benchmarks.scaling`` from the checkout. Times are processor seconds: those
-of other programs on the machine do not count. What one more adds is given for the lower and for
-the upper half of the sizes: about the same is linear, three times as much would be quadratic.
+of other programs on the machine do not count. The cost of one more is printed for the lower and for
+the upper half of the sizes: equal costs are linear, three times as much would be quadratic.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def main() -> None:
     parser = measure.options(__doc__, repetitions=3)
     parser.add_argument("--providers", type=int, default=50)
     parser.add_argument("--distributions", type=int, default=40, help="of each provider")
-    told = parser.parse_args()
-    interpreter = measure.target(told)
-    with measure.scratch(told) as scratch:
-        files = _by_files(told, interpreter, scratch)
-        providers = _by_providers(told, interpreter, scratch)
+    arguments = parser.parse_args()
+    interpreter = measure.target(arguments)
+    with measure.scratch(arguments) as scratch:
+        files = _by_files(arguments, interpreter, scratch)
+        providers = _by_providers(arguments, interpreter, scratch)
     costs = {"files": files, "installed providers": providers}
     slopes = {name: _slopes(costs[name]) for name in costs}
     for name, cost in costs.items():
@@ -44,24 +44,24 @@ def main() -> None:
         print("one more adds {} ms, then {} ms".format(*slopes[name]))
     document = {
         "machine": measure.machine(interpreter),
-        "distributions of each provider": told.distributions,
+        "distributions of each provider": arguments.distributions,
         "cpu seconds": costs,
         "milliseconds of one more (lower half, upper half)": slopes,
     }
-    measure.report("scaling", told, document)
+    measure.report("scaling", arguments, document)
 
 
 def _by_files(
-    told: argparse.Namespace, interpreter: Interpreter, scratch: Path
+    arguments: argparse.Namespace, interpreter: Interpreter, scratch: Path
 ) -> dict[int, float]:
     """The cost of one provider by the number of its files."""
     found = {}
     for count in _FILES:
-        folder = measure.empty(scratch / "files")
-        wheel = _wheel(folder, "many", {f"many/m{n}.py": _text(n) for n in range(count)})
-        source = measure.bundle([wheel], wheel, folder / "lls-provider", interpreter)
+        directory = measure.empty(scratch / "files")
+        wheel = _wheel(directory, "many", {f"many/m{n}.py": _text(n) for n in range(count)})
+        source = measure.bundle([wheel], wheel, directory / "lls-provider", interpreter)
         runs = []
-        for _ in range(told.repetitions):
+        for _ in range(arguments.repetitions):
             root = measure.empty(scratch / "root")
             runs.append(measure.run(measure.install_command(interpreter.path, source, root)))
         found[count] = measure.Figures.of(runs).cpu
@@ -69,15 +69,15 @@ def _by_files(
 
 
 def _by_providers(
-    told: argparse.Namespace, interpreter: Interpreter, scratch: Path
+    arguments: argparse.Namespace, interpreter: Interpreter, scratch: Path
 ) -> dict[int, float]:
     """The cost of each provider by the number of those installed before it, on one volume."""
     sources = [
-        _provider(measure.empty(scratch / f"provider-{number}"), number, told, interpreter)
-        for number in range(told.providers)
+        _provider(measure.empty(scratch / f"provider-{number}"), number, arguments, interpreter)
+        for number in range(arguments.providers)
     ]
-    runs: dict[int, list[measure.Run]] = {number: [] for number in range(told.providers)}
-    for _ in range(told.repetitions):
+    runs: dict[int, list[measure.Run]] = {number: [] for number in range(arguments.providers)}
+    for _ in range(arguments.repetitions):
         root = measure.empty(scratch / "volume")
         for number, source in enumerate(sources):
             command = measure.install_command(interpreter.path, source, root, number)
@@ -86,20 +86,22 @@ def _by_providers(
 
 
 def _provider(
-    folder: Path, number: int, told: argparse.Namespace, interpreter: Interpreter
+    directory: Path, number: int, arguments: argparse.Namespace, interpreter: Interpreter
 ) -> Path:
     """A provider that needs its own distributions, one of all, and a namespace of all."""
-    names = [f"p{number}-d{n}" for n in range(told.distributions - 2)]
+    names = [f"p{number}-d{n}" for n in range(arguments.distributions - 2)]
     wheels = [
-        _wheel(folder, name, {f"space/{name.replace('-', '_')}.py": name}, ["shared>=1"])
+        _wheel(directory, name, {f"space/{name.replace('-', '_')}.py": name}, ["shared>=1"])
         for name in names
     ]
-    wheels.append(_wheel(folder, "shared", {"shared/__init__.py": ""}))
-    own = _wheel(folder, f"p{number}", {f"p{number}/provider.py": ""}, [*names, "shared"])
-    return measure.bundle([*wheels, own], own, folder / "lls-provider", interpreter)
+    wheels.append(_wheel(directory, "shared", {"shared/__init__.py": ""}))
+    own = _wheel(directory, f"p{number}", {f"p{number}/provider.py": ""}, [*names, "shared"])
+    return measure.bundle([*wheels, own], own, directory / "lls-provider", interpreter)
 
 
-def _wheel(folder: Path, name: str, files: Mapping[str, str], requires: Sequence[str] = ()) -> Path:
+def _wheel(
+    directory: Path, name: str, files: Mapping[str, str], requires: Sequence[str] = ()
+) -> Path:
     module = name.replace("-", "_")
     info = f"{module}-1.0.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
@@ -107,7 +109,7 @@ def _wheel(folder: Path, name: str, files: Mapping[str, str], requires: Sequence
     wheel = "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"
     contents = {**files, f"{info}/METADATA": metadata, f"{info}/WHEEL": wheel}
     record = "".join(f"{path},{_hash(text)},{len(text)}\n" for path, text in contents.items())
-    path = folder / f"{module}-1.0-py3-none-any.whl"
+    path = directory / f"{module}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for inside, text in (*contents.items(), (f"{info}/RECORD", f"{record}{info}/RECORD,,\n")):
             archive.writestr(inside, text)

@@ -1,8 +1,8 @@
-"""What each trick for speed is worth: one command with the trick and without it, in turns.
+"""The gain of each trick for speed: one command with the trick and without it, in turns.
 
 Run it as ``python -m benchmarks.tricks`` from the checkout. A trick is removed by an edit of a copy
-of the source, so nothing in the product has a switch for it. Printed is, for each trick, the median
-of the ratios without / with of all pairs. A trick stays in the code while it saves more than 5 %.
+of the source, so the product has no switch for it. For each trick, it prints the median of the
+ratios without / with of all pairs. A trick stays in the code while it saves more than 5 %.
 """
 
 from __future__ import annotations
@@ -158,19 +158,21 @@ def main() -> None:
     """Measure, print, write the JSON."""
     parser = measure.options(__doc__, repetitions=15)
     parser.add_argument("--only", action="append", metavar="NAME", help="a trick or a command")
-    told = parser.parse_args()
-    chosen = [it for it in TRICKS if not told.only or {it.name, it.command} & {*told.only}]
-    before = measure.machine(measure.target(told))
+    arguments = parser.parse_args()
+    chosen = [
+        it for it in TRICKS if not arguments.only or {it.name, it.command} & {*arguments.only}
+    ]
+    before = measure.machine(measure.target(arguments))
     found = {}
-    with measure.scratch(told) as scratch:
-        commands = Commands(scratch, measure.target(told).path)
+    with measure.scratch(arguments) as scratch:
+        commands = Commands(scratch, measure.target(arguments).path)
         for trick in chosen:
             ways = [commands.way(trick.command, sdk) for sdk in _sources(trick, scratch)]
-            found[trick.name] = _compared(ways[0], ways[1], told.repetitions)
+            found[trick.name] = _compared(ways[0], ways[1], arguments.repetitions)
             figures = " ".join(f"{key} {value:.3f}" for key, value in found[trick.name].items())
             print(f"{trick.name} ({trick.command}): {figures}", flush=True)
     document = {"machine": before, "load after": os.getloadavg(), "without / with": found}
-    measure.report("tricks", told, document)
+    measure.report("tricks", arguments, document)
 
 
 def _compared(
@@ -209,7 +211,7 @@ def _sources(trick: Trick, scratch: Path) -> Iterator[Path]:
 
 
 def edit(path: Path, text: str, new: str) -> None:
-    """Replace a text that stands once in a file; raises ValueError where it does not."""
+    """Replace a text that a file has once. Raises ValueError otherwise."""
     source = path.read_text("utf-8")
     if source.count(text) != 1:
         raise ValueError(f"{path} holds {text!r} {source.count(text)} times, not once")
@@ -224,7 +226,7 @@ def _assemble(python: Path, out: Path) -> None:
 
 
 class Commands:
-    """The commands that tricks are measured with."""
+    """The commands with which tricks are measured."""
 
     def __init__(self, scratch: Path, python: Path) -> None:
         self.scratch = scratch
@@ -232,7 +234,7 @@ class Commands:
         self._projects: dict[str, Path] = {}
 
     def way(self, command: str, checkout: Path) -> Callable[[], Run]:
-        """The command as the code of ``checkout`` carries it out."""
+        """The command, run with the code of ``checkout``."""
         if command in ("install", "rerun"):
             return self._installing(checkout, again=command == "rerun")
         if command == "assemble":

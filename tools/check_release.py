@@ -27,7 +27,7 @@ def code_version(root: Path = ROOT) -> str:
 
 
 def faults(tag: str, dist: Path, root: Path = ROOT) -> Iterator[str]:
-    """Each fault as one line; none where the release may be published."""
+    """Each fault as one line; none if the release may be published."""
     version = code_version(root)
     if tag != f"v{version}":
         yield f"the tag is {tag}, the version of the code {version}: the tag has to be v{version}"
@@ -56,13 +56,13 @@ def _changelog_faults(text: str, version: str) -> Iterator[str]:
         yield f"CHANGELOG.md has changes under [{UNRELEASED}]: move them to [{version}]"
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Print each fault; the exit status is 1 where there is one."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print each fault; the exit status is 1 if there is one."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("tag")
     parser.add_argument("dist", type=Path)
-    told = parser.parse_args(words)
-    found = list(faults(told.tag, told.dist))
+    arguments = parser.parse_args(argv)
+    found = list(faults(arguments.tag, arguments.dist))
     for fault in found:
         print(f"ERROR: {fault}", file=sys.stderr)
     return 1 if found else 0

@@ -1,11 +1,11 @@
 """Mutation testing of the modules that must not be wrong: ``python tools/mutate.py [TARGET]...``.
 
 For each target (default: all) cosmic-ray's operators change one operator, number, condition or
-handler of a module at a time, and the tests that are to notice run. Prints the changes that no
-test noticed, and a table; docs/mutation-testing.md says what was found about each of them.
+handler of a module at a time, and the tests that should notice it run. It prints the changes that
+no test noticed, and a table; docs/mutation-testing.md explains each of them.
 
 A change is never written to a file: it is compiled in a process forked for it, in place of the
-module. A changed installer may write where the real one would not, so where root starts this,
+module. A changed installer may write where the real one would not, so if root starts this,
 the tests run as nobody.
 
 Needs ``pip install -e '.[test,mutation]'``.
@@ -47,7 +47,7 @@ Place = tuple[int, int]  # line and column
 
 @dataclass(frozen=True)
 class Target:
-    """Modules, and the fast tests that know what they must do, the fastest first."""
+    """Modules, and the fast tests of their behaviour, the fastest first."""
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
@@ -105,7 +105,7 @@ class Change:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the targets that are named; 1 when a change was not noticed."""
+    """Run the named targets; return 1 if a change was not noticed."""
     parser = argparse.ArgumentParser(description="Mutation testing (docs/mutation-testing.md).")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
@@ -115,12 +115,12 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"no such target: {', '.join(sorted(unknown))}")
     if os.geteuid() == 0:
         run_as_nobody(arguments)
-    with tempfile.TemporaryDirectory(prefix="mutate-", ignore_cleanup_errors=True) as folder:
-        copy = copied(Path(folder) / "tree")
+    with tempfile.TemporaryDirectory(prefix="mutate-", ignore_cleanup_errors=True) as directory:
+        copy = copied(Path(directory) / "tree")
         os.chdir(copy)
         sys.path.insert(0, str(copy / "sdk"))
-        os.environ |= {"PYTHONPATH": sys.path[0], "HOME": folder, "TMPDIR": folder}
-        tempfile.tempdir = folder
+        os.environ |= {"PYTHONPATH": sys.path[0], "HOME": directory, "TMPDIR": directory}
+        tempfile.tempdir = directory
         rows = [it for name in names for it in run(TARGETS[name], options.jobs)]
     print("\n| module | changes | noticed | not noticed |\n|---|---|---|---|")
     for module, count, alive in rows:
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run_as_nobody(arguments: Sequence[str]) -> None:
-    """Start again as a user who may read what root may, and write nothing of it."""
+    """Start again as a user who can read every file, but not write root's."""
     rights = [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps")]
     user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     again = [sys.executable, str(Path(__file__).resolve()), *arguments]
@@ -137,7 +137,7 @@ def run_as_nobody(arguments: Sequence[str]) -> None:
 
 
 def copied(copy: Path) -> Path:
-    """The tracked files as they are now: tests may leave something beside them."""
+    """Copy the tracked files as they are now, since tests may leave other files."""
     command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     for name in filter(None, listed.stdout.decode().split("\0")):
@@ -148,7 +148,7 @@ def copied(copy: Path) -> Path:
 
 
 def run(target: Target, jobs: int) -> Iterator[tuple[str, int, int]]:
-    """Print what no test notices; gives for each module how many changes there were, and such."""
+    """Print the unnoticed changes; yield for each module the number of all, and of these."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     if not passes(started(target, None, 600)):
         raise SystemExit(f"the tests fail without a change: {' '.join(target.tests)}")
@@ -183,7 +183,7 @@ def survivors_of(
 
 
 def started(target: Target, change: Change | None, seconds: int) -> int:
-    """A process in which the tests run with the change; it has so many seconds of a processor."""
+    """A process in which the tests run with the change; with so many seconds of processor time."""
     process = os.fork()
     if process:
         return process
@@ -212,7 +212,7 @@ def passes(process: int) -> bool:
 
 
 def put_in_place(change: Change) -> None:
-    """From now on an import of the module gets the changed source."""
+    """Make imports of the module use the changed source."""
     path = str(Path(change.module).resolve())
     real = SourceFileLoader.get_code
 
@@ -225,7 +225,7 @@ def put_in_place(change: Change) -> None:
 
 
 def changes_of(module: str) -> Iterator[Change]:
-    """The changes of a module that the operators make where something runs."""
+    """The changes that the operators make in code that runs."""
     text = Path(module).read_text("utf-8")
     places = inert(text)
     nodes = list(ast_nodes(get_ast(text)))
@@ -240,7 +240,7 @@ def changes_of(module: str) -> Iterator[Change]:
 
 
 def inert(text: str) -> list[tuple[Place, Place]]:
-    """From where to where nothing runs: annotations, options of dataclasses, `TYPE_CHECKING`."""
+    """The ranges in which no code runs: annotations, options of dataclasses, `TYPE_CHECKING`."""
     found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ClassDef):

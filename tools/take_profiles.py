@@ -1,8 +1,8 @@
 """Takes the profiles of supported servers: ``python tools/take_profiles.py [REQUIREMENT]...``.
 
 Each requirement (default: those of the profiles that exist) is resolved as
-``--distribution REQUIREMENT`` would be, for every Python and machine below. A profile says for
-which Pythons its pins hold, so they have to be the same; where they are not, it is not written.
+``--distribution REQUIREMENT`` would be, for every Python and machine below. A profile lists the
+Pythons for which its pins hold, so the pins must be the same; otherwise it is not written.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def take(text: str) -> None:
         for machine in MACHINES
     }
     pins = found[PYTHONS[0], MACHINES[0]]
-    for place, other in found.items():
+    for target, other in found.items():
         if other != pins:
-            raise SystemExit(f"{text}: other pins for {place}: {pins.items() ^ other.items()}")
+            raise SystemExit(f"{text}: other pins for {target}: {pins.items() ^ other.items()}")
     profile = {
         "name": f"{line.name}-{version}",
         "requirement": text,
@@ -56,7 +56,7 @@ def take(text: str) -> None:
 
 
 def modules(text: str) -> dict[str, list[str]]:
-    """The outermost modules of each package, from an environment that is made of it."""
+    """The top-level modules of each package, from an environment with the server."""
     environment = ensure_environment(load_distribution(text, python=PYTHONS[0]))
     found = read_installed(environment.python).modules
     return {name: sorted(names) for name, names in sorted(found.items()) if names}

@@ -14,7 +14,7 @@ from tests.factories.environments import make_environment
 from lls_provider.bundle.option_search import Addition, Fix, has_module
 from lls_provider.bundle.static_spec import StaticSpec
 from lls_provider.wheels.uv import without_logins
-from lls_provider.wheels.uv_messages import clashing_packages, lacking_version
+from lls_provider.wheels.uv_messages import clashing_packages, unavailable_version
 
 if TYPE_CHECKING:
     from tests.conftest import Cli
@@ -292,7 +292,7 @@ def test_the_command_keeps_every_word_and_adds_to_it() -> None:
     ],
 )
 def test_a_version_that_is_nowhere_is_read_off(why: str, expected: tuple[str, str] | None) -> None:
-    found = lacking_version(why)
+    found = unavailable_version(why)
     assert (found and (found[0], str(found[1]))) == expected
 
 

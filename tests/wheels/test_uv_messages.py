@@ -231,9 +231,9 @@ def test_a_package_for_another_python(real: Uv, make_wheel: MakeWheel, tmp_path:
     wheel = make_wheel("old", fields=["Requires-Python: >=3.99"])
     error = real.unresolved(f"old @ {wheel.as_uri()}")
     assert "hint" not in error.why
-    assert uv_messages.highest_python_wanted(error.why) == "3.99"
-    assert uv_messages.python_wanted(error.why, "old") == "Python>=3.99"
-    assert uv_messages.python_wanted(error.why, "other") is None
+    assert uv_messages.highest_required_python(error.why) == "3.99"
+    assert uv_messages.required_python(error.why, "old") == "Python>=3.99"
+    assert uv_messages.required_python(error.why, "other") is None
     assert error.resolution.endswith("build for another one: --python 3.99.")
 
 
@@ -241,8 +241,8 @@ def test_a_package_for_another_python(real: Uv, make_wheel: MakeWheel, tmp_path:
 def test_a_file_for_another_python(real: Uv, offered: MakeWheel) -> None:
     offered("old", fields=["Requires-Python: >=3.99"])
     why = real.unresolved("old").why
-    assert uv_messages.python_wanted(why, "old") == "Python >=3.99"
-    assert uv_messages.python_wanted(why, "other") is None
+    assert uv_messages.required_python(why, "old") == "Python >=3.99"
+    assert uv_messages.required_python(why, "other") is None
 
 
 # Storage
@@ -255,21 +255,21 @@ def test_a_full_file_system(real: Uv, offered: MakeWheel, tmp_path: Path) -> Non
     assert real.unresolved("demo").code is Code.NO_SPACE
 
 
-@shows("PLACE_FIRST", "CACHE_NOT_MADE")
+@shows("PATH_FIRST", "CACHE_NOT_MADE")
 def test_a_cache_that_cannot_be_made(real: Uv, tmp_path: Path) -> None:
     place = tmp_path / "file"
     place.touch()
     error = real.unresolved("demo", UV_CACHE_DIR=str(place))
     assert error.code is Code.CACHE_UNWRITABLE
     (said,) = real.printed
-    assert uv_messages.unwritable_place(said) == (
+    assert uv_messages.unwritable_path(said) == (
         place,
         f"failed to create directory `{place}`: File exists".rpartition(": ")[2],
     )
     assert uv_messages.is_about_cache(said)
 
 
-@shows("PLACE_LAST")
+@shows("PATH_LAST")
 def test_a_cache_that_cannot_be_written(
     real: Uv, tmp_path: Path, engine: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,7 +284,7 @@ def test_a_cache_that_cannot_be_written(
         engine("setpriv")
         real.wrap(tmp_path / "uv", before=STRANGER)
     real.unresolved("demo")
-    found = uv_messages.unwritable_place(real.printed[-1])
+    found = uv_messages.unwritable_path(real.printed[-1])
     assert found is not None
     assert found[0].is_relative_to(cache)
     assert found[1] == "Permission denied"
@@ -363,7 +363,7 @@ def test_a_proxy_that_does_not_connect(real: Uv) -> None:
         )
 
 
-@shows("PROXY_LOGIN_WANTED")
+@shows("PROXY_LOGIN_REQUIRED")
 def test_a_proxy_that_wants_a_login(real: Uv) -> None:
     with answering(http("407 Proxy Authentication Required")) as host:
         error = network(
@@ -387,7 +387,7 @@ def test_a_package_offline(real: Uv) -> None:
     assert error.resolution.startswith("Leave --offline (UV_OFFLINE) out")
 
 
-@shows("INDEX_LOGIN_WANTED")
+@shows("INDEX_LOGIN_REQUIRED")
 def test_an_index_that_wants_a_login(real: Uv) -> None:
     with answering(http("401 Unauthorized")) as host:
         error = network(real, UV_DEFAULT_INDEX=f"http://{host}/simple")
@@ -401,7 +401,7 @@ def test_an_index_that_refuses_a_login(real: Uv) -> None:
     assert error.resolution.startswith("Give the index's login")
 
 
-@shows("FILE_LOGIN_WANTED")
+@shows("FILE_LOGIN_REQUIRED")
 def test_a_file_that_needs_a_login(real: Uv) -> None:
     with answering(http("401 Unauthorized")) as host:
         error = real.unresolved(f"demo @ http://{host}/demo-1.0-py3-none-any.whl")
@@ -438,7 +438,7 @@ def test_a_name_that_there_is_not_with_an_extra(real: Uv, offered: MakeWheel) ->
 def test_a_version_that_there_is_not(real: Uv, offered: MakeWheel) -> None:
     offered("some_demo", extras=["x"])
     why = real.unresolved("Some.Demo[x]==1.1+local").why
-    assert uv_messages.lacking_version(why) == ("some-demo", Version("1.1+local"))
+    assert uv_messages.unavailable_version(why) == ("some-demo", Version("1.1+local"))
     assert dict(uv_messages.missing_versions(why)) == {"some-demo": "1.1+local"}
 
 
@@ -588,6 +588,6 @@ def test_a_version_that_its_index_withdrew(
 def test_an_extra_that_there_is_not(real: Uv, offered: MakeWheel, pin: str) -> None:
     offered("some_demo")
     lines = real.warns(*real.compiling, stdin=f"some_demo[fast]{pin}")
-    assert [found for it in lines if (found := uv_messages.lacking_extra(it))] == [
+    assert [found for it in lines if (found := uv_messages.missing_extra(it))] == [
         ("some-demo", "fast")
     ]

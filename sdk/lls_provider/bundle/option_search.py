@@ -28,7 +28,7 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.wheelfile.wheel import Wheel, read_wheel
 from lls_provider.wheels.loading import shared_versions
 from lls_provider.wheels.resolve import newest_version
-from lls_provider.wheels.uv_messages import clashing_packages, lacking_version
+from lls_provider.wheels.uv_messages import clashing_packages, unavailable_version
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import BundleRequest
@@ -316,8 +316,8 @@ class Proposer:
 
     def _for_bound(self, why: str, fix: Fix) -> Iterator[Fix]:
         """Overrides for bounds that nothing can meet: a version that no index has, or a clash."""
-        if (lacking := lacking_version(why)) is not None:
-            name, version = lacking
+        if (unavailable := unavailable_version(why)) is not None:
+            name, version = unavailable
             public = version.public
             for bound in (f"{name}=={public}", f"{name}>={public}"):
                 if version.local is not None and self._newest(bound) is not None:

@@ -250,7 +250,7 @@ def resolution_of(error: SdkError, package: Requirement, newest: Newest) -> str 
         version = newest(name)
         newest_note = f"; the newest for this Python is {name}=={version}" if version else ""
         return f"Correct the version after --package{newest_note}."
-    if python := uv_messages.python_wanted(error.why, name):
+    if python := uv_messages.required_python(error.why, name):
         return (
             f"Name a Python that it supports ({python}) with --python, "
             f"or another version of {name} after --package."

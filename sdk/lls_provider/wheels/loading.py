@@ -1,6 +1,6 @@
-"""Loads distributions as the user named them: environment, profile, file or requirement.
+"""Loads distributions from the user's names: an environment, a profile, a file or a requirement.
 
-For several distributions there is one image (contract decision 3).
+One image can be for several distributions (contract decision 3).
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def load_distribution(
 
     ``spec`` is ``python:PATH`` (an environment), ``profile:NAME`` (of this SDK), a path of a
     freeze or requirements file, or a requirement such as ``llama-stack==0.7.3``. ``python`` names
-    the interpreter; without it, it is of a version ``at_least``. ``known`` are its pins, used
-    where they would have to be resolved. Raises SdkError USAGE, FILE_MISSING,
+    the interpreter; without it, the version is ``at_least``. ``known`` are its pins, which are then
+    not resolved. Raises SdkError USAGE, FILE_MISSING,
     DISTRIBUTION_INVALID, PYTHON_MISSING, or what `run_uv` raises.
     """
     if spec.startswith(ENVIRONMENT_PREFIX):
@@ -80,15 +80,15 @@ def load_distribution(
 def _pins(
     line: ServerLine | None, named: str, resolved: Callable[[Sequence[str]], dict[str, str]]
 ) -> dict[str, str]:
-    """The versions of a server with what its line needs besides, which its version says."""
+    """The versions of a server, resolved with what its line also needs for that version."""
     if line is None:
         return resolved(())
-    more = line.pins(Requirement(named))
-    pins = resolved(more)
-    if line.name not in pins:  # a marker of a requirements file left it out
+    assumed = line.pins(Requirement(named))
+    pins = resolved(assumed)
+    if line.name not in pins:  # a marker of a requirements file excludes it
         return pins
     needed = line.pins(Requirement(f"{line.name}=={pins[line.name]}"))
-    return pins if needed == more else resolved(needed)
+    return pins if needed == assumed else resolved(needed)
 
 
 def _interpreter(
@@ -128,7 +128,7 @@ def _from_file(
     names = pins if pins is not None else requirements_in(text)
     line = servers.line_in(names)
     interpreter = _interpreter(line, python, at_least)
-    if pins is None and known is not None and _answers(known, names):
+    if pins is None and known is not None and _satisfy(known, names):
         pins = dict(known)
     elif pins is None:
         progress.step(f"resolving the distribution {spec}")
@@ -150,13 +150,13 @@ def _from_file(
     )
 
 
-def _answers(pins: Mapping[str, str], named: Mapping[str, str]) -> bool:
+def _satisfy(pins: Mapping[str, str], named: Mapping[str, str]) -> bool:
     """Whether pins satisfy every requirement that a requirements file names."""
     found = {name: Requirement(text) for name, text in named.items()}
     return all(
         it.specifier.contains(pins[name], prereleases=True)
         if name in pins
-        else it.marker is not None  # meant for another system, as far as can be determined
+        else it.marker is not None  # probably for another system
         for name, it in found.items()
     )
 
@@ -182,10 +182,10 @@ def _resolve(
         )
     except SdkError as error:
         if error.code is Code.RESOLUTION_FAILED and cause_of(error.why) is None:
-            error.resolution = _corrected(wanted, interpreter, file) + python_hint(error.why)
+            error.resolution = _correction(wanted, interpreter, file) + python_hint(error.why)
         raise
-    for told in withdrawn:
-        progress.warn(told)
+    for warning in withdrawn:
+        progress.warn(warning)
     return _resolved(out, doing.removeprefix("resolving "))
 
 
@@ -201,17 +201,17 @@ def _resolved(out: str, spec: str) -> dict[str, str]:
     return pins
 
 
-def _corrected(wanted: Sequence[str], interpreter: Interpreter, file: Path | None) -> str:
-    """What to do about a distribution that does not resolve: no one's dependencies are wrong."""
-    from lls_provider.wheels.resolve import newest_version  # which knows distributions
+def _correction(wanted: Sequence[str], interpreter: Interpreter, file: Path | None) -> str:
+    """What to do about a distribution that does not resolve: correct the user's requirement."""
+    from lls_provider.wheels.resolve import newest_version
 
     if file is not None:
         return f"Correct the requirements in {file.name}, or name another --distribution."
     name = Requirement(wanted[0]).name
     newest = newest_version(name, interpreter=interpreter)
     version = ".".join(map(str, interpreter.minor))
-    known = f"; the newest for Python {version} is {name}=={newest}" if newest else ""
-    return f"Correct the requirement after --distribution{known}."
+    newest_note = f"; the newest for Python {version} is {name}=={newest}" if newest else ""
+    return f"Correct the requirement after --distribution{newest_note}."
 
 
 def _from_profile(
@@ -237,7 +237,7 @@ def _from_environment(spec: str, progress: Progress) -> Distribution:
     named = spec.removeprefix(ENVIRONMENT_PREFIX)
     try:
         path = Path(named).expanduser().absolute()
-    except RuntimeError as error:  # ~name of no one
+    except RuntimeError as error:  # ~name of an unknown user
         raise _unusable(spec, str(error)) from error
     if path.is_dir():
         path = path / "bin" / "python"
@@ -251,7 +251,7 @@ def _from_environment(spec: str, progress: Progress) -> Distribution:
     for text in found.unreadable:
         progress.warn(f"passed over in {spec}: {one_line(text)}")
     line = servers.line_in(found.pins)
-    # the path as named: resolving it would lead out of a virtual environment
+    # not resolved: a virtual environment's Python is a link to another Python
     return Distribution(
         spec,
         found.pins,
@@ -265,7 +265,7 @@ def _from_environment(spec: str, progress: Progress) -> Distribution:
 
 
 def server_among(pins: Mapping[str, str], line: ServerLine | None) -> str:
-    """The server as a requirement, which `up` can start anywhere; empty if there is none."""
+    """The server as a requirement, which `up` can start on any machine; empty without a server."""
     return f"{line.name}=={pins[line.name]}" if line is not None and line.name in pins else ""
 
 
@@ -291,7 +291,7 @@ def _unusable(spec: str, why: str) -> SdkError:
 
 
 class Loader(Protocol):
-    """Makes distributions of their names; one that also reads images is above this room."""
+    """Loads distributions by name; a loader that also reads images is in a higher layer."""
 
     def __call__(
         self,
@@ -314,11 +314,11 @@ def load_distributions(
     known: Callable[[str], Mapping[str, str] | None] = lambda _spec: None,
     progress: Progress = SILENT,
 ) -> tuple[Distribution, ...]:
-    """The distributions that were named, each once, all on one minor version of Python.
+    """The named distributions, each once, all on one minor version of Python.
 
-    Where they choose different ones, all get the newest; a version ``at_least``, where ``python``
-    does not name one. ``known`` has the pins of what need not be resolved. Raises SdkError USAGE
-    when they cannot have the same, and what `load_distribution` raises.
+    If they select different ones, all get the newest; without ``python``, the version is
+    ``at_least``. ``known`` returns the pins of those that need not be resolved. Raises SdkError
+    USAGE if they cannot have the same version, and what `load_distribution` raises.
     """
     found: dict[str, Distribution] = {}
     for item in named:
@@ -335,7 +335,9 @@ def load_distributions(
             found[item.label] = item
     newest = max((it.interpreter.minor for it in found.values()), default=(3, 0))
     for spec, server in found.items():
-        chosen = spec in named and not spec.startswith(ENVIRONMENT_PREFIX)  # by us, so not fixed
+        chosen = spec in named and not spec.startswith(
+            ENVIRONMENT_PREFIX
+        )  # selected here, not fixed by an environment
         if chosen and server.interpreter.minor != newest:
             version = ".".join(map(str, newest))
             found[spec] = load_distribution(
@@ -354,7 +356,7 @@ def load_distributions(
 
 
 def shared_versions(servers: Sequence[Distribution]) -> dict[str, tuple[str, ...]]:
-    """What every distribution has: by name its versions, each once, lowest first."""
+    """The packages that every distribution has: versions by name, each once, lowest first."""
     names = set.intersection(*(set(server.pins) for server in servers)) if servers else set()
     return {
         name: tuple(sorted({server.pins[name] for server in servers}, key=Version))
@@ -363,7 +365,7 @@ def shared_versions(servers: Sequence[Distribution]) -> dict[str, tuple[str, ...
 
 
 def agreed_versions(servers: Sequence[Distribution], names: Collection[str]) -> dict[str, str]:
-    """The version of each name that all distributions which have it agree on."""
+    """The version of each name that is the same in all distributions that have it."""
     found = {
         name: {server.pins[name] for server in servers if name in server.pins} for name in names
     }
@@ -371,10 +373,10 @@ def agreed_versions(servers: Sequence[Distribution], names: Collection[str]) -> 
 
 
 def join_closures(versions: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Versions by name as a manifest writes them."""
+    """Versions by name in the form of a manifest."""
     return {name: ", ".join(found) for name, found in versions.items()}
 
 
 def interpreter_of(servers: Sequence[Distribution]) -> Interpreter | None:
-    """The Python that the distributions run on; None without one."""
+    """The Python of the distributions; None if there are none."""
     return servers[0].interpreter if servers else None

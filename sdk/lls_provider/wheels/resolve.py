@@ -33,7 +33,7 @@ from lls_provider.wheels.uv_messages import (
     conflicting_url,
     is_about_build,
     is_about_markers,
-    lacking_extra,
+    missing_extra,
     only_versions,
     pinned_versions,
     yanked,
@@ -238,27 +238,27 @@ def _with_extras(question: _Question, progress: Progress) -> Lock:
     from an index that has the same version.
     """
     server = question.distribution
-    lacking: dict[str, str] = {}
+    missing: dict[str, str] = {}
 
     def warned(line: str) -> None:
         if warning := yanked(line):
             progress.warn(warning)
-        if server is not None and server.requires is None and (found := lacking_extra(line)):
+        if server is not None and server.requires is None and (found := missing_extra(line)):
             name, extra = found
             if name in server.pins and not server.indexed:
-                lacking[name] = extra
+                missing[name] = extra
 
     question, lock = _with_urls(question, warned)
-    if server is None or not lacking:
+    if server is None or not missing:
         return lock
     try:
-        return _compile(replace(question, on_index=question.on_index | lacking.keys()))
+        return _compile(replace(question, on_index=question.on_index | missing.keys()))
     except SdkError as error:
         if error.code is not Code.RESOLUTION_FAILED:
             raise
         nowhere = [
             it
-            for it in lacking
+            for it in missing
             if newest_version(f"{it}=={server.pins[it]}", interpreter=question.interpreter) is None
         ]
         if not nowhere:
@@ -266,9 +266,9 @@ def _with_extras(question: _Question, progress: Progress) -> Lock:
         name = nowhere[0]
         raise SdkError(
             Code.DISTRIBUTION_INVALID,
-            f"{server.label} does not say what {name}[{lacking[name]}] needs",
+            f"{server.label} does not say what {name}[{missing[name]}] needs",
             why=f"It has {name} {server.pins[name]} by name and version alone, and no index has "
-            f"that version. What its extra {lacking[name]} requires is in its metadata.",
+            f"that version. What its extra {missing[name]} requires is in its metadata.",
             resolution="Name the server's environment (--distribution python:PATH) or image "
             f"(--distribution docker://REF), which have it; or depend on {name} without the extra, "
             "and on what the extra brings by name.",

@@ -146,7 +146,7 @@ def uv_error(message: str, status: int, doing: str) -> SdkError:
             resolution="Free space, or set UV_CACHE_DIR, LLS_PROVIDER_CACHE and TMPDIR to places "
             "on a larger file system.",
         )
-    if (refused := uv_messages.unwritable_place(message)) is not None:
+    if (refused := uv_messages.unwritable_path(message)) is not None:
         place, reason = refused
         cache = cache_of(place)
         if cache is not None or uv_messages.is_about_cache(message):
@@ -235,7 +235,7 @@ def python_hint(why: str) -> str:
 
     uv also names one if only a version that is not needed requires it.
     """
-    version = uv_messages.highest_python_wanted(why)
+    version = uv_messages.highest_required_python(why)
     if version is None:
         return ""
     return f"\nWhere the Python is too old, build for another one: --python {version}."
@@ -269,9 +269,9 @@ _CAUSES = (
     (uv_messages.GIT_REVISION_UNKNOWN, rf"The repository has no \1. {_RELEASED}"),
     (uv_messages.GIT_FAILED, f"The repository cannot be cloned from here. {_RELEASED}"),
     (uv_messages.CERTIFICATE_UNKNOWN, _CERTIFICATE),
-    (uv_messages.PROXY_LOGIN_WANTED, _PROXY),
-    (uv_messages.INDEX_LOGIN_WANTED, _LOGIN),
-    (uv_messages.FILE_LOGIN_WANTED, _LOGIN),
+    (uv_messages.PROXY_LOGIN_REQUIRED, _PROXY),
+    (uv_messages.INDEX_LOGIN_REQUIRED, _LOGIN),
+    (uv_messages.FILE_LOGIN_REQUIRED, _LOGIN),
     (uv_messages.FILE_FORBIDDEN, _LOGIN),
     (uv_messages.OFFLINE_RESOLUTION, _OFFLINE),
     (uv_messages.OFFLINE_FETCH, _OFFLINE),

@@ -1,8 +1,8 @@
-"""The phrases of uv that we read: the only module that searches uv's messages.
+"""The phrases of uv's messages: the only module that searches them.
 
-Each constant below is a phrase: which command prints it, and what it means to us. The functions
-turn a message into values and do nothing else. `tests/wheels/test_uv_messages.py` makes the
-installed uv print every phrase, and `tools/try_newest_uv.py` the newest one.
+Each constant below is a phrase, with the command that prints it and what it means to us. The
+functions turn a message into values and do nothing else. `tests/wheels/test_uv_messages.py` makes
+the installed uv print every phrase, `tools/try_newest_uv.py` the newest uv.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A part of uv's messages: its pattern, who prints it, and what we conclude from it."""
+    """A part of uv's messages: its pattern, the commands that print it, and what it means to us."""
 
     text: str
     printed_by: str
@@ -28,13 +28,13 @@ class Phrase:
         object.__setattr__(self, "pattern", re.compile(self.text))
 
     def find(self, message: str) -> re.Match[str] | None:
-        """The first place of a message where the phrase is; None without one."""
+        """The first match in a message; None if there is none."""
         return self.pattern.search(message)
 
 
 _RESOLVING = "uv pip compile, uv pip install"
 _ANY = "every command"
-_NAME = r"[\w.-]*\w"  # a name at the end of a sentence is followed by its dot
+_NAME = r"[\w.-]*\w"  # without the full stop after a name at the end of a sentence
 
 # How a message is laid out
 
@@ -42,7 +42,7 @@ LABEL = Phrase(r"^(?:error: |\s*cause: |\s+)", _ANY, "The layout of an error, wh
 PROJECT_HINT = Phrase(
     r"^hint: .*`requires-python`",
     "uv pip compile --universal",
-    "Advice for a project that uv manages; there is none whose settings it could be about.",
+    "Advice about the settings of a project that uv manages, which we do not have.",
 )
 
 # Storage
@@ -52,43 +52,45 @@ NO_SPACE = Phrase(
     _ANY,
     "A file system is full, or the user's share of it.",
 )
-# of what the system refuses: no permission, read-only, a file where a directory goes
+# errors of the system: no permission, read-only, a file in place of a directory
 _NUMBERS = r"\(os error (?:1|13|17|20|21|30)\)"
-# neither begins with what may be anywhere: a build backend writes lines of any length
-PLACE_FIRST = Phrase(
-    rf"`(?P<place>/[^`\n]{{1,4096}})`: (?P<reason>[^`\n]{{1,200}}?) {_NUMBERS}",
+# no pattern starts with what can match anywhere: a build backend prints lines of any length
+PATH_FIRST = Phrase(
+    rf"`(?P<path>/[^`\n]{{1,4096}})`: (?P<reason>[^`\n]{{1,200}}?) {_NUMBERS}",
     _ANY,
     "A file or directory that the system does not let uv write, and its reason.",
 )
-PLACE_LAST = Phrase(
-    rf" {_NUMBERS} at path \"(?P<place>/[^\"\n]+)\"",
+PATH_LAST = Phrase(
+    rf" {_NUMBERS} at path \"(?P<path>/[^\"\n]+)\"",
     f"{_ANY}, for temporary files",
-    "As PLACE_FIRST; the reason is before it.",
+    "As PATH_FIRST; the reason is before it.",
 )
 CACHE_NOT_MADE = Phrase(
     r"initialize cache",
     _ANY,
-    "The place that cannot be written is uv's cache, whichever setting names it.",
+    "The path that cannot be written is uv's cache, whichever setting names it.",
 )
 
 # The network
 
 REQUEST_FAILED = Phrase(r"error sending request", _RESOLVING, "A server did not answer.")
 NAME_UNKNOWN = Phrase(r"dns error", _RESOLVING, "A host's name cannot be resolved.")
-NOT_CONNECTED = Phrase(r"client error \(Connect\)", _RESOLVING, "No connection came about.")
-TCP_FAILED = Phrase(r"tcp connect error", _RESOLVING, "No connection came about.")
+NOT_CONNECTED = Phrase(r"client error \(Connect\)", _RESOLVING, "No connection was made.")
+TCP_FAILED = Phrase(r"tcp connect error", _RESOLVING, "No connection was made.")
 REFUSED = Phrase(r"Connection refused", _RESOLVING, "Nothing listens at a server's port.")
-CLOSED = Phrase(r"connection closed", _RESOLVING, "A server hung up before it answered.")
-TIMED_OUT = Phrase(r"operation timed out", _RESOLVING, "A server was silent for too long.")
-BODY_CUT = Phrase(r"error decoding response body", _RESOLVING, "An answer broke off.")
+CLOSED = Phrase(
+    r"connection closed", _RESOLVING, "A server closed the connection before it answered."
+)
+TIMED_OUT = Phrase(r"operation timed out", _RESOLVING, "A server did not answer in time.")
+BODY_CUT = Phrase(r"error decoding response body", _RESOLVING, "A response is incomplete.")
 SERVER_ERROR = Phrase(r"HTTP status server error", _RESOLVING, "A server answered 5xx.")
 RATE_LIMITED = Phrase(r"Too Many Requests", _RESOLVING, "A server answered 429.")
 CERTIFICATE_UNKNOWN = Phrase(
-    r"invalid peer certificate", _RESOLVING, "No one known signed a server's certificate."
+    r"invalid peer certificate", _RESOLVING, "A server's certificate is not from a known authority."
 )
 TUNNEL_FAILED = Phrase(r"tunnel error", _RESOLVING, "A proxy does not connect to a server.")
-PROXY_LOGIN_WANTED = Phrase(
-    r"Proxy Authentication Required", _RESOLVING, "A proxy wants a login: it answered 407."
+PROXY_LOGIN_REQUIRED = Phrase(
+    r"Proxy Authentication Required", _RESOLVING, "A proxy requires a login: it answered 407."
 )
 OFFLINE_FETCH = Phrase(
     r"Network connectivity is disabled",
@@ -100,7 +102,7 @@ OFFLINE_RESOLUTION = Phrase(
     f"{_RESOLVING}, offline, as a hint",
     "A package is not in the cache; it may be on an index.",
 )
-INDEX_LOGIN_WANTED = Phrase(
+INDEX_LOGIN_REQUIRED = Phrase(
     r"lack of valid authentication credentials",
     f"{_RESOLVING}, as a hint",
     "An index answered 401: it may have what was not found.",
@@ -110,8 +112,8 @@ INDEX_FORBIDDEN = Phrase(
     f"{_RESOLVING}, as a hint",
     "An index answered 403: it may have what was not found.",
 )
-FILE_LOGIN_WANTED = Phrase(
-    r"401 Unauthorized", f"{_RESOLVING}, for a URL", "A server wants a login for a file."
+FILE_LOGIN_REQUIRED = Phrase(
+    r"401 Unauthorized", f"{_RESOLVING}, for a URL", "A server requires a login for a file."
 )
 FILE_FORBIDDEN = Phrase(
     r"403 Forbidden", f"{_RESOLVING}, for a URL", "A server refuses a file to this login."
@@ -130,11 +132,11 @@ _NETWORK = (
     RATE_LIMITED,
     CERTIFICATE_UNKNOWN,
     TUNNEL_FAILED,
-    PROXY_LOGIN_WANTED,
+    PROXY_LOGIN_REQUIRED,
     OFFLINE_FETCH,
-    # an index that did not say what it has leaves uv with "was not found"
+    # uv reports "was not found" if an index did not answer
     OFFLINE_RESOLUTION,
-    INDEX_LOGIN_WANTED,
+    INDEX_LOGIN_REQUIRED,
     INDEX_FORBIDDEN,
 )
 
@@ -182,10 +184,10 @@ OTHER_PYTHON = Phrase(
     r"does not satisfy (?P<python>Python\S+)"
     r"(?: and (?P<name>[\w.-]++)(?:\[[^\]]*\])?\S* depends on)?",
     f"{_RESOLVING}, of a package on an index",
-    "A version of some package is for these Pythons, and not for the one that was named.",
+    "A version of a package is for these Pythons, and not for the one that was named.",
 )
 OTHER_PYTHON_OF_FILE = Phrase(
-    # bounded: a build backend writes words of any length
+    # bounded: a build backend prints words of any length
     r"(?<![\w.-])(?P<name>[\w.-]{1,200}+)(?:\[[^\]\n]{0,200}\])?\S{0,200} "
     r"requires (?P<python>Python \S+)",
     f"{_RESOLVING}, of a wheel in a directory",
@@ -207,7 +209,7 @@ HIDDEN_BY_DATE = Phrase(
 BUILD_FAILED = Phrase(
     r"Failed to (?:download and )?build `",
     _RESOLVING,
-    "A package that has to be built to be known cannot be built.",
+    "A package cannot be built, and only a build reveals its metadata.",
 )
 BUILD_REQUIREMENT = Phrase(
     rf"(?:you require|build-system depends on) (?P<name>{_NAME})",
@@ -250,7 +252,7 @@ def without_colours(message: str) -> str:
 
 
 def explanation(message: str, limit: int) -> str:
-    """What an error says, without its layout, of its last ``limit`` lines."""
+    """The text of an error without its layout, at most its last ``limit`` lines."""
     found = [
         LABEL.pattern.sub("", line)
         for line in message.strip().splitlines()[-limit:]
@@ -268,23 +270,23 @@ def is_out_of_space(message: str) -> bool:
     return NO_SPACE.find(message) is not None
 
 
-def unwritable_place(message: str) -> tuple[Path, str] | None:
-    """The place that uv could not write, and what the system said; None for other errors."""
-    if (found := PLACE_FIRST.find(message)) is not None:
-        return Path(found["place"]), found["reason"].strip()
-    if (found := PLACE_LAST.find(message)) is not None:
+def unwritable_path(message: str) -> tuple[Path, str] | None:
+    """The path that uv could not write, and the system's reason; None for other errors."""
+    if (found := PATH_FIRST.find(message)) is not None:
+        return Path(found["path"]), found["reason"].strip()
+    if (found := PATH_LAST.find(message)) is not None:
         line = message[: found.start()].rpartition("\n")[2]
-        return Path(found["place"]), line.rpartition(":")[2].strip()
+        return Path(found["path"]), line.rpartition(":")[2].strip()
     return None
 
 
 def is_about_cache(message: str) -> bool:
-    """Whether uv says itself that it cannot write its cache."""
+    """Whether uv reports that it cannot write its cache."""
     return CACHE_NOT_MADE.find(message) is not None
 
 
 def is_about_network(message: str) -> bool:
-    """Whether a server could not be asked, or gave no answer that says what it has."""
+    """Whether a server could not be reached, or did not answer with what it has."""
     return any(it.find(message) is not None for it in _NETWORK)
 
 
@@ -294,17 +296,17 @@ def is_unsatisfiable(message: str) -> bool:
 
 
 def is_about_markers(message: str) -> bool:
-    """Whether an explanation names packages that are requested in some environments alone."""
+    """Whether an explanation names packages that are requested in some environments only."""
     return IN_SOME_ENVIRONMENTS.find(message) is not None
 
 
 def is_about_build(message: str) -> bool:
-    """Whether an explanation is of a package that has to be built to be known."""
+    """Whether an explanation is about a package that has to be built for its metadata."""
     return BUILD_FAILED.find(message) is not None
 
 
 def conflicting_url(message: str) -> str | None:
-    """The package that is requested at two URLs; None when uv says something else."""
+    """The package that is requested at two URLs; None for other messages."""
     found = CONFLICTING_URLS.find(message)
     return canonicalize_name(found["name"]) if found is not None else None
 
@@ -326,8 +328,8 @@ def missing_versions(message: str) -> list[tuple[str, str]]:
     ]
 
 
-def lacking_version(message: str) -> tuple[str, Version] | None:
-    """The package and version that an explanation says no index has; None when it is not so."""
+def unavailable_version(message: str) -> tuple[str, Version] | None:
+    """The package and version that no index has, according to an explanation; None if all exist."""
     for name, version in missing_versions(message)[:1]:
         try:
             return name, Version(version)
@@ -337,7 +339,7 @@ def lacking_version(message: str) -> tuple[str, Version] | None:
 
 
 def dependencies(message: str) -> list[tuple[str, str]]:
-    """What packages depend on: normalised names, each with its bounds, which may be empty."""
+    """The dependencies that a message names: normalised names, each with its bounds or none."""
     return [
         (canonicalize_name(found["name"]), (found["bounds"] or "").rstrip(","))
         for found in DEPENDENCY.pattern.finditer(message)
@@ -345,12 +347,12 @@ def dependencies(message: str) -> list[tuple[str, str]]:
 
 
 def names_dependency(message: str, name: str) -> bool:
-    """Whether an explanation says of some package that it depends on the one of this name."""
+    """Whether an explanation says that a package depends on the one of this name."""
     return any(it == name for it, _ in dependencies(message))
 
 
 def clashing_packages(message: str) -> dict[str, list[str]]:
-    """The packages on which an explanation names several bounds, and these."""
+    """The packages for which an explanation names several bounds, with these bounds."""
     bounds: dict[str, list[str]] = {}
     for name, bound in dependencies(message):
         found = bounds.setdefault(name, [])
@@ -360,30 +362,30 @@ def clashing_packages(message: str) -> dict[str, list[str]]:
 
 
 def pinned_versions(message: str) -> set[tuple[str, str]]:
-    """The packages of which an explanation names a version, and the version."""
+    """The packages for which an explanation names a version, with that version."""
     return {(found["name"], found["version"]) for found in PINNED.pattern.finditer(message)}
 
 
 def only_versions(message: str) -> set[str]:
-    """The packages, by normalised name, of which an explanation says that one version exists."""
+    """The packages, by normalised name, that have one version only, according to a message."""
     return {
         canonicalize_name(found["only"] or found["other"])
         for found in ONLY_VERSION.pattern.finditer(message)
     }
 
 
-def highest_python_wanted(message: str) -> str | None:
-    """The highest of the lowest Pythons (``3.13``) that packages want; None when none is named."""
-    wanted = [
+def highest_required_python(message: str) -> str | None:
+    """The highest of the minimum Pythons (``3.13``) of packages; None if a message names none."""
+    required = [
         found[1]
         for it in OTHER_PYTHON.pattern.finditer(message)
         if (found := re.match(r"Python>=(3\.\d+)", it["python"]))
     ]
-    return max(wanted, key=lambda it: int(it.partition(".")[2]), default=None)
+    return max(required, key=lambda it: int(it.partition(".")[2]), default=None)
 
 
-def python_wanted(message: str, name: str) -> str | None:
-    """The Pythons that a package is for, as uv writes them; None when it is not about that.
+def required_python(message: str, name: str) -> str | None:
+    """The Pythons that a package is for, as uv writes them; None for other messages.
 
     ``name`` is normalised.
     """
@@ -395,20 +397,20 @@ def python_wanted(message: str, name: str) -> str | None:
 
 
 def build_requirement(message: str) -> str | None:
-    """What of a build's requirements is not available; None when uv does not say what."""
+    """The requirement of a build that is not available; None if uv does not name it."""
     found = BUILD_REQUIREMENT.find(message)
     return found["name"] if found is not None else None
 
 
 def yanked(line: str) -> str | None:
-    """What uv warns of a version that its index withdrew; None for another warning."""
+    """The warning about a version that its index withdrew; None for other warnings."""
     found = YANKED.find(line)
     if found is None:
         return None
     return f"{found['what']} is yanked" + (f": {found['reason']}" if found["reason"] else "")
 
 
-def lacking_extra(line: str) -> tuple[str, str] | None:
-    """The package and the extra that uv warns it does not have; None for another warning."""
+def missing_extra(line: str) -> tuple[str, str] | None:
+    """The package and the extra that it does not have; None for other warnings."""
     found = NO_SUCH_EXTRA.find(line)
     return (canonicalize_name(found["name"]), found["extra"]) if found is not None else None
