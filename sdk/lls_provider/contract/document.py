@@ -61,7 +61,7 @@ class Document:
         return self.tree.text(path) if self.tree is not None else None
 
 
-_A_FOLDER = (
+_MOUNT_HINT = (
     "Put the file itself there, and mount it by a name that exists: what mounts a file that is not "
     "there makes a directory of its name."
 )
@@ -116,7 +116,7 @@ def read_bytes(path: Path, source: str, *, limits: DocumentLimits | None = None)
             f"Cannot read {source}",
             why=error.strerror or str(error),
             where=Where(file=source),
-            resolution=_A_FOLDER
+            resolution=_MOUNT_HINT
             if error.errno == errno.EISDIR
             else f"Make it a regular file that the current user (uid {os.getuid()}) may read.",
         ) from error

@@ -286,13 +286,13 @@ def _read_base(path: Path) -> Document:
         raise
 
 
-def _read_provider(folder: Path) -> ExternalProvider:
-    crd_path, spec_path = folder / CRD_CONFIG_FILE, folder / SPEC_FILE
+def _read_provider(directory: Path) -> ExternalProvider:
+    crd_path, spec_path = directory / CRD_CONFIG_FILE, directory / SPEC_FILE
     if not crd_path.exists():
-        raise _incomplete(folder, CRD_CONFIG_FILE, "")
+        raise _incomplete(directory, CRD_CONFIG_FILE, "")
     crd = read_crd_config(crd_path)
     if not spec_path.exists():
-        raise _incomplete(folder, SPEC_FILE, crd.image)
+        raise _incomplete(directory, SPEC_FILE, crd.image)
     try:
         metadata = read_provider_package(spec_path)
     except SdkError as error:
@@ -309,11 +309,11 @@ def _read_provider(folder: Path) -> ExternalProvider:
     return ExternalProvider(metadata, crd)
 
 
-def _incomplete(folder: Path, name: str, image: str) -> SdkError:
+def _incomplete(directory: Path, name: str, image: str) -> SdkError:
     return SdkError(
         Code.METADATA_MISSING,
-        f"The provider directory '{folder.name}' has no {name}",
-        where=Where(file=str(folder / name), provider=folder.name, image=image or None),
+        f"The provider directory '{directory.name}' has no {name}",
+        where=Where(file=str(directory / name), provider=directory.name, image=image or None),
         resolution=_REINSTALL,
     )
 
@@ -364,14 +364,14 @@ def _wrong_shape(base: Document, path: tuple[Step, ...], noun: str) -> SdkError:
     )
 
 
-def _write_all(folder: Path, texts: dict[str, str], last: tuple[str, str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for rest in folder.glob(f"{_TEMPORARY}*"):  # of a run that was killed
+def _write_all(directory: Path, texts: dict[str, str], last: tuple[str, str]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for rest in directory.glob(f"{_TEMPORARY}*"):  # of a run that was killed
         rest.unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
         publishing = []
         for name, text in (*texts.items(), last):
-            staged = staged_file(folder / name, mode=0o644, prefix=_TEMPORARY)
+            staged = staged_file(directory / name, mode=0o644, prefix=_TEMPORARY)
             stream, publish = stack.enter_context(staged)
             stream.write(text.encode())
             stream.flush()

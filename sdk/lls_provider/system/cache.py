@@ -168,11 +168,11 @@ def scratch(purpose: str) -> Iterator[Path]:
     Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when it cannot be made.
     """
     with making_temporary():
-        folder = Path(tempfile.mkdtemp(prefix=f"lls-provider-{purpose}-"))
+        directory = Path(tempfile.mkdtemp(prefix=f"lls-provider-{purpose}-"))
     try:
-        yield folder
+        yield directory
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextlib.contextmanager

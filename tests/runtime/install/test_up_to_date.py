@@ -9,8 +9,8 @@ import pytest
 
 from lls_provider.contract.limits import DEFAULT
 from lls_provider.runtime.install.up_to_date import (
+    DIRECTORY_MTIME_NS,
     DOCUMENT_BYTES,
-    FOLDER_MTIME_NS,
     _opened,
     arguments_fingerprint,
     bundle_fingerprint,
@@ -96,7 +96,7 @@ def test_a_run_that_ended_before_its_last_step_is_done_again(
     root, bundle = _installed(pod, make_bundle)
     os.utime(pod.external)
     assert not is_up_to_date(root, "acme-echo", bundle, "told")
-    assert FOLDER_MTIME_NS == MTIME_NS
+    assert DIRECTORY_MTIME_NS == MTIME_NS
     assert DEFAULT.size == DOCUMENT_BYTES
 
 

@@ -12,7 +12,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheelfile.unpack import (
     MTIME_NS,
     Unpacking,
-    set_folder_times,
+    set_directory_times,
     set_times,
     unpack,
 )
@@ -43,7 +43,7 @@ def test_files_arrive_with_their_content_modes_and_the_fixed_time(
     assert stat.S_IMODE((out / "x/a.py").stat().st_mode) == 0o644
     assert stat.S_IMODE((out / "x/deep/er/run.sh").stat().st_mode) == 0o755
     assert {p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()} == {MTIME_NS}
-    set_folder_times(out)
+    set_directory_times(out)
     assert {p.stat().st_mtime_ns for p in out.rglob("*")} == {MTIME_NS}
 
 

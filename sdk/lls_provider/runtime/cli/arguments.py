@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # importing typing would slow the fast path down (benchma
 if TYPE_CHECKING:
     from typing import NoReturn
 
-# Places of contract.paths and statuses of errors.ExitStatus, repeated here so that the fast path
+# Paths of contract.names and statuses of errors.ExitStatus, repeated here so that the fast path
 # imports neither; a test compares them.
 IMAGE_ROOT = "/lls-provider"
 VOLUME_ROOT = "/opt/llama-stack"
@@ -70,24 +70,24 @@ class BadUsageError(Exception):
 
 
 class _AnsweredError(Exception):
-    """The help or the version was requested, and shown."""
+    """The help or the version was requested, and is shown."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises what argparse would show and exit with: a Pod's status is to report it as well."""
+    """Raises what argparse would print before it exits, for the Pod's status to show it too."""
 
     def error(self, message: str) -> NoReturn:
         raise BadUsageError(self, message)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002
-        # not SystemExit, which modules of others raise as well
+        # not SystemExit, which third-party modules raise too
         raise _AnsweredError
 
 
 def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
-    """The parser; what an environment variable sets is the default of its flag.
+    """The parser; an environment variable sets the default of its flag.
 
-    It raises BadUsageError.
+    Parsing raises BadUsageError.
     """
     parser = _Parser(
         prog=prog,
@@ -124,7 +124,7 @@ def _command(
 def _add_install(parser: argparse.ArgumentParser) -> None:
     _from_environment(parser, "--provider-id", "LLS_PROVIDER_ID", "ID", "the provider's ID")
     _from_environment(
-        parser, "--api", "LLS_PROVIDER_API", "API", "the API section it is in, in snake_case"
+        parser, "--api", "LLS_PROVIDER_API", "API", "the API that it implements, in snake_case"
     )
     _from_environment(parser, "--image", "LLS_PROVIDER_IMAGE", "REF", "the provider image")
     _from_environment(
@@ -224,7 +224,7 @@ def _from_environment(
 
 
 def _environment(variable: str) -> str | None:
-    """A variable's value; one that is empty counts as not given."""
+    """A variable's value; None if it is unset or empty."""
     return os.environ.get(variable) or None
 
 
@@ -240,7 +240,7 @@ def _seconds(text: str) -> float:
 
 
 def _complete(options: argparse.Namespace) -> None:
-    """Fill in what follows from other arguments, and the fingerprint of what was given."""
+    """Set the arguments that follow from others, and the fingerprint of all."""
     if options.container is None:
         options.container = CONTAINER_PREFIX + options.provider_id
     if options.config is None and options.config_file is None:
@@ -250,7 +250,7 @@ def _complete(options: argparse.Namespace) -> None:
         try:
             config = (up_to_date.content_fingerprint(options.config_file) or b"").hex()
         except OSError:
-            config = None  # reading it again says why
+            config = None  # reading it again reports why
     options.fingerprint = up_to_date.arguments_fingerprint(
         [
             options.provider_id,
@@ -269,5 +269,5 @@ def _is_done(options: argparse.Namespace) -> bool:
         return up_to_date.is_up_to_date(
             options.root, options.provider_id, bundle, options.fingerprint
         )
-    except OSError:  # doing it says why
+    except OSError:  # the installation reports why
         return False

@@ -29,7 +29,7 @@ class Console(Silent):
     """
 
     def step(self, text: str, /) -> None:
-        """A phase of the work starts."""
+        """A phase starts."""
         self.error(f"lls-provider: {one_line(text, CHARACTERS_LIMIT)}")
 
     def note(self, text: str, /) -> None:
@@ -37,15 +37,15 @@ class Console(Silent):
         self.error(f"lls-provider: note: {one_line(text, CHARACTERS_LIMIT)}")
 
     def warn(self, text: str, /) -> None:
-        """Something to read; layouts that begin with WARNING are shown as they are."""
+        """A warning; layouts that begin with WARNING are shown unchanged."""
         self.error(text if text.startswith("WARNING: ") else f"WARNING: {text}")
 
     def error(self, text: str) -> None:
-        """A line, or several, on stderr."""
+        """Write one or more lines to stderr."""
         self._write(sys.stderr, text)
 
     def result(self, text: str) -> None:
-        """A line of the result on stdout."""
+        """Write a line of the result to stdout."""
         self._write(sys.stdout, text)
 
     @staticmethod
@@ -87,13 +87,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def bad_usage(parser: argparse.ArgumentParser, message: str, log: str) -> int:
-    """Show and leave in the termination log ``log`` what is wrong with the arguments."""
+    """Report wrong arguments, on stderr and in the termination log ``log``."""
     error = SdkError(
         Code.USAGE,
         f"'{parser.prog}' cannot be run like this",
         why=message,
         resolution="Correct the arguments of the container, or the variables that replace them; "
-        f"'{parser.prog} --help' reports both.",
+        f"'{parser.prog} --help' lists both.",
     )
     console = Console()
     console.error(parser.format_usage())
@@ -104,7 +104,7 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
     """A provider's configuration as JSON, or YAML by the contract's rules.
 
     Raises SdkError with file, line and column: what `document.load` raises, or FIELD_TYPE when
-    it is not a mapping. No value is reported: it may be a password, and errors are in the Pod's
+    it is not a mapping. No value is quoted: it may be a password, and errors are shown in the Pod's
     status.
     """
     from lls_provider.contract import document, plain_data
@@ -131,13 +131,13 @@ def read_config(text: bytes, source: str) -> dict[str, Any]:
 
 
 def _without_values(error: SdkError, text: bytes) -> SdkError:
-    """The same error without what it quotes of the configuration; a key appears twice."""
+    """The same error without what it quotes from the configuration."""
     if error.code is Code.DUPLICATE_KEY:
         return error
     document = text.decode("utf-8", "replace")
     hidden = [
-        _QUOTED.sub(lambda it: "'…'" if it[1] in document else it[0], told)
-        for told in (error.what, error.why)
+        _QUOTED.sub(lambda it: "'…'" if it[1] in document else it[0], text_part)
+        for text_part in (error.what, error.why)
     ]
     return SdkError(
         error.code, hidden[0], why=hidden[1], where=error.where, resolution=error.resolution
@@ -157,7 +157,7 @@ def fixed_umask() -> Iterator[None]:
 def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
     from lls_provider.runtime.process.workers import prefetching
 
-    with prefetching(Path(options.source)) as ahead:  # while all this is imported
+    with prefetching(Path(options.source)) as ahead:  # while this process imports the rest
         import dataclasses
 
         from lls_provider.runtime.install.install import InstallRequest, check_request, install
@@ -174,7 +174,7 @@ def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
             arguments=options.fingerprint,
             config=None,
         )
-        check_request(request)  # before its configuration is looked at
+        check_request(request)  # before its configuration is read
         request = dataclasses.replace(request, config=_config(options))
         with fixed_umask():
             record = install(request, console, ahead=ahead).record
@@ -234,7 +234,7 @@ def _show(error: SdkError, log: str, console: Console) -> int:
 
 
 def _internal(error: Exception, command: str) -> SdkError:
-    """An unexpected error, with what a maintainer needs to find it."""
+    """An unexpected error, with what a maintainer needs to locate it."""
     import traceback
 
     last = traceback.extract_tb(error.__traceback__)[-1:]

@@ -45,13 +45,13 @@ from lls_provider.runtime.volume.reconcile import (
 )
 from lls_provider.runtime.volume.volume import (
     Volume,
-    make_folder,
+    make_directory,
     prepare_zipapp,
     publish_zipapp,
     running_zipapp,
     write_file,
 )
-from lls_provider.runtime.wheelfile.unpack import set_folder_times, set_times, unpack
+from lls_provider.runtime.wheelfile.unpack import set_directory_times, set_times, unpack
 
 _BLOCK = 4096
 
@@ -62,10 +62,10 @@ def stage(plan: Plan, volume: Volume, *, workers: int) -> None:
     Raises what `unpack` raises.
     """
     staged = volume.staging / "packages"
-    make_folder(staged)
+    make_directory(staged)
     if plan.unpackings:
         unpack(plan.unpackings, staged, workers=workers)
-        set_times(f"{staged}/{folder}" for folder in plan.folders)
+        set_times(f"{staged}/{directory}" for directory in plan.directories)
 
 
 def swap(plan: Plan, volume: Volume, provider_id: str) -> None:
@@ -74,10 +74,10 @@ def swap(plan: Plan, volume: Volume, provider_id: str) -> None:
     A run that ends half-way leaves what `recover_interrupted` takes back. Raises OSError.
     """
     packages = volume.tree.python_packages
-    make_folder(packages)
+    make_directory(packages)
     set_aside(volume, provider_id, plan.replaced)
     move_tree(volume.staging / "packages", packages)
-    set_folder_times(packages, below=bool(plan.replaced))
+    set_directory_times(packages, below=bool(plan.replaced))
 
 
 def check_space(plan: Plan, volume: Volume, *, to_be_freed: int = 0) -> None:
@@ -86,7 +86,7 @@ def check_space(plan: Plan, volume: Volume, *, to_be_freed: int = 0) -> None:
     ``to_be_freed`` are bytes that are not free yet but will be.
     """
     state = os.statvfs(volume.tree.external)
-    files = plan.file_count + len(plan.folders)
+    files = plan.file_count + len(plan.directories)
     needed = sum(_blocks(plan)) + _BLOCK * (files - plan.file_count)
     free = state.f_bavail * state.f_frsize
     # a file system that has no number of inodes has no limit on them
@@ -134,11 +134,11 @@ def prepare_record(
     crd_config: bytes,
 ) -> None:
     """Write into the staging directory all that `publish_record` puts in place. Raises OSError."""
-    folder = volume.staging / _METADATA / record.provider_id
-    make_folder(folder)
+    directory = volume.staging / _METADATA / record.provider_id
+    make_directory(directory)
     for name, data in zip(_FILES, (spec, crd_config, record.dump()), strict=True):
-        write_file(folder / name, data)
-    set_folder_times(folder, below=False)
+        write_file(directory / name, data)
+    set_directory_times(directory, below=False)
     installed = volume.tree.installed_packages.name
     write_file(volume.staging / installed, installed_packages_text([*others, record]).encode())
 
@@ -152,17 +152,17 @@ def publish_record(volume: Volume, record: ProviderRecord, *, again: bool) -> No
     tree = volume.tree
     publish_zipapp(volume, record.provider_id)
     (volume.staging / tree.installed_packages.name).replace(tree.installed_packages)
-    folder = volume.staging / _METADATA / record.provider_id
+    directory = volume.staging / _METADATA / record.provider_id
     shown = volume.providers / record.provider_id
     if again:
         for name in _FILES:
-            (folder / name).replace(shown / name)
-        set_folder_times(shown, below=False)
+            (directory / name).replace(shown / name)
+        set_directory_times(shown, below=False)
     else:
-        make_folder(shown.parent)
+        make_directory(shown.parent)
         volume.discard(shown)  # no provider's: it has no record
-        folder.rename(shown)
-    set_folder_times(shown.parent, below=False)
+        directory.rename(shown)
+    set_directory_times(shown.parent, below=False)
     volume.resume()
     volume.clean_staging()
 
@@ -282,7 +282,7 @@ def _install(
             outlook = desired_state(volume, staying)
             plan = _plan(request, incoming, slot, outlook, progress)
             record = _record(request, incoming, slot, plan, bundle)
-            make_folder(volume.staging)
+            make_directory(volume.staging)
             if slot.same is None:
                 zipapp = running_zipapp() or (tree.zipapp if tree.zipapp.is_file() else None)
                 record = replace(record, zipapp=prepare_zipapp(volume, staying, zipapp))

@@ -29,7 +29,7 @@ from lls_provider.runtime.install.conflict import (
 from lls_provider.runtime.volume.installed import InstalledPackage, open_regular, read_regular
 from lls_provider.runtime.wheelfile.archive import read_member
 from lls_provider.runtime.wheelfile.contents import WheelFile, record_file
-from lls_provider.runtime.wheelfile.unpack import Unpacking, folders_of
+from lls_provider.runtime.wheelfile.unpack import Unpacking, directories_of
 from lls_provider.runtime.wheelfile.wheel import is_empty_init, same_init_meaning
 from lls_provider.system.files import path_kind
 
@@ -80,7 +80,7 @@ class Plan:
     replaced: tuple[str, ...] = ()  # dist-info directories
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    folders: frozenset[str] = frozenset()  # to write to, relative to python-packages
+    directories: frozenset[str] = frozenset()  # to write to, relative to python-packages
 
     @property
     def size(self) -> int:
@@ -130,7 +130,7 @@ def make_plan(
         replaced=replaced,
         notes=tuple(_notes(decision, incoming, {n: old[n].candidate for n in decision.replace})),
         warnings=(*files.warnings, *_warnings(incoming, wheels, volume.sources())),
-        folders=folders_of(files.unpackings),
+        directories=directories_of(files.unpackings),
     )
 
 
@@ -215,7 +215,7 @@ class _FilePlan:
             self._leaving -= self._files_of_staying.keys()
         self._present = set(volume.top_levels())
         self._written: dict[str, tuple[Wheel, WheelFile]] = {}
-        self._folders: dict[str, Wheel] = {}
+        self._directories: dict[str, Wheel] = {}
 
     def add(self, wheel: Wheel) -> None:
         """Add a wheel: the files that it writes, and a RECORD of those and of what it shares."""
@@ -310,35 +310,35 @@ class _FilePlan:
     def _fits(self, wheel: Wheel, file: WheelFile, found: Path | None) -> bool:
         """Whether a path, at which ``found`` is, is not a file here and a directory there."""
         clash = ""
-        if file.path in self._folders:
-            clash = f"{file.path} is a directory of {_named(self._folders[file.path])}"
+        if file.path in self._directories:
+            clash = f"{file.path} is a directory of {_named(self._directories[file.path])}"
         elif found is not None and found.is_dir() and not found.is_symlink():
             if not self._holds(file.path):
                 self._stray(wheel, file, file.path)
                 return False
             clash = f"{file.path} is a directory on the volume"
-        folder = file.path.rpartition("/")[0]
-        while folder and folder not in self._folders and not clash:
-            if self._is_stray(folder):
-                self._stray(wheel, file, folder)
+        directory = file.path.rpartition("/")[0]
+        while directory and directory not in self._directories and not clash:
+            if self._is_stray(directory):
+                self._stray(wheel, file, directory)
                 return False
-            clash = self._file_at(folder)
-            self._folders[folder] = wheel
-            folder = folder.rpartition("/")[0]
+            clash = self._file_at(directory)
+            self._directories[directory] = wheel
+            directory = directory.rpartition("/")[0]
         if clash:
             self.conflicts.append(f"{file.path} of {_named(wheel)}: {clash}")
         return not clash
 
-    def _is_stray(self, folder: str) -> bool:
+    def _is_stray(self, directory: str) -> bool:
         """Whether a link, or what no distribution has put there, is where a directory goes."""
-        found = None if folder in self._written else self._find(folder)
+        found = None if directory in self._written else self._find(directory)
         if found is None:
             return False
-        return found.is_symlink() or not (found.is_dir() or folder in self._files_of_staying)
+        return found.is_symlink() or not (found.is_dir() or directory in self._files_of_staying)
 
-    def _holds(self, folder: str) -> bool:
+    def _holds(self, directory: str) -> bool:
         """Whether a distribution has files in a directory of the volume."""
-        return any(path.startswith(f"{folder}/") for path in self._files_of_staying)
+        return any(path.startswith(f"{directory}/") for path in self._files_of_staying)
 
     def _file_at(self, path: str) -> str:
         if path in self._written:

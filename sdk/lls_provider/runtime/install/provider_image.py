@@ -51,19 +51,19 @@ def wheel_paths(tree: BundleTree) -> list[Path]:
     BUNDLE_INVALID for a directory, WHEEL_NOT_FILE for a wheel that is none of the bundle's files,
     FILE_UNREADABLE when the directory cannot be read.
     """
-    folder = tree.packages
+    directory = tree.packages
     root = tree.root.resolve()
-    found = Path(os.path.realpath(folder))
+    found = Path(os.path.realpath(directory))
     if not found.is_relative_to(root):
         raise SdkError(
             Code.BUNDLE_INVALID,
             "The directory of wheels is a link out of the bundle",
             why=f"it leads to {found}",
-            where=Where(file=str(folder)),
+            where=Where(file=str(directory)),
             resolution=_RESOLUTION,
         )
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".whl")
+        paths = sorted(path for path in directory.iterdir() if path.suffix == ".whl")
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -71,7 +71,7 @@ def wheel_paths(tree: BundleTree) -> list[Path]:
             Code.FILE_UNREADABLE,
             "Cannot read the directory of wheels",
             why=error.strerror or str(error),
-            where=Where(file=str(folder)),
+            where=Where(file=str(directory)),
             resolution="Make it a directory that the user of the container may read.",
         ) from error
     for path in paths:
@@ -84,7 +84,7 @@ def _is_file(path: Path) -> bool:
     """Whether a file itself is there, and no link."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:  # pragma: no cover - it went away after the folder was listed
+    except OSError:  # pragma: no cover - it went away after the directory was listed
         return False
 
 

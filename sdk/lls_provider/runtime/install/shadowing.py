@@ -167,7 +167,7 @@ def outermost(paths: Iterable[str], namespaces: Collection[str] = ()) -> frozens
     ``namespaces`` are the packages whose ``__init__`` declares them to be one.
     """
     split = [path.split("/") for path in paths if path.endswith((".py", ".so"))]
-    files = [(*folders, file.partition(".")[0]) for *folders, file in split]
+    files = [(*directories, file.partition(".")[0]) for *directories, file in split]
     packages = {file[:-1] for file in files if file[-1] == "__init__" and len(file) > 1}
     packages -= {tuple(name.split(".")) for name in namespaces}
     found = set()

@@ -1,7 +1,7 @@
-"""Decides in a moment whether an installation has nothing to do (the container ran before).
+"""Decides quickly whether an installation has nothing to do because the container ran before.
 
-Only the standard library is imported here, and little of it: a Pod whose init containers are
-run again waits for this decision as many times as it has providers.
+This module imports only the standard library, and little of it: a Pod whose init containers run
+again waits for this decision once for each provider.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _PACKAGES = "packages"
 _CHUNK = 1024 * 1024
 _RECORD_BYTES = 16 * 1024 * 1024
 DOCUMENT_BYTES = 1024 * 1024
-"""What a document may have, `limits.DEFAULT.size`; a test compares them."""
+"""The largest document, `limits.DEFAULT.size`; a test compares them."""
 _LARGEST = 256 * 1024 * 1024
-FOLDER_MTIME_NS = 315_532_800 * 10**9
+DIRECTORY_MTIME_NS = 315_532_800 * 10**9
 """`unpack.MTIME_NS`, repeated because importing it is slow; a test compares them."""
 
 
 def bundle_fingerprint(source: str, python_tag: str | None) -> str:
-    """What represents the content of ``/lls-provider`` and the Python it is installed for.
+    """A fingerprint of the content of ``/lls-provider`` and the Python it is installed for.
 
-    The manifest holds the hash of every wheel, so names and sizes are all that is looked at
-    besides; without one the wheels themselves are hashed. Raises OSError.
+    The manifest holds the hash of every wheel, so besides it only names and sizes are read;
+    without a manifest the wheels themselves are hashed. Raises OSError.
     """
     digest = hashlib.sha256()
     manifest = content_fingerprint(f"{source}/{_MANIFEST}")
@@ -56,14 +56,14 @@ def bundle_fingerprint(source: str, python_tag: str | None) -> str:
 
 
 def arguments_fingerprint(values: Sequence[str | None]) -> str:
-    """What represents everything else that was given."""
+    """A fingerprint of all other arguments."""
     return hashlib.sha256(json.dumps(list(values)).encode()).hexdigest()
 
 
 def is_up_to_date(root: str, provider_id: str, bundle: str, arguments: str) -> bool:
-    """Whether the volume holds this very installation, complete.
+    """Whether the volume holds exactly this installation, complete.
 
-    The record is written last, so its presence says that all before it was done.
+    The record is written last, so if it exists, everything before it was done.
     """
     if not provider_id or "/" in provider_id or provider_id.startswith("."):
         return False
@@ -80,16 +80,20 @@ def is_up_to_date(root: str, provider_id: str, bundle: str, arguments: str) -> b
         and os.path.isfile(f"{external}/installed-packages.txt")  # noqa: PTH113
         and not os.path.lexists(f"{external}/.staging")
         and all(
-            _is_settled(folder)
-            for folder in (external, f"{external}/metadata", f"{external}/metadata/{provider_id}")
+            _is_settled(directory)
+            for directory in (
+                external,
+                f"{external}/metadata",
+                f"{external}/metadata/{provider_id}",
+            )
         )
     )
 
 
-def _is_settled(folder: str) -> bool:
-    """Whether the last step of a run was done; another user's directory proves nothing."""
-    state = os.stat(folder)  # noqa: PTH116
-    return state.st_mtime_ns == FOLDER_MTIME_NS or state.st_uid != os.geteuid()
+def _is_settled(directory: str) -> bool:
+    """Whether the last step of a run was done; a directory of another user does not tell."""
+    state = os.stat(directory)  # noqa: PTH116
+    return state.st_mtime_ns == DIRECTORY_MTIME_NS or state.st_uid != os.geteuid()
 
 
 def _opened(path: str) -> BinaryIO:
@@ -104,7 +108,7 @@ def _opened(path: str) -> BinaryIO:
 def content_fingerprint(path: str) -> bytes | None:
     """A document's bytes, None if it does not exist. Raises OSError if it is not a regular file.
 
-    Of one that is larger than usual the hash of the rest replaces it.
+    If the document is too large, a hash stands for the rest of it.
     """
     try:
         with _opened(path) as stream:

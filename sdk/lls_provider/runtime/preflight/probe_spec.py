@@ -292,9 +292,9 @@ def _require_lists_read() -> None:
 
 def _llama_stack() -> tuple[int, ...]:
     """The version of llama-stack beside us; empty if there is none or nothing reports it."""
-    for folder in filter(None, sys.path):
+    for directory in filter(None, sys.path):
         try:
-            names = listdir(folder)  # noqa: PTH208 - as light as it can be
+            names = listdir(directory)  # noqa: PTH208 - as light as it can be
         except OSError:  # an archive, or not there
             continue
         for name in names:

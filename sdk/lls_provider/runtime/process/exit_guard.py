@@ -1,7 +1,7 @@
-"""How a process of ours ends: with 0 only when its work was done, whatever it imports.
+"""Ends a process with status 0 only if its work was done, whatever it imports.
 
-A third-party module may be where Python looks first (PYTHONPATH) and end the process. So
-nothing is imported here that could be that module, before it is certain that there is a fault.
+A third-party module may be first on Python's path (PYTHONPATH) and end the process. So this module
+imports nothing that could be that module until it is certain that something went wrong.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 _exit = os._exit
 TERMINATION_LOG = "/dev/termination-log"
 _ERROR_FILE = "LLS_PROVIDER_ERROR_FILE"  # messages.ERROR_FILE, which cannot be imported here
-_ENVIRONMENT = 3  # of errors.ExitStatus, and what a shell says of SIGINT
+_ENVIRONMENT = 3  # of errors.ExitStatus, as is the status for SIGINT
 _INTERRUPTED = 130
-_HARMLESS = "_sitebuiltins"  # where the function exit() is
+_HARMLESS = "_sitebuiltins"  # defines the function exit()
 
 
 def guarded(work: Callable[[], int], log: str = "") -> int:
-    """The status of ``work``; whoever else ends the process does it with a message and status 3.
+    """Return the status of ``work``; if anything else ends the process, its status is 3.
 
-    The message goes to stderr and to the termination log ``log``.
+    A message then goes to stderr and to the termination log ``log``.
     """
     process = os.getpid()
 
     def leave(status: int) -> None:
-        """In place of `os._exit`, which would end the process with 0 before the work is done."""
+        """Replace `os._exit`, which would end the process with 0 before the work is done."""
         if status == 0 and os.getpid() == process:
-            frame = sys._getframe(1)  # noqa: SLF001 - inspect may be what is in the way
+            frame = sys._getframe(1)  # noqa: SLF001 - inspect may be the module that shadows
             place = (frame.f_code.co_filename, frame.f_lineno)
-            status = _told("os._exit(0) was called there", place, log)
+            status = _report("os._exit(0) was called there", place, log)
         _exit(status)
 
     before, os._exit = os._exit, leave  # type: ignore[assignment]
@@ -44,9 +44,9 @@ def guarded(work: Callable[[], int], log: str = "") -> int:
         return exit_process(error, log)
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - what runs the commands catches its own
+    except Exception as error:  # noqa: BLE001 - the commands catch their own
         why = f"{type(error).__name__}: {_text(error)}"
-        return _told(why, _place(error.__traceback__), log, what="lls-provider cannot be started")
+        return _report(why, _place(error.__traceback__), log, what="lls-provider cannot be started")
     finally:
         os._exit = before
 
@@ -54,13 +54,13 @@ def guarded(work: Callable[[], int], log: str = "") -> int:
 def exit_process(error: SystemExit, log: str = "") -> int:
     """Report that a module which is not ours ended the process; returns the exit status for it."""
     raised = "SystemExit" if error.code is None else f"SystemExit({_text(error.code)})"
-    return _told(f"{raised} was raised there", _place(error.__traceback__), log)
+    return _report(f"{raised} was raised there", _place(error.__traceback__), log)
 
 
 def _text(value: object) -> str:
     try:
         return repr(value)[:200]
-    except BaseException:  # noqa: BLE001 - a stranger's object
+    except BaseException:  # noqa: BLE001 - an untrusted object
         return "..."
 
 
@@ -74,7 +74,7 @@ def _place(trace: TracebackType | None) -> tuple[str, int] | None:
     return found
 
 
-def _told(
+def _report(
     why: str,
     place: tuple[str, int] | None,
     log: str,
@@ -97,7 +97,7 @@ def _told(
             from lls_provider.runtime.messages import write_error_file
 
             write_error_file(error, path)
-    except BaseException:  # noqa: BLE001 - what is in the way may be in the way of this, too
+    except BaseException:  # noqa: BLE001 - the module may break this, too
         file = f"File: {place[0]}:{place[1]}\n\n" if place else ""
         message = f"ERROR: {what}\n\n{file}{why}\n\nResolution: {resolution}"
     data = "".join(
@@ -113,19 +113,19 @@ def _told(
 
 
 def termination_log_argument(argv: Sequence[str]) -> str:
-    """The termination log, as far as arguments that no one has parsed say it."""
+    """The termination log, from arguments that are not parsed yet."""
     flag = "--termination-log"
-    told = ""
+    log = ""
     for word, after in zip(argv, [*argv, ""][1:], strict=True):
         if word == flag:
-            told = after
+            log = after
         elif word.startswith(f"{flag}="):
-            told = word.removeprefix(f"{flag}=")
-    return told or TERMINATION_LOG
+            log = word.removeprefix(f"{flag}=")
+    return log or TERMINATION_LOG
 
 
 def _opened(log: str) -> int | None:
-    """The termination log, as far as it exists; the process ends with it open."""
+    """A descriptor of the termination log if it exists; it stays open until the process ends."""
     try:
         return os.open(log, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError):

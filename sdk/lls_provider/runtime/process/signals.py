@@ -1,4 +1,4 @@
-"""Signals as exceptions, so that everything is cleaned up on the solution."""
+"""Signals as exceptions, so that everything is cleaned up on the way out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lls_provider.errors import ExitStatus
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 _LOOK_SECONDS = 0.1
 _arrived: list[ExitStatus] = []
-_held_back = 0  # how many blocks that hold signals back are being run
+_deferrals = 0  # how many blocks that defer signals are running
 
 
 class StoppedBySignal(BaseException):
@@ -28,7 +28,7 @@ class StoppedBySignal(BaseException):
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
-    """Raise `StoppedBySignal` on SIGTERM and SIGINT inside, at its end at the latest.
+    """Raise `StoppedBySignal` on SIGTERM and SIGINT in the block, at its end at the latest.
 
     Outside the main thread Python handles no signals, and this does nothing.
     """
@@ -37,12 +37,12 @@ def stop_signals() -> Iterator[None]:
         return
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        for other in _NUMBERS:  # once is enough: the cleaning must not be interrupted
+        for other in _NUMBERS:  # once is enough: the cleanup must not be interrupted
             signal.signal(other, signal.SIG_IGN)
         _arrived.append(
             ExitStatus.TERMINATED if number == signal.SIGTERM else ExitStatus.INTERRUPTED
         )
-        if not _held_back:
+        if not _deferrals:
             raise StoppedBySignal(_arrived[0])
 
     _arrived.clear()
@@ -55,20 +55,20 @@ def stop_signals() -> Iterator[None]:
         sys.unraisablehook = unraisable
         for number, handler in zip(_NUMBERS, before, strict=True):
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        _arrived.clear()  # it has been reported; what runs later in this process was not stopped
+        _arrived.clear()  # it was reported; what runs later in this process was not stopped
 
 
 def _unless_stopped(unraisable: sys.UnraisableHookArgs, /) -> None:
-    """Say nothing of a `StoppedBySignal` that Python drops: it is found by `check_stopped`."""
+    """Print nothing for a `StoppedBySignal` that Python drops: `check_stopped` finds it."""
     if not isinstance(unraisable.exc_value, StoppedBySignal):
         sys.__unraisablehook__(unraisable)
 
 
 def check_stopped() -> None:
-    """Raise `StoppedBySignal` when a signal arrived whose exception was lost.
+    """Raise `StoppedBySignal` if a signal arrived and its exception was dropped.
 
-    Python drops an exception that arises in a destructor or in a hook around ``fork``. To be
-    called before each step that cannot be taken back.
+    Python drops an exception that is raised in a destructor or in a hook around ``fork``. Call this
+    before each step that cannot be undone.
     """
     if _arrived:
         raise StoppedBySignal(_arrived[0])
@@ -76,18 +76,18 @@ def check_stopped() -> None:
 
 @contextlib.contextmanager
 def signals_deferred() -> Iterator[None]:
-    """Let no signal arrive inside, but at the end: for what must not be torn, such as ``fork``.
+    """Defer signals to the end of the block, for what must not be interrupted, such as ``fork``.
 
-    Blocking keeps them from a forked process as well. It is not enough where there are other
-    threads: one of those then takes the signal, and its handler runs here all the same.
+    Blocking also keeps them from a forked process. It is not enough if there are other threads: one
+    of those then receives the signal, and its handler still runs here.
     """
-    global _held_back
+    global _deferrals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _NUMBERS)
-    _held_back += 1
+    _deferrals += 1
     try:
         yield
     finally:
-        _held_back -= 1
+        _deferrals -= 1
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         check_stopped()
 
@@ -95,7 +95,7 @@ def signals_deferred() -> Iterator[None]:
 def as_worker(parent: int) -> None:
     """In a process just forked: signals end it at once, and so does the end of its parent.
 
-    A worker holds the volume's lock together with its parent, and must not outlive it: not even
+    A worker holds the volume's lock together with its parent, and must not outlive it, not even
     for the rest of one large file.
     """
 

@@ -301,10 +301,10 @@ def _read(paths: Sequence[str], turns: SharedTurns) -> Iterator[tuple[str, Conte
 
 def _packed(path: str, contents: Contents) -> tuple[Any, ...]:
     """The contents in types that `marshal` knows, which is faster than `pickle`."""
-    size, dist_info, data_folders, metadata, about, files, record = contents
+    size, dist_info, data_directories, metadata, about, files, record = contents
     rows = [(*file[:5], file.member and tuple(file.member), file.content) for file in files]
     headers = metadata.fields, about.fields
-    return path, size, dist_info, data_folders, *headers, rows, tuple(record)
+    return path, size, dist_info, data_directories, *headers, rows, tuple(record)
 
 
 def _unpacked(data: bytes) -> Iterator[tuple[str, Contents]]:
@@ -316,11 +316,11 @@ def _unpacked(data: bytes) -> Iterator[tuple[str, Contents]]:
         end = _NUMBER.size + _NUMBER.unpack_from(view)[0]
         # our own process wrote it: no one else has this file
         item = marshal.loads(view[_NUMBER.size : end])  # noqa: S302
-        path, size, dist_info, data_folders, metadata, about, rows, record = item
+        path, size, dist_info, data_directories, metadata, about, rows, record = item
         files = tuple(
             WheelFile._make((*row[:5], row[5] and Member._make(row[5]), row[6])) for row in rows
         )
         headers = Headers.of(metadata), Headers.of(about)
         whole = WheelFile._make(record)
-        yield path, Contents(size, dist_info, data_folders, *headers, files, whole)
+        yield path, Contents(size, dist_info, data_directories, *headers, files, whole)
         view = view[end:]

@@ -177,7 +177,7 @@ def read_regular(path: Path, limit: int = TEXT_BYTES) -> bytes | None:
     return data if len(data) <= limit else None
 
 
-class RealFolders:
+class RealDirectories:
     """Which directories below ``top`` are directories, and no links that lead out of it."""
 
     def __init__(self, top: Path) -> None:
@@ -186,11 +186,11 @@ class RealFolders:
 
     def hold(self, path: str) -> bool:
         """Whether every directory on the way to a relative path is one, as far as it exists."""
-        folder = path.rpartition("/")[0]
-        known = self._known.get(folder)
+        directory = path.rpartition("/")[0]
+        known = self._known.get(directory)
         if known is None:
-            known = self.hold(folder) and not (self._top / folder).is_symlink()
-            self._known[folder] = known
+            known = self.hold(directory) and not (self._top / directory).is_symlink()
+            self._known[directory] = known
         return known
 
 

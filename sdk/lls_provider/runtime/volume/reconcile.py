@@ -21,16 +21,16 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from lls_provider.runtime.install.conflict import Candidate, Source, parse_overrides, parse_provided
-from lls_provider.runtime.volume.installed import RealFolders, read_regular
+from lls_provider.runtime.volume.installed import RealDirectories, read_regular
 from lls_provider.runtime.volume.volume import (
     Volume,
-    make_folder,
+    make_directory,
     names,
     recorded_files,
     restore_zipapp,
 )
 from lls_provider.runtime.wheelfile.contents import INSTALLER, Headers
-from lls_provider.runtime.wheelfile.unpack import set_folder_times
+from lls_provider.runtime.wheelfile.unpack import set_directory_times
 from lls_provider.runtime.wheelfile.wheel import parse_requirement, parse_version
 
 if TYPE_CHECKING:
@@ -81,12 +81,12 @@ class DesiredState:
 
     def top_levels(self) -> set[str]:
         """The names that may be directly in python-packages."""
-        folders = (self.packages, *self.returning.values())
-        return {name for folder in folders for name in names(folder)}
+        directories = (self.packages, *self.returning.values())
+        return {name for directory in directories for name in names(directory)}
 
     def files(self, dist_info: str) -> list[str]:
         """What a distribution's RECORD lists, its own dist-info last; unsafe names never."""
-        return recorded_files(self._folder(dist_info))
+        return recorded_files(self._directory(dist_info))
 
     def distributions(self) -> list[InstalledDistribution]:
         """Everything that will be installed in python-packages, by name.
@@ -101,9 +101,9 @@ class DesiredState:
         staying = {*dist_infos(self.packages), *self.returning} - {*self.leaving}
         found = []
         for name in sorted(staying):
-            candidate = _candidate(self._folder(name), sources.get(name))
+            candidate = _candidate(self._directory(name), sources.get(name))
             if candidate is not None:
-                ours = is_managed(self._folder(name))
+                ours = is_managed(self._directory(name))
                 found.append(InstalledDistribution(name, candidate, ours))
         return sorted(found, key=lambda item: item.candidate.name)
 
@@ -117,7 +117,7 @@ class DesiredState:
     def _gone(self) -> frozenset[str]:
         return frozenset(self.leaving_files)
 
-    def _folder(self, dist_info: str) -> Path:
+    def _directory(self, dist_info: str) -> Path:
         return self.returning.get(dist_info, self.packages) / dist_info
 
 
@@ -145,12 +145,12 @@ def files_of(packages: Path, leaving: Sequence[str]) -> Iterator[str]:
     """The files of distributions, without those that others share or that lie behind a link."""
     if not leaving:
         return
-    folders = RealFolders(packages)
+    directories = RealDirectories(packages)
     others = {name for name in dist_infos(packages) if name not in leaving}
     shared = {path for name in others for path in recorded_files(packages / name)}
     for name in leaving:
         for path in recorded_files(packages / name):
-            if path not in shared and folders.hold(path):
+            if path not in shared and directories.hold(path):
                 yield path
 
 
@@ -200,8 +200,8 @@ def _candidate(dist_info: Path, source: Source | None) -> Candidate | None:
 def _dropped(stash: Path, returning: Mapping[str, Path]) -> Iterator[Path]:
     for name in names(stash):
         if returning.get(name) != stash / name:
-            for folder, _, files in os.walk(stash / name):
-                yield from (Path(folder, file) for file in files)
+            for directory, _, files in os.walk(stash / name):
+                yield from (Path(directory, file) for file in files)
 
 
 def _blocks(path: Path) -> int:
@@ -255,7 +255,7 @@ def reconcile(volume: Volume, outlook: DesiredState) -> None:
     if volume.replaced.is_dir() and not names(volume.replaced):
         volume.replaced.rmdir()
     if (outlook.leaving or outlook.stashes) and outlook.packages.is_dir():
-        set_folder_times(outlook.packages)
+        set_directory_times(outlook.packages)
 
 
 def set_aside(volume: Volume, provider_id: str, dist_infos: Sequence[str]) -> None:
@@ -270,14 +270,14 @@ def set_aside(volume: Volume, provider_id: str, dist_infos: Sequence[str]) -> No
     leaving = set(files_of(packages, dist_infos))
     for dist_info in dist_infos:
         stash = stashes / dist_info
-        make_folder(stash)
+        make_directory(stash)
         for path in recorded_files(packages / dist_info):
             source, target = packages / path, stash / path
             if path in leaving and os.path.lexists(source):
-                make_folder(target.parent)
+                make_directory(target.parent)
                 source.rename(target)
                 _prune(source.parent, packages)
-    set_folder_times(volume.replaced)
+    set_directory_times(volume.replaced)
 
 
 def move_tree(source: Path, target: Path) -> None:
@@ -292,7 +292,7 @@ def move_tree(source: Path, target: Path) -> None:
             here.rename(there)
         elif here.is_dir() and not here.is_symlink() and there.is_dir() and not there.is_symlink():
             move_tree(here, there)
-            set_folder_times(there, below=False)
+            set_directory_times(there, below=False)
 
 
 def _drop(volume: Volume, outlook: DesiredState) -> None:
@@ -309,15 +309,15 @@ def _drop(volume: Volume, outlook: DesiredState) -> None:
         volume.discard(outlook.packages / dist_info)
 
 
-def _prune(folder: Path, top: Path) -> None:
+def _prune(directory: Path, top: Path) -> None:
     """Remove a directory and its parents as far as they are empty."""
-    while folder != top and top in folder.parents:
+    while directory != top and top in directory.parents:
         try:
-            folder.rmdir()
+            directory.rmdir()
         except FileNotFoundError:
             pass
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 return
             raise
-        folder = folder.parent
+        directory = directory.parent

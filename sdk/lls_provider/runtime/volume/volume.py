@@ -33,7 +33,12 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.messages import volume_error
 from lls_provider.runtime.volume.installed import RECORD_FILE, ProviderRecord, read_regular
 from lls_provider.runtime.wheelfile.archive import name_problem
-from lls_provider.runtime.wheelfile.unpack import FOLDER_MODE, MTIME_NS, set_folder_times, write_all
+from lls_provider.runtime.wheelfile.unpack import (
+    DIRECTORY_MODE,
+    MTIME_NS,
+    set_directory_times,
+    write_all,
+)
 from lls_provider.system.files import path_kind
 
 if TYPE_CHECKING:
@@ -66,17 +71,17 @@ class Volume:
         Raises SdkError VOLUME_UNWRITABLE when the directory cannot be made, VOLUME_UNSAFE when a
         directory of ours is a link or a file.
         """
-        folder = self.tree.external
+        directory = self.tree.external
         try:
-            make_folder(folder)
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            make_directory(directory)
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise volume_error(error, "preparing the volume", folder) from error
+            raise volume_error(error, "preparing the volume", directory) from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                progress.step(f"waiting for another installation into {folder} to end")
+                progress.step(f"waiting for another installation into {directory} to end")
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             self._check_places()
             yield
@@ -86,15 +91,15 @@ class Volume:
     def _check_places(self) -> None:
         """Whoever shares the volume may have put a link where a directory of ours belongs."""
         tree = self.tree
-        folders = (tree.python_packages, tree.metadata, tree.zipapp.parent)
-        for folder in (*folders, self.staging, self.replaced, self.suspended):
-            if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
-                what = "a link" if folder.is_symlink() else "not a directory"
+        directories = (tree.python_packages, tree.metadata, tree.zipapp.parent)
+        for directory in (*directories, self.staging, self.replaced, self.suspended):
+            if directory.is_symlink() or (os.path.lexists(directory) and not directory.is_dir()):
+                what = "a link" if directory.is_symlink() else "not a directory"
                 raise SdkError(
                     Code.VOLUME_UNSAFE,
                     "The volume is not as an installation may use it",
                     why=f"A directory belongs here, but it is {what}: writing would end elsewhere.",
-                    where=Where(file=str(folder)),
+                    where=Where(file=str(directory)),
                     resolution="Find out which container put it there, and give the Pod a new "
                     "volume.",
                 )
@@ -131,41 +136,41 @@ class Volume:
         for name in names(self.tree.metadata):
             self.discard(self.suspended / name)
             (self.tree.metadata / name).rename(self.suspended / name)
-        set_folder_times(self.suspended, below=False)
+        set_directory_times(self.suspended, below=False)
         self.suspended.rename(self.tree.metadata)
 
     def retract(self, provider_id: str) -> None:
         """Make a provider's directory disappear at once."""
         self.discard(self.providers / provider_id)
 
-    def discard(self, folder: Path) -> None:
+    def discard(self, directory: Path) -> None:
         """Take a directory off the volume in one step, then remove it."""
-        if os.path.lexists(folder):
+        if os.path.lexists(directory):
             rest = self.staging / "discarded"
-            make_folder(rest)
-            folder.rename(rest / folder.name)
+            make_directory(rest)
+            directory.rename(rest / directory.name)
             shutil.rmtree(rest)
 
     def clean_staging(self) -> None:
         """Remove what an interrupted run left in the staging directory, and the directory."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.staging)
-            set_folder_times(self.tree.external, below=False)
+            set_directory_times(self.tree.external, below=False)
 
 
-def names(folder: Path) -> list[str]:
+def names(directory: Path) -> list[str]:
     """The names in a directory, sorted; none when there is no such directory."""
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(directory) as entries:
             return sorted(entry.name for entry in entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def make_folder(folder: Path) -> None:
+def make_directory(directory: Path) -> None:
     """Make a directory and its parents, when it does not exist. Raises OSError."""
-    if not folder.is_dir():
-        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    if not directory.is_dir():
+        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -194,15 +199,15 @@ def recorded_files(dist_info: Path) -> list[str]:
     return sorted(safe, key=lambda path: (path.startswith(prefix), path == prefix + "RECORD", path))
 
 
-def _record(folder: Path) -> ProviderRecord | None:
-    if provider_id_problem(folder.name) is not None:
+def _record(directory: Path) -> ProviderRecord | None:
+    if provider_id_problem(directory.name) is not None:
         return None
-    path = folder / RECORD_FILE
+    path = directory / RECORD_FILE
     if os.path.lexists(path):
         return ProviderRecord.load(read_regular(path), path)
-    if (folder / CRD_CONFIG_FILE).is_file():
-        crd = read_crd_config(folder / CRD_CONFIG_FILE)
-        return ProviderRecord(folder.name, crd.image, crd.init_container_name, crd.order)
+    if (directory / CRD_CONFIG_FILE).is_file():
+        crd = read_crd_config(directory / CRD_CONFIG_FILE)
+        return ProviderRecord(directory.name, crd.image, crd.init_container_name, crd.order)
     return None
 
 
@@ -234,8 +239,8 @@ def missing_packages(
     again = "Start the Pod again with a new volume, so that its init containers install again."
     if not os.path.lexists(packages / own.dist_info):
         return MissingPackage(f"The package {own.name} {own.version} no longer exists", "", again)
-    folder = package.replace(".", "/")
-    expected = {f"{folder}.py", f"{folder}/__init__.py", f"{folder}/provider.py"}
+    directory = package.replace(".", "/")
+    expected = {f"{directory}.py", f"{directory}/__init__.py", f"{directory}/provider.py"}
     for path in recorded_files(packages / own.dist_info):
         if path in expected and not os.path.lexists(packages / path):
             return MissingPackage(
@@ -285,13 +290,13 @@ def publish_zipapp(volume: Volume, provider_id: str) -> None:
     old = staged.with_suffix(_OLD)
     if old.exists():
         stash = volume.replaced / provider_id
-        make_folder(stash)
+        make_directory(stash)
         old.replace(stash / target.name)
-        set_folder_times(volume.replaced)
+        set_directory_times(volume.replaced)
     if staged.exists():
-        make_folder(target.parent)
+        make_directory(target.parent)
         staged.replace(target)
-        set_folder_times(target.parent, below=False)
+        set_directory_times(target.parent, below=False)
 
 
 def restore_zipapp(volume: Volume, records: Sequence[ProviderRecord]) -> None:
@@ -303,7 +308,7 @@ def restore_zipapp(volume: Volume, records: Sequence[ProviderRecord]) -> None:
             shutil.rmtree(target.parent)
     elif standing != target:
         standing.replace(target)
-        set_folder_times(target.parent, below=False)
+        set_directory_times(target.parent, below=False)
 
 
 def _standing(volume: Volume, records: Sequence[ProviderRecord]) -> Path | None:

@@ -50,7 +50,7 @@ _CHUNK = 256 * 1024  # what is inflated, hashed and written stays in a processor
 
 _PATH_BYTES = 4096
 _PART_BYTES = 255
-# possessive: nothing of it can match in two ways, and not to try takes half the time
+# possessive: no part can match in two ways, and not trying saves half of the time
 _ORDINARY = re.compile(r"(?:\w[\w+-]*+(?:\.[\w+-]++)*+/)*+\w[\w+-]*+(?:\.[\w+-]++)*+", re.ASCII)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -72,12 +72,12 @@ class Member(NamedTuple):
 
 
 def open_wheel(path: Path) -> int:
-    """A descriptor of the file, for reading; never waits, whatever the name leads to.
+    """A descriptor of the file, for reading; never blocks, whatever the path leads to.
 
     Raises SdkError FILE_UNREADABLE, or WHEEL_NOT_FILE for a device, a pipe or a directory.
     """
     try:
-        # without O_NONBLOCK opening a pipe waits for a writer that never comes
+        # without O_NONBLOCK, opening a pipe waits for a writer that never comes
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except (OSError, ValueError) as error:
         raise SdkError(
@@ -94,9 +94,9 @@ def open_wheel(path: Path) -> int:
 
 
 def read_members(path: Path, descriptor: int, limits: WheelLimits) -> list[Member]:
-    """The files of an archive in its order; what they declare together is within the limits.
+    """The files of an archive in its order; their declared sizes are within the limits together.
 
-    A member that exists again, the same to the last byte, counts once.
+    A member that appears again with the same content counts once.
 
     Raises SdkError WHEEL_NOT_ZIP, WHEEL_TRUNCATED, WHEEL_ARCHIVE_INVALID, WHEEL_OVERLAP,
     WHEEL_LIMIT, and for a single member WHEEL_PATH_UNSAFE, WHEEL_ENTRY_TYPE, WHEEL_ENCRYPTED,
@@ -165,7 +165,7 @@ def name_problem(name: str) -> str | None:
 
 
 def limit_error(path: str | os.PathLike[str], why: str, allowed: str) -> SdkError:
-    """The error of a wheel, or of a directory of wheels, that requires more than is allowed."""
+    """The error of a wheel, or of a directory of wheels, that exceeds a limit."""
     return wheel_error(
         Code.WHEEL_LIMIT,
         path,
@@ -200,11 +200,11 @@ def _find(path: Path, descriptor: int, size: int) -> _Directory:
         raise _invalid(path, "it has two ends, so two readers would see two contents")
     end = size - len(tail) + ends[0]
     _, disk, first_disk, here, count, length, offset, _ = _END.unpack_from(tail, ends[0])
-    told = (here, count, length, offset)
+    announced = (here, count, length, offset)
     locator = os.pread(descriptor, _LOCATOR.size, end - _LOCATOR.size) if end >= 20 else b""
     if locator.startswith(b"PK\x06\x07") and len(locator) == _LOCATOR.size:
         end -= _LOCATOR.size + _END64.size
-        here, count, length, offset = _end64(path, descriptor, locator, end, told)
+        here, count, length, offset = _end64(path, descriptor, locator, end, announced)
     if disk or first_disk or here != count:
         raise _invalid(path, "it is one part of several")
     if offset + length > end:
@@ -217,7 +217,7 @@ def _find(path: Path, descriptor: int, size: int) -> _Directory:
 
 
 def _ends(tail: bytes) -> Iterator[int]:
-    """Every place where an end record could be: the comment behind it ends with the file."""
+    """Every position of a possible end record: its comment ends with the file."""
     at = tail.find(b"PK\x05\x06")
     while at >= 0 and at + _END.size <= len(tail):
         if at + _END.size + _END.unpack_from(tail, at)[-1] == len(tail):
@@ -226,9 +226,9 @@ def _ends(tail: bytes) -> Iterator[int]:
 
 
 def _end64(
-    path: Path, descriptor: int, locator: bytes, end: int, told: tuple[int, ...]
+    path: Path, descriptor: int, locator: bytes, end: int, announced: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
-    """The same four numbers from the zip64 record; those given before must agree."""
+    """The same four numbers from the zip64 record; the announced ones must agree."""
     _, disk, at, disks = _LOCATOR.unpack(locator)
     record = os.pread(descriptor, _END64.size, end) if end >= 0 else b""
     if at != end or len(record) < _END64.size or not record.startswith(b"PK\x06\x06"):
@@ -238,7 +238,7 @@ def _end64(
         raise _invalid(path, "its zip64 record is damaged")
     found = (here, count, length, offset)
     unknown = (_UNKNOWN_16, _UNKNOWN_16, _UNKNOWN_32, _UNKNOWN_32)
-    for short, long, open_value in zip(told, found, unknown, strict=True):
+    for short, long, open_value in zip(announced, found, unknown, strict=True):
         if short not in (long, open_value):
             raise _invalid(path, "its two end records differ")
     return found
@@ -249,7 +249,7 @@ def _members(path: Path, data: bytes, directory: _Directory) -> Iterator[Member]
     starts = sorted(entry[1] for entry in entries)
     if starts and starts[0] != 0:
         raise _invalid(path, "data precedes its first member")
-    # of two that begin at one place the first ends there: so neither has room
+    # if two begin at one offset, the first ends there, so neither has room
     ends = dict(reversed(list(pairwise([*starts, directory.offset]))))
     for raw, offset, flags, method, compressed, size, mode in entries:
         name = _name(path, raw, flags)
@@ -311,16 +311,16 @@ def _entries(path: Path, data: bytes, directory: _Directory) -> Iterator[_Entry]
 def _problem(
     raw: bytes, flags: int, method: int, compressed: int, size: int, mode: int
 ) -> tuple[Code, str] | None:
-    """What makes an entry one that no wheel has, whatever its name."""
+    """Why no wheel may have such an entry, whatever its name."""
     if flags & _ENCRYPTED:
         return Code.WHEEL_ENCRYPTED, "it is encrypted"
     if method not in (_STORED, _DEFLATED) or flags & _PATCHED:
         return Code.WHEEL_COMPRESSION, f"compression method {method} is not used in wheels"
     kind = stat.S_IFMT(mode)
-    is_folder = raw.endswith(b"/")
-    if kind and kind != (stat.S_IFDIR if is_folder else stat.S_IFREG):
+    is_directory = raw.endswith(b"/")
+    if kind and kind != (stat.S_IFDIR if is_directory else stat.S_IFREG):
         return Code.WHEEL_ENTRY_TYPE, "it is a link or a device, or another thing than its name"
-    if is_folder and (size or compressed > 2):
+    if is_directory and (size or compressed > 2):
         return Code.WHEEL_ENTRY_TYPE, "it is a directory with content"
     if method == _STORED and compressed != size:
         return Code.WHEEL_SIZE_MISMATCH, "its two sizes differ"
@@ -331,9 +331,10 @@ def _problem(
 
 
 def renames(extra: bytes, raw_name: bytes) -> bool:
-    """Whether extra fields of a header hold another name, which some readers take for the name.
+    """Whether extra fields of a header hold another name, which some readers would use.
 
-    Info-ZIP's field for names in UTF-8 (APPNOTE 4.6.9): `zipfile` reads it since Python 3.12.
+    This is Info-ZIP's field for names in UTF-8 (APPNOTE 4.6.9); `zipfile` reads it since Python
+    3.12.
     """
     at = 0
     while at + 4 <= len(extra):
@@ -345,7 +346,7 @@ def renames(extra: bytes, raw_name: bytes) -> bool:
 
 
 def _zip64_sizes(
-    path: Path, raw: bytes, extra: bytes, told: tuple[int, int, int]
+    path: Path, raw: bytes, extra: bytes, sizes: tuple[int, int, int]
 ) -> tuple[int, int, int]:
     """Size, compressed size and offset, with those that did not fit from the zip64 field."""
     at = 0
@@ -354,7 +355,7 @@ def _zip64_sizes(
         if field == _ZIP64_FIELD:
             values = struct.iter_unpack("<Q", extra[at + 4 : at + 4 + length // 8 * 8])
             try:
-                found = [v if v != _UNKNOWN_32 else next(values)[0] for v in told]
+                found = [v if v != _UNKNOWN_32 else next(values)[0] for v in sizes]
             except StopIteration:
                 break
             return found[0], found[1], found[2]
@@ -364,7 +365,7 @@ def _zip64_sizes(
 
 
 def _name(path: Path, raw: bytes, flags: int) -> str:
-    """The name as text; without the flag for UTF-8 it is of the code page that zip began with."""
+    """The name as text; without the flag for UTF-8 it is in the original code page of zip, 437."""
     try:
         name = raw.decode("utf-8" if flags & _UTF8 or raw.isascii() else "cp437")
     except UnicodeDecodeError as error:
@@ -378,7 +379,7 @@ def _name(path: Path, raw: bytes, flags: int) -> str:
 
 
 def _once(path: Path, descriptor: int, members: list[Member]) -> list[Member]:
-    """Each member once. Of two with one name tools take the first or the last: both are equal."""
+    """Each member once. Of two with one name, some tools take the first and some the last."""
     found: dict[str, Member] = {}
     for member in members:
         first = found.setdefault(member.name, member)
@@ -400,7 +401,7 @@ def _equal(path: Path, descriptor: int, one: Member, other: Member) -> bool:
 
 
 def _data_start(path: Path, descriptor: int, member: Member) -> int:
-    """Where the member's bytes begin; its two headers must say the same."""
+    """Where the member's bytes begin; its two headers must agree."""
     header = os.pread(descriptor, _LOCAL_HEADER.size + len(member.raw_name), member.offset)
     if len(header) < _LOCAL_HEADER.size:
         raise _member_error(Code.WHEEL_TRUNCATED, path, member, "the archive ends in its header")
@@ -417,11 +418,11 @@ def _data_start(path: Path, descriptor: int, member: Member) -> int:
         raise _member_error(
             Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers differ in method"
         )
-    told = (compressed, size)
+    local = (compressed, size)
     if (
         not flags & _STREAMED
-        and _UNKNOWN_32 not in told
-        and told != (member.compressed, member.size)
+        and _UNKNOWN_32 not in local
+        and local != (member.compressed, member.size)
     ):
         raise _member_error(
             Code.WHEEL_HEADER_MISMATCH, path, member, "its two headers differ in size"

@@ -69,7 +69,7 @@ class Command(NamedTuple):
     call: str
 
     def source(self) -> bytes:
-        """The script, with a first line that any image with a Python on its path knows."""
+        """The script; its first line works in any image with a Python on its path."""
         first = self.call.partition(".")[0]
         return _SCRIPT.format(module=self.module, name=first, call=self.call).encode()
 
@@ -77,8 +77,8 @@ class Command(NamedTuple):
 def parse_entry_points(data: bytes) -> list[Command]:
     """The commands of an entry_points.txt; raises ValueError naming the line that is wrong.
 
-    Every section must be well formed, as far as it can be determined; only those of commands count.
-    `configparser` would take time that grows with the square of a long line.
+    Every section must be well formed; only those of commands count. `configparser` would take time
+    that grows with the square of the length of a line.
     """
     section: str | None = None
     commands: dict[str, Command] = {}
@@ -104,7 +104,7 @@ def parse_entry_points(data: bytes) -> list[Command]:
 
 
 def with_shebang(content: bytes) -> bytes:
-    """A script of the wheel, its ``#!python`` made a line that any image with a Python knows."""
+    """A script of the wheel, with a first line that works in any image with a Python."""
     return _SHEBANG + content.partition(b"\n")[2]
 
 
@@ -174,7 +174,7 @@ _RECORD_LINE = 256  # bytes of RECORD for each member, besides its name
 
 
 class WheelFile(NamedTuple):
-    """A file that a wheel writes: where, and what it must be."""
+    """A file that a wheel writes: its path, and its expected content."""
 
     path: str  # relative to python-packages
     algorithm: str
@@ -196,7 +196,7 @@ class Contents(NamedTuple):
 
     archive_size: int  # bytes
     dist_info: str
-    data_folders: dict[str, str]
+    data_directories: dict[str, str]
     """Directories that end in .data but do not match dist-info, each with a member's name."""
     metadata: Headers  # of METADATA
     about: Headers  # of WHEEL
@@ -227,7 +227,7 @@ class _Reader:
         self.members = {member.name: member for member in members}
         self.dist_info = self._dist_info()
         self.data = self.dist_info.removesuffix(".dist-info") + ".data"
-        self.data_folders: dict[str, str] = {}
+        self.data_directories: dict[str, str] = {}
 
     def contents(self) -> Contents:
         metadata, about = self._headers("METADATA"), self._headers("WHEEL")
@@ -235,7 +235,7 @@ class _Reader:
         return Contents(
             archive_size=os.fstat(self.descriptor).st_size,
             dist_info=self.dist_info,
-            data_folders=self.data_folders,
+            data_directories=self.data_directories,
             metadata=metadata,
             about=about,
             files=files,
@@ -290,7 +290,7 @@ class _Reader:
         return tuple(places.files.values())
 
     def _place(self, places: _Places, file: WheelFile) -> None:
-        """Give a file its place; two for one place count once when they are the same."""
+        """Add a file; two files for one path count once if they are the same."""
         before = places.add(file)
         if before is None:
             return
@@ -322,9 +322,9 @@ class _Reader:
         return self._script(file, member) if is_script else file
 
     def _destination(self, name: str) -> tuple[str, bool]:
-        """Where a member goes, as ``pip install --target`` has it; whether it is a script."""
-        folder, _, inside = name.partition("/")
-        if not folder.endswith(".data") or not inside:
+        """Where ``pip install --target`` would put a member, and whether it is a script."""
+        directory, _, inside = name.partition("/")
+        if not directory.endswith(".data") or not inside:
             return name, False
         scheme, _, rest = inside.partition("/")
         prefixes = {
@@ -334,15 +334,15 @@ class _Reader:
             "scripts": "bin/",
             "headers": f"include/python/{self.dist_info.partition('-')[0]}/",
         }
-        if folder != self.data:
-            self.data_folders.setdefault(folder, name)
+        if directory != self.data:
+            self.data_directories.setdefault(directory, name)
         if scheme not in prefixes or not rest:
             why = f"{name!r:.300}: wheels have no such .data directory"
             raise self._error(Code.WHEEL_DATA_INVALID, why)
         return prefixes[scheme] + rest, scheme == "scripts"
 
     def _script(self, file: WheelFile, member: Member) -> WheelFile:
-        """A script of the wheel: its ``#!python`` becomes a line that the server's image knows."""
+        """A script of the wheel: its ``#!python`` becomes a line that works in any image."""
         pieces = read_member(self.path, self.descriptor, member)
         if not next(pieces, b"").startswith(b"#!python"):
             return file
@@ -373,7 +373,7 @@ class _Reader:
 
 
 class _Places:
-    """Where a wheel's files go: each path once, in any spelling, inside its own directories."""
+    """The paths of a wheel's files: each once, in one spelling, inside its own directories."""
 
     def __init__(self, wheel: Path, dist_info: str) -> None:
         self._wheel = wheel
@@ -382,9 +382,9 @@ class _Places:
         self.files: dict[str, WheelFile] = {}
 
     def add(self, file: WheelFile) -> WheelFile | None:
-        """Take a place; returns the file that has it already.
+        """Add a file; returns the file that has its path already.
 
-        Raises SdkError when the place is untrusted, or taken in another spelling.
+        Raises SdkError if the path is unsafe, or exists in another spelling.
         """
         path = file.path
         if ".dist-info" in path:
@@ -404,13 +404,15 @@ class _Places:
 
     def check(self) -> None:
         """Raise SdkError WHEEL_PATH_CONFLICT when a file is a directory of others."""
-        folders = {path.rpartition("/")[0] for path in self._spelling}
-        while folders:
-            both = folders & self._spelling.keys()
+        directories = {path.rpartition("/")[0] for path in self._spelling}
+        while directories:
+            both = directories & self._spelling.keys()
             if both:
                 why = f"{self._spelling[min(both)]!r:.300} is a file and a directory at once"
                 raise wheel_error(Code.WHEEL_PATH_CONFLICT, self._wheel, why)
-            folders = {folder.rpartition("/")[0] for folder in folders if "/" in folder}
+            directories = {
+                directory.rpartition("/")[0] for directory in directories if "/" in directory
+            }
 
 
 def made(path: str, content: bytes, *, executable: bool = False) -> WheelFile:

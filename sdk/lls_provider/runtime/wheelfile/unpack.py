@@ -1,4 +1,4 @@
-"""Writes the files of wheels into a directory and verifies each against RECORD meanwhile."""
+"""Writes the files of wheels into a directory, and verifies each against RECORD meanwhile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MTIME_NS = 315_532_800 * 10**9
 """1980-01-01: the time of everything installed, so that equal inputs give equal trees."""
 
-FOLDER_MODE = 0o775
+DIRECTORY_MODE = 0o775
 """Group-writable: containers of one Pod may have different users, but share a group."""
 
 _JOB_BYTES = 8 * 1024 * 1024
@@ -32,21 +32,21 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Unpacking:
-    """A wheel and those of its files that are to be written."""
+    """A wheel and the files of it to write."""
 
     wheel: Wheel
     files: tuple[WheelFile, ...]
 
 
-def unpack(unpackings: Sequence[Unpacking], folder: Path, *, workers: int) -> None:
-    """Write all files below ``folder``, which exists and is empty.
+def unpack(unpackings: Sequence[Unpacking], directory: Path, *, workers: int) -> None:
+    """Write all files below ``directory``, which exists and is empty.
 
     Times depend on the wheels alone, and so do modes with a umask of 0o002 or less. Raises
     SdkError WHEEL_..., NO_SPACE or VOLUME_UNWRITABLE; what was written by then is left for the
     caller to remove.
     """
     jobs = list(_jobs(unpackings))
-    root = os.fspath(folder)
+    root = os.fspath(directory)
 
     def work(number: int) -> None:
         _write(jobs[number], root)
@@ -54,30 +54,30 @@ def unpack(unpackings: Sequence[Unpacking], folder: Path, *, workers: int) -> No
     run_jobs(len(jobs), work, workers=workers, doing="writing the packages")
 
 
-def folders_of(unpackings: Iterable[Unpacking]) -> frozenset[str]:
+def directories_of(unpackings: Iterable[Unpacking]) -> frozenset[str]:
     """The directories that files are written to, parents included; "" is the top one."""
     found = {""}
     for unpacking in unpackings:
-        for folder in {file.path.rpartition("/")[0] for file in unpacking.files}:
-            while folder not in found:
-                found.add(folder)
-                folder = folder.rpartition("/")[0]
+        for directory in {file.path.rpartition("/")[0] for file in unpacking.files}:
+            while directory not in found:
+                found.add(directory)
+                directory = directory.rpartition("/")[0]
     return frozenset(found)
 
 
-def set_folder_times(root: Path, *, below: bool = True) -> None:
+def set_directory_times(root: Path, *, below: bool = True) -> None:
     """Give a directory, and every directory below it, the fixed time."""
-    set_times((folder for folder, _, _ in os.walk(root)) if below else [os.fspath(root)])
+    set_times((directory for directory, _, _ in os.walk(root)) if below else [os.fspath(root)])
 
 
-def set_times(folders: Iterable[str]) -> None:
-    """Give directories the fixed time, as far as they are ours.
+def set_times(directories: Iterable[str]) -> None:
+    """Give directories the fixed time; those of other users are skipped.
 
-    The volume's own directory belongs to the node, and a neighbour may run as another user.
+    The volume's own directory belongs to the node, and another container may run as another user.
     """
-    for folder in folders:
+    for directory in directories:
         try:
-            os.utime(folder, ns=(MTIME_NS, MTIME_NS), follow_symlinks=False)
+            os.utime(directory, ns=(MTIME_NS, MTIME_NS), follow_symlinks=False)
         except OSError as error:
             if error.errno != errno.EPERM:
                 raise
@@ -106,11 +106,11 @@ def _write(job: Unpacking, root: str) -> None:
     descriptor = open_wheel(path)
     try:
         for file in job.files:
-            folder = os.path.dirname(file.path)  # noqa: PTH120 - 14,000 times
+            directory = os.path.dirname(file.path)  # noqa: PTH120 - 14,000 times
             try:
-                if folder not in made:
-                    _make_folder(root, folder)
-                    made.add(folder)
+                if directory not in made:
+                    _make_directory(root, directory)
+                    made.add(directory)
                 _write_file(path, descriptor, file, f"{root}/{file.path}")
             except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
                 why = f"{file.path} is a file and a directory at once"
@@ -119,14 +119,14 @@ def _write(job: Unpacking, root: str) -> None:
         os.close(descriptor)
 
 
-def _make_folder(root: str, folder: str) -> None:
+def _make_directory(root: str, directory: str) -> None:
     try:
-        os.mkdir(f"{root}/{folder}" if folder else root, FOLDER_MODE)  # noqa: PTH102
+        os.mkdir(f"{root}/{directory}" if directory else root, DIRECTORY_MODE)  # noqa: PTH102
     except FileExistsError:
         return
     except FileNotFoundError:
-        _make_folder(root, os.path.dirname(folder))  # noqa: PTH120
-        _make_folder(root, folder)
+        _make_directory(root, os.path.dirname(directory))  # noqa: PTH120
+        _make_directory(root, directory)
 
 
 def _write_file(path: Path, wheel: int, file: WheelFile, target: str) -> None:

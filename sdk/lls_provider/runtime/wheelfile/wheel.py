@@ -1,6 +1,6 @@
-"""A wheel as the installer sees it: its name, what it requires, what it writes and where.
+"""A wheel as the installer sees it: its METADATA, what it requires, what it writes and where.
 
-Reading a wheel checks all that can be known without unpacking it: names, metadata, and a
+Reading a wheel checks everything that can be checked without unpacking it: names, metadata, and a
 RECORD that covers every file (the content itself is verified while it is unpacked).
 
 Two ``__init__.py`` may mean the same: comments and docstrings do not count, nor does the way
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A wheel that passed every check but that of its files' content."""
+    """A wheel that passed every check except that of its files' content."""
 
     path: Path
     name: NormalizedName
@@ -73,7 +73,7 @@ class Wheel:
 
     @property
     def top_levels(self) -> frozenset[str]:
-        """The modules and packages that become importable by it."""
+        """The modules and packages that it makes importable."""
         found = set()
         for file in self.files:
             first, slash, _ = file.path.partition("/")
@@ -88,9 +88,9 @@ class Wheel:
 def read_wheel(
     path: Path, limits: WheelLimits | None = None, *, contents: Contents | None = None
 ) -> Wheel:
-    """Read and check a wheel; without ``limits`` those that the environment sets hold.
+    """Read and check a wheel; without ``limits`` those of the environment apply.
 
-    ``contents`` is what `read_contents` gave for this file, where that was asked before.
+    ``contents`` is what `read_contents` returned for this file, if it was read before.
     Raises SdkError: one of the codes ``WHEEL_...`` naming the file and what is wrong, or
     FILE_UNREADABLE.
     """
@@ -100,7 +100,7 @@ def read_wheel(
         raise wheel_error(Code.WHEEL_NAME_INVALID, path, str(error)) from error
     if contents is None:
         contents = read_contents(path, limits or wheel_limits())
-    _check_folders(path, contents, name, version)
+    _check_directories(path, contents, name, version)
     _check_identity(path, contents.metadata, name, version)
     _check_format(path, contents.about)
     requires, requires_python = _requirements(path, contents.metadata)
@@ -119,32 +119,36 @@ def read_wheel(
     )
 
 
-def check_total(wheels: Sequence[Wheel], folder: Path, limits: WheelLimits | None = None) -> None:
-    """Raise SdkError WHEEL_LIMIT when wheels require too much together: many small bombs."""
+def check_total(
+    wheels: Sequence[Wheel], directory: Path, limits: WheelLimits | None = None
+) -> None:
+    """Raise SdkError WHEEL_LIMIT if wheels exceed a limit together, as many small bombs would."""
     limits = limits or wheel_limits()
     archives = sum(wheel.archive_size for wheel in wheels)
     files = sum(len(wheel.files) for wheel in wheels)
     if files > limits.files_of(archives):
         why = f"the {len(wheels):,} wheels have {files:,} files together"
-        raise limit_error(folder, why, f"{limits.files_of(archives):,}")
+        raise limit_error(directory, why, f"{limits.files_of(archives):,}")
     total = sum(wheel.installed_size for wheel in wheels)
     if total > limits.bytes_of(archives):
         why = f"the {archives:,} bytes of {len(wheels):,} wheels unpack to {total:,} bytes"
-        raise limit_error(folder, why, f"{limits.bytes_of(archives):,}")
+        raise limit_error(directory, why, f"{limits.bytes_of(archives):,}")
 
 
-def _check_folders(path: Path, contents: Contents, name: NormalizedName, version: Version) -> None:
+def _check_directories(
+    path: Path, contents: Contents, name: NormalizedName, version: Version
+) -> None:
     if not _is_mine(contents.dist_info.removesuffix(".dist-info"), name, version):
         why = f"{contents.dist_info} does not belong to this name and version"
         raise wheel_error(Code.WHEEL_NAME_MISMATCH, path, why)
-    for folder, member in contents.data_folders.items():
-        if not _is_mine(folder.removesuffix(".data"), name, version):
+    for directory, member in contents.data_directories.items():
+        if not _is_mine(directory.removesuffix(".data"), name, version):
             why = f"{member!r:.300} is in the .data directory of another wheel"
             raise wheel_error(Code.WHEEL_DATA_INVALID, path, why)
 
 
 def _is_mine(stem: str, name: NormalizedName, version: Version) -> bool:
-    """Whether ``name-version`` is this wheel's, written in any way."""
+    """Whether ``name-version`` is this wheel's, in any spelling."""
     written, _, number = stem.partition("-")
     try:
         return canonicalize_name(written) == name and parse_version(number) == version
@@ -154,12 +158,12 @@ def _is_mine(stem: str, name: NormalizedName, version: Version) -> bool:
 
 def _check_identity(path: Path, metadata: Headers, name: NormalizedName, version: Version) -> None:
     try:
-        told, number = metadata.one("Name"), metadata.one("Version")
-        same = canonicalize_name(told) == name and parse_version(number) == version
+        declared, number = metadata.one("Name"), metadata.one("Version")
+        same = canonicalize_name(declared) == name and parse_version(number) == version
     except ValueError as error:
         raise wheel_error(Code.WHEEL_METADATA_INVALID, path, f"METADATA: {error}") from error
     if not same:
-        why = f"METADATA says {told!r:.200} {number!r:.200}, the file's name says otherwise"
+        why = f"METADATA says {declared!r:.200} {number!r:.200}, the file's name says otherwise"
         raise wheel_error(Code.WHEEL_NAME_MISMATCH, path, why)
 
 
@@ -231,7 +235,7 @@ def _text_problem(text: str) -> str | None:
     return None
 
 
-_LIMIT = 64 * 1024  # bytes: what is larger does more than declare a namespace
+_LIMIT = 64 * 1024  # bytes: a larger file does more than declare a namespace
 _DECLARATIONS = {
     "pass",
     "import pkgutil",
@@ -253,13 +257,13 @@ def same_init_meaning(first: bytes, second: bytes) -> bool:
     try:
         if list(map(ast.dump, one)) == list(map(ast.dump, other)):
             return True
-    except RecursionError:  # nested less deeply than what cannot be parsed, but not by much
+    except RecursionError:  # nested almost too deeply to be parsed
         return False
     return bool(one and other) and _is_declaration([*one, *other])
 
 
 def is_empty_init(source: bytes) -> bool:
-    """Whether an ``__init__.py`` is empty or only declares a namespace: no name comes from it."""
+    """Whether an ``__init__.py`` is empty or only declares a namespace: it defines no name."""
     statements = _statements(source)
     return statements is not None and _is_declaration(statements)
 
@@ -271,7 +275,7 @@ def declares_namespace(source: bytes) -> bool:
 
 
 def _statements(source: bytes) -> list[ast.stmt] | None:
-    """The statements less the docstring; None when this Python cannot read them."""
+    """The statements without the docstring; None if this Python cannot parse them."""
     if len(source) > _LIMIT:
         return None
     try:
