@@ -16,7 +16,7 @@ class ExitStatus(IntEnum):
     OK = 0
     WRONG = 1  # the thing checked, built or installed is wrong
     USAGE = 2  # the command line is wrong
-    ENVIRONMENT = 3  # this machine lacks something: network, Python, disk, port
+    ENVIRONMENT = 3  # something is missing on this machine: network, Python, disk, port
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -118,7 +118,7 @@ class Code(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The place an error speaks of; every part is optional. Lines and columns count from 1."""
+    """The place that an error is about; every part is optional. Lines and columns count from 1."""
 
     file: str | None = None
     line: int | None = None
@@ -143,7 +143,7 @@ Step = str | int
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One complaint among several: what is wrong, where, and how to mend it."""
+    """One complaint among several: what is wrong, where, and how to fix it."""
 
     code: Code
     what: str
@@ -158,13 +158,13 @@ class Problem:
 
 
 class SdkError(Exception):
-    """What every failure of this project is raised as.
+    """The error that every failure of this project raises.
 
     ``what`` is one sentence, ``why`` the cause (any number of lines), ``resolution`` a step
-    the reader can take. ``problems`` holds single complaints when there are several.
-    ``layout`` is the whole message where the contract (section 6) fixes it to the letter.
-    ``detail`` is what found the failure, for callers that act on it; no reader sees it. What is to
-    reach another process is plain data (what JSON has).
+    the reader can take. ``problems`` holds the single complaints if there are several.
+    ``layout`` is the whole message if the contract (section 6) fixes it to the letter.
+    ``detail`` is data about the failure for callers that act on it; it is not shown. To reach
+    another process it must be plain data, as in JSON.
     """
 
     def __init__(
@@ -191,11 +191,11 @@ class SdkError(Exception):
 
     @property
     def status(self) -> ExitStatus:
-        """The exit status a command ends with when this error reaches its top."""
+        """The exit status of a command that ends with this error."""
         return self.code.status
 
     def located(self, *, provider: str | None = None, image: str | None = None) -> SdkError:
-        """The same error, knowing the provider and image where it did not yet."""
+        """The same error, with its provider and image filled in if they were missing."""
         self.where = replace(
             self.where,
             provider=self.where.provider or provider,
@@ -206,7 +206,7 @@ class SdkError(Exception):
     def render(self) -> str:
         """The message as a user reads it, without a trailing newline.
 
-        Whatever it quotes is escaped, and shortened where it is long.
+        What it quotes is escaped, and shortened if it is long.
         """
         if self.layout is not None:
             return escaped(self.layout)
@@ -254,7 +254,7 @@ class SdkError(Exception):
 
         A ``detail`` that is not plain data is left out.
         """
-        import json  # an install that has nothing to do starts without it
+        import json  # an install with nothing to do starts without it
 
         document = {
             **self.to_document(),
@@ -271,7 +271,7 @@ class SdkError(Exception):
     def from_json(cls, text: str | bytes) -> SdkError:
         """The error that `to_json` wrote.
 
-        The text may come from anybody: raises ValueError for everything that is not such an error.
+        The text is untrusted: raises ValueError for anything that is not such an error.
         Fields that are unknown here are ignored, since a later release may have written them.
         """
         import json

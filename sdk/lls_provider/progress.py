@@ -38,13 +38,13 @@ class Silent:
     """The progress that shows nothing; the default of every library function."""
 
     def step(self, text: str, /) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def note(self, text: str, /) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def warn(self, text: str, /) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def task(self, _label: str, _total: int, /) -> AbstractContextManager[Advance]:
         """A context whose counter counts nothing."""

@@ -1,7 +1,7 @@
 """Finds the files that ship beside the code: schemas, golden messages, the template.
 
 They live at the repository's top in a checkout (and in an editable install), under
-``lls_provider/_data`` in an installed wheel and inside the zipapp. Only this module knows.
+``lls_provider/_data`` in an installed wheel and inside the zipapp. Only this module knows where.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def checkout() -> Path | None:
 def read_data(name: str) -> bytes:
     """The bytes of a shipped file, ``contract/schemas/provider-package.json`` for example.
 
-    Raises FileNotFoundError when it was not shipped, which is a packaging fault of ours.
+    Raises FileNotFoundError if it was not shipped, which is an error in our packaging.
     """
     root = checkout()
     if root is not None:

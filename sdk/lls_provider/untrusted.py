@@ -1,7 +1,7 @@
-"""Text from an untrusted source, as it may be shown: providers, registries, wheels, images, users.
+"""Makes text from untrusted sources safe to show: providers, registries, wheels, images, users.
 
 Such text may hold sequences that a terminal obeys, characters that change the order of a line,
-and any number of lines. Whatever shows text to people shows it through here.
+and any number of lines. Everything that shows text to people passes it through this module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TIMES = 3  # repetitions from which on they are folded
 
 
 def escaped(text: str) -> str:
-    r"""The text with every character that is not plainly visible as an escape, such as ``\x1b``.
+    r"""The text with every character that is not visible replaced by an escape, such as ``\x1b``.
 
     Lines and tabs stay; a line may end in CR LF.
     """
@@ -29,7 +29,7 @@ def escaped(text: str) -> str:
 
 
 def one_line(text: str, limit: int = ONE_LINE_LIMIT) -> str:
-    r"""The same for a value inside a line: a line's end is ``\n``; what is too long is cut."""
+    r"""The same for a value inside a line: line ends become ``\n``; a long text is cut."""
     if len(text) > limit:
         text = f"{text[: limit - 1]}…"
     if text.isprintable():
@@ -38,7 +38,7 @@ def one_line(text: str, limit: int = ONE_LINE_LIMIT) -> str:
 
 
 def bounded(text: str, *, lines: int = LINES_LIMIT, characters: int = CHARACTERS_LIMIT) -> str:
-    """The beginning and the end of a long text, with a line in between on what was left out."""
+    """The beginning and the end of a long text, with a line in between about what was left out."""
     found = text.split("\n")
     if len(found) <= lines and len(text) <= characters:
         return text
@@ -76,7 +76,7 @@ def folded(calls: list[str]) -> list[str]:
 
 
 def _fitting(lines: list[str], count: int, characters: int) -> tuple[list[str], int]:
-    """The first lines that fit, and their length; a single one that is longer is cut."""
+    """The first lines that fit, and their length; a single line that is too long is cut."""
     fitting: list[str] = []
     used = 0
     for line in lines[:count]:
@@ -92,6 +92,6 @@ def _fitting(lines: list[str], count: int, characters: int) -> tuple[list[str], 
 
 
 def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte of a file's name that is not UTF-8
+    if "\udc80" <= character <= "\udcff":  # a byte of a file name that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")

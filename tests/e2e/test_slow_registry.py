@@ -113,8 +113,8 @@ def test_a_slow_registry_is_given_up_in_time_and_nothing_is_half_written(
 ) -> None:
     done, registry, folder = given_up[case]
     why = {
-        "silent": "nothing came for 0.5 seconds",
-        "taken": "nothing was taken for 0.5 seconds",
+        "silent": "nothing was received for 0.5 seconds",
+        "taken": "nothing was accepted for 0.5 seconds",
         "trickled": "bytes came in" if case.startswith("base") else "no whole answer in 1 s",
     }[case.split()[-1]]
     told(done, 3, f"{registry.host}/acme/echo:1", why, "LLS_PROVIDER_REGISTRY_TIMEOUT=SECONDS")

@@ -135,7 +135,7 @@ def test_a_folder_in_place_of_a_document_of_the_image_is_told(
     assert error.code is Code.FILE_UNREADABLE
     assert error.where.file == str(bundle / name)
     assert error.why == "it is a directory"
-    assert "makes a directory of its name" in error.resolution
+    assert "creates a directory with its name" in error.resolution
 
 
 MERGED = ["config/run.yaml", "config/merge-log.txt", "config/.merge-x"]

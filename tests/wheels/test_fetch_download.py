@@ -130,7 +130,7 @@ def test_a_download_that_keeps_stalling_is_given_up(
         trip(url, digest)
     assert caught.value.code is Code.NETWORK
     assert caught.value.why == (
-        f"nothing came for 0.5 seconds (4 attempts)\nFrom http://127.0.0.1/{trip.target.name}"
+        f"nothing was received for 0.5 seconds (4 attempts)\nFrom http://127.0.0.1/{trip.target.name}"
     )
     assert "UV_HTTP_TIMEOUT" in caught.value.resolution
     assert len(index.requests) == 4

@@ -2,7 +2,7 @@
 
 Documents are read as the servers read them (YAML 1.1, as PyYAML's safe loader has it), because
 a base configuration must mean the same before and after the merge (contract section 4). On top
-of that: no duplicate keys, no tag but plain data, and limits on size, depth, number of values
+of that: no duplicate keys, only the tags of plain data, and limits on size, depth, number of values
 and aliases. The parser itself is imported at the first load: the installer's fast path reads
 no YAML.
 """
@@ -40,8 +40,8 @@ class Document:
     def where(self, path: Sequence[Step] = (), *, key: bool = False) -> Where:
         """The position of the value at ``path``, or of its key; lines and columns from 1.
 
-        When the path leads nowhere it is the position of the deepest value on the way. Data
-        that was not read from YAML knows no position: then it is the source alone.
+        If the path does not exist, it is the position of the deepest value on it. Data that was
+        not read from YAML has no positions: then it is the source alone.
         """
         if self.tree is None:
             return Where(file=self.source)
@@ -50,25 +50,25 @@ class Document:
 
     @property
     def disputed(self) -> Sequence[tuple[str, Where]]:
-        """Keys that several mappings of one ``<<`` give different values, with its place.
+        """Keys to which several mappings of one ``<<`` give different values, with its position.
 
-        The first counts here, as YAML has it and PyYAML did; PyYAML 6.0.4 takes the last.
+        The first one counts, as YAML specifies and PyYAML did; PyYAML 6.0.4 takes the last.
         """
         return self.tree.disputed if self.tree is not None else ()
 
     def text(self, path: Sequence[Step]) -> str | None:
-        """A single value as it was written, without its quotes; None where that is unknown."""
+        """The text of a scalar as written, without its quotes; None if it is unknown."""
         return self.tree.text(path) if self.tree is not None else None
 
 
 _MOUNT_HINT = (
-    "Put the file itself there, and mount it by a name that exists: what mounts a file that is not "
-    "there makes a directory of its name."
+    "Put the file itself there, and mount a file that exists: mounting one that does not exist "
+    "creates a directory with its name."
 )
 
 
 def load(data: bytes, source: str, *, limits: DocumentLimits | None = None) -> Document:
-    """Read one YAML document; ``source`` is the name that complaints give it.
+    """Read one YAML document; ``source`` is its name in messages.
 
     Raises SdkError YAML_INVALID (syntax, encoding, tags, an empty file or several documents),
     YAML_LIMIT or DUPLICATE_KEY, with file, line and column. Duplicate keys and refused values
@@ -87,7 +87,7 @@ def load(data: bytes, source: str, *, limits: DocumentLimits | None = None) -> D
 def load_file(
     path: Path, source: str | None = None, *, limits: DocumentLimits | None = None
 ) -> Document:
-    """Read a file, at most one byte more than the limit of it.
+    """Read a file, up to one byte beyond the limit.
 
     Raises SdkError FILE_MISSING or FILE_UNREADABLE, and what `load` raises.
     """
@@ -144,7 +144,7 @@ def dump(value: object) -> str:
     """The value as YAML, the same text for the same value, ending in a newline.
 
     Block style, keys in their order, no aliases, no folded lines. Text that some YAML reader
-    could take for another type is quoted. Raises TypeError for what is not plain data.
+    could read as another type is quoted. Raises TypeError for what is not plain data.
     """
     from lls_provider.contract import yaml_text
 

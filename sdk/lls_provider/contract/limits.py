@@ -1,8 +1,8 @@
-"""What a document, one wheel, or all wheels of an image may cost (docs/reference/limits.md).
+"""The limits of a document, one wheel, and all wheels of an image (docs/reference/limits.md).
 
-One variable sets the limits of wheels and of documents. Nothing here caps what a wheel may
-weigh: how much it may unpack to follows from how large its archive is, so a wheel of 3 GB has
-room for what such wheels hold, and a bomb of 40 KB has not.
+One variable sets the limits of wheels and of documents. There is no limit on the size of a wheel:
+how much it may unpack to depends on the size of its archive, so that a wheel of 3 GB may be
+installed and a bomb of 40 KB may not.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ DOCUMENTS = {
 }
 """The names of `DocumentLimits`, as the variable spells them."""
 
-# A reader of YAML is recursive, and Python itself reads no number of more digits.
+# PyYAML's reader is recursive, and Python itself reads no number of more digits.
 MOST: Mapping[str, int] = {"document_levels": 200, "document_digits": 4300}
 
 
 def raise_hint(field: str, limit: int) -> str:
-    """How the limit of documents that is ``limit`` now is raised; empty where it is the highest."""
-    name = next(name for name, known in DOCUMENTS.items() if known == field)
+    """How to raise a limit of documents that is ``limit`` now; empty if it is at its maximum."""
+    name = next(name for name, own in DOCUMENTS.items() if own == field)
     higher = min(4 * limit, MOST.get(name, 4 * limit))
     if higher <= limit:
         return ""
@@ -44,8 +44,8 @@ def _from_environment() -> Mapping[str, int]:
     found: dict[str, int] = {}
     for item in os.environ.get(VARIABLE, "").replace(",", " ").split():
         name, _, number = item.partition("=")
-        known = name in WHEELS or name in DOCUMENTS
-        if not known or not (number.isascii() and number.isdigit() and len(number) < 19):
+        is_known = name in WHEELS or name in DOCUMENTS
+        if not is_known or not (number.isascii() and number.isdigit() and len(number) < 19):
             raise SdkError(
                 Code.USAGE,
                 f"{VARIABLE}: {item!r:.80} is not a limit",
@@ -65,10 +65,10 @@ def _from_environment() -> Mapping[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class DocumentLimits:
-    """What a document may cost. An error about one names its number.
+    """The limits of a document. An error about one names its number.
 
-    ``size`` is what Kubernetes lets a ConfigMap hold; it also bounds the text that a document
-    comes to when aliases are expanded. The largest configuration that a released server ships
+    ``size`` is what a ConfigMap of Kubernetes may hold; it also limits the text of a document with
+    its aliases expanded. The largest configuration that a released server ships
     has 12 KB, 700 values and 8 levels.
     """
 
@@ -81,7 +81,7 @@ class DocumentLimits:
 
 DEFAULT = DocumentLimits()
 CONFIGURATION = DocumentLimits(size=16 * 1024 * 1024)
-"""Of a distribution's configuration, which need not come from a ConfigMap."""
+"""The limits of a distribution's configuration, which need not come from a ConfigMap."""
 
 
 def document_limits(limits: DocumentLimits = DEFAULT) -> DocumentLimits:
@@ -91,7 +91,7 @@ def document_limits(limits: DocumentLimits = DEFAULT) -> DocumentLimits:
 
 
 def merged_limits() -> DocumentLimits:
-    """Of what a merge wrote: the configuration in block style, with the providers' in it."""
+    """The limits of a merged configuration: in block style, with the providers' entries added."""
     limits = document_limits(CONFIGURATION)
     return replace(limits, size=4 * limits.size, depth=limits.depth + 8, nodes=4 * limits.nodes)
 
@@ -103,10 +103,10 @@ REQUIREMENTS = 10_000
 """Lines of Requires-Dist in one wheel."""
 
 REQUIREMENT_CHARACTERS = 32_768
-"""Of one requirement, version or Requires-Python."""
+"""Characters of one requirement, version or Requires-Python."""
 
 REQUIREMENT_DIGITS = 1_000
-"""In a row, in the same: Python itself refuses to read numbers of more than 4,300."""
+"""Consecutive digits in one of these: Python itself reads no number of more than 4,300."""
 
 REQUIREMENT_NESTING = 50
 """Levels of parentheses in one requirement: the parser of markers is recursive."""
@@ -121,8 +121,8 @@ class WheelLimits:
     """The limits of wheels that a user can set; ``bytes`` and ``files`` replace computed ones.
 
     In the closure that docs/benchmarks.md measures (90 wheels) one unpacks to 9.8 times its
-    archive at most, and the smallest files take 550 bytes of their archive each. Deflate ends at
-    1,032 times.
+    archive at most, and the smallest files take 550 bytes of their archive each. Deflate
+    compresses by a factor of 1,032 at most.
     """
 
     ratio: int = 100
@@ -130,17 +130,17 @@ class WheelLimits:
     files: int | None = None
 
     def bytes_of(self, archive: int) -> int:
-        """Bytes that an archive of so many bytes may unpack to."""
+        """Bytes that an archive of ``archive`` bytes may unpack to."""
         return self.bytes if self.bytes is not None else max(_SMALL_BYTES, self.ratio * archive)
 
     def files_of(self, archive: int) -> int:
-        """Files that an archive of so many bytes may hold."""
+        """Files that an archive of ``archive`` bytes may hold."""
         computed = _SMALL_FILES + archive // _BYTES_PER_FILE
         return self.files if self.files is not None else computed
 
 
 def wheel_limits() -> WheelLimits:
-    """The limits of the variable, for the rest the computed ones.
+    """The limits that `VARIABLE` sets, and computed ones for the rest.
 
     Raises SdkError USAGE for what is not a limit.
     """

@@ -1,7 +1,7 @@
-"""The documents of the contract as values: metadata, what the CR said, the manifest of a bundle.
+"""The documents of the contract as values: metadata, an entry of the CR, the manifest of a bundle.
 
-`from_document` takes a document that passed its schema. Reading from a file checks that:
-everything wrong is reported at once, with line and column. The manifest is JSON, so that the
+`from_document` takes a document that passed its schema. Reading from a file checks the schema and
+reports all problems at once, with line and column. The manifest is JSON, so that the
 installer's fast path reads it with the standard library alone.
 """
 
@@ -26,7 +26,7 @@ _REBUILD = "Build the bundle again: this file is written by 'lls-provider build'
 
 @dataclass(frozen=True, slots=True)
 class FileHash:
-    """What a file of the bundle must be."""
+    """The hash and size of a file in the bundle."""
 
     sha256: str
     size: int
@@ -53,7 +53,7 @@ class BundleManifest:
     sdk: str
     installed_size: int
     format: int = FORMAT
-    not_loaded: str | None = None  # why it was built although it loads beside no server
+    not_loaded: str | None = None  # why it was built although it does not load beside a server
 
     @classmethod
     def from_document(cls, document: Document) -> BundleManifest:
@@ -77,9 +77,9 @@ class BundleManifest:
 
     def to_document(self) -> dict[str, Any]:
         """The manifest as plain data."""
-        told = {} if self.not_loaded is None else {"not_loaded": self.not_loaded}
+        optional = {} if self.not_loaded is None else {"not_loaded": self.not_loaded}
         return {
-            **told,
+            **optional,
             "format": self.format,
             "files": {
                 path: {"sha256": found.sha256, "size": found.size}
@@ -122,7 +122,7 @@ def read_manifest(path: Path, source: str | None = None) -> BundleManifest:
             where=Where(name, error.lineno, error.colno),
             resolution=_REBUILD,
         ) from error
-    except ValueError:  # the reader with positions says
+    except ValueError:  # the YAML reader reports the position
         document = load(data, name)
     if validation.problems(document, "manifest"):
         document = load(data, name)  # again, for the positions
@@ -217,7 +217,7 @@ class ProviderPackage:
 
 @dataclass(frozen=True, slots=True)
 class CrdConfig:
-    """What the CR said about one provider, and where it was installed from (section 2)."""
+    """A provider's entry in the CR, and the image it was installed from (section 2)."""
 
     provider_id: str
     api: str
@@ -230,7 +230,7 @@ class CrdConfig:
     def from_document(cls, document: Document) -> CrdConfig:
         """The record of a document that passed the schema ``crd-config``.
 
-        An installer that is not ours leaves out image, initContainerName and order.
+        Another installer may leave out image, initContainerName and order.
         """
         value = document.value
         return cls(
@@ -261,8 +261,8 @@ def read_provider_package(
 ) -> ProviderPackage:
     """Read and check ``lls-provider-spec.yaml``.
 
-    ``strict`` refuses unknown keys, which are an author's typo; without it they are passed
-    over, so that metadata of a later version does not stop a Pod. Raises SdkError: what
+    ``strict`` refuses unknown keys, which are an author's typo; without it they are
+    ignored, so that metadata of a later version does not stop a Pod. Raises SdkError: what
     `load_file` and `validation.require` raise.
     """
     document = load_file(path, source)
@@ -311,7 +311,7 @@ def external_providers_document(
 
 
 def provider_id_problem(text: str) -> str | None:
-    """What is wrong with a providerId, as one sentence; None when it is fine (section 1)."""
+    """What is wrong with a providerId, as one sentence; None if it is valid (section 1)."""
     if not _PROVIDER_ID.fullmatch(text):
         return (
             f"providerId {schema.shown(text)} must consist of lower-case letters, digits and '-', "
@@ -328,7 +328,7 @@ def provider_id_problem(text: str) -> str | None:
 def provider_id_from_name(name: str) -> str:
     """A package's name in the form of a providerId: ``acme_Echo`` becomes ``acme-echo``.
 
-    Raises SdkError FIELD_VALUE when the name has no letter or digit that could stay.
+    Raises SdkError FIELD_VALUE if the name has no letter or digit.
     """
     identifier = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     identifier = identifier[:PROVIDER_ID_LIMIT].rstrip("-")

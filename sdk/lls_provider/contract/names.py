@@ -1,4 +1,4 @@
-"""The names and places that the contract fixes: paths, files, APIs (contract sections 1 and 2)."""
+"""The names and paths that the contract fixes: paths, files, APIs (contract sections 1 and 2)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class BundleTree:
 
     @property
     def config_schema(self) -> Path:
-        """The JSON Schema of the provider's config class, where the build could require it."""
+        """The JSON Schema of the provider's config class, if the build could read it."""
         return self.root / CONFIG_SCHEMA_FILE
 
     @property
@@ -107,7 +107,7 @@ class VolumeTree:
 
 
 # In the order of contract section 1: it is also the order of the sections of a CR, and so of
-# the init containers. Those from ``responses`` on joined as servers moved on.
+# the init containers. Those from ``responses`` on were added by later servers.
 APIS: tuple[str, ...] = (
     "inference",
     "safety",
@@ -155,5 +155,5 @@ def from_cr_name(name: str) -> str:
 
 
 def unloadable(api: str) -> str | None:
-    """Why no supported server loads a provider of an API that one of them names; else None."""
+    """Why no supported server loads a provider of this API, although one names it; else None."""
     return _UNLOADABLE.get(api)

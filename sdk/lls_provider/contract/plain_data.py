@@ -1,7 +1,7 @@
-"""JSON as plain data within the limits of documents; whatever is odd is left to the YAML reader.
+"""JSON as plain data within the limits of documents; anything unusual is left to the YAML reader.
 
 JSON is read first because YAML 1.1 has other numbers (``1e3`` is text there), tabs and escapes.
-What this reader refuses without saying where, `document.load` refuses with line and column.
+What this reader refuses without a position, `document.load` refuses with line and column.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Timestamp(str):
     """The text of an unquoted YAML timestamp, such as ``2026-11-22``.
 
-    No field of ours is a timestamp, so a schema never accepts one as text. In free data it
-    is text that `dump` writes back unquoted: the server reads what it would have read.
+    No field of ours is a timestamp, so a schema never accepts one as text. In free data
+    it is text that `dump` writes back unquoted, so that the server reads the same value.
     """
 
     __slots__ = ()
@@ -29,9 +29,9 @@ class Timestamp(str):
 def parse_json(data: bytes, limits: DocumentLimits, *, constants: bool = False) -> Any:
     """The value of a JSON text; raises ValueError for what `document.load` has to judge.
 
-    That is: no UTF-8 (`json` itself would take UTF-16), duplicate keys, NaN and Infinity, half
-    surrogate pairs, and what passes a limit. `json.JSONDecodeError` is a ValueError too. With
-    ``constants`` NaN and Infinity are the numbers that Python's writer of JSON means by them.
+    That is text that is not UTF-8 (`json` itself would accept UTF-16), duplicate keys, NaN and
+    Infinity, half of a surrogate pair, and what exceeds a limit. `json.JSONDecodeError` is a
+    ValueError too. With ``constants``, NaN and Infinity are read as Python's `json` writes them.
     """
     text = data.decode("utf-8-sig")
     try:
@@ -48,19 +48,19 @@ def _check(value: Any, limits: DocumentLimits) -> None:
     level, depth, count = [value], 0, 0
     while level:
         count += len(level)
-        below: list[Any] = []
+        children: list[Any] = []
         for item in level:
             if isinstance(item, str):
                 if _SURROGATE.search(item):
                     raise ValueError("half a surrogate pair")
             elif isinstance(item, dict):
-                below += [*item, *item.values()]
+                children += [*item, *item.values()]
             elif isinstance(item, list):
-                below += item
+                children += item
         depth += any(isinstance(item, (dict, list)) for item in level)
         if depth > limits.depth or count > limits.nodes:
             raise ValueError("too many levels or values")
-        level = below
+        level = children
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

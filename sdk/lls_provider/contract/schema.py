@@ -122,7 +122,7 @@ def _resolve(schema: Schema, root: Schema) -> Schema:
 
 
 def path_text(path: Sequence[Step]) -> str:
-    """A place inside a document as people write it: ``providers.inference[0].module``."""
+    """A path inside a document as people write it: ``providers.inference[0].module``."""
     text = ""
     for step in path:
         if isinstance(step, int) and not isinstance(step, bool):
@@ -173,7 +173,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word that was probably meant."""
+    """The name in ``known`` that was probably meant."""
     plain = {_plain(name): name for name in reversed(known)}
     if _plain(word) in plain:
         return plain[_plain(word)]
@@ -238,7 +238,7 @@ class _Walk:
             if not isinstance(key, str):
                 what = f"{self._in(path)} has the key {shown(key)}, expected text"
                 text = f"Quote the key: '{key}'."
-                self._tell(Code.FIELD_TYPE, what, (*path, str(key)), text, key=True, at=here)
+                self._add(Code.FIELD_TYPE, what, (*path, str(key)), text, key=True, at=here)
             elif key in properties:
                 self.check(child, properties[key], here)
             elif rest is False:
@@ -247,7 +247,7 @@ class _Walk:
                 names = schema.get("propertyNames")
                 if names is not None and not self._allowed(key, names):
                     what = f"the key {shown(key)} in {self._in(path)} is not {names['description']}"
-                    self._tell(Code.FIELD_VALUE, what, here, "Correct the key.", key=True)
+                    self._add(Code.FIELD_VALUE, what, here, "Correct the key.", key=True)
                 if isinstance(rest, dict):
                     self.check(child, rest, here)
 
@@ -255,7 +255,7 @@ class _Walk:
         schema = _resolve(schema, self.root)
         about = schema.get("description", "")
         entry = f"{key}: {schema['const']}" if "const" in schema else key
-        self._tell(
+        self._add(
             Code.FIELD_MISSING,
             f"{path_text((*path, key))} is missing" + (f": {about}" if about else ""),
             (*path, key),
@@ -272,7 +272,7 @@ class _Walk:
             resolution = f"Rename it to '{meant}'."
         elif resolution is None:
             resolution = f"Remove it; the known keys are {', '.join(known)}."
-        self._tell(Code.FIELD_UNKNOWN, what, path, resolution, key=True)
+        self._add(Code.FIELD_UNKNOWN, what, path, resolution, key=True)
 
     def _wrong_type(self, value: Any, kind: str, schema: Schema, path: tuple[Step, ...]) -> None:
         text = self.document.text(path)
@@ -280,7 +280,7 @@ class _Walk:
         resolution = f"Write {schema.get('description', _NOUNS[kind])}."
         if kind == "string" and isinstance(value, Timestamp | int | float):
             resolution = f"Quote it: '{text if text is not None else value}'"
-        self._tell(Code.FIELD_TYPE, what, path, resolution)
+        self._add(Code.FIELD_TYPE, what, path, resolution)
 
     def _wrong_value(self, value: Any, schema: Schema, path: tuple[Step, ...]) -> None:
         what = f"{self._in(path)} is {shown(value, self.document.text(path))}"
@@ -295,12 +295,12 @@ class _Walk:
             resolution = f"Write one of {', '.join(schema['enum'])}."
         else:
             what += f", expected {about}"
-        self._tell(Code.FIELD_VALUE, what, path, resolution)
+        self._add(Code.FIELD_VALUE, what, path, resolution)
 
     def _in(self, path: tuple[Step, ...]) -> str:
         return path_text(path) or "the document"
 
-    def _tell(
+    def _add(
         self,
         code: Code,
         what: str,

@@ -30,18 +30,18 @@ _SEMANTIC = re.compile(
 
 
 def problems(document: Document, schema: str) -> list[Problem]:
-    """Every complaint about a document, in the order of the places; none when it is right.
+    """Every complaint about a document, in the order of their positions; none if it is valid.
 
     ``schema`` is one of `schema.SCHEMAS`. The rules that JSON Schema cannot express are included.
     """
     found = schemas.problems(document, schema, lambda key: _HINTS.get((schema, key)))
-    told = {problem.path for problem in found}
-    further = [problem for problem in check(document, schema) if problem.path not in told]
+    reported = {problem.path for problem in found}
+    further = [problem for problem in check(document, schema) if problem.path not in reported]
     return sorted(found + further, key=_place)
 
 
 def require(document: Document, schema: str, what: str, resolution: str) -> None:
-    """Raise SdkError when the document is not right: every complaint in ``problems``.
+    """Raise SdkError if the document is not valid, with every complaint in ``problems``.
 
     The error's code is that of the one complaint, DOCUMENT_INVALID when there are several.
     """
@@ -49,7 +49,7 @@ def require(document: Document, schema: str, what: str, resolution: str) -> None
 
 
 def refuse(found: Sequence[Problem], source: str, what: str, resolution: str) -> None:
-    """Raise the SdkError that `require` says of, when anything was found."""
+    """Raise the SdkError that `require` describes, if anything was found."""
     if found:
         single = len(found) == 1
         raise SdkError(
@@ -66,7 +66,7 @@ def _place(problem: Problem) -> tuple[int, int]:
 
 
 def check(document: Document, schema: str) -> Iterator[Problem]:
-    """The complaints beyond the schema. Places of a wrong type are left to the schema."""
+    """The complaints beyond the schema. Values of a wrong type are left to the schema."""
     rule = _RULES.get(schema)
     if rule is not None and isinstance(document.value, dict):
         yield from rule(document)
@@ -75,9 +75,9 @@ def check(document: Document, schema: str) -> Iterator[Problem]:
 def advice(document: Document) -> list[Problem]:
     """What is allowed in a ProviderPackage and still worth a warning (contract section 1).
 
-    A version that is not semantic too, and an underscore in the provider type, which an
-    operator that enforces the specification's pattern would refuse (decision 5), and an API that
-    no supported server loads.
+    That is a version that is not semantic, an underscore in the provider type, which an operator
+    that enforces the specification's pattern would refuse (decision 5), and an API that no
+    supported server loads.
     """
     found = []
     version = _text(document, ("metadata", "version"))

@@ -31,7 +31,7 @@ Pairs = list[tuple[yaml.Node, yaml.Node]]
 
 @dataclass(slots=True)
 class NodeTree:
-    """The composed nodes behind a document, kept to answer where something is."""
+    """The composed nodes of a document, kept to find positions."""
 
     root: yaml.Node
     value: Any = None
@@ -61,7 +61,7 @@ class NodeTree:
         return str(node.value) if isinstance(node, yaml.ScalarNode) else None
 
     def pairs(self, node: yaml.MappingNode) -> Pairs:
-        """The pairs of a mapping; those that a merge key brought come first."""
+        """The pairs of a mapping; those from a merge key come first."""
         own: Pairs = node.value
         return self.merged.get(id(node), own)
 
@@ -97,7 +97,7 @@ def compose(data: bytes, source: str, limits: DocumentLimits) -> tuple[yaml.Node
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(source, error) from error
     except (ValueError, OverflowError) as error:
-        # PyYAML passes on what chr() says to an escape beyond Unicode
+        # PyYAML does not catch what chr() raises for an escape beyond Unicode
         where = where_of(source, loader.get_mark())
         raise SdkError(
             Code.YAML_INVALID,
@@ -194,12 +194,12 @@ def _syntax_error(source: str, error: yaml.MarkedYAMLError) -> SdkError:
 
 
 def short(text: str, length: int = 60) -> str:
-    """A text of the document as far as a message shows it, on one line."""
+    """A text of the document, shortened for a message, on one line."""
     return one_line(text if len(text) <= length else f"{text[: length - 3]}...")
 
 
 def where_of(source: str, mark: Any) -> Where:
-    """The position that a mark of PyYAML says."""
+    """The position of a mark of PyYAML."""
     return Where(source, mark.line + 1, mark.column + 1)
 
 
@@ -213,7 +213,7 @@ _COUNTED = {
 
 
 def limit_error(where: Where, limits: DocumentLimits, name: str) -> SdkError:
-    """The error of a document that passes the limit ``name``."""
+    """The error of a document that exceeds the limit ``name``."""
     limit: int = getattr(limits, name)
     return SdkError(
         Code.YAML_LIMIT,
@@ -259,7 +259,7 @@ class _Dumper(yaml.SafeDumper):
         return self.represent_scalar(_TAG + "int", text)
 
     def pairs(self, data: list[Any]) -> yaml.Node:
-        """A list; one of tuples is what ``!!omap`` and ``!!pairs`` are read as."""
+        """A list; ``!!omap`` and ``!!pairs`` are read as a list of tuples."""
         if not data or not all(isinstance(item, tuple) and len(item) == 2 for item in data):
             return self.represent_list(data)
         entries = [
@@ -299,5 +299,5 @@ def dump_yaml(value: Any) -> str:
         )
     except yaml.representer.RepresenterError as error:
         raise TypeError(f"not plain data: {error}") from error
-    # behind a single value PyYAML writes the end of the document, a line of its own
+    # after a scalar PyYAML writes the end of the document, a line of its own
     return str(text).removesuffix("\n").removesuffix("\n...") + "\n"

@@ -1,4 +1,4 @@
-"""Nodes to plain data: which tags are read, how merge keys work, what an alias may cost."""
+"""Makes plain data of nodes: which tags are read, how merge keys work, the limits of aliases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MERGE = TAG + "merge"
 _TIMESTAMP = TAG + "timestamp"
 _SET = TAG + "set"
 _PAIRS = frozenset({TAG + "omap", TAG + "pairs"})
-# An unquoted "=" or "<<" as a value: signs of YAML 1.1 that no server gives a meaning.
+# An unquoted "=" or "<<" as a value: no server uses the meaning that YAML 1.1 gives them.
 _TEXT = frozenset({_STR, TAG + "value", _MERGE})
 _NUMBER = frozenset({TAG + "int", TAG + "float"})
 
@@ -64,7 +64,7 @@ _Mark = tuple[str, str]
 
 
 def _mark(node: yaml.Node) -> _Mark:
-    """What is equal for nodes that represent the same; lists and mappings are only their own."""
+    """Equal for scalars of the same tag and text; a list or mapping equals only itself."""
     is_scalar = isinstance(node, yaml.ScalarNode)
     return node.tag, str(node.value) if is_scalar else str(id(node))
 
@@ -83,7 +83,7 @@ class _Builder:
         self._count = 0
         self._text = 0  # characters
         self._open: list[int] = []  # ids of the nodes that are being built, outermost first
-        self._told: set[tuple[Where, str]] = set()
+        self._reported: set[tuple[Where, str]] = set()
 
     def build(self, node: yaml.Node) -> Any:
         """The plain data of ``node``; a refused value becomes None and a problem."""
@@ -91,7 +91,7 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         if id(node) in self._open:
-            self._tell(Code.YAML_INVALID, node, "an alias is inside the value that it refers to")
+            self._add(Code.YAML_INVALID, node, "an alias is inside the value that it refers to")
             return None
         if len(self._open) >= self._limits.depth:
             raise limit_error(self._where(node), self._limits, "depth")
@@ -117,7 +117,7 @@ class _Builder:
         if not isinstance(node, yaml.MappingNode) or len(node.value) != 1:
             tag = pairs.tag.removeprefix(TAG)
             what = f"'!!{tag}' is a list of mappings of one key each"
-            self._tell(Code.YAML_INVALID, node, what)
+            self._add(Code.YAML_INVALID, node, what)
             return None
         self._spend(node, 1)
         ((key, value),) = node.value
@@ -137,7 +137,7 @@ class _Builder:
                     self.tree.keys[id(key_node)] = key
                 result[key] = self.build(value_node)
             else:
-                self._tell(Code.YAML_INVALID, key_node, "a key must be a single value")
+                self._add(Code.YAML_INVALID, key_node, "a key must be a single value")
         return set(result) if node.tag == _SET else result
 
     def _refuse_duplicates(self, node: yaml.MappingNode) -> None:
@@ -148,7 +148,7 @@ class _Builder:
             merge = key_node.tag == _MERGE
             key = (merge, self._key(key_node))
             if key in first:
-                self._tell(Code.DUPLICATE_KEY, key_node, *self._twice(node, first[key], key_node))
+                self._add(Code.DUPLICATE_KEY, key_node, *self._twice(node, first[key], key_node))
             first.setdefault(key, key_node)
 
     def _twice(
@@ -169,7 +169,7 @@ class _Builder:
         return what, "Keep one of the two: a reader would silently take the last."
 
     def _one_merge(self, node: yaml.MappingNode) -> str:
-        """What represents several ``<<`` of a mapping, with the values that they have in PyYAML."""
+        """One ``<<`` in place of several, with the values that they have in PyYAML."""
         sources: list[yaml.Node] = []
         for key, value in reversed(node.value):
             if key.tag == _MERGE:
@@ -187,21 +187,21 @@ class _Builder:
         if not any(key.tag == _MERGE for key, _ in pairs):
             return pairs
         if id(node) not in self.tree.merged:
-            own, brought = [], []
+            own, merged = [], []
             for key, value in pairs:
                 if key.tag == _MERGE:
-                    brought += list(self._brought(value))
+                    merged += list(self._merged_pairs(value))
                 else:
                     own.append((key, value))
-            self._spend(node, len(brought))
-            self.tree.merged[id(node)] = brought + own
+            self._spend(node, len(merged))
+            self.tree.merged[id(node)] = merged + own
             for key, value in pairs:
                 if key.tag == _MERGE and isinstance(value, yaml.SequenceNode):
                     self._dispute(key, value, {_mark(it) for it, _ in own})
         return self.tree.merged[id(node)]
 
     def _dispute(self, merge: yaml.Node, sources: yaml.SequenceNode, own: set[_Mark]) -> None:
-        """Note the keys that mappings of one ``<<`` give different values."""
+        """Record the keys to which mappings of one ``<<`` give different values."""
         first: dict[_Mark, yaml.Node] = {}
         for source in sources.value:
             if isinstance(source, yaml.MappingNode):
@@ -211,14 +211,14 @@ class _Builder:
                         own.add(mark)  # once is enough
                         self.tree.disputed.append((short(mark[1]), self._where(merge)))
 
-    def _brought(self, value: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    def _merged_pairs(self, value: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
         # from a list of mappings the first wins, so it comes last
         sources = value.value[::-1] if isinstance(value, yaml.SequenceNode) else [value]
         for source in sources:
             if not isinstance(source, yaml.MappingNode):
-                self._tell(Code.YAML_INVALID, source, "'<<' takes a mapping or a list of mappings")
+                self._add(Code.YAML_INVALID, source, "'<<' takes a mapping or a list of mappings")
             elif id(source) in self._open:
-                self._tell(Code.YAML_INVALID, value, "'<<' names a mapping that it is part of")
+                self._add(Code.YAML_INVALID, value, "'<<' names a mapping that it is part of")
             else:
                 self._open.append(id(source))
                 yield from self._merge(source)
@@ -236,7 +236,7 @@ class _Builder:
         if node.tag in _NUMBER and len(text) > self._limits.digits:
             raise limit_error(self._where(node), self._limits, "digits")
         if any("\ud800" <= character <= "\udfff" for character in text):
-            self._tell(Code.YAML_INVALID, node, "half a surrogate pair is not a character")
+            self._add(Code.YAML_INVALID, node, "half a surrogate pair is not a character")
             return None
         if node.tag in _TEXT:
             return text
@@ -253,20 +253,20 @@ class _Builder:
             return construct(self._loader, node)
         except (ValueError, KeyError, IndexError, OverflowError, yaml.YAMLError):
             kind = node.tag.removeprefix(TAG)
-            self._tell(Code.YAML_INVALID, node, f"'{short(str(node.value))}' is not a valid {kind}")
+            self._add(Code.YAML_INVALID, node, f"'{short(str(node.value))}' is not a valid {kind}")
             return None
 
     def _refuse_tag(self, node: yaml.Node) -> None:
         tag = short(node.tag.removeprefix(TAG))
         shown = tag if tag.startswith("!") else f"!!{tag}"
-        self._tell(
+        self._add(
             Code.YAML_INVALID,
             node,
             f"the tag '{shown}' is refused: no server reads it",
             "Remove the tag; text, numbers, true, false, null, lists and mappings need none.",
         )
 
-    def _tell(
+    def _add(
         self,
         code: Code,
         node: yaml.Node,
@@ -274,8 +274,8 @@ class _Builder:
         resolution: str = "Correct the YAML at this place.",
     ) -> None:
         where = self._where(node)
-        if (where, what) not in self._told:  # what an alias repeats is reported once
-            self._told.add((where, what))
+        if (where, what) not in self._reported:  # what an alias repeats is reported once
+            self._reported.add((where, what))
             self.problems.append(Problem(code, what, where, resolution))
 
     def _spend(self, node: yaml.Node, count: int) -> None:
@@ -292,7 +292,7 @@ class _Builder:
 
 
 def _timestamp(loader: Composer, node: yaml.ScalarNode) -> Timestamp:
-    # "!!timestamp" may be before any text; one that is none must not be written unquoted
+    # "!!timestamp" may precede any text; what is not a timestamp must not be written unquoted
     tag = loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
     if tag != _TIMESTAMP:
         raise ValueError(node.value)

@@ -1,4 +1,4 @@
-"""Phase 3: external providers into the distribution's configuration (contract section 4)."""
+"""Phase 3: merges external providers into the distribution's configuration (contract section 4)."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def read_providers(tree: VolumeTree) -> list[ExternalProvider]:
 
 
 def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Merged:
-    """The configuration with the providers in it, and what there is to say about that.
+    """The configuration with the providers in it, its log and its warnings.
 
     Raises SdkError FIELD_TYPE when ``providers``, one of its sections or entries, or ``apis`` is
     of another shape than the servers read, FIELD_VALUE for a base whose ``providers`` they drop.
@@ -149,8 +149,8 @@ def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Me
         _refuse_routing_table(base)
     for provider in providers:
         api, provider_id = provider.metadata.api, provider.crd.provider_id
-        overridden, told = _overrides(provider, of_base.get(api, []))
-        warnings += told
+        overridden, more = _overrides(provider, of_base.get(api, []))
+        warnings += more
         warnings += [
             f"Provider ID '{provider_id}' of API '{api}' is in API '{other}' of the base too; "
             "both are kept, as IDs count for each API alone"
@@ -163,7 +163,7 @@ def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Me
         extra.setdefault(api, []).append(provider.entry())
         log.append(
             f"Added provider '{provider_id}' ({provider.metadata.provider_type}) to API '{api}' "
-            f"from image {provider.crd.image or '(not told)'}"
+            f"from image {provider.crd.image or '(unknown)'}"
         )
     if extra:
         run["providers"] = sections
@@ -176,10 +176,10 @@ def merge_documents(base: Document, providers: Sequence[ExternalProvider]) -> Me
 def _overrides(
     provider: ExternalProvider, entries: Sequence[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The entries of the base that a provider takes the place of, and a warning for each.
+    """The entries of the base that a provider replaces, and a warning for each.
 
-    One that has the ID at times only and another at other times stays, with a warning: at
-    those times the server uses the last of the two, and that is the external one.
+    An entry that has the ID only under a condition, and another ID otherwise, is kept, with a
+    warning: under the condition the server uses the last of the two, the external one.
     """
     overridden, warnings = [], []
     for found in entries:
@@ -212,9 +212,9 @@ def _overrides(
 def _shared_types(
     api: str, entries: Sequence[dict[str, Any]], external: Sequence[dict[str, Any]]
 ) -> Iterator[str]:
-    """A warning for each type of an external provider that another module is meant to serve too.
+    """A warning for each type of an external provider that entries with other modules have too.
 
-    A server keeps one spec a type, that of the last entry with a module; it serves them all.
+    A server keeps one spec for each type, that of the last entry with a module; it serves them all.
     """
     for kind in dict.fromkeys(entry["provider_type"] for entry in external):
         same = [entry for entry in entries if entry.get("provider_type") == kind]
@@ -234,10 +234,10 @@ def _is_one_of(entry: object, entries: Sequence[object]) -> bool:
 
 
 def _add_apis(base: Document, run: dict[str, Any], apis: Sequence[str]) -> list[str]:
-    """Complete ``apis`` (decision 4), and say so.
+    """Complete ``apis`` (decision 4); returns lines for the log.
 
-    An empty list or none at all stays: to llama-stack both mean every API. ogx from 1.5 on reads
-    the empty list as no API of a provider, which is then what the base requires.
+    An empty list or no list is kept: in llama-stack both mean every API. ogx from 1.5 on reads the
+    empty list as no API of a provider, which is then what the base asks for.
     """
     present = list(_shaped(base, ("apis",), list, "a list"))
     if not present:
@@ -258,7 +258,7 @@ def _add_apis(base: Document, run: dict[str, Any], apis: Sequence[str]) -> list[
 
 
 def _refuse_routing_table(base: Document) -> None:
-    """Servers make ``providers`` again of a configuration in the form of their first releases."""
+    """Refuse the configuration format of the first servers: ``providers`` is rebuilt from it."""
     if "routing_table" in base.value:
         raise SdkError(
             Code.FIELD_VALUE,
@@ -324,7 +324,7 @@ def _duplicate(first: ExternalProvider, second: ExternalProvider) -> SdkError:
         Code.PROVIDER_DUPLICATE,
         f"Two external providers have the ID '{provider_id}'",
         why="\n".join(
-            f"{found.crd.image or '(image not told)'} in API '{found.crd.api}' "
+            f"{found.crd.image or '(unknown image)'} in API '{found.crd.api}' "
             f"(order {found.crd.order})"
             for found in (first, second)
         ),
@@ -366,7 +366,7 @@ def _wrong_shape(base: Document, path: tuple[Step, ...], noun: str) -> SdkError:
 
 def _write_all(directory: Path, texts: dict[str, str], last: tuple[str, str]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    for rest in directory.glob(f"{_TEMPORARY}*"):  # of a run that was killed
+    for rest in directory.glob(f"{_TEMPORARY}*"):  # left by a run that was killed
         rest.unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
         publishing = []

@@ -1,6 +1,6 @@
-"""The caches and temporary directories of this machine, and the user whose they are.
+"""The caches and temporary directories on this machine, and the user's home.
 
-Ours holds downloads by hash and environments by content; uv has its own.
+Our cache holds downloads by hash and environments by content; uv has its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lls_provider.system.files import (
 
 
 def user_home() -> Path:
-    """The user's home directory; ``/`` for a user id without account, as container runtimes say."""
+    """The user's home directory; ``/`` for a user id without an account."""
     try:
         return Path.home()
     except RuntimeError:
@@ -33,7 +33,7 @@ def user_home() -> Path:
 
 
 def is_enabled(environ: Mapping[str, str], name: str) -> bool:
-    """Whether a variable that is a switch is on, by the words that uv knows."""
+    """Whether a boolean variable is on, by the values that uv accepts."""
     return environ.get(name, "").lower() in {"1", "true", "yes", "on", "t", "y"}
 
 
@@ -42,22 +42,22 @@ _OURS, _UVS = "LLS_PROVIDER_CACHE", "UV_CACHE_DIR"
 
 def cache_root() -> Path:
     """``$LLS_PROVIDER_CACHE``, else ``lls-provider`` in the user's cache directory (XDG)."""
-    told = os.environ.get(_OURS)
-    return Path(told).absolute() if told else _user_caches() / "lls-provider"
+    path = os.environ.get(_OURS)
+    return Path(path).absolute() if path else _user_caches() / "lls-provider"
 
 
 def uv_cache_root() -> Path:
-    """``$UV_CACHE_DIR``, else below our cache where that is named, else uv's own default."""
-    told = os.environ.get(_UVS)
-    if told:
-        return Path(told).absolute()
+    """``$UV_CACHE_DIR``, else below ``$LLS_PROVIDER_CACHE``, else uv's default."""
+    path = os.environ.get(_UVS)
+    if path:
+        return Path(path).absolute()
     return cache_root() / "uv" if os.environ.get(_OURS) else _user_caches() / "uv"
 
 
 def uv_cache_variables() -> dict[str, str]:
-    """The variables that set uv's cache; nothing where its own settings decide.
+    """The variables that set uv's cache; empty if uv's own settings decide.
 
-    Without a home uv would take the working directory, which is the project.
+    Without a home directory uv would use the working directory, which is the project.
     """
     if os.environ.get(_OURS) or not os.environ.get("HOME"):
         return {_UVS: str(uv_cache_root())}
@@ -66,15 +66,16 @@ def uv_cache_variables() -> dict[str, str]:
 
 def _user_caches() -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    # the XDG specification: a relative path is to be ignored
+    # the XDG specification: a relative path must be ignored
     return base if base.is_absolute() else user_home() / ".cache"
 
 
 @contextlib.contextmanager
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold the kernel lock of ``path``, made if it does not exist; it dies with its owner.
+    """Hold the kernel lock of the file ``path``, which is created if needed.
 
-    Several may hold a ``shared`` one, and then nobody an exclusive one.
+    The lock ends with its process. Several processes may hold a ``shared`` lock, as long as none
+    holds an exclusive one.
     """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,7 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turns an OSError of the block into the SdkError that `storage_error` makes of it."""
+    """Turn an OSError of the block into the SdkError that `storage_error` makes of it."""
     try:
         yield
     except OSError as error:
@@ -97,7 +98,7 @@ def writing(place: Path) -> Iterator[None]:
 
 
 def keep(place: Path, data: bytes) -> None:
-    """Put a file into the cache, atomically; it replaces the one that exists.
+    """Put a file into the cache, atomically; it replaces an existing one.
 
     Raises SdkError NO_SPACE or CACHE_UNWRITABLE.
     """
@@ -107,7 +108,7 @@ def keep(place: Path, data: bytes) -> None:
 
 
 def storage_error(error: OSError, place: Path) -> SdkError:
-    """What a failed write to a cache or another place means to the user.
+    """What a failed write to a cache or another path means to the user.
 
     The SdkError is NO_SPACE, CACHE_UNWRITABLE or OUTPUT_UNWRITABLE.
     """
@@ -135,13 +136,13 @@ def storage_error(error: OSError, place: Path) -> SdkError:
 
 
 def cache_of(place: Path) -> Path | None:
-    """The cache that a place belongs to, uv's or ours; None for any other."""
+    """The cache that a path belongs to, uv's or ours; None for any other path."""
     roots = (uv_cache_root(), cache_root())
     return next((root for root in roots if place.is_relative_to(root)), None)
 
 
 def unwritable_cache(cache: Path, reason: str, where: Where) -> SdkError:
-    """The one error of every cache that cannot be written, with the variables to set."""
+    """The error of a cache that cannot be written, with the variables to set."""
     if os.environ.get(_UVS) and cache == uv_cache_root():
         resolution = (
             f"Set {_UVS}, which names it, to a directory that you can write; or unset it and set "
@@ -163,9 +164,9 @@ def unwritable_cache(cache: Path, reason: str, where: Where) -> SdkError:
 
 @contextlib.contextmanager
 def scratch(purpose: str) -> Iterator[Path]:
-    """A temporary directory that is gone afterwards, whatever happens.
+    """A temporary directory that is always removed at the end.
 
-    Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE when it cannot be made.
+    Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE if it cannot be made.
     """
     with making_temporary():
         directory = Path(tempfile.mkdtemp(prefix=f"lls-provider-{purpose}-"))
@@ -177,11 +178,11 @@ def scratch(purpose: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def making_temporary() -> Iterator[None]:
-    """Turns an OSError of the block into the SdkError NO_SPACE or OUTPUT_UNWRITABLE."""
+    """Turn an OSError of the block into the SdkError NO_SPACE or OUTPUT_UNWRITABLE."""
     try:
         yield
     except OSError as error:
-        # where no directory will do, there is no place to name
+        # if no directory is usable, the error names none
         place = Path(error.filename or tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
         if os_cause(error) is OsCause.NO_SPACE:
             raise storage_error(error, place) from error

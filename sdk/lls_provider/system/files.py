@@ -1,9 +1,9 @@
-"""Atomic files and directories, and what an OSError means: the one place that reads errno.
+"""Atomic files and directories, and what an OSError means.
 
 Data is written to a new file or directory beside the target, which a rename then puts in its place.
-Nothing is synchronised to the disk: what must survive the loss of power is not kept here.
+Nothing is synced to disk: nothing written here has to survive a power failure.
 
-The runtime uses this module: it imports the standard library and our errors alone.
+The runtime uses this module, so it imports only the standard library and our errors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from lls_provider.errors import Code, SdkError, Where
 
-# another process of the same user may prepare a link under any name that it can guess
+# another process of the same user may create a link under any name that it can guess
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SUFFIX = ".tmp"
 
@@ -32,7 +32,7 @@ def staged_file(
     """A new file beside ``target`` to write to, and the function that puts it in its place.
 
     The new file is removed at the end of the block unless it was put in its place. Its name
-    begins with ``prefix``. It gets exactly ``mode``, by default what the umask gives. A target
+    begins with ``prefix``. It gets exactly ``mode``, by default what the umask allows. A target
     that is a link is replaced, not followed. Raises OSError.
     """
     path = staging_path(target, prefix)
@@ -57,7 +57,7 @@ def staged_file(
 
 @contextlib.contextmanager
 def atomic_file(target: Path, *, mode: int | None = None, prefix: str = ".") -> Iterator[BinaryIO]:
-    """A new file that takes the place of ``target`` when the block ends well; see `staged_file`."""
+    """A new file that replaces ``target`` if the block succeeds; see `staged_file`."""
     with staged_file(target, mode=mode, prefix=prefix) as (stream, publish):
         yield stream
         publish()
@@ -72,7 +72,7 @@ def write_atomically(
 
 
 def staging_path(target: Path, prefix: str = ".") -> Path:
-    """A new name beside ``target`` that no one can guess."""
+    """An unguessable new name beside ``target``."""
     return target.with_name(f"{prefix}{os.urandom(8).hex()}{_SUFFIX}")
 
 
@@ -86,7 +86,7 @@ _KINDS = {
 
 
 class OsCause(enum.Enum):
-    """Why the operating system refused, as far as the resolution differs."""
+    """Why the operating system refused, one cause for each resolution."""
 
     NO_SPACE = enum.auto()
     OBSTACLE = enum.auto()
@@ -109,13 +109,13 @@ _NUMBERS = {
 
 
 def os_cause(error: OSError) -> OsCause:
-    """The cause that the number of an OSError represents."""
+    """The cause that an OSError's number stands for."""
     found = (cause for cause, numbers in _NUMBERS.items() if error.errno in numbers)
     return next(found, OsCause.OTHER)
 
 
 def os_reason(error: OSError) -> str:
-    """The reason in the system's words; never empty for an error that has any text."""
+    """The reason in the system's words; only empty if the error has no text."""
     return error.strerror or str(error)
 
 
@@ -133,7 +133,7 @@ def os_error(
 
 
 def free_space(place: Path) -> str:
-    """``1,234 bytes are free`` on the file system of a place; empty where that is not known."""
+    """``1,234 bytes are free`` on the file system of a path; empty if that is unknown."""
     with contextlib.suppress(OSError, StopIteration):
         there = next(path for path in (place, *place.parents) if path.exists())
         state = os.statvfs(there)
@@ -142,7 +142,7 @@ def free_space(place: Path) -> str:
 
 
 def path_kind(path: str | os.PathLike[str]) -> str:
-    """What is at a path, a link itself and not what it leads to: ``a file``."""
+    """What is at a path, such as ``a file``; links are not followed."""
     try:
         return _KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), "a device")
     except OSError:
@@ -155,15 +155,15 @@ _RENAME_EXCHANGE = 2
 
 @contextlib.contextmanager
 def output_directory(directory: Path, what: str) -> Iterator[Path]:
-    """A new empty directory beside ``directory`` that takes its place when the block ends well.
+    """A new empty directory beside ``directory`` that replaces it if the block succeeds.
 
     What was there before is replaced in one step (whether it may be is the caller's
-    decision). When the block fails, ``directory`` stays as it was and nothing is left beside it.
+    decision). If the block fails, ``directory`` stays as it was and nothing is left beside it.
     ``what`` names the thing written in error messages (``the bundle``). Raises SdkError
     NO_SPACE, OUTPUT_UNWRITABLE.
     """
     directory = _end_of_links(directory, what)  # a link to a directory stays a link
-    staging = staging_path(directory)  # no mkdtemp: the umask gives the permissions
+    staging = staging_path(directory)  # no mkdtemp: the umask sets the permissions
     with wrapping_write_errors(directory, what):
         staging.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
@@ -179,9 +179,9 @@ def output_directory(directory: Path, what: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def output_file(path: Path, what: str) -> Iterator[BinaryIO]:
-    """A new file beside ``path`` that takes its place when the block ends well.
+    """A new file beside ``path`` that replaces it if the block succeeds.
 
-    Otherwise as `output_directory`.
+    Otherwise like `output_directory`.
     """
     path = _end_of_links(path, what)
     with wrapping_write_errors(path, what):
@@ -191,7 +191,7 @@ def output_file(path: Path, what: str) -> Iterator[BinaryIO]:
 
 
 def _end_of_links(place: Path, what: str) -> Path:
-    """Where links at a place lead to, which may not be there. Raises SdkError for a loop."""
+    """Where links at a path lead to, which may not exist. Raises SdkError for a loop."""
     end = Path(os.path.realpath(place))
     if end.is_symlink():
         error = OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(place))
@@ -201,7 +201,7 @@ def _end_of_links(place: Path, what: str) -> Path:
 
 @contextlib.contextmanager
 def wrapping_write_errors(place: Path, what: str) -> Iterator[None]:
-    """Turns an OSError of the block into an SdkError that reports what could not be written."""
+    """Turn an OSError of the block into an SdkError that reports what could not be written."""
     try:
         yield
     except OSError as error:
@@ -233,7 +233,7 @@ def _exchange(new: Path, old: Path) -> None:
     """Swap two paths; ``new`` then names what was at ``old``, for the caller to remove."""
     if _renameat2(new, old):
         return
-    # a file system that cannot swap: two renames, undone when the second fails
+    # a file system that cannot swap: two renames, the first undone if the second fails
     aside = new.with_name(new.name + ".old")
     old.rename(aside)
     try:
@@ -246,7 +246,7 @@ def _exchange(new: Path, old: Path) -> None:
 
 def _renameat2(new: Path, old: Path) -> bool:
     try:
-        import ctypes  # heavy, and no start needs it
+        import ctypes  # heavy, and not needed at start
 
         call = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):

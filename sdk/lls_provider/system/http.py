@@ -22,13 +22,13 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 WAIT_LIMIT = 30.0
-"""Seconds that a server's ``Retry-After`` is waited for at the most, before each attempt."""
+"""Seconds that are waited for a server's ``Retry-After`` at most, before each attempt."""
 
 
 class Interrupted(Exception):  # noqa: N818 - a signal between functions, never seen by users
-    """The transfer broke in a way that another attempt may mend.
+    """The transfer failed in a way that another attempt may fix.
 
-    ``asked`` are the seconds that the server asks the client to wait; None where it does not say.
+    ``asked`` are the seconds that the server asks the client to wait; None if it does not say.
     """
 
     def __init__(self, why: str, asked: float | None = None) -> None:
@@ -41,25 +41,25 @@ class Interrupted(Exception):  # noqa: N818 - a signal between functions, never 
 
 
 class Counted:
-    """Reports the progress each byte of a file once, over several attempts."""
+    """Reports each byte of a file to a progress once, over several attempts."""
 
     def __init__(self, advance: Advance) -> None:
         self._advance = advance
-        self._told = 0
+        self._reported = 0
 
     def reached(self, size: int) -> None:
-        """So many bytes of the file are through."""
-        if size > self._told:
-            self._advance(size - self._told)
-            self._told = size
+        """``size`` bytes of the file are transferred."""
+        if size > self._reported:
+            self._advance(size - self._reported)
+            self._reported = size
 
 
 def new_session(*, redirects: bool = True, unverified: tuple[str, ...] = ()) -> requests.Session:
     """An HTTP session: proxies and netrc from the environment, TLS verified.
 
-    Without ``redirects`` they are answers like others. The certificates of the hosts in
-    ``unverified`` are not looked at. SSL_CERT_FILE and SSL_CERT_DIR, which uv obeys, win over the
-    variables that requests knows.
+    Without ``redirects`` they are returned like other responses. The certificates of the hosts in
+    ``unverified`` are not verified. SSL_CERT_FILE and SSL_CERT_DIR, which uv reads, take precedence
+    over the variables that requests reads.
     """
     from requests import Session
 
@@ -79,9 +79,9 @@ def new_session(*, redirects: bool = True, unverified: tuple[str, ...] = ()) -> 
 
 
 def request_timeouts(environ: Mapping[str, str]) -> tuple[float, float]:
-    """Seconds to connect, seconds between two pieces: as uv has them (``UV_HTTP_TIMEOUT``)."""
-    told = environ.get("UV_HTTP_TIMEOUT", "")
-    return TIMEOUT[0], float(told) if told.isdecimal() and int(told) else TIMEOUT[1]
+    """Seconds to connect, seconds between two pieces (uv's ``UV_HTTP_TIMEOUT``)."""
+    text = environ.get("UV_HTTP_TIMEOUT", "")
+    return TIMEOUT[0], float(text) if text.isdecimal() and int(text) else TIMEOUT[1]
 
 
 def wait_before(attempt: int) -> float:
@@ -92,13 +92,13 @@ def wait_before(attempt: int) -> float:
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """The seconds that ``Retry-After`` asks for, a number or a date (RFC 9110, 10.2.3).
 
-    None where it does not exist or cannot be read. ``now`` is the time in seconds since 1970.
+    None if it is missing or cannot be read. ``now`` is the time in seconds since 1970.
     """
-    told = headers.get("Retry-After", "").strip()
-    if told.isascii() and told.isdigit():
-        return float(told[:9])
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
     try:
-        moment = parsedate_to_datetime(told)
+        moment = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if moment.tzinfo is None:  # an old form of dates, always in UTC
@@ -107,11 +107,11 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 
 def network_cause(error: BaseException) -> str:
-    """The innermost reason: what requests and urllib3 wrap around it helps no one."""
+    """The innermost reason, without what requests and urllib3 wrap around it."""
     *_, seen = _within(error)
-    root, asked = seen.__cause__, getattr(seen, "conn", None)
-    if isinstance(root, OSError) and root.strerror and asked is not None:
-        return f"{asked.host}:{asked.port}: {root.strerror}"  # the proxy's, where there is one
+    root, connection = seen.__cause__, getattr(seen, "conn", None)
+    if isinstance(root, OSError) and root.strerror and connection is not None:
+        return f"{connection.host}:{connection.port}: {root.strerror}"  # the proxy's, if any
     if type(seen).__module__ == "builtins" and isinstance(seen, OSError) and seen.strerror:
         return seen.strerror
     text = str(seen) or type(seen).__name__
@@ -119,17 +119,17 @@ def network_cause(error: BaseException) -> str:
 
 
 def network_reason(error: BaseException, timeout: tuple[float, float]) -> str:
-    """Why a transfer broke, in words: `network_cause`, or how long nothing came."""
+    """Why a transfer failed: `network_cause`, or how long nothing was received."""
     from requests import ConnectTimeout
     from urllib3.exceptions import ReadTimeoutError
 
     if isinstance(error, ConnectTimeout):
-        return f"no connection came about in {timeout[0]:g} seconds"
+        return f"no connection was made in {timeout[0]:g} seconds"
     for it in _within(error):
         if isinstance(it, ReadTimeoutError):
-            return f"nothing came for {timeout[1]:g} seconds"
-        if isinstance(it, TimeoutError):  # while sending, the first of the two holds
-            return f"nothing was taken for {timeout[0]:g} seconds"
+            return f"nothing was received for {timeout[1]:g} seconds"
+        if isinstance(it, TimeoutError):  # while sending, the first of the two timeouts applies
+            return f"nothing was accepted for {timeout[0]:g} seconds"
     return network_cause(error)
 
 

@@ -1,11 +1,11 @@
 """The record of each installed provider, ``metadata/<providerId>/installed.json``, and its slot.
 
-The record is beside the metadata, so that one rename makes a provider visible with everything that
-is known about it. It is JSON, because the fast path reads it with the standard library alone. A
-slot is (init container name, order); decision 2 says what a run in it means.
+The record is beside the metadata, so that one rename makes a provider visible with everything
+about it. It is JSON, because the fast path reads it with the standard library alone. A
+slot is (init container name, order); contract decision 2 defines what a run in it does.
 
-Other containers write to the volume: only regular files are read, and no read waits. A pipe would
-block, a link to a device would not end, a linked directory would lead elsewhere.
+Other containers write to the volume: only regular files are read, and no read blocks. A pipe would
+block, a link to a device would never end, and a linked directory could lead anywhere.
 """
 
 from __future__ import annotations
@@ -38,13 +38,12 @@ class InstalledPackage:
 
 @dataclass(frozen=True, slots=True)
 class ProviderRecord:
-    """An installed provider: its slot (contract decision 2), its bundle, what it put where.
+    """An installed provider: its slot (contract decision 2), its bundle, what it installed.
 
-    ``bundle`` is the fingerprint of what was installed and for which Python; ``arguments`` of
-    everything else that was given. ``replaced`` names the dist-info directories of others whose
-    place this provider's packages took. ``provided`` is None when the image did not say what
-    it assumes. ``zipapp`` is the SHA-256 of the zipapp that this provider put on the volume, None
-    when the one that was there stayed.
+    ``bundle`` is the fingerprint of what was installed and for which Python, ``arguments`` that of
+    all other arguments. ``replaced`` names the dist-info directories of others that this provider's
+    packages replaced. ``provided`` is None if the image did not say what it assumes. ``zipapp`` is
+    the SHA-256 of the zipapp that this provider put on the volume; None if it put none there.
     """
 
     provider_id: str
@@ -91,9 +90,9 @@ class ProviderRecord:
 
     @classmethod
     def load(cls, data: bytes | None, path: Path) -> ProviderRecord:
-        """The record in a file; ``data`` is what `read_regular` gives.
+        """The record in a file; ``data`` is what `read_regular` returned.
 
-        Raises SdkError DOCUMENT_INVALID when it is not one of ours.
+        Raises SdkError DOCUMENT_INVALID if it is not one of ours.
         """
         try:
             if data is None:
@@ -154,7 +153,7 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 
 
 def open_regular(path: Path) -> int | None:
-    """A descriptor for reading, None when there is no regular file. Raises OSError."""
+    """A descriptor for reading; None if there is no regular file. Raises OSError."""
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
@@ -168,7 +167,7 @@ def open_regular(path: Path) -> int | None:
 
 
 def read_regular(path: Path, limit: int = TEXT_BYTES) -> bytes | None:
-    """The content, None when there is no regular file of at most ``limit`` bytes."""
+    """The content; None if there is no regular file of at most ``limit`` bytes."""
     descriptor = open_regular(path)
     if descriptor is None:
         return None
@@ -178,28 +177,28 @@ def read_regular(path: Path, limit: int = TEXT_BYTES) -> bytes | None:
 
 
 class RealDirectories:
-    """Which directories below ``top`` are directories, and no links that lead out of it."""
+    """Distinguishes directories below ``top`` from links, which may lead out of it."""
 
     def __init__(self, top: Path) -> None:
         self._top = top
-        self._known: dict[str, bool] = {"": True}
+        self._real: dict[str, bool] = {"": True}
 
     def hold(self, path: str) -> bool:
-        """Whether every directory on the way to a relative path is one, as far as it exists."""
+        """Whether no parent of a relative path is a link."""
         directory = path.rpartition("/")[0]
-        known = self._known.get(directory)
-        if known is None:
-            known = self.hold(directory) and not (self._top / directory).is_symlink()
-            self._known[directory] = known
-        return known
+        real = self._real.get(directory)
+        if real is None:
+            real = self.hold(directory) and not (self._top / directory).is_symlink()
+            self._real[directory] = real
+        return real
 
 
 @dataclass(frozen=True, slots=True)
 class SlotDecision:
-    """Where a provider goes. ``same`` is its record when its packages stay as they are.
+    """The slot of a provider. ``same`` is its record if its packages stay as they are.
 
-    ``forget`` are the providers that must go first: the one that was in the slot with other
-    content, and all of later slots, which run again after this one.
+    ``forget`` are the providers to remove first: the one that was in the slot with other content,
+    and all of later slots, which are installed again after this one.
     """
 
     order: int
@@ -218,8 +217,8 @@ def decide_slot(
 ) -> SlotDecision:
     """Compare the volume's records with what is to be installed.
 
-    An ``order`` that was not given is that of the container's earlier run, else the next one.
-    Raises SdkError PROVIDER_DUPLICATE when the ID is in another slot.
+    Without ``order`` it is that of the container's earlier run, else the next one.
+    Raises SdkError PROVIDER_DUPLICATE if the ID is in another slot.
     """
     before = next(
         (r for r in records if r.container == container and order in (None, r.order)), None

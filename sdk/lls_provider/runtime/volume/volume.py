@@ -1,14 +1,14 @@
-"""The shared volume: its places, its lock, the records of what is on it, the runtime copy.
+"""The shared volume: its directories, its lock, the records of what is on it, the runtime copy.
 
-The provider records alone declare the state of the volume. Everything of ours that no
-record claims is the rest of an interrupted installation and goes; what such an installation
-moved out of the way comes back. So no journal is needed.
+The provider records alone declare the state of the volume. Everything of ours that no record claims
+is left over from an interrupted installation and is removed; what such an installation moved out of
+the way is moved back. So no journal is needed.
 
 Packages that a record names and that no longer exist are found here: otherwise a volume that is not
 mounted, or that was emptied, would look like a provider that names a wrong module.
 
-The runtime copy is the zipapp from which merge and preflight run: the newest wins. The one that it
-replaces is kept, so that a provider that goes takes its own along.
+The runtime copy is the zipapp from which merge and preflight run: the newest version is used. The
+one that it replaces is kept, and put back when the provider that brought the newer one is removed.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class Volume:
 
     @contextlib.contextmanager
     def locked(self, progress: Progress = SILENT) -> Iterator[None]:
-        """Hold the volume's kernel lock; it dies with its owner, however that ends.
+        """Hold the volume's kernel lock, which ends with its process.
 
-        Raises SdkError VOLUME_UNWRITABLE when the directory cannot be made, VOLUME_UNSAFE when a
+        Raises SdkError VOLUME_UNWRITABLE if the directory cannot be made, VOLUME_UNSAFE if a
         directory of ours is a link or a file.
         """
         directory = self.tree.external
@@ -89,7 +89,7 @@ class Volume:
             os.close(descriptor)
 
     def _check_places(self) -> None:
-        """Whoever shares the volume may have put a link where a directory of ours belongs."""
+        """Refuse a link or a file that another container put where a directory of ours belongs."""
         tree = self.tree
         directories = (tree.python_packages, tree.metadata, tree.zipapp.parent)
         for directory in (*directories, self.staging, self.replaced, self.suspended):
@@ -97,17 +97,17 @@ class Volume:
                 what = "a link" if directory.is_symlink() else "not a directory"
                 raise SdkError(
                     Code.VOLUME_UNSAFE,
-                    "The volume is not as an installation may use it",
-                    why=f"A directory belongs here, but it is {what}: writing would end elsewhere.",
+                    "The volume is not safe to use",
+                    why=f"A directory belongs here, but it is {what}: files would go elsewhere.",
                     where=Where(file=str(directory)),
                     resolution="Find out which container put it there, and give the Pod a new "
                     "volume.",
                 )
 
     def records(self) -> list[ProviderRecord]:
-        """Every installed provider, by slot; suspended ones as well.
+        """Every installed provider, by slot, including suspended ones.
 
-        A directory that another installer made is known by its ``crd-config.yaml``. Raises
+        A directory that another installer made is recognised by its ``crd-config.yaml``. Raises
         SdkError DOCUMENT_INVALID, or what reading a ``crd-config.yaml`` raises.
         """
         found = {}
@@ -120,11 +120,11 @@ class Volume:
 
     @property
     def providers(self) -> Path:
-        """The directory that holds one directory a provider at the moment."""
+        """The directory that holds the providers' directories at the moment."""
         return self.suspended if self.suspended.is_dir() else self.tree.metadata
 
     def suspend(self) -> None:
-        """Hide every provider: what they rely on is about to change places."""
+        """Hide every provider, because packages that they rely on are about to be moved."""
         if self.tree.metadata.is_dir() and not self.suspended.is_dir():
             self.tree.metadata.rename(self.suspended)
 
@@ -140,11 +140,11 @@ class Volume:
         self.suspended.rename(self.tree.metadata)
 
     def retract(self, provider_id: str) -> None:
-        """Make a provider's directory disappear at once."""
+        """Remove a provider's directory in one step."""
         self.discard(self.providers / provider_id)
 
     def discard(self, directory: Path) -> None:
-        """Take a directory off the volume in one step, then remove it."""
+        """Move a directory out of the way in one step, then remove it."""
         if os.path.lexists(directory):
             rest = self.staging / "discarded"
             make_directory(rest)
@@ -159,7 +159,7 @@ class Volume:
 
 
 def names(directory: Path) -> list[str]:
-    """The names in a directory, sorted; none when there is no such directory."""
+    """The names in a directory, sorted; none if it does not exist."""
     try:
         with os.scandir(directory) as entries:
             return sorted(entry.name for entry in entries)
@@ -168,7 +168,7 @@ def names(directory: Path) -> list[str]:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory and its parents, when it does not exist. Raises OSError."""
+    """Make a directory and its parents if it does not exist. Raises OSError."""
     if not directory.is_dir():
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
 
@@ -184,7 +184,7 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def recorded_files(dist_info: Path) -> list[str]:
-    """What the RECORD of a dist-info directory lists, its own files last; unsafe names never."""
+    """What the RECORD of a dist-info directory lists, its own files last, without unsafe names."""
     data = read_regular(dist_info / "RECORD")
     if data is None:
         return []
@@ -195,7 +195,7 @@ def recorded_files(dist_info: Path) -> list[str]:
         return []
     prefix = dist_info.name + "/"
     safe = [path for path in paths if name_problem(path) is None]
-    # RECORD itself comes last, so that an interrupted removal still knows the rest
+    # RECORD itself comes last, so that an interrupted removal can go on
     return sorted(safe, key=lambda path: (path.startswith(prefix), path == prefix + "RECORD", path))
 
 
@@ -212,7 +212,7 @@ def _record(directory: Path) -> ProviderRecord | None:
 
 
 class MissingPackage(NamedTuple):
-    """What does not exist, as a message of contract section 6 reports it."""
+    """What is missing, as a message of contract section 6 reports it."""
 
     reason: str
     details: str
@@ -222,7 +222,7 @@ class MissingPackage(NamedTuple):
 def missing_packages(
     tree: VolumeTree, record: ProviderRecord, package: str
 ) -> MissingPackage | None:
-    """What of an installed provider with the module ``package`` is gone; None when it exists."""
+    """What is missing of an installed provider with the module ``package``; None if nothing is."""
     packages = tree.python_packages
     if not packages.is_dir():
         kind = path_kind(packages)
@@ -257,7 +257,7 @@ _VERSION = re.compile(rb"""^__version__ = ["']([^"']+)["']""", re.MULTILINE)
 
 
 def running_zipapp() -> Path | None:
-    """The zipapp this code runs from, None when it runs from an installed SDK."""
+    """The zipapp that this code runs from; None if it runs from an installed SDK."""
     archive = getattr(__spec__.loader, "archive", None) if __spec__ is not None else None
     return Path(archive) if isinstance(archive, str) else None
 
@@ -265,18 +265,18 @@ def running_zipapp() -> Path | None:
 def prepare_zipapp(
     volume: Volume, records: Sequence[ProviderRecord], zipapp: Path | None
 ) -> str | None:
-    """Stage a copy, unless that which ``records`` leave on the volume is as new or newer.
+    """Stage a copy, unless the one that ``records`` declare on the volume is as new or newer.
 
-    Returns its SHA-256, None when nothing was staged.
+    Returns its SHA-256; None if nothing was staged.
     """
     if zipapp is None:
         return None
     data = zipapp.read_bytes()
-    standing = _standing(volume, records)
+    current = _newest_zipapp(volume, records)
     staged = volume.staging / volume.tree.zipapp.name
-    if standing is not None:
-        present = standing.read_bytes()
-        if present == data or _rank(standing, present) > _rank(zipapp, data):
+    if current is not None:
+        present = current.read_bytes()
+        if present == data or _rank(current, present) > _rank(zipapp, data):
             return None
         write_file(staged.with_suffix(_OLD), present, mode=_MODE)
     write_file(staged, data, mode=_MODE)
@@ -284,7 +284,7 @@ def prepare_zipapp(
 
 
 def publish_zipapp(volume: Volume, provider_id: str) -> None:
-    """Put what was staged in its place, and keep what was there."""
+    """Publish the staged zipapp, and keep the one that it replaces."""
     target = volume.tree.zipapp
     staged = volume.staging / target.name
     old = staged.with_suffix(_OLD)
@@ -300,30 +300,30 @@ def publish_zipapp(volume: Volume, provider_id: str) -> None:
 
 
 def restore_zipapp(volume: Volume, records: Sequence[ProviderRecord]) -> None:
-    """Make the zipapp on the volume the one that the providers of ``records`` left there."""
+    """Put back the newest zipapp that the providers of ``records`` put on the volume."""
     target = volume.tree.zipapp
-    standing = _standing(volume, records)
-    if standing is None:
+    current = _newest_zipapp(volume, records)
+    if current is None:
         if target.parent.is_dir():
             shutil.rmtree(target.parent)
-    elif standing != target:
-        standing.replace(target)
+    elif current != target:
+        current.replace(target)
         set_directory_times(target.parent, below=False)
 
 
-def _standing(volume: Volume, records: Sequence[ProviderRecord]) -> Path | None:
-    """The newest zipapp that one of the providers put there, wherever it is now."""
+def _newest_zipapp(volume: Volume, records: Sequence[ProviderRecord]) -> Path | None:
+    """The newest zipapp that one of the providers put on the volume, wherever it is now."""
     digests = {record.zipapp for record in records if record.zipapp}
     if not digests:
         return None
-    found = [path for path in _places(volume) if _digest(path) in digests]
+    found = [path for path in _zipapps(volume) if _digest(path) in digests]
     return max(found, key=lambda path: _rank(path, path.read_bytes())) if found else None
 
 
-def _places(volume: Volume) -> Iterator[Path]:
+def _zipapps(volume: Volume) -> Iterator[Path]:
     zipapp = volume.tree.zipapp
-    places = (zipapp, *(volume.replaced / n / zipapp.name for n in names(volume.replaced)))
-    return (path for path in places if path.is_file())
+    paths = (zipapp, *(volume.replaced / n / zipapp.name for n in names(volume.replaced)))
+    return (path for path in paths if path.is_file())
 
 
 def _digest(path: Path) -> str:
@@ -331,9 +331,9 @@ def _digest(path: Path) -> str:
 
 
 def _rank(path: Path, data: bytes) -> tuple[bool, Version, bytes]:
-    """Newer versions rank higher, by PEP 440, and what has none below all.
+    """Newer versions rank higher (PEP 440), a zipapp without a version lowest.
 
-    Of equal ones the order of bytes decides, so it is settled.
+    Equal versions are ordered by their bytes, so that the order is total.
     """
     from packaging.version import InvalidVersion, Version
 
@@ -346,12 +346,12 @@ def _rank(path: Path, data: bytes) -> tuple[bool, Version, bytes]:
 
 
 def _version(path: Path) -> str:
-    """What a zipapp says that its version is; empty where it does not."""
-    import zipfile  # seldom: most volumes have no zipapp yet, or the same
+    """The version that a zipapp states; empty if it states none."""
+    import zipfile  # rarely needed: most volumes have no zipapp yet, or the same
 
     try:
         with zipfile.ZipFile(path) as archive:
             match = _VERSION.search(archive.read("lls_provider/__init__.py"))
     except (zipfile.BadZipFile, KeyError, OSError, ValueError, RuntimeError, EOFError, zlib.error):
-        return ""  # no zipapp of ours, whatever it is
+        return ""  # not a zipapp of ours
     return match[1].decode("utf-8", "replace") if match else ""

@@ -369,7 +369,9 @@ def test_a_silent_registry_is_given_up(fake: FakeRegistry, waits: list[float]) -
 
     fake.fault("GET", "manifests", silent, times=9)
     limits = RegistryTimeouts(timeout=(5.0, 0.1), document=5.0, sleep=waits.append)
-    refused(f"{fake.host}/acme/echo:1", limits, Code.NETWORK, "nothing came for 0.1 seconds")
+    refused(
+        f"{fake.host}/acme/echo:1", limits, Code.NETWORK, "nothing was received for 0.1 seconds"
+    )
     done.set()
 
 
