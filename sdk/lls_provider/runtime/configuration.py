@@ -3,7 +3,7 @@
 A provider ID may refer to environment variables, as every server line reads them: ``${env.NAME}``
 is the variable's value, ``${env.NAME:=text}`` the text if the variable is unset or empty,
 ``${env.NAME:+text}`` the text if it is set and nothing otherwise. Anything else is text. A server
-leaves out an entry whose ID becomes empty or ``__disabled__``, and of several entries with one ID
+skips an entry whose ID becomes empty or ``__disabled__``, and of several entries with one ID
 in an API it uses the last.
 """
 
@@ -103,8 +103,8 @@ def _shape(document: Document, path: tuple[str | int, ...], what: str) -> SdkErr
 
 _REFERENCE = re.compile(r"\$\{env\.([A-Z0-9_]+)(?::([=+])([^}]*))?\}")
 _DISABLED = "__disabled__"
-_LEFT_OUT = frozenset({"", _DISABLED})
-_VARIABLES = 8  # in one ID; what more would mean is not worked out
+_SKIPPED = frozenset({"", _DISABLED})
+_VARIABLES = 8  # in one ID; more are not evaluated
 
 
 class IdMatch(NamedTuple):
@@ -113,14 +113,14 @@ class IdMatch(NamedTuple):
     condition: str
     """Such as ``when the variable X is set``; empty for an ID without references."""
     alone: bool
-    """Whether the server leaves the entry out at all other times."""
+    """Whether the server skips the entry at all other times."""
 
 
 def match_ids(written: object, provider_id: str) -> IdMatch | None:
-    """When an entry, whose ID is ``written`` like this, has the ID ``provider_id``.
+    """When an entry whose ID is written as ``written`` has the ID ``provider_id``.
 
-    None when that cannot be, or only by what a variable holds: `resolve_reference` returns it where
-    the variables are known.
+    None if it never has it, or only by the value of a variable: `resolve_reference` returns the ID
+    if the variables are known.
     """
     if not isinstance(written, str):
         return None
@@ -135,23 +135,23 @@ def match_ids(written: object, provider_id: str) -> IdMatch | None:
     if not same:
         return None
     others = {text for states, text in texts.items() if states not in same}
-    return IdMatch(_condition(variables, same), alone=others <= _LEFT_OUT)
+    return IdMatch(_condition(variables, same), alone=others <= _SKIPPED)
 
 
 def resolve_reference(written: object, env: Mapping[str, str]) -> str | None:
-    """The ID that a server in ``env`` makes of what is written; None for an entry it leaves out.
+    """The ID that a server in ``env`` reads; None for an entry that it skips.
 
-    An ID that is not text, and one that names a variable without a value, counts as left out: no
-    server starts with it.
+    An ID that is not text, or that names a variable without a value, counts as skipped: no server
+    starts with it.
     """
     text = _in_environment(written, env)
-    return text if text not in _LEFT_OUT else None
+    return text if text not in _SKIPPED else None
 
 
 def is_disabled(written: object, env: Mapping[str, str]) -> bool:
     """Whether a server in ``env`` drops the entry before it loads the entry's module.
 
-    It does not where the ID becomes empty: then the module is loaded and not used.
+    It does not if the ID becomes empty: then the module is loaded and not used.
     """
     return _in_environment(written, env) == _DISABLED
 
@@ -166,7 +166,7 @@ def _in_environment(written: object, env: Mapping[str, str]) -> str | None:
 def _text(
     written: str, is_set: Mapping[str, bool], values: Mapping[str, str] | None = None
 ) -> str | None:
-    """The ID where some variables are set; None where that depends on what they hold."""
+    """The ID if some variables are set; None if it depends on their values."""
     unknown = False
 
     def replacement(match: re.Match[str]) -> str:
@@ -201,7 +201,7 @@ _EMPTY_IS_NONE = Version("1.5.0.dev0")  # before, and in llama-stack, an empty l
 def hidden_entries(document: Document, env: Mapping[str, str]) -> Iterator[str]:
     """A warning for each entry that another of its API hides, with the variables of ``env``.
 
-    Two of the server's own are the distribution's business, so one of the two has a module.
+    Two entries of the server's own are not reported: one of the two must have a module.
     """
     for api, entries in provider_entries(document).items():
         shown: dict[str, dict[str, Any]] = {}
@@ -214,7 +214,7 @@ def hidden_entries(document: Document, env: Mapping[str, str]) -> Iterator[str]:
                 yield (
                     f"Two providers of API '{one_line(api)}' have the ID "
                     f"'{one_line(identifier)}'; the server uses the "
-                    f"last\n  Used: {_told(entry)}\n  Not used: {_told(hidden)}"
+                    f"last\n  Used: {_shown(entry)}\n  Not used: {_shown(hidden)}"
                 )
             shown[identifier] = entry
 
@@ -231,7 +231,7 @@ def unloadable_entries(document: Document) -> Iterator[str]:
 def unserved_apis(
     document: Document, server: Mapping[NormalizedName, Version] | None
 ) -> Iterator[str]:
-    """A warning when the list ``apis`` is empty and this server serves no API because of it."""
+    """A warning if the list ``apis`` is empty and this server therefore serves no API."""
     version = (server or {}).get(_SERVER)
     value = document.value
     is_empty = isinstance(value, dict) and value.get("apis") == []
@@ -243,6 +243,6 @@ def unserved_apis(
     )
 
 
-def _told(entry: Mapping[str, Any]) -> str:
+def _shown(entry: Mapping[str, Any]) -> str:
     text = f"{entry.get('provider_type')} (provider_id: {entry.get('provider_id')})"
     return one_line(f"{text}, module {entry['module']}" if entry.get("module") else text)

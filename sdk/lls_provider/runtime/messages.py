@@ -1,8 +1,8 @@
 """The messages that the contract fixes to the letter (section 6; the override of section 4).
 
-Every function that makes one returns the text without a trailing newline. ``contract/golden``
-holds one example of each, and the tests compare. A value from an untrusted source stays in its
-line: it cannot pass for another one, such as a resolution.
+Their functions return the text without a trailing newline. ``contract/golden`` has one example of
+each, and the tests compare. A value from an untrusted source stays on its line, so that it cannot
+pass for another line, such as a resolution.
 
 Other functions write an error to a Pod's status and, as data, to the process that started the
 runtime; and make our errors of what the operating system says about the volume or the image, and
@@ -40,7 +40,7 @@ class FieldComparison(NamedTuple):
 
 
 def conflict(provider: str, image: str, container: str, details: str) -> str:
-    """Dependencies that cannot live together; ``details`` says packages and who needs what."""
+    """Dependencies that cannot be installed together; ``details`` has packages and requirers."""
     return f"""\
 ERROR: Cannot install provider '{one_line(provider)}' due to dependency conflict
 
@@ -104,7 +104,7 @@ def architecture(
 def spec_invalid(
     provider: str, module: str, field: str, *, returned: str = "", way: str = ""
 ) -> str:
-    """A spec that lacks a field.
+    """A spec without a required field.
 
     ``returned`` is what is not a spec at all, ``way`` what to change, in sentences.
     """
@@ -166,7 +166,7 @@ Resolution: Build the provider image again with {SPEC_FILE} under {IMAGE_ROOT} \
 ERROR_FILE = "LLS_PROVIDER_ERROR_FILE"
 """The variable that names the file for an error as JSON."""
 
-# without waiting for someone to read, should it be a pipe
+# without waiting for a reader if it is a pipe
 _FLAGS = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CUT = "\n[…]\n"
 
@@ -190,7 +190,7 @@ def write_error_file(error: SdkError, path: str) -> None:
 def cut_message(message: str, limit: int) -> bytes:
     """The message as UTF-8 in at most ``limit`` bytes.
 
-    The beginning (who, and the cause) and the resolution at the end stay; the middle goes.
+    The beginning (who, and the cause) and the resolution at the end are kept.
     """
     data = message.encode("utf-8", "replace")
     if len(data) <= limit:
@@ -204,7 +204,7 @@ def cut_message(message: str, limit: int) -> bytes:
 
 
 def _whole(data: bytes) -> bytes:
-    """Without the half of a character at the end."""
+    """Without half of a character at the end."""
     return data.decode("utf-8", "ignore").encode()
 
 
@@ -213,11 +213,11 @@ def volume_error(
 ) -> SdkError:
     """The SdkError for a failed write or read on the volume: NO_SPACE or VOLUME_UNWRITABLE.
 
-    ``path`` is the directory that was meant, where the error itself says less.
+    ``path`` is the directory that was meant, if the error itself does not name it.
     """
-    # of a rename it is the second name where something is in the way
-    told = error.filename2 if isinstance(error.filename2, str) else error.filename
-    place = os.fspath(path) if path is not None else told
+    # for a rename, the second name is the one where something is in the way
+    reported = error.filename2 if isinstance(error.filename2, str) else error.filename
+    place = os.fspath(path) if path is not None else reported
     name = place if isinstance(place, str) else None
     cause = os_cause(error)
     if cause is OsCause.NO_SPACE:
@@ -230,7 +230,7 @@ def volume_error(
         )
     detail = ""
     if cause is OsCause.OBSTACLE:
-        name = _obstacle(told) or _obstacle(place) or name
+        name = _obstacle(reported) or _obstacle(place) or name
         detail = f": {path_kind(name)} is there" if name is not None else ""
     elif cause is OsCause.FORBIDDEN and name is not None:
         detail = _owner(name)
@@ -278,7 +278,7 @@ _OF_RECORD = frozenset(
         Code.WHEEL_HASH_WEAK,
     }
 )
-"""What is wrong with RECORD alone. Wheels are published like this: a download brings it again."""
+"""Errors in RECORD alone. Some published wheels have them, so another download does not help."""
 
 
 def wheel_error(
@@ -291,7 +291,7 @@ def wheel_error(
 ) -> SdkError:
     """The error of a wheel that breaks the format or its own RECORD.
 
-    ``of_record`` says that RECORD alone is wrong where the code does not say so.
+    ``of_record`` says that RECORD alone is wrong, if the code does not.
     """
     file = os.fspath(path)
     if resolution is None:
@@ -307,12 +307,12 @@ def wheel_error(
 
 
 def _record_repair(name: str) -> str:
-    """How the RECORD of a wheel is written again. 'wheel unpack' would refuse it as we do."""
-    import shlex  # seldom
+    """How to write the RECORD of a wheel again; 'wheel unpack' would refuse it too."""
+    import shlex  # rarely needed
 
     directory = shlex.quote("-".join(name.split("-")[:2]))
     return (
-        "Build the wheel again where it is your own. One that was published like this comes again "
+        "Build the wheel again if it is your own. One that was published like this comes again "
         "with each download: use another version of the package, or write its RECORD again with "
         f"`python3 -m zipfile -e {shlex.quote(name)} {directory}` and `wheel pack {directory}`, "
         "and give the result to the build with --find-links."
@@ -349,7 +349,7 @@ def _user() -> str:
 
 
 def _owner(path: str) -> str:
-    """To whom a path belongs, or the nearest directory above it that can be looked at."""
+    """The owner of a path, or of the nearest directory above it that can be read."""
     while True:
         try:
             state = os.lstat(path)

@@ -1,9 +1,9 @@
 """The Python that will import what is installed: its markers, its wheel tags, and its native code.
 
 The init container's own Python does not matter (contract decision 6): ``--python-tag`` sets the
-target, else the bundle's manifest, else it is the running one. Whether native code fits is read
-from tags and ELF headers. Nothing is imported for it (contract section 5): code for another machine
-may crash the process.
+target, else the bundle's manifest; without both it is the running Python. Whether native code fits
+is read from tags and ELF headers. Nothing is imported (contract section 5): code for another
+machine may crash the process.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ class TagMismatch:
 class TargetPython:
     """CPython ``3.minor`` on a Linux ``machine``.
 
-    ``platforms`` are the platform tags that its wheels were chosen by, none when that is not given.
-    They say the C library. How new it is they do not: that is what the wheels were chosen for at
-    least, and preflight sees the real one.
+    ``platforms`` are the platform tags that its wheels were chosen for, empty if they are unknown.
+    They name the C library, but not its version on the target: preflight sees that one.
     """
 
     minor: int
@@ -84,11 +83,11 @@ class TargetPython:
         }
 
     def environments(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The first and the last patch release: a target does not say which it has."""
+        """Markers for the first and the last patch release: a target does not say which it has."""
         return self.markers(), self.markers(_LAST_PATCH)
 
     def mismatch(self, tags: Collection[Tag], requires_python: SpecifierSet) -> TagMismatch | None:
-        """Why a wheel of these tags is not for this target; None when it is."""
+        """Why a wheel of these tags is not for this target; None if it is."""
         fitting = [tag for tag in tags if self.accepts_python(tag)]
         if not fitting:
             found = ", ".join(sorted(str(tag) for tag in tags))
@@ -106,7 +105,7 @@ class TargetPython:
             expected = min(libc_of(it) or "" for it in self.platforms if libc_of(it))
             shown = ", ".join(sorted(str(tag) for tag in here))
             return TagMismatch("C library mismatch", "C library", expected, shown)
-        # the target has no patch release: any that fits is good
+        # the target has no patch release: one that fits is enough
         if not any(
             requires_python.contains(f"3.{self.minor}.{patch}", prereleases=True)
             for patch in (0, _LAST_PATCH)
@@ -137,12 +136,12 @@ class TargetPython:
 
     def accepts_libc(self, tag: Tag) -> bool:
         """Whether the platform part is for a C library that the target's wheels are for."""
-        told = {libc_of(platform) for platform in self.platforms} - {None}
-        return not told or libc_of(tag.platform) in (None, *told)
+        known = {libc_of(platform) for platform in self.platforms} - {None}
+        return not known or libc_of(tag.platform) in (None, *known)
 
 
 def machine_of(platform_tag: str) -> str | None:
-    """The machine in a platform tag, None for ``any``; what is not Linux comes as it is."""
+    """The machine in a platform tag, None for ``any``; a tag of another system as it is."""
     if platform_tag == "any":
         return None
     match = re.fullmatch(r"(?:many|musl)?linux(?:(?:_[0-9]+_[0-9]+)|[0-9]+)?_(.+)", platform_tag)
@@ -158,8 +157,8 @@ def libc_of(platform_tag: str) -> str | None:
 def shown_platform(machine: str) -> str:
     """A machine as the messages name it (contract section 6): ``aarch64`` is ``linux/arm64``.
 
-    What `machine_of` leaves as it is, is a platform tag of another system: ``win_amd64`` is
-    ``windows/x86_64``, ``macosx_11_0_arm64`` is ``darwin/arm64``.
+    A platform tag of another system, as `machine_of` returns it, is shown the same way:
+    ``win_amd64`` is ``windows/x86_64``, ``macosx_11_0_arm64`` is ``darwin/arm64``.
     """
     system = "linux"
     for other, prefix in (("windows", "win_?"), ("darwin", "macosx_[0-9]+_[0-9]+_")):
@@ -170,7 +169,7 @@ def shown_platform(machine: str) -> str:
 
 
 def parse_python_tag(text: str) -> int | None:
-    """The minor version in ``cp312``; None when the text is no such tag."""
+    """The minor version in ``cp312``; None if the text is not such a tag."""
     match = _PYTHON_TAG.fullmatch(text)
     return int(match[1]) if match else None
 
@@ -182,7 +181,7 @@ def target_python(
     manifest_machine: str | None = None,
     manifest_platforms: Sequence[str] = (),
 ) -> TargetPython:
-    """The target from what was given and from what the bundle was built for."""
+    """The target from the argument and from what the bundle was built for."""
     minor = parse_python_tag(python_tag or manifest_tag or "")
     return TargetPython(
         minor if minor is not None else sys.version_info.minor,
@@ -205,7 +204,7 @@ _MACHINES = {
 
 
 def elf_machine(header: bytes) -> str | None:
-    """The machine as the kernel names it, from a file's beginning; None for what is not an ELF."""
+    """The machine as the kernel names it, from a file's beginning; None if it is not ELF."""
     if len(header) < 20 or header[:4] != b"\x7fELF":
         return None
     order = ">" if header[5] == 2 else "<"
@@ -214,7 +213,7 @@ def elf_machine(header: bytes) -> str | None:
 
 
 def read_elf_machine(path: Path) -> str | None:
-    """`elf_machine` of a file; None also for one that cannot be read."""
+    """`elf_machine` of a file; None also if it cannot be read."""
     try:
         with path.open("rb") as stream:
             return elf_machine(stream.read(20))
@@ -237,7 +236,7 @@ def read_is_module(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class NativeProblem:
-    """A distribution that cannot work here.
+    """A distribution whose native code does not fit.
 
     ``kind`` is ``architecture``, ``Python ABI`` or ``C library``.
     """
@@ -278,7 +277,7 @@ def _supported_tags(minor: int) -> frozenset[Tag]:
 
 
 def _wheel_tags(dist_info: Path) -> frozenset[Tag]:
-    """The tags in the installed WHEEL file; none when it cannot be read."""
+    """The tags in the installed WHEEL file; none if it cannot be read."""
     try:
         texts = Headers((dist_info / "WHEEL").read_bytes()).all("Tag")
         return frozenset(tag for text in texts for tag in parse_tag(text))
@@ -305,7 +304,7 @@ def _tag_problem(
 
 
 def _libc() -> str:
-    """The C library of this process: ``glibc 2.36``; one that does not say is not glibc."""
+    """The C library of this process: ``glibc 2.36``; one without a version is not glibc."""
     try:
         return os.confstr("CS_GNU_LIBC_VERSION") or "musl"
     except (OSError, ValueError):
@@ -319,10 +318,11 @@ def _pure(tag: Tag) -> bool:
 def _elf_problem(
     name: str, packages: Path, files: Sequence[str], target: tuple[int, str], everywhere: bool
 ) -> NativeProblem | None:
-    """A wheel may carry libraries for several machines; one that has none for ours is wrong.
+    """The first native file that does not fit; None if all do.
 
-    So is a module of a name that this Python would import. A library in a wheel that is for
-    every machine is there for some of them, and need not be loaded here.
+    A wheel may carry libraries for several machines; one without any for this machine is wrong, and
+    so is a module for another machine that this Python would import by its name. A library in a
+    wheel for every machine may be for some of them, and need not be loaded here.
     """
     minor, machine = target
     found = {

@@ -19,7 +19,7 @@ from packaging.version import InvalidVersion, Version
 from lls_provider.runtime.wheelfile.wheel import parse_requirement, parse_version
 
 Versions = tuple[Version, ...]
-_EXPLAINED = 64  # more conflicts than this are reported as they are: explaining takes a round each
+_EXPLAINED = 64  # more conflicts are reported unexplained: each takes a round
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Source:
     """The provider that a distribution came with.
 
     ``own`` is the name of the provider's own distribution. ``provided`` is what its build
-    assumed the server to have, None when that is not known; ``distributions`` names that server.
-    One that was built for several servers assumes of a package each of their versions.
+    assumed the server to have, None if unknown; ``distributions`` names that server. A provider
+    that was built for several servers assumes each of their versions of a package.
     ``overrides`` replaces bounds that are wrong upstream.
     """
 
@@ -47,7 +47,7 @@ class Source:
 class Candidate:
     """A distribution that is installed or comes with the new image.
 
-    ``source`` is None for what is unmanaged on the volume; that is never replaced.
+    ``source`` is None for an unmanaged one on the volume, which is never replaced.
     """
 
     name: NormalizedName
@@ -70,12 +70,12 @@ class Demand:
     requirement: Requirement
 
     def accepts(self, version: Version) -> bool:
-        """Whether a version satisfies it; pre-releases count, an URL accepts any."""
+        """Whether a version satisfies it; pre-releases count, a URL accepts any."""
         return self.requirement.specifier.contains(version, prereleases=True)
 
     @property
     def wanted(self) -> str:
-        """What is requested, without the marker that let it count: ``dep[fast]>=2``."""
+        """The requirement without its marker: ``dep[fast]>=2``."""
         requirement = self.requirement
         extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
         end = f" @ {requirement.url}" if requirement.url else str(requirement.specifier)
@@ -100,10 +100,10 @@ class Conflict:
     new: Version | None
     provided: Version | None
     demands: tuple[Demand, ...]
-    fixed: bool  # the installed one is unmanaged, which is never replaced
+    fixed: bool  # the installed one is unmanaged and never replaced
 
     def render(self) -> str:
-        """The lines that the layout of contract section 6 takes."""
+        """The lines for the layout of contract section 6."""
         return "\n".join([f"{self.name}: {self._state()}", *(f"  {d}" for d in self.demands)])
 
     def _state(self) -> str:
@@ -122,8 +122,8 @@ class Conflict:
 class Decision:
     """What to do with the new distributions, or why nothing can be done.
 
-    ``install`` are new names, ``replace`` takes the place of an installed version, ``keep``
-    stays out because the installed one (its value) satisfies everyone.
+    ``install`` are new names, ``replace`` those that replace an installed version, ``keep`` those
+    that are not installed because the installed version (the value) satisfies everyone.
     """
 
     install: tuple[NormalizedName, ...] = ()
@@ -140,23 +140,22 @@ def decide(
 ) -> Decision:
     """Keep, replace or fail, as a fixpoint over all distributions (contract decision 1).
 
-    ``environments`` are those that the target may be, for markers: a requirement counts when
-    its marker holds in all of them. It starts with everything installed kept, switches to the
-    new version what is not satisfied, and never switches back; what is then unsatisfied is the
-    conflict, reported without what merely follows from other conflicts.
+    ``environments`` are the possible environments of the target: a requirement counts if its
+    marker holds in all of them. It starts with everything installed kept, switches to the
+    new version if a requirement is not satisfied, and never switches back. What is then unsatisfied
+    is the conflict, reported without what merely follows from other conflicts.
     """
     world = _World(installed, new, environments)
     demands = world.settle()
     if any(not world.is_satisfied(demand) for demand in demands):
-        names = world.roots()
-        return Decision(conflicts=tuple(world.conflicts(names)))
+        return Decision(conflicts=tuple(world.conflicts(world.roots())))
     old, chosen = world.old, world.chosen
-    brought = sorted({candidate.name for candidate in new})
+    names = sorted({candidate.name for candidate in new})
     return Decision(
-        install=tuple(name for name in brought if name not in old),
-        replace=tuple(name for name in brought if name in old and chosen[name] is not old[name]),
+        install=tuple(name for name in names if name not in old),
+        replace=tuple(name for name in names if name in old and chosen[name] is not old[name]),
         keep={
-            name: old[name].version for name in brought if name in old and chosen[name] is old[name]
+            name: old[name].version for name in names if name in old and chosen[name] is old[name]
         },
         used_overrides=tuple(sorted(world.used_overrides)),
     )
@@ -165,7 +164,7 @@ def decide(
 def demands_among(
     candidates: Sequence[Candidate], environments: Sequence[Mapping[str, str]]
 ) -> list[Demand]:
-    """Every requirement that counts among ``candidates``, extras followed as far as they lead."""
+    """Every requirement that counts among ``candidates``, with extras followed."""
     return _World([], candidates, environments).settle()
 
 
@@ -186,7 +185,7 @@ class _World:
         self._holds: dict[tuple[str, str], bool] = {}
 
     def settle(self, ignored: Collection[NormalizedName] = ()) -> list[Demand]:
-        """Find the fixpoint; returns the requirements that then count, but not on ``ignored``."""
+        """Find the fixpoint; returns the requirements that then count, except on ``ignored``."""
         self.chosen = {**self.new, **self.old}
         waiting = {
             name: candidate
@@ -208,10 +207,10 @@ class _World:
                 self.chosen[name] = waiting.pop(name)
 
     def is_satisfied(self, demand: Demand) -> bool:
-        """Whether Python will find what is requested: in the tree, behind it in the server."""
+        """Whether Python will find what is requested, in the tree or in the server behind it."""
         found = self.chosen.get(demand.name)
         if found is not None:
-            # what was unsatisfied before, among what stays, is not this provider's doing
+            # what was unsatisfied before, among what stays, is not caused by this provider
             return demand.accepts(found.version) or (
                 found is self.old.get(demand.name) and self._key(demand) in self._before
             )
@@ -219,15 +218,15 @@ class _World:
             return True  # judged when it was installed
         provided = self._provided_for(demand)
         if provided is None:
-            return True  # not known: no false alarms
+            return True  # unknown: no false alarms
         versions = provided.get(demand.name, ())
         return bool(versions) and all(map(demand.accepts, versions))
 
     def roots(self) -> set[NormalizedName]:
         """The smallest set of names that explains the failure.
 
-        A name is a root when it stays in conflict although every other one were solved. What
-        is not a root follows from one and is left out; what is in conflict only together stays.
+        A name is a root if it stays in conflict even with every other one solved. A name that is
+        not a root follows from one and is left out; names in conflict only together are kept.
         """
         names = self._unsatisfied()
         if len(names) > _EXPLAINED:
@@ -239,7 +238,7 @@ class _World:
         return found
 
     def conflicts(self, names: Collection[NormalizedName]) -> Iterator[Conflict]:
-        """What is in conflict, by name, with everyone who rejects a version that is available."""
+        """The conflicts, by name, with every requirement that rejects an available version."""
         demands = self.settle()
         for name in sorted(names):
             asking = [demand for demand in demands if demand.name == name]
@@ -268,7 +267,7 @@ class _World:
 
     @cached_property
     def _before(self) -> set[tuple[NormalizedName, bool, str]]:
-        """What counted among the installed alone: not the extras that are requested only now."""
+        """What counted among the installed alone, without extras that are requested only now."""
         before = _World(list(self.old.values()), [], self._environments)
         return {self._key(demand) for demand in before.settle()}
 
@@ -278,7 +277,7 @@ class _World:
         return requirer.name, is_new, str(demand.requirement)
 
     def _demands(self) -> list[Demand]:
-        """Every requirement that counts now, extras followed as far as they lead."""
+        """Every requirement that counts now, with extras followed."""
         self.used_overrides.clear()
         extras: dict[NormalizedName, set[str]] = defaultdict(lambda: {""})
         found: dict[NormalizedName, list[Demand]] = {}
@@ -310,8 +309,8 @@ class _World:
                 yield Demand(requirer, name, requirement)
                 continue
             for override in overrides[name]:
-                told = f"{override} (instead of {requirement} of {requirer.name})"
-                self.used_overrides.add(told)
+                used = f"{override} (instead of {requirement} of {requirer.name})"
+                self.used_overrides.add(used)
                 if self._counts(override, {""}):
                     yield Demand(requirer, name, _with_extras(override, requirement.extras))
 
@@ -331,17 +330,17 @@ class _World:
                     for environment in self._environments
                 )
             except (UndefinedComparison, UndefinedEnvironmentName):
-                self._holds[key] = False  # such as ``os_name ~= 'x'``: it holds nowhere
+                self._holds[key] = False  # such as ``os_name ~= 'x'``, which holds nowhere
         return self._holds[key]
 
     def _provided_for(self, demand: Demand) -> Mapping[NormalizedName, Versions] | None:
-        """What the server has, as the build of the new image assumed; None when not known."""
+        """What the build of the new image assumed the server to have; None if unknown."""
         new = self.new.get(demand.requirer.name)
         asking = demand.requirer if demand.requirer is new else next(iter(self.new.values()))
         return asking.source.provided if asking.source is not None else None
 
     def _found_behind(self, demands: Sequence[Demand]) -> Version | None:
-        """What the server has; where that may be several versions, one that someone rejects."""
+        """The server's version that some requirement rejects, if any."""
         found = [
             version
             for demand in demands
@@ -375,8 +374,8 @@ def parse_overrides(texts: Sequence[str]) -> dict[NormalizedName, tuple[Requirem
 def parse_provided(versions: Mapping[str, str]) -> dict[NormalizedName, Versions]:
     """The provided versions of a manifest; one that is not a version is left out.
 
-    Where the servers that an image is for have different ones, they are in one text,
-    separated by commas.
+    If the servers that an image is for have different versions, they are one text, separated by
+    commas.
     """
     found = {}
     for name, text in versions.items():

@@ -2,7 +2,7 @@
 
 Wheels are unpacked into a staging directory of the same volume, which then takes the place of what
 was there. The records (zipapp, list of packages, the provider's directory last) are staged first
-too, so that a full or failing volume is noticed before anything installed is touched.
+too, so that a full or failing volume is noticed before anything that is installed is touched.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _BLOCK = 4096
 
 
 def stage(plan: Plan, volume: Volume, *, workers: int) -> None:
-    """Write and verify every file of the plan; nothing that is installed is touched by that.
+    """Write and verify every file of the plan, without touching what is installed.
 
     Raises what `unpack` raises.
     """
@@ -69,9 +69,9 @@ def stage(plan: Plan, volume: Volume, *, workers: int) -> None:
 
 
 def swap(plan: Plan, volume: Volume, provider_id: str) -> None:
-    """Put what was staged in its place; the provider is not visible by that yet.
+    """Move what was staged into place; this does not make the provider visible yet.
 
-    A run that ends half-way leaves what `recover_interrupted` takes back. Raises OSError.
+    If a run ends half-way, `recover_interrupted` undoes it. Raises OSError.
     """
     packages = volume.tree.python_packages
     make_directory(packages)
@@ -89,17 +89,17 @@ def check_space(plan: Plan, volume: Volume, *, to_be_freed: int = 0) -> None:
     files = plan.file_count + len(plan.directories)
     needed = sum(_blocks(plan)) + _BLOCK * (files - plan.file_count)
     free = state.f_bavail * state.f_frsize
-    # a file system that has no number of inodes has no limit on them
+    # a file system that reports no inodes has no limit on them
     room = state.f_favail if state.f_files else None
     if needed <= free + to_be_freed and (room is None or to_be_freed or files <= room):
         return
-    told = f"{free:,} bytes are free"
+    available = f"{free:,} bytes are free"
     if room is not None:
-        told += f", and room for {counted(room, 'file')}"
+        available += f", and room for {counted(room, 'file')}"
     raise SdkError(
         Code.NO_SPACE,
         "Not enough space on the volume",
-        why=f"{counted(files, 'file')} of {needed:,} bytes in all are to be written; {told}",
+        why=f"{counted(files, 'file')} of {needed:,} bytes in all are to be written; {available}",
         where=Where(file=str(volume.tree.external)),
         resolution="Raise the sizeLimit of the volume, or free space on the node.",
     )
@@ -112,13 +112,13 @@ def _blocks(plan: Plan) -> Iterator[int]:
 
 
 _METADATA = "metadata"
-_FILES = (SPEC_FILE, CRD_CONFIG_FILE, RECORD_FILE)  # the record last: by it a rerun is judged
+_FILES = (SPEC_FILE, CRD_CONFIG_FILE, RECORD_FILE)  # the record last: a rerun is decided by it
 
 
 def crd_config_bytes(crd: CrdConfig) -> bytes:
-    """The file ``crd-config.yaml``, proven to be readable again.
+    """The file ``crd-config.yaml``, checked to be readable.
 
-    Raises SdkError YAML_LIMIT when the configuration is larger than the merge would read.
+    Raises SdkError YAML_LIMIT if the configuration is larger than the merge would read.
     """
     data = dump(crd.to_document()).encode()
     load(data, CRD_CONFIG_FILE)
@@ -133,7 +133,7 @@ def prepare_record(
     spec: bytes,
     crd_config: bytes,
 ) -> None:
-    """Write into the staging directory all that `publish_record` puts in place. Raises OSError."""
+    """Stage everything that `publish_record` moves into place. Raises OSError."""
     directory = volume.staging / _METADATA / record.provider_id
     make_directory(directory)
     for name, data in zip(_FILES, (spec, crd_config, record.dump()), strict=True):
@@ -144,9 +144,9 @@ def prepare_record(
 
 
 def publish_record(volume: Volume, record: ProviderRecord, *, again: bool) -> None:
-    """Put in place what `prepare_record` wrote: by the last rename the provider is visible.
+    """Move what `prepare_record` wrote into place; the last rename makes the provider visible.
 
-    ``again`` says that the provider is visible already and keeps its packages: then its files
+    ``again`` means that the provider is visible already and keeps its packages: then its files
     change one by one, the record last, and it is complete at each moment. Raises OSError.
     """
     tree = volume.tree
@@ -160,7 +160,7 @@ def publish_record(volume: Volume, record: ProviderRecord, *, again: bool) -> No
         set_directory_times(shown, below=False)
     else:
         make_directory(shown.parent)
-        volume.discard(shown)  # no provider's: it has no record
+        volume.discard(shown)  # not a provider's: it has no record
         directory.rename(shown)
     set_directory_times(shown.parent, below=False)
     volume.resume()
@@ -169,7 +169,7 @@ def publish_record(volume: Volume, record: ProviderRecord, *, again: bool) -> No
 
 @dataclass(frozen=True, slots=True)
 class InstallRequest:
-    """What the init container was given. ``arguments`` is their fingerprint, for the rerun."""
+    """The arguments of the init container; ``arguments`` is their fingerprint, for a rerun."""
 
     provider_id: str
     api: str
@@ -185,7 +185,7 @@ class InstallRequest:
 
 @dataclass(frozen=True, slots=True)
 class InstallResult:
-    """What was done: the packages written, those kept from before, and the record."""
+    """What was done: the plan, and the record."""
 
     record: ProviderRecord
     plan: Plan
@@ -204,9 +204,9 @@ def install(
     ``ahead`` returns the wheels that were read ahead (`prefetching`). The umask limits the modes of
     what is written; with 0o002 or less they depend on the wheels alone.
 
-    Raises SdkError USAGE for arguments that cannot be, else what `read_provider_image`,
+    Raises SdkError USAGE for invalid arguments, else what `read_provider_image`,
     `decide_slot`, `make_plan` and `stage` raise; VOLUME_UNWRITABLE and NO_SPACE for
-    what the volume refuses. The provider is visible to merge when this returned, not before.
+    what the volume refuses. The provider is visible to merge once this returns, not before.
     """
     check_request(request)
     try:
@@ -220,7 +220,7 @@ def install(
 
 
 def check_request(request: InstallRequest) -> None:
-    """Raise SdkError USAGE for arguments that cannot be (contract section 1)."""
+    """Raise SdkError USAGE for invalid arguments (contract section 1)."""
     problem = provider_id_problem(request.provider_id)
     if problem is not None:
         raise _usage(problem, "Give the provider an ID such as acme-echo.")
@@ -279,8 +279,8 @@ def _install(
                     f"removed {dist_info.removesuffix('.dist-info')}: no provider owns it"
                 )
             staying = [record for record in records if record not in slot.forget]
-            outlook = desired_state(volume, staying)
-            plan = _plan(request, incoming, slot, outlook, progress)
+            desired = desired_state(volume, staying)
+            plan = _plan(request, incoming, slot, desired, progress)
             record = _record(request, incoming, slot, plan, bundle)
             make_directory(volume.staging)
             if slot.same is None:
@@ -293,21 +293,21 @@ def _install(
                 spec=spec,
                 crd_config=crd_config,
             )
-            if _must_drop_first(volume, plan, outlook):
+            if _must_drop_first(volume, plan, desired):
                 progress.note("no space for the old and the new at once: the old goes first")
-                outlook = _drop(volume, slot, outlook, progress)
+                desired = _drop(volume, slot, desired, progress)
                 volume.resume()
                 check_space(plan, volume)
             stage(plan, volume, workers=workers)
-            with signals_deferred():  # from here on a signal waits: it is done in a moment
+            with signals_deferred():  # signals wait from here on: the rest is quick
                 check_stopped()
-                _drop(volume, slot, outlook, progress)
+                _drop(volume, slot, desired, progress)
                 if slot.same is None:
                     swap(plan, volume, request.provider_id)
                 progress.step("recording the provider")
                 publish_record(volume, record, again=slot.same is not None)
         except BaseException:
-            # best effort, the error that led here counts: the next run does it for sure
+            # best effort, as the first error matters: the next run recovers in any case
             with contextlib.suppress(OSError, SdkError):
                 recover_interrupted(volume, volume.records())
             raise
@@ -318,7 +318,7 @@ def _plan(
     request: InstallRequest,
     incoming: ProviderImage,
     slot: SlotDecision,
-    outlook: DesiredState,
+    desired: DesiredState,
     progress: Progress,
 ) -> Plan:
     if slot.same is not None:
@@ -327,7 +327,7 @@ def _plan(
             what = "so is the provider, with the same arguments"
         progress.note(f"the packages are installed already; {what}")
         return Plan(packages=slot.same.packages, replaced=slot.same.replaced)
-    plan = make_plan(incoming, outlook.distributions(), outlook, request.container)
+    plan = make_plan(incoming, desired.distributions(), desired, request.container)
     for note in plan.notes:
         progress.note(note)
     for warning in plan.warnings:
@@ -339,12 +339,12 @@ def _plan(
     return plan
 
 
-def _must_drop_first(volume: Volume, plan: Plan, outlook: DesiredState) -> bool:
-    """Whether the new fits only where the old was. Raises SdkError NO_SPACE when not even then."""
+def _must_drop_first(volume: Volume, plan: Plan, desired: DesiredState) -> bool:
+    """Whether the new files fit only without the old. Raises SdkError NO_SPACE if not even then."""
     try:
         check_space(plan, volume)
     except SdkError:
-        to_be_freed = outlook.freed()
+        to_be_freed = desired.freed()
         if not to_be_freed:
             raise
         check_space(plan, volume, to_be_freed=to_be_freed)
@@ -353,9 +353,9 @@ def _must_drop_first(volume: Volume, plan: Plan, outlook: DesiredState) -> bool:
 
 
 def _drop(
-    volume: Volume, slot: SlotDecision, outlook: DesiredState, progress: Progress
+    volume: Volume, slot: SlotDecision, desired: DesiredState, progress: Progress
 ) -> DesiredState:
-    """Remove from the volume what is in the slot with other content, and what later slots put."""
+    """Remove what is in the slot with other content, and what later slots installed."""
     for record in slot.forget:
         if (volume.providers / record.provider_id).exists():
             progress.note(
@@ -363,8 +363,8 @@ def _drop(
                 f"slot {slot.order} has other content now"
             )
     remove_record(volume, slot.forget)
-    reconcile(volume, outlook)
-    return desired_state(volume, outlook.records)
+    reconcile(volume, desired)
+    return desired_state(volume, desired.records)
 
 
 def _crd_config(request: InstallRequest, order: int) -> CrdConfig:

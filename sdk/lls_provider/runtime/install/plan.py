@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 _STRAYS = 10  # reported one by one
 _MODULES = (".py", ".so")
-_INIT_BYTES = 64 * 1024  # what is larger does more than declare a namespace, and is not judged
+_INIT_BYTES = 64 * 1024  # a larger file does more than declare a namespace, and is not compared
 _NOBODY = "someone else"
 _NONE = "none"
-_ELSEWHERE = ("bin/", "include/", "share/")  # of .data: nothing that is imported
+_ELSEWHERE = ("bin/", "include/", "share/")  # from .data: nothing that is imported
 
 
 class InstalledFiles(Protocol):
@@ -59,7 +59,7 @@ class InstalledFiles(Protocol):
         ...
 
     def top_levels(self) -> Collection[str]:
-        """The names that may be directly in python-packages."""
+        """The names that may exist directly in python-packages."""
         ...
 
     def find(self, path: str) -> Path | None:
@@ -73,7 +73,7 @@ class InstalledFiles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The files to write, the distributions to set aside, and what a reader should know."""
+    """The files to write, the distributions to set aside, and the notes and warnings."""
 
     unpackings: tuple[Unpacking, ...] = ()
     packages: tuple[InstalledPackage, ...] = ()
@@ -99,9 +99,9 @@ def make_plan(
     volume: InstalledFiles,
     container: str,
 ) -> Plan:
-    """Decide (contract decision 1) and lay out.
+    """Decide (contract decision 1) and plan the files.
 
-    Raises SdkError DEPENDENCY_CONFLICT with the layout of contract section 6, VOLUME_UNSAFE when
+    Raises SdkError DEPENDENCY_CONFLICT with the layout of contract section 6, VOLUME_UNSAFE if
     something that no installation owns is in the way.
     """
     decision = decision_on(incoming, installed)
@@ -135,7 +135,7 @@ def make_plan(
 
 
 def decision_on(incoming: ProviderImage, installed: Sequence[InstalledDistribution]) -> Decision:
-    """What the rule of contract decision 1 says about an image, for its target."""
+    """The decision of the rule (contract decision 1) about an image, for its target."""
     return decide(
         [item.candidate for item in installed],
         incoming.candidates(),
@@ -144,7 +144,7 @@ def decision_on(incoming: ProviderImage, installed: Sequence[InstalledDistributi
 
 
 def conflict_error(incoming: ProviderImage, container: str, details: str) -> SdkError:
-    """The error of an installation that cannot be, with its fixed layout."""
+    """The error of a conflict, with its fixed layout."""
     layout = messages.conflict(incoming.provider_id, incoming.image, container, details)
     return SdkError(
         Code.DEPENDENCY_CONFLICT,
@@ -206,7 +206,7 @@ class _FilePlan:
         self.warnings: list[str] = []
         self.conflicts: list[str] = []
         self.strays: dict[str, str] = {}
-        """What is where a file is to go, and is of no installation, by path."""
+        """What is in the way of a file and belongs to no installation, by path."""
         self._volume = volume
         self._staying = [item for item in installed if item.dist_info not in replaced]
         self._own = own
@@ -238,7 +238,7 @@ class _FilePlan:
         self.unpackings.append(Unpacking(wheel, (*files, record)))
 
     def keep_own(self) -> None:
-        """The provider's own wheel is there in its version already: it must be the same code."""
+        """Check that the provider's own wheel, already installed, has the same code."""
         own = self._own
         for file in own.files:
             if file.path.startswith(f"{own.dist_info}/"):
@@ -277,7 +277,7 @@ class _FilePlan:
     def _beside(
         self, wheel: Wheel, file: WheelFile, other: Wheel, written: WheelFile
     ) -> list[WheelFile]:
-        """A file that another wheel of the image writes; what of it belongs to this one too."""
+        """A file that another wheel of the image writes, if it belongs to this wheel too."""
         if _digest(file) == _digest(written):
             return [file]
         if _same_init(file, _content(wheel, file), _content(other, written)):
@@ -289,7 +289,7 @@ class _FilePlan:
         return []
 
     def _behind(self, wheel: Wheel, file: WheelFile, path: Path) -> list[WheelFile]:
-        """A file that is on the volume; what of it belongs to this wheel too."""
+        """A file that is on the volume, if it belongs to this wheel too."""
         if _has_digest(path, file):
             return [file]
         content = read_regular(path, _INIT_BYTES) if _is_init(file.path) else None
@@ -308,7 +308,7 @@ class _FilePlan:
         return []
 
     def _fits(self, wheel: Wheel, file: WheelFile, found: Path | None) -> bool:
-        """Whether a path, at which ``found`` is, is not a file here and a directory there."""
+        """Whether a path with ``found`` on the volume is not a file here and a directory there."""
         clash = ""
         if file.path in self._directories:
             clash = f"{file.path} is a directory of {_named(self._directories[file.path])}"
@@ -330,7 +330,7 @@ class _FilePlan:
         return not clash
 
     def _is_stray(self, directory: str) -> bool:
-        """Whether a link, or what no distribution has put there, is where a directory goes."""
+        """Whether a link, or something of no distribution, is where a directory goes."""
         found = None if directory in self._written else self._find(directory)
         if found is None:
             return False
@@ -349,7 +349,7 @@ class _FilePlan:
         return ""
 
     def _owner(self, path: str) -> str:
-        """Who put a file on the volume, as a message names it."""
+        """The owner of a file on the volume, as a message names it."""
         item = self._files_of_staying.get(path)
         if item is None:
             return _NOBODY
@@ -385,11 +385,11 @@ def _same_init(file: WheelFile, one: bytes | None, other: bytes | None) -> bool:
 
 
 def _is_nothing(wheel: Wheel, file: WheelFile, content: bytes) -> bool:
-    """Whether neither ``__init__.py`` defines a name, so that either will do."""
-    brought = _content(wheel, file)
-    if brought is None:
+    """Whether neither ``__init__.py`` defines a name, so that one can replace the other."""
+    bundled = _content(wheel, file)
+    if bundled is None:
         return False
-    return is_empty_init(content) and is_empty_init(brought)
+    return is_empty_init(content) and is_empty_init(bundled)
 
 
 def _digest(file: WheelFile) -> tuple[str, bytes]:
@@ -397,7 +397,7 @@ def _digest(file: WheelFile) -> tuple[str, bytes]:
 
 
 def _content(wheel: Wheel, file: WheelFile) -> bytes | None:
-    """What a wheel brings for an ``__init__.py``; None for other files, and for a large one."""
+    """A wheel's ``__init__.py``; None for other files, and for a large one."""
     if not _is_init(file.path) or file.member is None or file.size > _INIT_BYTES:
         return None
     descriptor = os.open(wheel.path, os.O_RDONLY | os.O_CLOEXEC)

@@ -1,6 +1,6 @@
 """Reads the provider image: metadata, manifest, wheels. Everything is checked, nothing is written.
 
-A wheel must be a file of the image itself, whatever its name leads to.
+A wheel must be a file of the image itself, even if its path is a link.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ _RESOLUTION = "Copy the wheels themselves into packages, and build the provider 
 def wheel_paths(tree: BundleTree) -> list[Path]:
     """The wheels under ``packages``, sorted by name.
 
-    A link may lead to another file of the bundle, never out of it. Raises SdkError
-    BUNDLE_INVALID for a directory, WHEEL_NOT_FILE for a wheel that is none of the bundle's files,
-    FILE_UNREADABLE when the directory cannot be read.
+    A link may lead to another file of the bundle, never out of it. Raises SdkError BUNDLE_INVALID
+    for a directory outside of the bundle, WHEEL_NOT_FILE for a wheel that is not a file of the
+    bundle, FILE_UNREADABLE if the directory cannot be read.
     """
     directory = tree.packages
     root = tree.root.resolve()
@@ -75,16 +75,16 @@ def wheel_paths(tree: BundleTree) -> list[Path]:
             resolution="Make it a directory that the user of the container may read.",
         ) from error
     for path in paths:
-        if not _is_file(path):  # resolving each takes as long as reading it
+        if not _is_file(path):  # resolving a path takes as long as reading the wheel
             check_inside(path, root)
     return paths
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file itself is there, and no link."""
+    """Whether a path is a regular file and not a link."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:  # pragma: no cover - it went away after the directory was listed
+    except OSError:  # pragma: no cover - it vanished after the directory was listed
         return False
 
 
@@ -107,8 +107,8 @@ def check_inside(path: Path, root: Path) -> None:
 class ProviderImage:
     """A provider image that passed its checks.
 
-    ``server`` is what the server really has, where that is known: it then replaces
-    what the image assumes.
+    ``server`` is what the server really has, if that is known; it then replaces what the image
+    assumes.
     """
 
     provider_id: str
@@ -152,10 +152,10 @@ def read_provider_image(
     python_tag: str | None,
     ahead: Prefetched = nothing_prefetched,
 ) -> ProviderImage:
-    """Read ``/lls-provider``; ``ahead`` is what was read of its wheels before.
+    """Read ``/lls-provider``; ``ahead`` returns the wheels that were read ahead.
 
     Raises SdkError METADATA_MISSING and API_MISMATCH with the layouts of contract section 6,
-    WHEEL_INCOMPATIBLE when a wheel is for another Python or machine (decision 6),
+    WHEEL_INCOMPATIBLE if a wheel is for another Python or machine (decision 6),
     BUNDLE_INVALID, and what reading documents and wheels raises.
     """
     metadata = _metadata(tree, provider_id, api, image, container)
@@ -224,7 +224,7 @@ def _metadata(
 
 
 def _check_files(tree: BundleTree, manifest: BundleManifest) -> None:
-    """Every file of the manifest exists in its size: a truncated copy is reported early."""
+    """Check the size of every file of the manifest, so that a truncated copy is reported early."""
     for name, expected in sorted(manifest.files.items()):
         path = tree.root / name
         try:

@@ -1,6 +1,6 @@
 """Which modules of a provider would shadow the standard library's or the server's (decision 14).
 
-python-packages comes first on the server's path, so a module there is found by everybody who
+python-packages comes first on the server's path, so a module there is found by everything that
 imports its name. A package without ``__init__``, or with one that only declares a namespace, is a
 part of a namespace and hides nothing itself: then the modules inside are compared, at any depth.
 If only the names of the server's packages are known, the installer warns.
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
     from lls_provider.runtime.wheelfile.wheel import Wheel
 
 
-# public modules that a minor version of Python 3 no longer has, and that it has first
+# public modules that minor versions of Python 3 have removed and added
 _GONE = {
     12: "asynchat asyncore distutils imp smtpd",
     13: "aifc audioop cgi cgitb chunk crypt imghdr lib2to3 mailcap msilib nis nntplib ossaudiodev "
     "pipes sndhdr spwd sunau telnetlib uu xdrlib",
 }
 _NEW = {14: "annotationlib compression"}
-_AT_START = {"sitecustomize", "usercustomize"}  # of `site`
-_TESTS = "test"  # Python does not count its own tests as a module; a `test` hides them all the same
+_AT_START = {"sitecustomize", "usercustomize"}  # imported by `site`
+_TESTS = "test"  # not in the list of modules, but a `test` of ours would hide it
 
 
 @dataclass(frozen=True, slots=True)
 class ServerModuleNames:
-    """A module of the server, and the distribution there that has it."""
+    """The server's distribution that has a module."""
 
     distribution: str
     version: str
 
 
 def standard_library(minor: int) -> frozenset[str]:
-    """The top-level modules of CPython ``3.minor``, whichever Python runs."""
+    """The top-level modules of CPython ``3.minor``, whichever Python is running."""
     names = {*sys.stdlib_module_names, _TESTS}
     for first, gone in _GONE.items():
         names = names - {*gone.split()} if minor >= first else names | {*gone.split()}
@@ -89,7 +89,7 @@ def assumed_modules(sources: Iterable[Source]) -> dict[str, ServerModuleNames]:
 def shadowing_warnings(
     wheels: Iterable[Wheel], minor: int, server: Mapping[str, ServerModuleNames]
 ) -> Iterator[str]:
-    """One warning a wheel and what it hides; ``server`` are the server's modules by name."""
+    """A warning for each thing that a wheel hides; ``server`` are the server's modules by name."""
     versions = {behind.distribution: behind.version for behind in server.values()}
     standard = standard_library(minor)
     for wheel in wheels:
@@ -119,12 +119,12 @@ def _list(names: Iterable[str]) -> str:
 ServerModules = Mapping[str, Sequence[ServerModuleNames]]
 """The outermost modules of a server, each with the distributions there that have it."""
 
-# what packages ship beside their modules by mistake, and no one imports
+# what packages ship beside their modules by mistake, and nothing imports
 _STRAY = {
     *("__init__", "__main__", "conftest", "setup", "test", "testing", "tests", "integration_tests"),
     *("benchmark", "benchmarks", "doc", "docs", "example", "examples", "samples", "scripts"),
 }
-# modules of Python that no server needs, and argparse 1.4.0 of PyPI, which serves as well
+# modules of Python that no server needs, and argparse, for which PyPI's 1.4.0 works as well
 _SPARE = {
     *("antigravity", "argparse", "idlelib", "lib2to3", "this", "tkinter", "turtle", "turtledemo"),
 }
@@ -132,7 +132,7 @@ _SPARE = {
 
 @dataclass(frozen=True, slots=True)
 class ShadowingModules:
-    """A distribution that a provider brings: its files, and how to read one of them."""
+    """A distribution of a provider: its files, and how to read one of them."""
 
     name: str  # normalised
     version: str
@@ -142,7 +142,7 @@ class ShadowingModules:
 
 @dataclass(frozen=True, slots=True)
 class HiddenModule:
-    """A module of the server, or of Python where ``behind`` is None, that is not found any more."""
+    """A module of the server, or of Python if ``behind`` is None, that is no longer found."""
 
     front: ShadowingModules
     module: str
@@ -162,9 +162,9 @@ RESOLUTION = (
 
 
 def outermost(paths: Iterable[str], namespaces: Collection[str] = ()) -> frozenset[str]:
-    """The modules and packages of a distribution that are in no package of it, with dots.
+    """The modules and packages of a distribution that are not inside a package of it, dotted.
 
-    ``namespaces`` are the packages whose ``__init__`` declares them to be one.
+    ``namespaces`` are the packages whose ``__init__`` declares a namespace.
     """
     split = [path.split("/") for path in paths if path.endswith((".py", ".so"))]
     files = [(*directories, file.partition(".")[0]) for *directories, file in split]
@@ -182,7 +182,7 @@ def outermost(paths: Iterable[str], namespaces: Collection[str] = ()) -> frozens
 def recorded_modules(record: str, top_level: str = "") -> frozenset[str]:
     """The outermost modules of an installed distribution, from the text of its RECORD.
 
-    Where it has none, they are those of its ``top_level.txt``.
+    Without one, they are those of its ``top_level.txt``.
     """
     if not record:
         return frozenset(top_level.split())
@@ -207,14 +207,14 @@ def server_modules(
 def hidden_modules(
     fronts: Sequence[ShadowingModules], server: ServerModules, minor: int
 ) -> Iterator[HiddenModule]:
-    """What the server would not find any more, with Python ``3.minor``.
+    """The modules that the server would no longer find, with Python ``3.minor``.
 
-    The same distribution in front of the server's is bundled on purpose.
+    A distribution in front of the server's own copy is bundled on purpose.
     """
     standard = standard_library(minor) - _SPARE
-    brought = {front.name for front in fronts}
+    bundled = {front.name for front in fronts}
     for front in fronts:
-        yield from _hidden(front, server, standard, brought)
+        yield from _hidden(front, server, standard, bundled)
 
 
 InstalledModules = Sequence[tuple["ProviderRecord", Sequence[ShadowingModules]]]
@@ -264,7 +264,7 @@ def _hidden(
     front: ShadowingModules,
     server: ServerModules,
     standard: Collection[str],
-    brought: Collection[str],
+    bundled: Collection[str],
 ) -> Iterator[HiddenModule]:
     namespaces: set[str] = set()
     while True:
@@ -272,7 +272,7 @@ def _hidden(
         found = {
             module: behind
             for module in modules
-            if (behind := _behind(module, server, brought)) is not None
+            if (behind := _behind(module, server, bundled)) is not None
         }
         declared = {it for it in found if _declares(front, it)}
         if not declared:
@@ -286,12 +286,12 @@ def _hidden(
 
 
 def _behind(
-    module: str, server: ServerModules, brought: Collection[str]
+    module: str, server: ServerModules, bundled: Collection[str]
 ) -> ServerModuleNames | None:
-    """Whose modules a module hides: those of its name, and those in a namespace of its name."""
+    """The distribution whose module is hidden: one of this name, or in a namespace of this name."""
     for name in (module, *(it for it in server if it.startswith(f"{module}."))):
         there = server.get(name, ())
-        if there and not any(it.distribution in brought for it in there):
+        if there and not any(it.distribution in bundled for it in there):
             return there[0]
     return None
 
@@ -309,6 +309,6 @@ def _reader(wheel: Wheel) -> Callable[[str], bytes]:
             with zipfile.ZipFile(wheel.path) as archive:
                 return archive.read(path)
         except (KeyError, OSError, ValueError, zipfile.BadZipFile):
-            return b""  # below .data: a namespace is not declared there
+            return b""  # below .data, where no namespace is declared
 
     return read

@@ -1,8 +1,8 @@
-"""The APIs that a spec says its provider needs, and what a configuration has of them.
+"""The APIs that a provider needs by its spec, and which of them a configuration has.
 
 A server gives each provider the implementations that its spec names in ``api_dependencies``, and
-ends when one does not exist. Read off `core/resolver.py` of llama-stack 0.2.22, 0.6.1, 0.7.3 and
-ogx 1.5.0: the routed APIs and their routing tables are there without a provider, unless the list
+ends if one does not exist. As in `core/resolver.py` of llama-stack 0.2.22, 0.6.1, 0.7.3 and
+ogx 1.5.0, the routed APIs and their routing tables exist without a provider, unless the list
 ``apis`` leaves them out; every other API that a provider can implement needs one.
 """
 
@@ -43,16 +43,16 @@ _FIRST, _LAST = Version("0"), Version("9999")
 
 
 _LLAMA_STACK, _OGX = canonicalize_name("llama-stack"), canonicalize_name("ogx")
-_STORES = Version("0.3.0.dev0")  # from there on stores are named, before they are in each config
-_RESPONSES = Version("0.7.0.dev0")  # an API of its own from there on
+_STORES = Version("0.3.0.dev0")  # from this version on configurations name stores
+_RESPONSES = Version("0.7.0.dev0")  # a separate API from this version on
 _HOMES = {_LLAMA_STACK: ".llama", _OGX: ".ogx"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """A server's own provider of an API, with the least that it needs.
+    """A server's own provider of an API, with its smallest configuration.
 
-    It holds for versions from ``first`` up to, not including, ``below``. ``config`` names backends
+    It applies to versions from ``first`` up to, not including, ``below``. ``config`` names backends
     of the server's storage as `_BACKENDS` does; ``needs`` are the APIs that it needs itself.
     """
 
@@ -65,13 +65,13 @@ class _Own:
     needs: tuple[str, ...] = ()
 
     def entry(self, backends: Mapping[str, str]) -> dict[str, Any]:
-        """As it is in a configuration, with the names that backends have there."""
+        """The entry for a configuration, with the names that backends have there."""
         name = self.provider_type.rpartition("::")[2]
         entry: dict[str, Any] = {"provider_id": name, "provider_type": self.provider_type}
         return {**entry, "config": _renamed(self.config, backends)}
 
 
-# the backends that a server has when its configuration names none, and as what it keeps them
+# the backends of a server whose configuration names none: type and file
 _BACKENDS = {
     "kv_default": ("kv_sqlite", "kvstore.db"),
     "sql_default": ("sql_sqlite", "sql_store.db"),
@@ -192,7 +192,7 @@ _OWN = (
 def missing_apis(document: Document, needed: Iterable[str], env: Mapping[str, str]) -> list[str]:
     """The APIs of ``needed`` that a server with this configuration does not have, in their order.
 
-    For a routing table that the list ``apis`` leaves out it is the API that it belongs to.
+    A routing table that the list ``apis`` leaves out is reported as the API that it belongs to.
     """
     listed = (document.value.get("apis") if isinstance(document.value, dict) else None) or None
     provided = {
@@ -223,8 +223,8 @@ def _own(api: str, server: Mapping[NormalizedName, Version] | None) -> _Own | No
 class Supply:
     """What to add to a configuration so that it has the APIs that a provider needs.
 
-    ``entries`` are the server's own smallest providers by API, and ``backends`` what its storage
-    lacks for them; ``listed`` are APIs for the list ``apis``. For ``unknown`` nothing is known.
+    ``entries`` are the server's own smallest providers by API, ``backends`` what is missing in its
+    storage for them, ``listed`` APIs for the list ``apis``, and ``unknown`` the remaining APIs.
     """
 
     entries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -233,7 +233,7 @@ class Supply:
     unknown: tuple[str, ...] = ()
 
     def joined(self, more: Supply) -> Supply:
-        """What to add so that the configuration has what ``more`` adds too."""
+        """What to add so that the configuration also has what ``more`` adds."""
         return Supply({**self.entries, **more.entries}, {**self.backends, **more.backends})
 
     def configuration(self) -> dict[str, Any]:
@@ -254,9 +254,9 @@ def supply(
     document: Document,
     env: Mapping[str, str],
 ) -> Supply:
-    """What to add for APIs that the configuration lacks, and for what these need themselves.
+    """What to add for APIs that are missing in the configuration, and for what these need.
 
-    ``server`` are the versions of the packages that the server runs with, where they are known.
+    ``server`` are the versions of the packages that the server runs with, if they are known.
     """
     found: dict[str, _Own] = {}
     listed: dict[str, None] = {}
@@ -296,7 +296,7 @@ def _used(config: Mapping[str, Any]) -> list[str]:
 
 
 def _storage(document: Document, used: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """What the backends are named in a configuration, and those that it has none in place of."""
+    """The names of the backends in a configuration, and the backends that are missing in it."""
     value = document.value.get("storage") if isinstance(document.value, dict) else None
     backends = value.get("backends") if isinstance(value, dict) else None
     if not isinstance(backends, dict):
@@ -327,14 +327,14 @@ def missing_detail(missing: Iterable[str]) -> dict[str, list[str]]:
 def missing_in(detail: object) -> list[str]:
     """The APIs that the ``detail`` of an error says are missing; empty for every other detail.
 
-    It may come from a process that imported a provider.
+    The ``detail`` may come from a process that imported a provider.
     """
     found = detail.get(_DETAIL) if isinstance(detail, dict) else None
     return [it for it in found if isinstance(it, str)] if isinstance(found, list) else []
 
 
 def dependency_details(missing: Iterable[str]) -> str:
-    """What the message says of the missing APIs."""
+    """The details of the message about missing APIs."""
     return (
         f"Missing: {', '.join(missing)}\n"
         "The spec names them in api_dependencies, and the configuration has no provider of them."
@@ -342,7 +342,7 @@ def dependency_details(missing: Iterable[str]) -> str:
 
 
 def dependency_advice(found: Supply) -> str:
-    """What to write into the base configuration so that the APIs are there."""
+    """What to add to the base configuration so that it has the APIs."""
     ways = [
         f"add a provider of '{api}' to the base configuration, or install one"
         for api in found.unknown

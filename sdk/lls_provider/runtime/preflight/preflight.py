@@ -1,7 +1,7 @@
-"""Phase 4: every provider of the final configuration is loaded once, before the server does it.
+"""Phase 4: loads every provider of the final configuration once, before the server does.
 
-Contract section 5: native code first, then the import, the spec, the metadata. The first failure
-ends it.
+Contract section 5: native code first, then the import, the spec, the metadata. Preflight ends at
+the first failure.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ HIDDEN = "A module of the provider would hide one of the server"
 
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
-    """What the volume knows about a provider, as far as it does."""
+    """What the volume has about a provider; None if it has nothing."""
 
     record: ProviderRecord | None = None
     metadata: ProviderPackage | None = None
@@ -92,8 +92,8 @@ def preflight(
     ``python`` is the server's interpreter, by default the running one; ``timeout`` the seconds
     that each provider may take, by default `probe_client.time_limit`. Raises SdkError
     VALIDATION_FAILED or WHEEL_INCOMPATIBLE with a layout of contract section 6 at the first
-    failure, USAGE when ``run_yaml`` does not exist or the time limit is none, and what reading it
-    raises.
+    failure, USAGE if ``run_yaml`` does not exist or the time limit is not valid, and what reading
+    it raises.
     """
     document = _read(run_yaml)
     environment = os.environ if env is None else env
@@ -103,40 +103,41 @@ def preflight(
         if not is_disabled(found.provider_id, environment)
     ]
     volume = Volume(root)
-    known = _known(volume, providers)
+    contexts = _contexts(volume, providers)
     packages = volume.tree.python_packages
     interpreter = python if python is not None else Path(sys.executable)
     minor = sys.version_info.minor if python is None else python_minor(python)
-    _tell_assumptions(known, progress)
+    _report_assumptions(contexts, progress)
     for warning in hidden_entries(document, environment):
         progress.warn(warning)
     for warning in unloadable_entries(document):
         progress.warn(warning)
-    for provider, about in zip(providers, known, strict=True):
-        _check_there(provider, about, volume.tree)
-        _check_native(provider, about, packages, minor)
+    for provider, context in zip(providers, contexts, strict=True):
+        _check_there(provider, context, volume.tree)
+        _check_native(provider, context, packages, minor)
     path = [packages] if packages.is_dir() else []
     versions = None
-    if any(about.record is not None for about in known):
-        brought = installed_modules(volume.records(), packages)
-        _check_hiding(brought, providers, {}, minor)  # of the standard library, to be able to ask
+    if any(context.record is not None for context in contexts):
+        installed = installed_modules(volume.records(), packages)
+        # of the standard library first: it could break the listing
+        _check_hiding(installed, providers, {}, minor)
         there = server_packages(interpreter, path=path, env=env)
-        _check_hiding(brought, providers, there.modules if there else {}, minor)
+        _check_hiding(installed, providers, there.modules if there else {}, minor)
         versions = there.versions if there else None
         for warning in unserved_apis(document, versions):
             progress.warn(warning)
-        _tell_needs(volume, versions, minor, progress)
+        _report_unmet(volume, versions, minor, progress)
     requests = [ProbeRequest(found.module, found.provider_type) for found in providers]
     results = probe_all(interpreter, requests, path=path, env=env, timeout=timeout)
-    # the answers end with the first that kills the process, and so does this loop
+    # the answers end with the first provider that kills the process, and so does this loop
     with contextlib.closing(results):
-        for provider, about, result in zip(providers, known, results, strict=False):
-            spec = _judge(provider, result, about, progress)
+        for provider, context, result in zip(providers, contexts, results, strict=False):
+            spec = _judge(provider, result, context, progress)
             missing = missing_apis(document, spec.api_dependencies, environment)
             if missing:
                 found = supply(missing, versions, document, environment)
                 error = _refusal(
-                    provider, about, REASON, dependency_details(missing), dependency_advice(found)
+                    provider, context, REASON, dependency_details(missing), dependency_advice(found)
                 )
                 error.detail = missing_detail(missing)
                 raise error
@@ -145,23 +146,23 @@ def preflight(
 
 
 def _check_hiding(
-    brought: InstalledModules,
+    installed: InstalledModules,
     providers: Sequence[ConfiguredProvider],
     server: ServerModules,
     minor: int,
 ) -> None:
-    """No installed module may be found in place of one of the server's (contract decision 14)."""
+    """Refuse an installed module that hides one of the server's (contract decision 14)."""
     modules = {provider.provider_id: provider.module for provider in providers}
-    for record, found in hidden_modules_of(brought, server, minor):
+    for record, found in hidden_modules_of(installed, server, minor):
         module = modules.get(record.provider_id) or found[0].module
         provider = ConfiguredProvider(record.provider_id, "", "", module)
-        told = (HIDDEN, "\n".join(map(str, found)), HIDING_RESOLUTION)
-        raise _refusal(provider, ProviderContext(record), *told, code=Code.MODULE_HIDDEN)
+        message = (HIDDEN, "\n".join(map(str, found)), HIDING_RESOLUTION)
+        raise _refusal(provider, ProviderContext(record), *message, code=Code.MODULE_HIDDEN)
 
 
-def _tell_assumptions(known: Sequence[ProviderContext], progress: Progress) -> None:
-    """Overrides that are in use, and images that were built for different servers."""
-    records = [about.record for about in known if about.record is not None]
+def _report_assumptions(contexts: Sequence[ProviderContext], progress: Progress) -> None:
+    """Report overrides that are in use, and images that were built for different servers."""
+    records = [context.record for context in contexts if context.record is not None]
     for record in records:
         for override in record.overrides:
             progress.note(f"override in use: {override} (of provider '{record.provider_id}')")
@@ -169,14 +170,14 @@ def _tell_assumptions(known: Sequence[ProviderContext], progress: Progress) -> N
         progress.warn(found.render())
 
 
-def _tell_needs(
+def _report_unmet(
     volume: Volume, there: Mapping[NormalizedName, Version] | None, minor: int, progress: Progress
 ) -> None:
-    """What providers need of the server that it has not: no failure, as long as all load."""
+    """Warn of requirements that the server does not meet: not a failure as long as all load."""
     if there is None:
         return
-    outlook = desired_state(volume, volume.records())
-    installed = [item.candidate for item in outlook.distributions()]
+    desired = desired_state(volume, volume.records())
+    installed = [item.candidate for item in desired.distributions()]
     for demand, version in _unmet_requirements(installed, there, minor):
         found = "none" if version is None else str(version)
         progress.warn(f"{demand}, this distribution has {found}")
@@ -216,8 +217,8 @@ def _read(run_yaml: Path) -> Document:
         raise
 
 
-def _known(volume: Volume, providers: Sequence[ConfiguredProvider]) -> list[ProviderContext]:
-    """What the volume says; an entry of another module is not the provider of that ID there."""
+def _contexts(volume: Volume, providers: Sequence[ConfiguredProvider]) -> list[ProviderContext]:
+    """What the volume has; an entry with another module is not the installed provider."""
     records = {record.provider_id: record for record in volume.records()}
     found = []
     for provider in providers:
@@ -232,30 +233,30 @@ def _known(volume: Volume, providers: Sequence[ConfiguredProvider]) -> list[Prov
     return found
 
 
-def _check_there(provider: ConfiguredProvider, known: ProviderContext, tree: VolumeTree) -> None:
-    gone = (
-        missing_packages(tree, known.record, provider.package) if known.record is not None else None
-    )
+def _check_there(provider: ConfiguredProvider, context: ProviderContext, tree: VolumeTree) -> None:
+    if context.record is None:
+        return
+    gone = missing_packages(tree, context.record, provider.package)
     if gone is not None:
-        raise _refusal(provider, known, gone.reason, gone.details, gone.resolution)
+        raise _refusal(provider, context, gone.reason, gone.details, gone.resolution)
 
 
 def _check_native(
-    provider: ConfiguredProvider, known: ProviderContext, packages: Path, minor: int
+    provider: ConfiguredProvider, context: ProviderContext, packages: Path, minor: int
 ) -> None:
-    if known.record is None:
+    if context.record is None:
         return
     present = [
         package.dist_info
-        for package in known.record.packages
+        for package in context.record.packages
         if os.path.lexists(packages / package.dist_info)
     ]
     for problem in native_problems(packages, present, minor=minor):
-        raise _native_error(provider, known, problem, minor)
+        raise _native_error(provider, context, problem, minor)
 
 
 def _native_error(
-    provider: ConfiguredProvider, known: ProviderContext, problem: NativeProblem, minor: int
+    provider: ConfiguredProvider, context: ProviderContext, problem: NativeProblem, minor: int
 ) -> SdkError:
     if problem.kind == "architecture":
         layout = messages.architecture(
@@ -264,15 +265,15 @@ def _native_error(
             problem.package,
             problem.expected,
             problem.found,
-            known.image,
+            context.image,
         )
-        return _error(provider, known, Code.WHEEL_INCOMPATIBLE, layout)
+        return _error(provider, context, Code.WHEEL_INCOMPATIBLE, layout)
     made_for = f"the Python of this distribution (3.{minor})"
     if problem.kind == "C library":
         made_for = f"the C library of this distribution ({problem.expected})"
     return _refusal(
         provider,
-        known,
+        context,
         f"{problem.kind} mismatch",
         f"Package: {problem.package}\nExpected: {problem.expected}\nFound: {problem.found}",
         f"Build the provider image for {made_for}.",
@@ -281,29 +282,29 @@ def _native_error(
 
 
 def _judge(
-    provider: ConfiguredProvider, result: ProbeResult, known: ProviderContext, progress: Progress
+    provider: ConfiguredProvider, result: ProbeResult, context: ProviderContext, progress: Progress
 ) -> ProviderSpecInfo:
     if result.failure is not None:
         raise _error(
             provider,
-            known,
+            context,
             Code.VALIDATION_FAILED,
             failure_layout(
                 result.failure,
                 provider.provider_id,
                 provider.module,
-                known.image,
-                installed=known.record is not None,
+                context.image,
+                installed=context.record is not None,
             ),
         )
     spec = result.spec(provider.provider_type)
     assert spec is not None  # noqa: S101 - the probe fails without one
-    if known.metadata is not None:
+    if context.metadata is not None:
         fields = [
             messages.FieldComparison(
-                "provider_type", known.metadata.provider_type, spec.provider_type
+                "provider_type", context.metadata.provider_type, spec.provider_type
             ),
-            messages.FieldComparison("api", known.metadata.api, spec.api),
+            messages.FieldComparison("api", context.metadata.api, spec.api),
         ]
         if not all(field.matches for field in fields):
             progress.warn(messages.metadata_mismatch(provider.provider_id, fields))
@@ -337,7 +338,7 @@ def failure_layout(
 
 
 def resolution(failure: ProbeFailure, module: str, *, installed: bool = True) -> str:
-    """A step the reader can take; ``installed`` as for `failure_layout`."""
+    """A step that the reader can take; ``installed`` as in `failure_layout`."""
     package = module.partition("==")[0]
     missing = failure.missing_module
     if missing is not None and not failure.way:
@@ -373,27 +374,27 @@ def resolution(failure: ProbeFailure, module: str, *, installed: bool = True) ->
 
 def _refusal(
     provider: ConfiguredProvider,
-    known: ProviderContext,
+    context: ProviderContext,
     reason: str,
-    told: str,
+    details: str,
     way: str,
     *,
     code: Code = Code.VALIDATION_FAILED,
 ) -> SdkError:
-    """A provider that the server could not run with, in the layout of contract section 6."""
+    """The error of a provider that the server cannot run with (layout of contract section 6)."""
     layout = messages.validation_failed(
-        provider.provider_id, provider.module, reason, told, way, known.image
+        provider.provider_id, provider.module, reason, details, way, context.image
     )
-    return _error(provider, known, code, layout)
+    return _error(provider, context, code, layout)
 
 
 def _error(
-    provider: ConfiguredProvider, known: ProviderContext, code: Code, layout: str
+    provider: ConfiguredProvider, context: ProviderContext, code: Code, layout: str
 ) -> SdkError:
     return SdkError(
         code,
         f"Provider '{provider.provider_id}' failed validation",
-        where=Where(provider=provider.provider_id, image=known.image),
+        where=Where(provider=provider.provider_id, image=context.image),
         resolution=layout.rpartition("Resolution: ")[2],
         layout=layout,
     )

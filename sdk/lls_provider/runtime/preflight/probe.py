@@ -1,21 +1,21 @@
-"""Asks providers for their specs, inside the server's environment: a script of its own.
+"""Asks providers for their specs inside the server's environment: a separate script.
 
-Stand-alone on purpose: `probe_client` runs it as ``PYTHON -c TEXT ANSWERS FAULTS REQUEST`` in an
+It is stand-alone: `probe_client` runs it as ``PYTHON -c TEXT ANSWERS FAULTS REQUEST`` in an
 interpreter that has the server's packages and the overlay on its path but none of ours; the
 modules of ours that it imports are parts of that text. ``REQUEST`` is a JSON list of
 ``{"module", "provider_type", "imports", "schema", "config"}``; the answers go to the file
-descriptor ``ANSWERS``, one JSON object a line and request, because providers print what they like.
-What `faulthandler` says of a process that ends otherwise goes to ``FAULTS``.
-It is ASCII: an argument has to fit the locale of whoever starts it.
+descriptor ``ANSWERS``, one JSON object a line and request, because providers may print anything.
+What `faulthandler` writes about a process that ends otherwise goes to ``FAULTS``. The text is
+ASCII, because an argument has to be valid in any locale.
 
-A provider may replace what it likes, so everything that is called after its import is bound
+A provider may replace anything, so everything that is called after its import is bound
 before (each part of the script has built-in functions of its own), and an answer is always made.
 
 In place of the list ``{"first", "from", "keep"}`` makes it import the modules ``first``, as a
 server has done before it loads a provider (``keep``: with their bytecode written), and then read
 the file descriptor ``from`` for ``{"path", "names", "requests"}``: what to put in front of the
-path, and the modules and packages in there. When one of those was imported already, from where
-it must not come, it ends without an answer.
+path, and the modules and packages in there. If one of those was imported already, from elsewhere,
+it ends without an answer.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ _UNREADABLE = ProbeError("call", "what it says of itself changes while it is rea
 
 
 def main() -> None:
-    """Answer each request in turn; stops with the interpreter."""
+    """Answer each request in turn."""
     wire = _Wire(int(sys.argv[1]), int(sys.argv[2]))
     requests = json.loads(sys.argv[3])
     sys.argv[:] = [sys.argv[0]]
     if sys.path and sys.path[0] == "":
         del sys.path[0]  # "-c" puts the working directory in front; a server does not
     if isinstance(requests, dict):
-        requests = _waited_for(requests)
+        requests = _await_order(requests)
     depth = getrecursionlimit()
     for request in requests:
         answer = _answer(request)
@@ -85,13 +85,13 @@ def main() -> None:
 
 
 class _Wire:
-    """The descriptors that lead to who asks, in numbers that nothing else gets."""
+    """The descriptors that lead to the caller, with numbers that nothing else gets."""
 
     def __init__(self, answers: int, faults: int) -> None:
         self._given = answers
         self._answers = _moved(answers)
         self._same = self._identity(answers)
-        with suppress(OSError, ValueError):  # no one is to get a core file
+        with suppress(OSError, ValueError):  # no core file is to be written
             most = getrlimit(RLIMIT_CORE)[1]
             setrlimit(RLIMIT_CORE, (1 if most else 0, most))  # 1 byte: not to a pipe either
         self._faults = _moved(faults)
@@ -100,7 +100,7 @@ class _Wire:
         process, dump = getpid(), faulthandler.dump_traceback
 
         def leave(status: int) -> None:
-            """End as `os._exit` does; who did it is reported."""
+            """End as `os._exit` does, with the stack of the caller written first."""
             if getpid() == process:
                 dump(self._faults, all_threads=False)
             _exit(status)
@@ -108,7 +108,7 @@ class _Wire:
         os._exit = leave  # type: ignore[assignment]
 
     def is_cut(self) -> bool:
-        """Whether the descriptor that we were given was closed; reported once."""
+        """Whether the descriptor that was passed to us was closed; reported once."""
         given, self._given = self._given, self._answers
         if self._identity(given) == self._same:
             self._given = given
@@ -116,7 +116,7 @@ class _Wire:
         return True
 
     def send(self, answer: object) -> None:
-        """Write an answer; ends the process where no one gets it."""
+        """Write an answer; ends the process if it cannot be delivered."""
         try:
             text = _json(answer)
         except BaseException:  # noqa: BLE001 - objects that change while they are read
@@ -140,7 +140,7 @@ class _Wire:
 
 
 def _moved(descriptor: int) -> int:
-    """A copy with a number that no file gets which is opened after others were closed."""
+    """A copy with a number that no file opened later gets."""
     most = getrlimit(RLIMIT_NOFILE)[0]
     highest = min(most, _HIGHEST) if most > 0 else _HIGHEST
     try:
@@ -149,25 +149,25 @@ def _moved(descriptor: int) -> int:
         return fcntl(descriptor, F_DUPFD_CLOEXEC, descriptor)
 
 
-def _waited_for(told: dict[str, Any]) -> Any:
-    sys.dont_write_bytecode = not told["keep"]
+def _await_order(setup: dict[str, Any]) -> Any:
+    sys.dont_write_bytecode = not setup["keep"]
     gc.disable()  # what is imported stays; 1.10 times as long without (benchmarks/tricks.py)
-    for name in told["first"]:
+    for name in setup["first"]:
         try:
             importlib.import_module(name)
-        except BaseException:  # noqa: BLE001, S112 - what needs it will say so
+        except BaseException:  # noqa: BLE001, S112 - what needs it will report it
             continue
     gc.enable()
     sys.dont_write_bytecode = True
-    with open(told["from"], encoding="ascii") as stream:  # noqa: PTH123 - a descriptor
+    with open(setup["from"], encoding="ascii") as stream:  # noqa: PTH123 - a descriptor
         order = json.loads(stream.read())
-    # Python looks for the two at its start, which was before
+    # Python imports these two at its start, which is over
     imported = {name.partition(".")[0] for name in sys.modules} | {"sitecustomize", "usercustomize"}
     if imported & set(order["names"]):
         sys.exit(0)
     sys.path[:0] = order["path"]
-    behind = filter(None, [os.environ.get("PYTHONPATH")])
-    os.environ["PYTHONPATH"] = os.pathsep.join([*order["path"], *behind])
+    rest = filter(None, [os.environ.get("PYTHONPATH")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([*order["path"], *rest])
     return order["requests"]
 
 
@@ -305,7 +305,7 @@ def _failure(kind: str, error: BaseException) -> ProbeError:
             missing_module=missing,
             field=field,
         )
-    except BaseException:  # noqa: BLE001 - an exception that is made to be in the way
+    except BaseException:  # noqa: BLE001 - an exception that was made to break this
         return ProbeError(kind, f"it raised {type(error)!r}, which cannot be shown")
 
 
@@ -315,7 +315,7 @@ def leads_back(*, stated: bool, context_is_import: bool, is_import: bool) -> boo
     ``raise ... from cause`` says so itself (``stated``). An error raised while one of the import
     system was handled (``context_is_import``) is a translation of that one, unless it is such an
     error too (``is_import``): then a second import failed after a first, and the second is what
-    has to be mended.
+    has to be fixed.
     """
     return stated or (context_is_import and not is_import)
 
@@ -325,7 +325,7 @@ def _is_import(error: BaseException) -> bool:
 
 
 def _true_cause(error: BaseException) -> BaseException:
-    """The exception that started it all, by `leads_back`; of a group it is the first."""
+    """The first cause, by `leads_back`; of a group it is the first exception."""
     seen: set[int] = set()
     while id(error) not in seen:
         seen.add(id(error))
@@ -416,7 +416,7 @@ def _message(error: BaseException) -> str:
 
 
 def _missing_field(error: BaseException) -> str | None:
-    """The name of a field that pydantic missed when the spec was made, else None."""
+    """The name of a field that was missing when pydantic made the spec, else None."""
     errors = getattr(error, "errors", None)
     if type(error).__name__ != "ValidationError" or not callable(errors):
         return None

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FailureKind = Literal["import", "no-get-provider-spec", "call", "invalid"]
 
 TIMEOUT = 60.0
-"""Seconds that one provider may take to load, where no one says otherwise."""
+"""Seconds that one provider may take to load, by default."""
 TIMEOUT_LIMIT = 86_400.0
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
@@ -54,12 +54,12 @@ class ProviderSpecInfo:
 
 @dataclass(frozen=True, slots=True)
 class ProbeFailure:
-    """Why a provider would not load.
+    """Why a provider does not load.
 
-    ``reason`` is its true cause in one line, ``traceback`` the provider's own with that cause
-    first; ``missing_module`` is the module that could not be found, ``field`` the field that
-    the spec lacks and ``returned`` what is not a spec. ``output`` is what the provider printed,
-    where it says more than we can. ``way`` is what to change, in sentences, where the failure says.
+    ``reason`` is its true cause in one line, ``traceback`` the provider's with that cause first;
+    ``missing_module`` is the module that could not be found, ``field`` the field that is missing in
+    the spec and ``returned`` what was returned in place of a spec. ``output`` is what the provider
+    printed, if the process ended. ``way`` is what to change, in sentences, if that is known.
     """
 
     kind: FailureKind
@@ -83,8 +83,8 @@ class ProbeRequest:
     """What to ask: ``module`` as it is in a configuration (a ``==version`` is split off).
 
     ``provider_type`` chooses from a list of specs. ``imports`` also imports what the server
-    imports next, the spec's own module and config class; ``schema`` requires the JSON Schema
-    of the latter, ``config`` whether the latter takes it.
+    imports next, the spec's own module and config class; ``schema`` asks for the JSON Schema of
+    that class, ``config`` whether the class accepts it.
     """
 
     module: str
@@ -96,9 +96,9 @@ class ProbeRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """The specs of a module and, when something is wrong with it, the failure.
+    """The specs of a module and, if something is wrong with it, the failure.
 
-    ``takes_config`` is None where the class was not asked, or could not be.
+    ``takes_config`` is None if the class was not tried.
     """
 
     specs: tuple[ProviderSpecInfo, ...] = ()
@@ -115,9 +115,9 @@ class ProbeResult:
 
 
 def time_limit(environ: Mapping[str, str] = os.environ) -> float:
-    """The seconds that one provider may take to load: what LLS_PREFLIGHT_TIMEOUT says, else 60.
+    """The seconds that one provider may take to load: LLS_PREFLIGHT_TIMEOUT, else 60.
 
-    Raises SdkError USAGE when it says something else.
+    Raises SdkError USAGE if the variable is not a number of seconds.
     """
     text = environ.get(VARIABLE, "")
     seconds = parse_seconds(text) if text else TIMEOUT
@@ -131,7 +131,7 @@ def time_limit(environ: Mapping[str, str] = os.environ) -> float:
 
 
 def parse_seconds(text: str) -> float | None:
-    """A number of seconds as it is written; None for anything but more than 0 and up to a day."""
+    """The number of seconds in a text; None unless it is more than 0 and at most a day."""
     seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
     return seconds if 0 < seconds <= TIMEOUT_LIMIT else None
 
@@ -148,7 +148,7 @@ def probe(
     schema: bool = True,
     config: Mapping[str, Any] | None = None,
 ) -> ProbeResult:
-    """Ask one module; see `probe_all`."""
+    """Probe one module; see `probe_all`."""
     request = ProbeRequest(module, provider_type, imports, schema, config)
     return next(probe_all(python, [request], path=path, env=env, timeout=timeout))
 
@@ -161,30 +161,30 @@ def probe_all(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> Generator[ProbeResult, None, None]:
-    """Ask several modules in one process, as the server loads them; yields in their order.
+    """Probe several modules in one process, as the server loads them; yields in their order.
 
-    ``path`` goes in front of ``env``'s PYTHONPATH. ``timeout`` (by default `time_limit`) counts for
-    each module again. When the process dies or hangs, that is the failure of the module it was at,
-    and the rest stays unanswered. Raises SdkError PYTHON_MISSING when ``python`` cannot be started,
-    and what `time_limit` raises.
+    ``path`` goes in front of ``env``'s PYTHONPATH. ``timeout`` (by default `time_limit`) applies to
+    each module. If the process dies or hangs, that is the failure of the current module, and there
+    are no results for the rest. Raises SdkError PYTHON_MISSING if ``python`` cannot be started, and
+    what `time_limit` raises.
     """
     if not requests:
         return
     timeout = time_limit() if timeout is None else timeout
     environment = child_environment(path, env)
     if any(request.config is not None for request in requests):
-        # it may hold secrets, and everybody on the machine can read the arguments of a process
+        # it may hold secrets, and every user of the machine can read a process's arguments
         with pooled_probe(python, (), env=environment) as waiting:
             yield from waiting.load(requests, timeout)
         return
-    with ProbeProcess(python, _told(requests), environment) as child:
+    with ProbeProcess(python, _documents(requests), environment) as child:
         yield from _results(child, len(requests), timeout)
 
 
 class PooledProbe:
-    """A process that has imported what a server has, and waits for the name of a provider to load.
+    """A process that has imported what a server imports, and waits for a provider to load.
 
-    That import takes a second, in which the provider can be built.
+    That import takes a second, during which the provider can be built.
     """
 
     def __init__(self, child: ProbeProcess, orders: BinaryIO) -> None:
@@ -195,10 +195,10 @@ class PooledProbe:
     def ask(
         self, requests: Sequence[ProbeRequest], packages: Path, *, timeout: float | None = None
     ) -> list[ProbeResult] | None:
-        """What `probe_all` gives with ``packages`` in front of the path.
+        """What `probe_all` yields with ``packages`` in front of the path.
 
-        None if only another process can answer: this one was asked before, or something in
-        there belongs in front of what it has imported.
+        None if another process has to answer: this one was used before, or ``packages`` has
+        modules that belong in front of what it has imported.
         """
         if self._orders.closed:
             return None
@@ -209,12 +209,12 @@ class PooledProbe:
     def load(
         self, requests: Sequence[ProbeRequest], timeout: float, packages: Path | None = None
     ) -> Iterator[ProbeResult]:
-        """What the process answers, to be called once; see `ask` for one that may decline."""
+        """The answers of the process, to be called once; `ask` is for one that may decline."""
         names = () if packages is None else (entry.name for entry in packages.iterdir())
         order = {
             "path": [] if packages is None else [str(packages.absolute())],
             "names": sorted({name.partition(".")[0] for name in names}),
-            "requests": _told(requests),
+            "requests": _documents(requests),
         }
         # the missing answer explains it
         with contextlib.suppress(BrokenPipeError), self._orders as orders:
@@ -226,21 +226,21 @@ class PooledProbe:
 def pooled_probe(
     python: Path, first: Sequence[str], *, env: Mapping[str, str], keep_bytecode: bool = False
 ) -> Iterator[PooledProbe]:
-    """Start a process that imports the modules ``first``, as far as they are there, and waits.
+    """Start a process that imports the modules ``first``, as far as they exist, and waits.
 
-    ``keep_bytecode`` lets it write beside them what it compiles. The process ends with the
-    block. Raises SdkError PYTHON_MISSING when ``python`` cannot be started.
+    ``keep_bytecode`` lets it write the bytecode beside them. The process ends with the block.
+    Raises SdkError PYTHON_MISSING if ``python`` cannot be started.
     """
     read_end, write_end = os.pipe()
-    with os.fdopen(read_end, "rb") as told, os.fdopen(write_end, "wb") as orders:
-        document = {"first": list(first), "from": told.fileno(), "keep": keep_bytecode}
-        with ProbeProcess(python, document, child_environment((), env), told.fileno()) as child:
-            told.close()
+    with os.fdopen(read_end, "rb") as order, os.fdopen(write_end, "wb") as orders:
+        document = {"first": list(first), "from": order.fileno(), "keep": keep_bytecode}
+        with ProbeProcess(python, document, child_environment((), env), order.fileno()) as child:
+            order.close()
             yield PooledProbe(child, orders)
 
 
 def python_minor(python: Path) -> int:
-    """The minor version of an interpreter. Raises SdkError PYTHON_MISSING when it does not run."""
+    """The minor version of an interpreter. Raises SdkError PYTHON_MISSING if it does not run."""
     code = "import sys; print(sys.version_info[1])"
     try:
         done = subprocess.run(
@@ -323,7 +323,7 @@ def _result(line: bytes) -> ProbeResult:
     answer = json.loads(line)
     failure = answer["failure"]
     if failure is not None:
-        # what is in a sentence must not begin a line of its own
+        # a value inside a sentence must not begin a new line
         lines = {
             name: one_line(value)
             for name, value in failure.items()
@@ -341,12 +341,12 @@ def _result(line: bytes) -> ProbeResult:
     )
 
 
-def _told(requests: Sequence[ProbeRequest]) -> list[dict[str, Any]]:
+def _documents(requests: Sequence[ProbeRequest]) -> list[dict[str, Any]]:
     return [asdict(request) for request in requests]
 
 
 def _results(child: ProbeProcess, count: int, timeout: float) -> Iterator[ProbeResult]:
-    """The answers to so many requests; the death of the process is the last one."""
+    """The answers to ``count`` requests; if the process dies, that is the last one."""
     for _ in range(count):
         line = child.answer(timeout)
         if line is None:

@@ -1,7 +1,7 @@
-"""The process in which `probe` runs: its pipes, its clock, how it ends, and where it was by then.
+"""The process in which `probe` runs: its pipes, its timeout, how it ends, and its stacks then.
 
 faulthandler writes the threads innermost call first. Frames of the import system and of our own
-script are left out, and what a recursion repeats is shown once.
+script are left out, and calls that a recursion repeats are shown once.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _IMPORTLIB = "/importlib/__init__.py"
 
 
 def fault_traceback(text: str, *, headline: bool = True) -> str:
-    """The threads in ``text`` that were in someone's Python code; empty when there are none.
+    """The threads in ``text`` that were in third-party Python code; empty if there are none.
 
-    The main thread comes first. Without ``headline`` the fatal error is left out: it was ours.
+    The main thread comes first. Without ``headline`` the fatal error, which we caused, is left out.
     """
     fatal = ""
     threads: list[list[str]] = []
@@ -51,7 +51,7 @@ def fault_traceback(text: str, *, headline: bool = True) -> str:
         if found := _FATAL.match(line):
             fatal = found[0]
         elif line.endswith(_HEADING):
-            # of what newer Pythons add, the stack in C says nothing that a reader could change
+            # newer Pythons add the stack in C, which does not help the reader
             calls = []
             if _THREAD.match(line):
                 threads.append(calls)
@@ -78,7 +78,7 @@ def _calls(lines: Sequence[str]) -> list[str]:
             if line.strip() == "...":  # where a thread has more than it shows
                 calls.append(line)
             continue
-        # the script is started by a line of its own, and imports through `importlib`
+        # the script is started by a line of code, and imports through `importlib`
         ours = (
             found["file"].startswith(_OUR_NAMES)
             or found["file"].endswith(_IMPORTLIB)
@@ -91,7 +91,7 @@ def _calls(lines: Sequence[str]) -> list[str]:
 
 VARIABLE = "LLS_PREFLIGHT_TIMEOUT"
 
-# the script's modules in the order in which they need each other; the last has `main`
+# the script's modules, each after those that it imports; the last has `main`
 _PARTS = (
     "lls_provider.untrusted",
     "lls_provider.runtime.preflight.probe_spec",
@@ -107,7 +107,7 @@ OUTPUT_CHARACTERS = 4_000
 
 
 class ProbeExit(NamedTuple):
-    """How a process ended, or that it hangs: its stacks, its last output, and the solution."""
+    """How a process ended, or that it hangs: its stacks, its last output, and what to change."""
 
     reason: str
     traceback: str
@@ -116,17 +116,17 @@ class ProbeExit(NamedTuple):
 
 
 class ProbeProcess:
-    """The process with the script; its group is killed when the context ends."""
+    """The process with the script; its process group is killed when the context ends."""
 
     def __init__(
-        self, python: Path, told: object, environment: Mapping[str, str], *open_for_it: int
+        self, python: Path, request: object, environment: Mapping[str, str], *open_for_it: int
     ) -> None:
         self._answers, answers = os.pipe()
         self._faults, stacks = os.pipe()
-        words = [_script(), str(answers), str(stacks), json.dumps(told)]
+        arguments = [_script(), str(answers), str(stacks), json.dumps(request)]
         try:
             self._process = subprocess.Popen(
-                [str(python.absolute()), "-c", *words],
+                [str(python.absolute()), "-c", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -142,7 +142,7 @@ class ProbeProcess:
         finally:
             os.close(answers)
             os.close(stacks)
-        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        assert self._process.stdout is not None  # noqa: S101 - set above
         self._stdout = self._process.stdout
         self._buffer = b""
         self._noise = b""
@@ -167,11 +167,11 @@ class ProbeProcess:
 
     @property
     def has_declined(self) -> bool:
-        """Whether it ended of itself, without an answer."""
+        """Whether it ended by itself, without an answer."""
         return not self._answered and self._process.poll() == 0
 
     def answer(self, timeout: float) -> bytes | None:
-        """The next line, or None when the process ended, hangs or floods us instead."""
+        """The next line; None if the process ended, hangs or writes too much."""
         deadline = time.monotonic() + timeout
         self._wait_until(deadline, lambda: b"\n" in self._buffer)
         if b"\n" not in self._buffer:
@@ -187,8 +187,8 @@ class ProbeProcess:
             left = deadline - time.monotonic()
             if left <= 0 or ended or len(self._buffer) > ANSWER_LIMIT:
                 return
-            # a provider may leave processes behind that hold the pipes open: ask whether ours
-            # still lives instead of waiting for the end of a file
+            # a provider may leave processes that hold the pipes open: check whether ours
+            # is still alive instead of waiting for the end of a file
             ended = self._process.poll() is not None
             for key, _events in self._selector.select(0 if ended else min(left, 0.2)):
                 self._read(key.fd)
@@ -211,10 +211,10 @@ class ProbeProcess:
                 return
             else:
                 self._noise = (self._noise + data)[-_NOISE_LIMIT:]
-                return  # whoever prints without end must not keep us from the clock
+                return  # endless output must not delay the timeout
 
     def death(self, timeout: float) -> ProbeExit:
-        """What to say when no answer came."""
+        """The failure if no answer came."""
         if len(self._buffer) > ANSWER_LIMIT:
             return self.forged()
         status = self._process.poll()
@@ -250,7 +250,7 @@ class ProbeProcess:
         )
 
     def forged(self) -> ProbeExit:
-        """What to say of an answer that is none of ours."""
+        """The failure for an answer that is not from our script."""
         return self._failure(
             "loading it wrote to a file descriptor that it did not open",
             "Write only to what the provider opened, to stdout or to stderr.",
@@ -273,17 +273,17 @@ def _signal_name(number: int) -> str:
 
 
 def child_environment(path: Sequence[Path], env: Mapping[str, str] | None) -> dict[str, str]:
-    """The variables of a process like the server's: ``path`` in front, and it writes nothing."""
+    """The variables of a process like the server's: ``path`` in front, and no bytecode."""
     values = dict(os.environ if env is None else env)
-    values.pop(ERROR_FILE, None)  # it is for our errors alone
+    values.pop(ERROR_FILE, None)  # only our own errors go there
     # absolute, because the child's working directory is another
     front = [str(entry.absolute()) for entry in path]
-    behind = [
+    rest = [
         str(Path(entry).absolute())
         for entry in values.get("PYTHONPATH", "").split(os.pathsep)
         if entry
     ]
-    entries = front + [entry for entry in behind if entry not in front]
+    entries = front + [entry for entry in rest if entry not in front]
     if entries:
         values["PYTHONPATH"] = os.pathsep.join(entries)
     values["PYTHONDONTWRITEBYTECODE"] = "1"  # the volume is read-only, and preflight writes nothing
@@ -291,7 +291,7 @@ def child_environment(path: Sequence[Path], env: Mapping[str, str] | None) -> di
 
 
 def python_missing(python: Path, why: str) -> SdkError:
-    """An interpreter that does not run."""
+    """The error of an interpreter that does not run."""
     return SdkError(
         Code.PYTHON_MISSING,
         f"Cannot run the Python interpreter {python}",
@@ -307,7 +307,7 @@ def _script() -> str:
         package, _, module = name.rpartition(".")
         # the loader reads it from a directory as well as from the zipapp
         data = pkgutil.get_data(package, f"{module}.py")
-        assert data is not None  # noqa: S101 - it lies beside this module
+        assert data is not None  # noqa: S101 - it is beside this module
         parts[name] = data.decode("utf-8")
     return f"""\
 import builtins, sys, types

@@ -1,8 +1,8 @@
-"""What get_provider_spec() returned and which factory is behind it, judged as a server does.
+"""Checks what get_provider_spec() returned and its factory, as a server does.
 
 A part of the script `probe`: it imports nothing but the standard library. Whatever is wrong is a
-ProbeError that says what was found and what to change. The signs that `probe_process` shares with
-the script are here too.
+ProbeError that says what was found and what to change. The values that the script shares with
+`probe_process` are here too.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 SCRIPT = "<lls-provider>"
-"""The file that frames of the script itself name."""
+"""The file name in frames of the script itself."""
 CLOSED = 213
-"""The script's exit status where the descriptor for its answers is not its own any more."""
+"""The script's exit status if the descriptor for its answers is no longer its own."""
 CLOSED_REASON = "loading it closed file descriptors that it did not open"
 CLOSED_WAY = (
     "Close only what the provider opened: os.closerange() and os.close() of other numbers take the "
@@ -52,7 +52,7 @@ _REMOTE_POLICY_SINCE = (0, 3)  # llama-stack before passes a remote factory two 
 
 
 class ProbeError(Exception):
-    """What is wrong with a provider; ``document`` is what the answer says of it."""
+    """What is wrong with a provider; ``document`` is its part of the answer."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ def require_field(spec: Any, field: str) -> Any:
 
 
 def factory_name(spec: Any) -> str:
-    """The function that a server calls for the spec; its class decides, where it is known."""
+    """The function that a server calls for the spec; its class decides, if it is known."""
     bases = {base.__name__ for base in type(spec).__mro__}
     if "RemoteProviderSpec" in bases:
         return "get_adapter_impl"
@@ -191,7 +191,7 @@ def require_factory(module: ModuleType, name: str) -> Any:
 
 
 def _require_call(module: ModuleType, name: str, factory: Any) -> None:
-    """A server passes config and deps, and behind them what the signature names of a few more."""
+    """A server passes config and deps, and then a few more that the signature names."""
     optional = ["policy"]
     if name == "get_provider_impl":
         optional += [] if _LLAMA_STACK else ["route_policy"]  # ogx only
@@ -243,7 +243,7 @@ def describe_value(value: Any) -> str:
 
 
 def _is_spec(value: Any) -> bool:
-    """Whether a value looks like a spec at all; what it lacks is reported by `require_field`."""
+    """Whether a value looks like a spec; `require_field` reports missing fields."""
     if value is None or isinstance(value, (type, FunctionType, ModuleType)):
         return False
     return any(hasattr(value, field) for field in FIELDS)
@@ -262,7 +262,7 @@ def _invalid(returned: str, way: str) -> ProbeError:
 def _way(returned: Any) -> str:
     """What to change so that a spec is returned."""
     if iscoroutine(returned):
-        returned.close()  # or Python complains that no one awaited it
+        returned.close()  # or Python warns that it was never awaited
         return "Remove `async` from `async def get_provider_spec()`: the server does not await it."
     if isasyncgen(returned):
         return "Remove `async`, and `return` the spec where it is yielded."
@@ -291,11 +291,11 @@ def _require_lists_read() -> None:
 
 
 def _llama_stack() -> tuple[int, ...]:
-    """The version of llama-stack beside us; empty if there is none or nothing reports it."""
+    """The installed version of llama-stack; empty if there is none or it is unknown."""
     for directory in filter(None, sys.path):
         try:
             names = listdir(directory)  # noqa: PTH208 - as light as it can be
-        except OSError:  # an archive, or not there
+        except OSError:  # an archive, or it does not exist
             continue
         for name in names:
             if found := match(r"llama_stack-(\d+)\.(\d+)(?:\.(\d+))?.*\.dist-info$", name):
@@ -303,7 +303,7 @@ def _llama_stack() -> tuple[int, ...]:
     return ()
 
 
-_LLAMA_STACK = _llama_stack()  # before a provider changes anything
+_LLAMA_STACK = _llama_stack()  # read before a provider changes anything
 
 
 def _yields(factory: Any) -> bool:
@@ -317,7 +317,7 @@ def _yields(factory: Any) -> bool:
 def _may_be_awaited(factory: Any) -> bool:
     """Whether what the factory returns may be awaited: yes, unless its source rules it out.
 
-    A plain function may hand on what an async one gives.
+    A plain function may return what an async one returns.
     """
     function = _plain(factory)
     if not isinstance(function, FunctionType) or iscoroutinefunction(function):
@@ -365,13 +365,13 @@ def _may_await(value: ast.expr | None, known: Mapping[str, Any]) -> bool:
     if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Name):
         return True
     called = known.get(value.func.id)
-    if called is None:  # imported inside the function; by custom a class begins with a capital
+    if called is None:  # imported inside the function; by convention a class begins with a capital
         return not value.func.id[:1].isupper()
     return not isinstance(called, type) or hasattr(called, "__await__")
 
 
 def _plain(factory: Any) -> Any:
-    """The function behind decorators that say what they wrap."""
+    """The function inside decorators that declare what they wrap."""
     while isinstance(factory, partial):
         factory = factory.func
     try:

@@ -1,7 +1,7 @@
-"""Brings the packages on the volume to what the records declare, by renames and removals.
+"""Brings the packages on the volume to the state that the records declare, by renames and removals.
 
-An update is planned against the desired state, without what it replaces, while all of that is still
-there and working.
+An update is planned against the desired state, without what it replaces, while the old state is
+still in place and working.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class InstalledDistribution:
 
 @dataclass(frozen=True)
 class DesiredState:
-    """How the volume gets to what ``records`` say.
+    """The state that ``records`` declare, and what is to be done to reach it.
 
-    ``leaving`` are the dist-info directories that no record claims, ``leaving_files`` what goes
-    with them. ``stashes`` are the directories of packages that were replaced by providers that are
-    no more; of these, ``returning`` (a dist-info directory to its stash) come back.
+    ``leaving`` are the dist-info directories that no record claims, ``leaving_files`` the files to
+    remove with them. ``stashes`` are the directories of packages that were replaced by providers
+    that are gone; of these, ``returning`` (a dist-info directory to its stash) are moved back.
     """
 
     packages: Path
@@ -85,13 +85,13 @@ class DesiredState:
         return {name for directory in directories for name in names(directory)}
 
     def files(self, dist_info: str) -> list[str]:
-        """What a distribution's RECORD lists, its own dist-info last; unsafe names never."""
+        """What a distribution's RECORD lists, its own dist-info last, without unsafe names."""
         return recorded_files(self._directory(dist_info))
 
     def distributions(self) -> list[InstalledDistribution]:
         """Everything that will be installed in python-packages, by name.
 
-        What has no readable name and version is not a distribution to anybody, and passed over.
+        A directory without a readable name and version is not a distribution and is skipped.
         """
         sources = {
             package.dist_info: source_of(record)
@@ -108,7 +108,7 @@ class DesiredState:
         return sorted(found, key=lambda item: item.candidate.name)
 
     def freed(self) -> int:
-        """Bytes on the volume that removing what leaves will set free."""
+        """Bytes on the volume that the removals will free."""
         return sum(_blocks(self.packages / path) for path in self.leaving_files) + sum(
             _blocks(path) for stash in self.stashes for path in _dropped(stash, self.returning)
         )
@@ -122,7 +122,7 @@ class DesiredState:
 
 
 def desired_state(volume: Volume, records: Sequence[ProviderRecord]) -> DesiredState:
-    """Find what has to go and to come back for the volume to be what ``records`` say."""
+    """Find what to remove and what to move back so that the volume is what ``records`` declare."""
     packages = volume.tree.python_packages
     claimed = {package.dist_info for record in records for package in record.packages}
     present = dist_infos(packages)
@@ -142,7 +142,7 @@ def desired_state(volume: Volume, records: Sequence[ProviderRecord]) -> DesiredS
 
 
 def files_of(packages: Path, leaving: Sequence[str]) -> Iterator[str]:
-    """The files of distributions, without those that others share or that lie behind a link."""
+    """The files of distributions, without those that others share or that are below a link."""
     if not leaving:
         return
     directories = RealDirectories(packages)
@@ -160,12 +160,12 @@ def dist_infos(packages: Path) -> list[str]:
 
 
 def is_managed(dist_info: Path) -> bool:
-    """Whether this installer put the distribution there: unmanaged ones are never touched."""
+    """Whether this installer installed the distribution; unmanaged ones are never touched."""
     return read_regular(dist_info / "INSTALLER") == INSTALLER
 
 
 def source_of(record: ProviderRecord) -> Source:
-    """What the conflict rule has to know about an installed provider."""
+    """An installed provider as the conflict rule sees it."""
     try:
         overrides = parse_overrides(record.overrides)
     except InvalidRequirement:
@@ -212,19 +212,19 @@ def _blocks(path: Path) -> int:
 
 
 def recover_interrupted(volume: Volume, records: Sequence[ProviderRecord]) -> list[str]:
-    """Make the volume what the records say; returns the dist-info directories removed."""
+    """Bring the volume to what the records declare; returns the removed dist-info directories."""
     volume.clean_staging()
-    outlook = desired_state(volume, records)
-    reconcile(volume, outlook)
+    desired = desired_state(volume, records)
+    reconcile(volume, desired)
     volume.resume()
     volume.clean_staging()
-    return list(outlook.leaving)
+    return list(desired.leaving)
 
 
 def remove_record(volume: Volume, records: Sequence[ProviderRecord]) -> None:
-    """Take providers off the volume, the last slot first; `reconcile` drops what they put.
+    """Remove providers from the volume, the last slot first; `reconcile` removes their packages.
 
-    Where they had replaced packages of others, all are suspended; the caller resumes them.
+    If they had replaced packages of others, all providers are suspended; the caller resumes them.
     """
     if any(record.replaced for record in records):
         volume.suspend()
@@ -232,36 +232,36 @@ def remove_record(volume: Volume, records: Sequence[ProviderRecord]) -> None:
         volume.retract(record.provider_id)
 
 
-def reconcile(volume: Volume, outlook: DesiredState) -> None:
-    """Carry out an outlook.
+def reconcile(volume: Volume, desired: DesiredState) -> None:
+    """Bring the volume to the desired state.
 
-    Where packages come back that visible providers rely on, the providers are suspended; the
+    If packages that visible providers rely on are moved back, the providers are suspended; the
     caller resumes them.
     """
-    if outlook.returning:
+    if desired.returning:
         volume.suspend()
-    _drop(volume, outlook)
-    for stash in outlook.stashes:
+    _drop(volume, desired)
+    for stash in desired.stashes:
         for name in names(stash):
-            if outlook.returning.get(name) == stash / name:
-                move_tree(stash / name, outlook.packages)
-    if outlook.leaving or outlook.stashes:
-        restore_zipapp(volume, outlook.records)
-    for stash in outlook.stashes:
+            if desired.returning.get(name) == stash / name:
+                move_tree(stash / name, desired.packages)
+    if desired.leaving or desired.stashes:
+        restore_zipapp(volume, desired.records)
+    for stash in desired.stashes:
         if stash.is_dir() and not stash.is_symlink():
             shutil.rmtree(stash)
         else:
             stash.unlink()
     if volume.replaced.is_dir() and not names(volume.replaced):
         volume.replaced.rmdir()
-    if (outlook.leaving or outlook.stashes) and outlook.packages.is_dir():
-        set_directory_times(outlook.packages)
+    if (desired.leaving or desired.stashes) and desired.packages.is_dir():
+        set_directory_times(desired.packages)
 
 
 def set_aside(volume: Volume, provider_id: str, dist_infos: Sequence[str]) -> None:
-    """Move distributions out of the tree, for ``provider_id`` which replaces them.
+    """Move distributions out of the tree, for ``provider_id``, which replaces them.
 
-    Every provider is suspended by that; the caller resumes them.
+    This suspends every provider; the caller resumes them.
     """
     if not dist_infos:
         return
@@ -281,10 +281,10 @@ def set_aside(volume: Volume, provider_id: str, dist_infos: Sequence[str]) -> No
 
 
 def move_tree(source: Path, target: Path) -> None:
-    """Move all that is below ``source`` into ``target`` by rename, merging directories.
+    """Move everything below ``source`` into ``target`` by rename, merging directories.
 
-    A file that already exists stays. Directories named ``*.dist-info`` go first: from then on
-    the volume knows what the files that follow belong to.
+    A file that already exists stays. Directories named ``*.dist-info`` are moved first, so that it
+    is known from then on what the other files belong to.
     """
     for name in sorted(names(source), key=lambda name: not name.endswith(".dist-info")):
         here, there = source / name, target / name
@@ -295,18 +295,18 @@ def move_tree(source: Path, target: Path) -> None:
             set_directory_times(there, below=False)
 
 
-def _drop(volume: Volume, outlook: DesiredState) -> None:
-    own = tuple(f"{dist_info}/" for dist_info in outlook.leaving)
-    for path in outlook.leaving_files:
+def _drop(volume: Volume, desired: DesiredState) -> None:
+    own = tuple(f"{dist_info}/" for dist_info in desired.leaving)
+    for path in desired.leaving_files:
         if path.startswith(own):
             continue
-        target = outlook.packages / path
+        target = desired.packages / path
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             target.unlink()
-        _prune(target.parent, outlook.packages)
-    for dist_info in outlook.leaving:
-        # in one step: half of it would not be known as ours
-        volume.discard(outlook.packages / dist_info)
+        _prune(target.parent, desired.packages)
+    for dist_info in desired.leaving:
+        # in one step: half of it would not be recognised as ours
+        volume.discard(desired.packages / dist_info)
 
 
 def _prune(directory: Path, top: Path) -> None:
