@@ -186,8 +186,8 @@ def test_what_the_server_itself_imports_is_no_providers_fault(own_base: bool, mo
     error = suspects.error(Code.SERVER_FAILED, "The server ended", log)
     assert error.where.provider is None
     assert error.resolution == (
-        f"The server itself imports '{module}', and its environment lacks it: give one that has it "
-        "with --server python:ENV"
+        f"The server itself imports '{module}', but it is missing from its environment: give one "
+        "that has it with --server python:ENV"
         + ("." if own_base else ", or take what needs it out of --base-config.")
     )
 

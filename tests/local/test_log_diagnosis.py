@@ -144,6 +144,6 @@ def test_what_a_server_refuses_of_our_own_base_is_not_the_users(
         .resolution
         for own in (True, False)
     )
-    assert users.startswith("Correct the configuration that it speaks of: --config")
+    assert users.startswith("Correct the configuration that it is about: --config")
     assert ("please report it" in ours) is is_ours
     assert is_ours or ours == users

@@ -147,7 +147,7 @@ def test_a_failing_call_shows_the_reply_and_the_servers_cause(
     error, failed = failing([make_provider(files=broken)], options)
     assert failed == ["call"]
     assert error.code is Code.CALL_FAILED
-    assert "gave status 500, not 200" in error.what
+    assert "returned status 500, not 200" in error.what
     assert "Internal server error" in error.why
     assert "RuntimeError: no answer today" in error.why
     assert error.where.provider == "acme-echo"

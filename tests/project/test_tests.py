@@ -34,7 +34,7 @@ def test_the_place_of_what_is_missing_is_named(
 
 def test_what_nothing_brings_is_named() -> None:
     assert missing_imports_advice(["respx", "other"], {"group docs": ("sphinx",)}).startswith(
-        "The tests import respx, other, which nothing brings."
+        "The tests import respx, other, which no installed package provides."
     )
     assert missing_imports_advice([], {"group dev": ("respx",)}) == ""
 

@@ -158,7 +158,7 @@ def _zstd_library() -> Any:
     raise SdkError(
         Code.TOOL_MISSING,
         "A layer is compressed with zstd, which this Python cannot read",
-        why="Python has it from 3.14 on; before, a library is needed that is not installed.",
+        why="Python supports it since 3.14; earlier versions need a library that is not installed.",
         resolution="Install it: pip install 'lls-provider-sdk[zstd]'. Or convert the image: "
         "skopeo copy --dest-compress-format gzip --dest-force-compress-format oci:OLD oci:NEW.",
     )

@@ -214,11 +214,11 @@ def list_providers(port: int, *, timeout: float = 30.0) -> tuple[ServedProvider,
         reply = _exchange("GET", "/v1/providers", port, timeout)
         if reply.status == 200:
             return tuple(ServedProvider.from_entry(entry) for entry in reply.body["data"])
-        why = f"GET /v1/providers gave status {reply.status}: {reply.body}"
+        why = f"GET /v1/providers returned status {reply.status}: {reply.body}"
     except (OSError, http.client.HTTPException) as error:
         why = f"GET /v1/providers: {type(error).__name__}: {error}"
     except (KeyError, TypeError, IndexError):
-        why = f"GET /v1/providers gave something else than a list of providers: {reply.body!r:.500}"
+        why = f"GET /v1/providers did not return a list of providers: {reply.body!r:.500}"
     raise SdkError(
         Code.SERVER_FAILED,
         "The server does not list its providers",

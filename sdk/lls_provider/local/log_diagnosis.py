@@ -344,8 +344,8 @@ class LogDiagnosis:
             return ""  # a module of a provider
         base = "" if self.own_base else ", or take what needs it out of --base-config"
         return (
-            f"The server itself imports '{module}', and its environment lacks it: give one that "
-            f"has it with --server python:ENV{base}."
+            f"The server itself imports '{module}', but it is missing from its environment: give "
+            f"one that has it with --server python:ENV{base}."
         )
 
     def _extra(self, cause: LoggedCause, provider: str | None) -> str:
@@ -427,7 +427,7 @@ def _resolution(cause: LoggedCause, provider: str | None, code: Code, *, kept: b
         )
     if "ValidationError" in cause.reason.partition("\n")[0]:
         return (
-            "Correct the configuration that it speaks of: --config or [tool.lls-provider.up.config]"
+            "Correct the configuration that it is about: --config or [tool.lls-provider.up.config]"
             " for a provider, --base-config for the rest."
         )
     if provider is not None:

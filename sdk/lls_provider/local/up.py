@@ -468,7 +468,7 @@ class Up:
             if reply.status != call.expect_status:
                 raise server.suspects.error(
                     Code.CALL_FAILED,
-                    f"{name} gave status {reply.status}, not {call.expect_status}",
+                    f"{name} returned status {reply.status}, not {call.expect_status}",
                     server.log_text(before),
                     why=f"The reply: {shown_body(reply.body)}",
                 )

@@ -67,7 +67,7 @@ class BuildRequest:
                 if getattr(self, name) is not None:
                     raise _usage(
                         f"'--{name.replace('_', '-')}' goes with --package; "
-                        "a project says it in [tool.lls-provider]"
+                        "a project sets it in [tool.lls-provider]"
                     )
         elif self.path is not None:
             raise _usage("Give a PATH or --package, not both")

@@ -198,7 +198,7 @@ def _compare(
                 Code.VALIDATION_FAILED,
                 f"{key} is '{setting}' in the settings, but '{found}' in get_provider_spec()",
                 where=settings.where(key),
-                resolution="Make both say the same.",
+                resolution="Make both agree.",
             )
     top = settings.module.partition(".")[0]
     if spec.module and spec.module.partition(".")[0] != top:

@@ -188,8 +188,8 @@ def missing_imports_advice(missing: Sequence[str], others: Mapping[str, Sequence
             )
     if missing:
         return (
-            f"The tests import {', '.join(missing)}, which nothing brings. Add what does to the "
-            "group test in [dependency-groups]."
+            f"The tests import {', '.join(missing)}, which no installed package provides. "
+            "Add one that does to the group test in [dependency-groups]."
         )
     return ""
 

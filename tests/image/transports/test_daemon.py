@@ -309,7 +309,7 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
             say(200, b'{"stream": "x"}\n{"errorDetail": {}, "error": "unexpected EOF"}\n', None),
             "unexpected EOF",
         ),
-        (hang_up, "broke off"),
+        (hang_up, "the connection broke"),
     ],
 )
 def test_what_the_daemon_says_is_told(

@@ -150,7 +150,7 @@ _RUN_ONE = (
     f"Start the daemon (`systemctl start docker`, `systemctl --user start podman.socket`), or name "
     f"it: {_HOST}=unix:///PATH. Without a daemon, write oci:DIR."
 )
-_UNREACHED = "The container daemon cannot be reached, or broke off"
+_UNREACHED = "The container daemon cannot be reached, or the connection broke"
 _BY_HAND = (
     "Try by hand what it is reached with: `ssh [USER@]HOST docker system dial-stdio`; the other "
     f"machine needs the docker command. Or forward its socket, `ssh -nNT -L "
@@ -254,7 +254,7 @@ class Daemon:
         except AddressError as error:
             raise SdkError(
                 Code.USAGE,
-                "The daemon's address is none that ssh can be called with",
+                "ssh cannot be called with the daemon's address",
                 why=str(error),
                 resolution=f"Set {_HOST} to ssh://[USER@]HOST[:PORT], or to a local socket.",
             ) from error
@@ -292,7 +292,7 @@ class Daemon:
         with _wrapped(self.address, name=str(reference), tunnel=self.tunnel):
             found = _object(self.client.inspect_image(str(reference)))
         if not found:
-            raise self.failed(f"The daemon's answer about {reference} says nothing", "")
+            raise self.failed(f"The daemon's answer about {reference} is empty", "")
         return found
 
     def save(self, image: str) -> Iterator[bytes]:

@@ -174,7 +174,7 @@ def read_image(store: BlobStore, manifest: RawDocument) -> Image:
     value = manifest.parse()
     described = manifest.descriptor(value.get("config"), "config")
     if described.media_type not in CONFIG_TYPES:
-        manifest.refuse(f"it is an artifact, no image: its config is {described.media_type}")
+        manifest.refuse(f"it is an artifact, not an image: its config is {described.media_type}")
     layers = _layers(manifest, value)
     document = store.document(described)
     config = document.parse()

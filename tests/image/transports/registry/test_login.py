@@ -178,7 +178,7 @@ def test_a_place_of_tokens_that_fails_is_asked_again(
     fake.fault("GET", "token", cut)
     assert ask(fake, limits).data == b"{}"
     fake.fault("GET", "token", status(503), times=9)
-    refused(fake, limits, Code.NETWORK, "place of tokens answered 503")
+    refused(fake, limits, Code.NETWORK, "token server answered 503")
 
 
 @pytest.mark.parametrize(

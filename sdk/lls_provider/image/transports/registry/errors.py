@@ -157,16 +157,16 @@ def follow(url: str, location: str | None, reference: Reference, *, insecure: bo
     SdkError REGISTRY_FAILED.
     """
     if not location:
-        raise protocol_error(reference, "an answer lacks the header Location")
+        raise protocol_error(reference, "a response has no header Location")
     try:
         there = urljoin(url, location)
         parts = urlsplit(there)
         host, _port = parts.hostname or "", parts.port
     except ValueError:
-        raise protocol_error(reference, "it names an address that is none") from None
+        raise protocol_error(reference, "it names an address that is not a valid URL") from None
     printable = there.isascii() and there.isprintable() and " " not in there
     if not host or not printable or len(there) > _LIMIT or "@" in parts.netloc:
-        raise protocol_error(reference, "it names an address that is none")
+        raise protocol_error(reference, "it names an address that is not a valid URL")
     plain = insecure or (reference.is_loopback and is_loopback(host))
     if parts.scheme != "https" and not (parts.scheme == "http" and plain):
         raise protocol_error(

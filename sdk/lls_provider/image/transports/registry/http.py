@@ -366,7 +366,7 @@ class RegistryClient:
             body = self._read(response)
         if response.status_code in RETRIED:
             raise Interrupted(
-                f"the place of tokens answered {response.status_code}",
+                f"the token server answered {response.status_code}",
                 retry_after(response.headers),
             )
         if not response.ok:

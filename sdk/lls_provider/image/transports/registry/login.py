@@ -235,7 +235,7 @@ def _table(path: Path, document: dict[str, Any], name: str) -> dict[str, Any]:
 def _checked(path: Path, credential: Credential, name: str) -> Credential:
     for token in (credential.identity_token, credential.registry_token):
         if not token.isascii() or not token.isprintable() or " " in token:
-            raise _invalid(path, f"the token of {name} is none")  # it would break the header
+            raise _invalid(path, f"the token of {name} is not valid")  # it would break the header
     return credential
 
 
@@ -371,7 +371,7 @@ class Authorization:
         except (ValueError, RecursionError, AttributeError):
             token = None
         if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise self._failed("The place that it sends us to for a token gave none")
+            raise self._failed("The token server that it names returned no token")
         return token
 
     def _failed(self, why: str) -> SdkError:

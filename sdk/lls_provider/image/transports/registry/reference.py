@@ -103,8 +103,8 @@ def tagged(text: str) -> Reference:
     if found.digest is not None:
         raise SdkError(
             Code.USAGE,
-            f"{text!r:.300} names an image by its digest, which no one chooses",
-            why="The digest follows from what is in the image; a tag is what is given.",
+            f"{text!r:.300} names an image by its digest, which cannot be chosen",
+            why="The content of the image determines the digest; only a tag can be chosen.",
             resolution=f"Write {found.registry}/{found.repository}:TAG.",
         )
     return replace(found, tag=found.tag or DEFAULT_TAG)
