@@ -144,6 +144,19 @@ def test_a_kubectl_that_hangs_is_ended_with_what_it_started(
         os.close(child)
 
 
+@pytest.mark.parametrize(("name", "status"), [("TERM", 143), ("INT", 130)])
+def test_a_signal_ends_kubectl_too(
+    kubectl: Kubectl, tmp_path: Path, cli: Cli, name: str, status: int
+) -> None:
+    kubectl(f"echo $$ > {tmp_path / 'child'}; kill -{name} $PPID; exec sleep 300")
+    done = cli("diagnose", f"pod/{NAME}", timeout=120)
+    assert done.returncode == status
+    with contextlib.suppress(ProcessLookupError):
+        child = os.pidfd_open(int((tmp_path / "child").read_text()))
+        assert select.select([child], [], [], 60)[0], "it still runs"
+        os.close(child)
+
+
 def test_a_kubectl_that_is_missing_leads_to_a_pipe(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -217,6 +230,14 @@ def test_what_is_not_a_pod_is_refused(data: bytes, shown: str) -> None:
     assert shown in error.render()
     assert "File: pod.json" in error.render()
     assert "kubectl get pod NAME -o json" in error.resolution or "Name the Pod" in error.resolution
+
+
+def test_a_list_without_a_pod_of_ours_names_the_containers() -> None:
+    pods = document("list")
+    pods["items"] = [document("other-pod")] * 2
+    error = refused(lambda: diagnose_json(json.dumps(pods).encode(), source="test"))
+    assert error.what == "None of the 2 Pods has a container that installs a provider"
+    assert error.why == "The containers are: nginx, nginx"
 
 
 def test_json_that_is_cut_has_its_line() -> None:

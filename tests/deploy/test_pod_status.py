@@ -327,6 +327,12 @@ CASES = {
     "node-lost": Expected(
         READY, "Ready", "NodeLost", "this status is old", "Wait for the node 'worker-1'"
     ),
+    "node-unreachable": Expected(
+        READY, "Ready", "DeletionByTaintManager", "does not tolerate", "the node 'worker-1'"
+    ),
+    "node-drained": Expected(
+        READY, "Ready", "EvictionByEvictionAPI", "when a node is drained", "Wait for the Pod"
+    ),
     "node-shutdown": Expected(READY, "Failed", "Terminated", "its node shuts down", "Nothing, if"),
     "out-of-memory-admission": Expected(
         "Pending Pending", "Pending", "OutOfmemory", "it lacks a resource", "Delete the Pod"
@@ -562,11 +568,48 @@ def test_an_unknown_exit_status_is_shown(status: int, shown: str) -> None:
     assert failure.what == f"The container failed with {shown}"
 
 
-def test_the_provider_of_a_volume_is_known_without_an_image_in_the_command() -> None:
+def test_the_image_of_a_provider_is_that_of_its_volume_where_the_command_has_none() -> None:
     pod = document("ogxserver-ready")
     command = pod["spec"]["containers"][0]["command"]
-    command[-1] = command[-1].replace("--image registry.example.com/acme/guard:1.0", "")
-    assert diagnosed(pod).providers[1].image == "registry.example.com/acme/guard:1.0"
+    for image in ("echo", "guard"):
+        command[-1] = command[-1].replace(f"--image registry.example.com/acme/{image}:1.0", "")
+    assert [it.image for it in diagnosed(pod).providers] == [
+        "registry.example.com/acme/echo:1.0",
+        "registry.example.com/acme/guard:1.0",
+    ]
+    for volume in pod["spec"]["volumes"]:
+        volume.pop("image", None)
+    assert [it.to_document()["image"] for it in diagnosed(pod).providers] == ["", ""]
+
+
+def test_another_install_in_the_command_is_no_provider() -> None:
+    pod = document("ogxserver-ready")
+    command = pod["spec"]["containers"][0]["command"]
+    command[-1] = "pip install requests\n" + command[-1]
+    assert len(diagnosed(pod).providers) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "annotations"),
+    [("ogx", {}), ("server", {"kubectl.kubernetes.io/default-container": "server"})],
+)
+def test_the_server_is_found_by_its_name_where_it_has_no_volume(
+    name: str, annotations: dict[str, str]
+) -> None:
+    pod = document("sidecar-beside-server-failed")
+    pod["metadata"]["annotations"] = annotations
+    server, proxy = pod["spec"]["containers"]
+    server |= {"name": name, "volumeMounts": []}
+    pod["spec"]["containers"] = [proxy, server]
+    pod["status"]["containerStatuses"][0]["name"] = name
+    assert [it.container for it in diagnosed(pod).phases if it.name == "server"] == [name]
+
+
+def test_the_first_container_is_the_server_where_nothing_says_which() -> None:
+    pod = document("ready")
+    pod["spec"]["containers"][0] |= {"name": "main", "volumeMounts": []}
+    pod["status"]["containerStatuses"][0]["name"] = "main"
+    assert diagnosed(pod).is_ready
 
 
 def test_a_container_that_the_node_lost_has_the_message_of_its_pod() -> None:

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from click.testing import CliRunner
 from tests.deploy.recordings import PODS
 
@@ -24,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs" / "how-to" / "read-a-failed-pod.md"
 REFERENCE = ROOT / "docs" / "reference" / "pod-states.md"
 BLOCK = re.compile(r"<!-- (?P<line>[^\n]+) -->\n```(?P<kind>\w+)\n(?P<text>.*?)```\n", re.DOTALL)
+
+COMMAND = re.compile(r"^\$ (.+)$", re.MULTILINE)
 
 INTRODUCTION = """\
 # Pod states
@@ -100,6 +107,29 @@ def test_the_reference_lists_every_state() -> None:
     assert REFERENCE.read_text("utf-8") == reference(), (
         "write it again: python -m tests.docs.test_failed_pods"
     )
+
+
+@pytest.mark.parametrize("line", COMMAND.findall(HOW_TO.read_text("utf-8")))
+def test_each_command_of_the_how_to_runs(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # there is no cluster here: a kubectl of ours stands in for one
+    shutil.copyfile(PODS / "ready.json", tmp_path / "pod.json")
+    for name, script in (
+        ("kubectl", f"exec cat {tmp_path / 'pod.json'}"),
+        ("lls-provider", f'exec {shlex.quote(sys.executable)} -m lls_provider.cli "$@"'),
+    ):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    done = subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == output("ready --format json" if "--format" in line else "ready")
+
+
+def test_the_how_to_has_commands() -> None:
+    assert len(COMMAND.findall(HOW_TO.read_text("utf-8"))) == 4
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from lls_provider.deploy.pod import GET_POD, Pod, read_pods
 from lls_provider.deploy.pod_status import Diagnosis, diagnose_pod, has_providers
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.runtime.process.signals import signals_deferred
 from lls_provider.untrusted import bounded
 
 STDIN = "-"
@@ -76,8 +78,7 @@ def diagnose_json(data: bytes, *, source: str) -> Diagnosis:
         pods = read_pods(_parsed(data))
         return Diagnosis(tuple(diagnose_pod(pod) for pod in _with_providers(pods)))
     except SdkError as error:
-        if not error.where.file:
-            error.where = Where(file=source, line=error.where.line, column=error.where.column)
+        error.where = replace(error.where, file=source)
         raise
 
 
@@ -159,8 +160,24 @@ def _from_kubectl(name: str, namespace: str | None, timeout: float) -> bytes:
     command = ["kubectl", "get", "pod", name, "--output=json"]
     if namespace is not None:
         command.append(f"--namespace={namespace}")
+    with contextlib.ExitStack() as ending:
+        with signals_deferred():  # no signal comes between its start and the promise to end it
+            process = _started(command)
+            ending.callback(_end, process)
+        try:
+            out, said = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            what = f"kubectl did not answer within {timeout:g} s"
+            raise _cluster_failed(what, "", command) from error
+    if process.returncode:
+        what = f"kubectl failed with exit status {process.returncode}"
+        raise _cluster_failed(what, said.decode(errors="replace").strip(), command)
+    return out
+
+
+def _started(command: list[str]) -> subprocess.Popen[bytes]:
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -176,21 +193,14 @@ def _from_kubectl(name: str, namespace: str | None, timeout: float) -> bytes:
             resolution="Install kubectl, or run it where it is and pipe what it prints: "
             f"{GET_POD} | lls-provider diagnose -",
         ) from error
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End kubectl, and what it started, if it has not ended itself."""
     with process:
-        try:
-            out, said = process.communicate(timeout=timeout)
-        except BaseException as error:
+        if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            raise _cluster_failed(
-                f"kubectl did not answer within {timeout:g} s", "", command
-            ) from error
-    if process.returncode:
-        what = f"kubectl failed with exit status {process.returncode}"
-        raise _cluster_failed(what, said.decode(errors="replace").strip(), command)
-    return out
 
 
 def _cluster_failed(what: str, why: str, command: list[str]) -> SdkError:

@@ -327,11 +327,13 @@ def _named_providers(pod: Pod, server: Container) -> Iterator[tuple[str, str]]:
         found, image = _PROVIDER_ID.search(part), _IMAGE.search(part)
         if found is None:
             continue
-        provider_id = found[1]
-        volume = next(
-            (it for it in pod.volumes if it.image and it.name.endswith(provider_id)), None
-        )
-        yield provider_id, image[1] if image else (volume.image if volume else "")
+        yield found[1], image[1] if image else _volume_image(pod, found[1])
+
+
+def _volume_image(pod: Pod, provider_id: str) -> str:
+    """The image of the volume that is named after a provider; empty where there is none."""
+    named = [it for it in pod.volumes if it.image and f"-{it.name}".endswith(f"-{provider_id}")]
+    return min(named, key=lambda it: len(it.name)).image if named else ""
 
 
 def _server_phases(
