@@ -42,7 +42,7 @@ _PUBLISH = """
 import sys
 from pathlib import Path
 from lls_provider.bundle.bundle import read_bundle
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.transports.layout import write_layout
 from lls_provider.image.transports.registry.reference import tagged
 from lls_provider.image.transports.registry.transfer import push

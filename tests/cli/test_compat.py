@@ -14,7 +14,7 @@ from tests.factories.wheels import module_of, write_wheel
 
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.bundle import Bundle
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.transports.layout import write_layout
 
 pytestmark = pytest.mark.slow

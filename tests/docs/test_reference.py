@@ -12,7 +12,7 @@ from lls_provider.contract import names as paths
 from lls_provider.contract.names import APIS
 from lls_provider.contract.schema import load_schema
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.image import compose
+from lls_provider.image import bundle_image
 from lls_provider.project.settings import read_settings
 from lls_provider.runtime.volume.installed import ProviderRecord
 
@@ -124,7 +124,7 @@ def test_every_key_of_a_record_is_explained() -> None:
 
 
 def test_every_label_is_explained() -> None:
-    source = Path(compose.__file__).read_text("utf-8")
+    source = Path(bundle_image.__file__).read_text("utf-8")
     written = re.findall(r'f"\{PREFIX\}\.([a-z.-]+)"', source)
     assert written
-    assert names("bundle.md", "## Labels") == [f"{compose.PREFIX}.{name}" for name in written]
+    assert names("bundle.md", "## Labels") == [f"{bundle_image.PREFIX}.{name}" for name in written]

@@ -12,8 +12,8 @@ from tests.factories.providers import NO_SPECS
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.bundle.checks import elf
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.check import check_image, check_place
-from lls_provider.image.compose import compose
 from lls_provider.image.image import Platform
 from lls_provider.image.transports.layout import read_layout, write_layout
 

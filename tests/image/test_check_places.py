@@ -13,8 +13,8 @@ from tests.factories.providers import NO_SPECS
 from tests.image.transports.registry.fake import FakeRegistry
 
 from lls_provider.bundle.bundle import Bundle
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.check import check_place
-from lls_provider.image.compose import compose
 from lls_provider.image.transports.layout import read_layout
 from lls_provider.image.transports.registry.reference import parse
 from lls_provider.image.transports.registry.transfer import push

@@ -10,7 +10,7 @@ import pytest
 
 from lls_provider.bundle.bundle import Bundle, read_bundle
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.image import Layer, TreeLayer
 from lls_provider.image.tar import LayerFile, LayerTree
 

@@ -16,7 +16,7 @@ from tests.factories.images import PACKERS, zstd
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError
 from lls_provider.image import layer_reader
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose, unpack
 from lls_provider.image.image import GZIP_LAYER_TYPES, ZSTD_LAYER_TYPES
 from lls_provider.image.inspect.file_system import read_filesystem
 from lls_provider.image.layer_reader import Damaged, decompressed
@@ -24,7 +24,6 @@ from lls_provider.image.transports.layout import read_layout, write_layout
 from lls_provider.image.transports.registry.reference import parse
 from lls_provider.image.transports.registry.transfer import push
 from lls_provider.image.transports.transport import read_image
-from lls_provider.image.unpack import unpack
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]

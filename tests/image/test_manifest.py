@@ -17,8 +17,8 @@ from tests.factories.providers import NO_SPECS
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.check import check_place
-from lls_provider.image.compose import compose
 from lls_provider.image.image import Image, Platform, parse_platforms, platform_of
 from lls_provider.image.manifest import Artifact, Index, manifests
 from lls_provider.image.transports.archive import DockerArchive, OciArchive

@@ -13,8 +13,8 @@ import pytest
 from tests.factories.providers import NO_SPECS
 
 from lls_provider.bundle.bundle import Bundle
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.check import check_place
-from lls_provider.image.compose import compose
 from lls_provider.image.transports.layout import read_layout
 from lls_provider.image.transports.transport import parse_output, read_image
 from lls_provider.operations.images import image_facts

@@ -22,7 +22,7 @@ from tests.recorder import Recorder
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.bundle.config_schema import dump_schema
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.transports.layout import write_layout
 from lls_provider.local.call import HOST, free_port, group_lives, parse_call
 from lls_provider.local.plan import CallReply, ServedProvider, UpOptions, UpResult

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from tests.factories.images import PACKERS, tar_bytes, write_image
 
 from lls_provider.contract.limits import WheelLimits
+from lls_provider.image.bundle_image import unpack
 from lls_provider.image.layer_reader import LayerEntries
 from lls_provider.image.tar import find_member
 from lls_provider.image.transports.archive import read_archive
 from lls_provider.image.transports.layout import read_layout
-from lls_provider.image.unpack import unpack
 from lls_provider.runtime.wheelfile.archive import open_wheel, read_member, read_members
 
 contents = st.binary(max_size=40) | st.sampled_from([bytes(5000), b"ab" * 700, os.urandom(1500)])

@@ -10,12 +10,11 @@ from lls_provider.bundle.checks.elf import native_files
 from lls_provider.bundle.checks.report import Finding, Findings, Report
 from lls_provider.contract.names import IMAGE_ROOT, ZIPAPP_FILE
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
-from lls_provider.image.compose import PREFIX
+from lls_provider.image.bundle_image import PREFIX, base_length, unpack
 from lls_provider.image.image import Image
 from lls_provider.image.inspect.pythons import base_facts, check_base_image
 from lls_provider.image.transports.registry.transfer import RemoteLayer
 from lls_provider.image.transports.transport import find_image
-from lls_provider.image.unpack import base_length, unpack
 from lls_provider.progress import SILENT, counted, shown_size
 from lls_provider.runtime.target_python import TargetPython, machine_of, shown_platform
 from lls_provider.system.cache import scratch

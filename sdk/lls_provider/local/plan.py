@@ -16,7 +16,7 @@ from lls_provider.bundle.bundle import read_bundle
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
 from lls_provider.contract.names import APIS
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import PREFIX
+from lls_provider.image.bundle_image import PREFIX
 from lls_provider.image.transports.transport import read_image
 from lls_provider.operations.targets import SourceKind
 from lls_provider.progress import SILENT, Progress

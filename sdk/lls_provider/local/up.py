@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from lls_provider.bundle.bundle import read_bundle
 from lls_provider.contract.names import VolumeTree
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.bundle_image import unpack
 from lls_provider.image.inspect.distribution import load_distribution
 from lls_provider.image.transports.layout import read_layout, write_layout
-from lls_provider.image.unpack import unpack
 from lls_provider.local import phases, plan
 from lls_provider.local.call import free_port, list_providers, parse_call, require_free, send
 from lls_provider.local.log_diagnosis import LogDiagnosis, log_end

@@ -265,7 +265,7 @@ def _build(request: BuildRequest, progress: Progress) -> BuildResult:
     servers = _servers(source, request, progress)
 
     def meanwhile() -> None:
-        from lls_provider.image import compose, manifest  # noqa: F401 - there is time now
+        from lls_provider.image import bundle_image, manifest  # noqa: F401 - there is time now
 
         prepare(outputs)
 
@@ -309,7 +309,7 @@ def make_images(
         from lls_provider.project.bundle import bundle_project
 
         bundles = bundle_project(source, outs, options, meanwhile=meanwhile, progress=progress)
-    from lls_provider.image.compose import compose
+    from lls_provider.image.bundle_image import compose
     from lls_provider.image.inspect.pythons import require_fit
     from lls_provider.image.transports.transport import recorded_base_name
 

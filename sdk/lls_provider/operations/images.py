@@ -209,7 +209,7 @@ def _image(image: Image, attached: bool | None) -> JsonObject:
 
 
 def _provider(labels: Mapping[str, str]) -> JsonObject | None:
-    from lls_provider.image.compose import PREFIX
+    from lls_provider.image.bundle_image import PREFIX
 
     own = {
         name.removeprefix(f"{PREFIX}."): value

@@ -12,11 +12,11 @@ from lls_provider.bundle.assemble import on_this_machine
 from lls_provider.bundle.bundle import is_bundle
 from lls_provider.contract.names import SPEC_FILE
 from lls_provider.errors import Code, SdkError, Where
+from lls_provider.image.bundle_image import unpack
 from lls_provider.image.inspect.distribution import load_distributions
 from lls_provider.image.transports.layout import is_layout, parse_reference
 from lls_provider.image.transports.registry import reference
 from lls_provider.image.transports.transport import is_transport_name, local_file, read_image
-from lls_provider.image.unpack import unpack
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from lls_provider.bundle.bundle import Bundle
 from lls_provider.bundle.checks.elf import NativeFile
 from lls_provider.bundle.checks.report import Findings
 from lls_provider.errors import Code, SdkError
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.check import check_image
-from lls_provider.image.compose import compose
 from lls_provider.image.inspect.pythons import BaseFacts, base_facts, check_base_image, require_fit
 from lls_provider.image.transports.layout import read_layout
 

@@ -16,7 +16,7 @@ import pytest
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.image import sha256
 from lls_provider.image.tar import LayerTree
 from lls_provider.image.transports.archive import DockerArchive, OciArchive, writable_archive

@@ -16,7 +16,7 @@ from tests.factories.images import tar_bytes
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.transports.archive import DockerArchive, OciArchive, read_archive
 from lls_provider.image.transports.layout import read_layout
 from lls_provider.image.transports.registry.reference import tagged

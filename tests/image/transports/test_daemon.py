@@ -21,7 +21,7 @@ from tests.engines.containers import docker_daemon
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.image import sha256
 from lls_provider.image.transports.daemon import Daemon, DaemonOutput, find_daemon
 from lls_provider.image.transports.layout import read_layout, write_layout

@@ -12,7 +12,7 @@ from tests.engines.sshd import started
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.transports.daemon import (
     AddressError,
     Daemon,

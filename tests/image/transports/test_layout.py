@@ -15,7 +15,7 @@ import pytest
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.image import Platform
 from lls_provider.image.tar import LayerTree
 from lls_provider.image.transports.layout import (
@@ -169,7 +169,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         "import sys; from pathlib import Path\n"
         "from lls_provider.bundle.bundle import read_bundle\n"
         "from lls_provider.errors import SdkError\n"
-        "from lls_provider.image.compose import compose\n"
+        "from lls_provider.image.bundle_image import compose\n"
         "from lls_provider.image.transports.layout import write_layout\n"
         "small = Path(sys.argv[2])\n"
         "try: write_layout(compose(read_bundle(Path(sys.argv[1]))), small / 'oci')\n"

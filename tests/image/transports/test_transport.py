@@ -9,7 +9,7 @@ import pytest
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.transports.layout import read_layout
 from lls_provider.image.transports.transport import parse_output, read_base, read_image
 

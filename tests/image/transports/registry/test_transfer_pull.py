@@ -16,7 +16,7 @@ from tests.image.transports.registry.fake import TOKEN, FakeRegistry, Request, c
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.image import INDEX_TYPE, MANIFEST_TYPE, Image, Platform, descriptor, sha256
 from lls_provider.image.transports.layout import read_layout, write_layout
 from lls_provider.image.transports.registry.http import RegistryTimeouts

@@ -23,7 +23,7 @@ from tests.image.transports.registry.fake import (
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.image import Image, sha256
 from lls_provider.image.transports.registry.reference import parse
 from lls_provider.image.transports.registry.repository import (

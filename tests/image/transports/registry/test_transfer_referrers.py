@@ -16,7 +16,7 @@ from tests.recorder import Recorder
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.bundle.sbom import MEDIA_TYPE
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.image import Image, canonical
 from lls_provider.image.transports.layout import read_layout, write_layout
 from lls_provider.image.transports.registry.reference import parse

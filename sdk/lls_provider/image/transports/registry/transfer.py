@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 from lls_provider.bundle.sbom import MEDIA_TYPE
 from lls_provider.contract.names import IMAGE_ROOT, SBOM_FILE
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.image.compose import PREFIX
+from lls_provider.image.bundle_image import PREFIX
 from lls_provider.image.image import (
     ANNOTATION,
     EMPTY,

@@ -14,7 +14,7 @@ import pytest
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.image import Layer, TreeLayer
 from lls_provider.image.tar import LayerFile, LayerTree
 from lls_provider.image.transports.layout import read_layout, write_layout
@@ -152,7 +152,7 @@ import os, sys, tempfile
 from pathlib import Path
 from lls_provider.bundle.assemble import assemble
 from lls_provider.bundle.bundle import read_bundle
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import compose
 from lls_provider.image.transports.layout import write_layout
 
 wheels, umask, uid = Path(sys.argv[1]).absolute(), int(sys.argv[2], 8), int(sys.argv[3])

@@ -16,9 +16,8 @@ import pytest
 
 from lls_provider.bundle.bundle import Bundle, read_bundle
 from lls_provider.errors import Code, SdkError
-from lls_provider.image.compose import compose
+from lls_provider.image.bundle_image import UnpackLimits, compose, unpack
 from lls_provider.image.transports.layout import blob_path, read_layout
-from lls_provider.image.unpack import UnpackLimits, unpack
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
