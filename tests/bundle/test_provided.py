@@ -183,7 +183,7 @@ def test_an_extra_of_which_nobody_knows_what_it_needs_is_told(
         gathered("demo", {"corp": version}, **OF_VERSIONS)
     error = caught.value
     assert error.what == "server-0 does not say what corp[fast] needs"
-    assert f"corp {version} by name and version alone" in error.why
+    assert f"corp {version} by name and version only" in error.why
     assert "python:PATH" in error.resolution
 
 

@@ -186,6 +186,6 @@ def test_what_offline_lacks(cli: Cli, project: Path, tmp_path: Path) -> None:
         "UV_CACHE_DIR": None,
     }
     told = refused(cli, project, "--offline", env=env, status=3)
-    assert told.startswith("Leave --offline (UV_OFFLINE) out, once at least")
+    assert told.startswith("Run it once without --offline (UV_OFFLINE), so that")
     builds(cli, project, env=env)
     builds(cli, project, "--offline", env=env)

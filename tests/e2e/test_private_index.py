@@ -174,7 +174,7 @@ def test_offline_says_what_is_not_in_the_cache(
     shutil.rmtree(tmp_path / "cache")
     done = cli(*PACKAGE, "--locked", "--offline", "--output", "oci:x", cwd=tmp_path, env=bare)
     assert done.returncode == 3
-    assert "is not in the cache, and the network is not to be used" in done.stderr
+    assert "is not in the cache, and the network must not be used" in done.stderr
 
 
 def test_a_private_ca_is_trusted_when_it_is_named(

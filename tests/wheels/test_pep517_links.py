@@ -123,7 +123,7 @@ def test_a_link_around_itself_is_told_before_the_build(
     with pytest.raises(SdkError, match="cannot be built"):
         build_wheel(project, tmp_path / "out", interpreter=interpreter, progress=recorder)
     (warning,) = recorder.warnings
-    assert warning.startswith(f"src/acme_echo/{name} is a link to a directory around it: ")
+    assert warning.startswith(f"src/acme_echo/{name} is a link to a directory that contains it: ")
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def test_the_threads_that_download_see_the_indexes(
         with pytest.raises(SdkError) as caught, using(Indexes(offline=True)):
             fetch(packages, interpreter=interpreter)
         assert caught.value.code is Code.NETWORK
-        assert "the network is not to be used" in caught.value.what
+        assert "the network must not be used" in caught.value.what
         assert index.requests == []
     with own_cache(monkeypatch, tmp_path / "online"), using(Indexes()):
         assert len(fetch(packages, interpreter=interpreter)) == len(packages)

@@ -160,7 +160,7 @@ def _fetch(wanted: BundleRequest, closure: Closure, progress: Progress) -> list[
             error.what = f"{error.where.file} is not the file that its index lists"
             error.resolution = (
                 "Run the command again, after some minutes where the index lets its pages be "
-                "cached. When this comes again, the index, or a proxy or mirror in front of it, "
+                "cached. If this happens again, the index, or a proxy or mirror in front of it, "
                 "serves another file than the one whose hash it lists: ask its owner. Nothing of "
                 "the file was kept."
             )

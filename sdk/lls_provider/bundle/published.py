@@ -186,9 +186,9 @@ class _Build:
         def attempt(fix: Fix) -> None:
             spec = fix.spec
             flags = SpecFlags(spec.module, spec.api, spec.provider_type) if spec else self.flags
-            with scratch("fix") as folder:
+            with scratch("fix") as directory:
                 build = replace(self, wanted=fix.applied(self.wanted), flags=flags)
-                build.run({it: folder / it for it in machines})
+                build.run({it: directory / it for it in machines})
 
         self.progress.step("looking for options with which it builds")
         fixes = find_fixes(error, attempt, Proposer(self.wanted, self.progress))
@@ -448,7 +448,7 @@ def require_provider(own: Path, module: str | None) -> tuple[str, ...]:
         "get_provider_spec(), only YAML files for a server's external_providers_dir",
         f"It has {', '.join(files[:3])}{f' and {len(files) - 3} more' if files[3:] else ''}. "
         "A server reads these from a directory of its own image; what an image of a provider "
-        "brings is imported: " + _WHAT,
+        "contains is imported: " + _WHAT,
         "Name another version after --package, or another package. For an image its authors would "
         "add a module provider.py beside each implementation, whose get_provider_spec() returns "
         "what the YAML file says: api, provider_type, module and config_class.",

@@ -209,8 +209,8 @@ def load_provider(
     take seconds. If a module ends the process, another one loads those after it.
     """
     waiting = trial.waiting.get(environment.distribution.label)
-    with scratch("trial") as folder:
-        packages, home = folder / "packages", folder / "home"
+    with scratch("trial") as directory:
+        packages, home = directory / "packages", directory / "home"
         home.mkdir()
         run_uv(
             [
@@ -328,7 +328,7 @@ def _require_accepted(
     if server.requires is None:
         progress.warn(
             f"not known: whether the packages of {server.label} accept what goes into the image, "
-            f"{', '.join(shown)}: nothing says here what they require"
+            f"{', '.join(shown)}: their requirements are not known here"
         )
 
 

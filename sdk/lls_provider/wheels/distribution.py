@@ -5,9 +5,9 @@ decision 3); the server environment of ``up`` is made of the same pins, so the t
 list a server's packages in freeze files, which are read as far as a line reports a version.
 
 A server's packages may be built locally, have local versions, or be on no index at all (contract
-decision 12). For each of them uv gets a wheel of metadata alone as a constraint with a URL: bounds
-on it count, and no index is asked for it. Packages that were resolved from the index themselves
-stay plain constraints.
+decision 12). For each of them uv gets a wheel with metadata only, as a constraint with a URL:
+bounds on it count, and no index is used for it. Packages that were resolved from the index
+themselves stay plain constraints.
 """
 
 from __future__ import annotations

@@ -142,10 +142,10 @@ def _changed_file(file: Path, found: str, expected: str) -> SdkError:
         f"{file.name} changed {'in the cache ' if in_cache else ''}since it was fetched",
         why=f"Its sha256 is {found}, expected {expected}.",
         where=Where(file=str(file)),
-        resolution="Run the command again: the file was removed, and is fetched again. When this "
-        "comes again, another process changes the cache or the disk is failing."
+        resolution="Run the command again: the file was removed, and is fetched again. If this "
+        "happens again, another process changes the cache or the disk is failing."
         if in_cache
-        else "Run the command again, and leave the file alone meanwhile.",
+        else "Run the command again, and do not change the file meanwhile.",
     )
 
 
@@ -174,7 +174,7 @@ def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:
     if is_offline():
         raise SdkError(
             Code.NETWORK,
-            f"{target.name} is not in the cache, and the network is not to be used",
+            f"{target.name} is not in the cache, and the network must not be used",
             why=f"From {shown_url(package.url)}",
             where=Where(file=target.name),
             resolution="Build once with the network: without --offline (UV_OFFLINE).",
@@ -341,7 +341,7 @@ def _attempt(
                 )
             if response.status_code == requests.codes.requested_range_not_satisfiable:
                 partial.unlink(missing_ok=True)
-                raise Interrupted("the server has less of the file than had arrived")
+                raise Interrupted("the server has less of the file than was received")
             if response.status_code in _DENIED:
                 raise _denied(url, f"the server answered {response.status_code} {response.reason}")
             if not response.ok:

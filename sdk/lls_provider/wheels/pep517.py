@@ -56,7 +56,7 @@ def unpack_sdist(archive: Path, out: Path) -> Path:
     """Unpack a tar or ``.zip`` archive into ``out``; returns the project's directory.
 
     Raises SdkError WHEEL_BUILD_FAILED for an archive that is damaged, leads out of its directory
-    or holds no single directory, NO_SPACE or OUTPUT_UNWRITABLE.
+    or does not have a single directory, NO_SPACE or OUTPUT_UNWRITABLE.
     """
     try:
         if zipfile.is_zipfile(archive):
@@ -79,7 +79,7 @@ def _sdist_error(archive: Path, why: str) -> SdkError:
         f"{archive.name} cannot be unpacked",
         why=why,
         where=Where(file=str(archive)),
-        resolution="Ask its authors for a source archive that holds to PEP 625, or for a wheel.",
+        resolution="Ask its authors for a source archive as PEP 625 specifies, or for a wheel.",
     )
 
 
@@ -112,8 +112,8 @@ def build_wheel(
     source = source.absolute()
     for link in endless_links(source):
         progress.warn(
-            f"{link.relative_to(source)} is a link to a directory around it: a build backend that "
-            "follows it packs everything many times over, or finds no end"
+            f"{link.relative_to(source)} is a link to a directory that contains it: a build "
+            "backend that follows it packs its content many times, or never ends"
         )
     progress.step(f"building the wheel of {source.name}")
     with scratch("wheel") as directory:
@@ -126,7 +126,7 @@ def build_wheel(
         if len(built) != 1:
             raise SdkError(
                 Code.WHEEL_BUILD_FAILED,
-                f"The build of {source.name} gave {len(built)} wheels instead of one",
+                f"The build of {source.name} made {len(built)} wheels instead of one",
                 where=Where(file=str(source)),
                 resolution="Check [build-system] in its pyproject.toml.",
             )
@@ -250,7 +250,7 @@ class _Build:
             stderr=subprocess.STDOUT,
         ) as process:
             try:
-                assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+                assert process.stdout is not None  # noqa: S101 - it is a pipe
                 while line := process.stdout.readline(_LINE_LIMIT):
                     text = line.decode(errors="replace").rstrip("\r\n")
                     self._output.append(text)

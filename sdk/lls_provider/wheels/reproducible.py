@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import zipfile
 
 _DAY = 86400
-_RECENT = 10**8  # 1973: the earliest time that someone may mean
+_RECENT = 10**8  # 1973: the earliest plausible time
 _END = 8**11  # the first time that a plain tar header cannot hold
 # what a zip can hold, less a day at both ends: a backend may write local time
 _ZIP_BEGINS = int(datetime(1980, 1, 1, tzinfo=UTC).timestamp()) + _DAY
@@ -129,14 +129,14 @@ def _write(archive: zipfile.ZipFile, target: BinaryIO) -> None:
     members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
     records = [name for name in members if _is_record(name)]
     if len(records) != 1:
-        raise zipfile.BadZipFile(f"It holds {len(records)} *.dist-info/RECORD instead of one.")
+        raise zipfile.BadZipFile(f"It has {len(records)} *.dist-info/RECORD instead of one.")
     record = records[0]
-    folder = record.rpartition("/")[0]
+    directory = record.rpartition("/")[0]
     rows: list[tuple[str, str, str]] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as packed:
         # the metadata comes last, as the wheel specification recommends
-        for name in sorted(members, key=lambda it: (it.startswith(f"{folder}/"), it)):
-            if name == record or name.removeprefix(f"{folder}/") in _SIGNATURES:
+        for name in sorted(members, key=lambda it: (it.startswith(f"{directory}/"), it)):
+            if name == record or name.removeprefix(f"{directory}/") in _SIGNATURES:
                 continue
             info = _entry(name, executable=bool(members[name].external_attr >> 16 & 0o111))
             info.file_size = members[name].file_size
@@ -154,8 +154,8 @@ def _write(archive: zipfile.ZipFile, target: BinaryIO) -> None:
 
 
 def _is_record(name: str) -> bool:
-    folder, _, base = name.rpartition("/")
-    return base == "RECORD" and folder.endswith(".dist-info") and "/" not in folder
+    directory, _, base = name.rpartition("/")
+    return base == "RECORD" and directory.endswith(".dist-info") and "/" not in directory
 
 
 def _entry(name: str, *, executable: bool = False) -> zipfile.ZipInfo:

@@ -267,11 +267,11 @@ def _with_extras(question: _Question, progress: Progress) -> Lock:
         raise SdkError(
             Code.DISTRIBUTION_INVALID,
             f"{server.label} does not say what {name}[{missing[name]}] needs",
-            why=f"It has {name} {server.pins[name]} by name and version alone, and no index has "
+            why=f"It has {name} {server.pins[name]} by name and version only, and no index has "
             f"that version. What its extra {missing[name]} requires is in its metadata.",
             resolution="Name the server's environment (--distribution python:PATH) or image "
             f"(--distribution docker://REF), which have it; or depend on {name} without the extra, "
-            "and on what the extra brings by name.",
+            "and on what the extra requires by name.",
         ) from error
 
 

@@ -226,7 +226,7 @@ def backend_cause(message: str, backend: str) -> str | None:
         )
     return (
         f"Add what provides {module} to [build-system] requires of pyproject.toml: the build is "
-        "isolated and has what is there alone."
+        "isolated and has only what is listed there."
     )
 
 
@@ -259,7 +259,7 @@ _LOGIN = (
     "that --index <NAME>=URL or uv's settings name, or an entry in ~/.netrc."
 )
 _OFFLINE = (
-    "Leave --offline (UV_OFFLINE) out, once at least, so that the cache gets what is missing; or "
+    "Run it once without --offline (UV_OFFLINE), so that the cache gets what is missing; or "
     "name a directory of wheels with --find-links."
 )
 # in the order of the search: the first match decides
@@ -277,6 +277,6 @@ _CAUSES = (
     (uv_messages.OFFLINE_FETCH, _OFFLINE),
     (
         uv_messages.RATE_LIMITED,
-        "Run the command again later: the index limits how often it is asked.",
+        "Run the command again later: the index limits the rate of requests.",
     ),
 )

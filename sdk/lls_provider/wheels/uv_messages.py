@@ -178,7 +178,7 @@ ONLY_VERSION = Phrase(
 IN_SOME_ENVIRONMENTS = Phrase(
     r"\{",
     "uv pip compile --universal",
-    "Packages of the conflict are requested where a marker holds alone.",
+    "Packages of the conflict are requested only where a marker holds.",
 )
 OTHER_PYTHON = Phrase(
     r"does not satisfy (?P<python>Python\S+)"
