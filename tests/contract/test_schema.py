@@ -72,6 +72,20 @@ VALID: dict[str, dict[str, Any]] = {
         "sdk": "0.1.0",
         "installed_size": 1,
     },
+    "provider-file": {
+        "apiVersion": API_VERSION,
+        "kind": "ProviderFile",
+        "include": ["catalogue.yaml"],
+        "server": {
+            "name": "a",
+            "image": "acme/server:1",
+            "configMap": {"name": "base", "key": "run.yaml"},
+            "port": 8321,
+            "env": [{"name": "A", "value": "b"}],
+            "resources": {"requests": {"cpu": 1, "memory": "1Gi"}},
+        },
+        "providers": [{"id": "a", "image": "acme/a:1", "config": {"b": 1}, "enabled": True}],
+    },
 }
 
 

@@ -51,14 +51,14 @@ class Engine:
 
 
 @contextlib.contextmanager
-def podman_storage(podman: str) -> Iterator[Engine]:
+def podman_storage(podman: str, *, driver: str = "vfs") -> Iterator[Engine]:
     """podman with an empty storage."""
     with _short_folder() as folder:
         (folder / "containers.conf").write_text(_CONTAINERS_CONF)
         engine = Engine(
             (
                 *(podman, "--root", str(folder / "storage"), "--runroot", str(folder / "run")),
-                *("--storage-driver", "vfs"),
+                *("--storage-driver", driver),
             ),
             (("CONTAINERS_CONF", str(folder / "containers.conf")),),
         )

@@ -19,12 +19,15 @@ COMMANDS: dict[str, str] = {
     "inspect": "Show what an image says of itself, without reading its layers.",
     "compat": "Report whether providers will live together, before they are deployed.",
     "up": "Run all five phases here, with the real server.",
+    "render": "Render a provider file as Kubernetes manifests.",
     "diagnose": "Report why the providers of a Pod do not start, and what to do.",
     "install": "Install a provider onto the volume (phase 1, in the Pod).",
+    "extract": "Copy the distribution's configuration (phase 2, in the Pod).",
     "merge": "Merge external providers into the configuration (phase 3, in the Pod).",
     "preflight": "Check that every provider will load (phase 4, in the Pod).",
+    "start": "Run all phases in one container, then the server (in the Pod).",
 }
-_RUNTIME_COMMANDS = ("install", "merge", "preflight")
+_RUNTIME_COMMANDS = ("install", "extract", "merge", "preflight", "start")
 
 
 class CommandTable(click.Group):

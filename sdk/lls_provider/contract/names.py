@@ -21,6 +21,18 @@ VOLUME_ROOT = "/opt/llama-stack"
 TERMINATION_LOG = "/dev/termination-log"
 TERMINATION_LOG_LIMIT = 4096  # bytes
 
+DISTRIBUTION_CONFIGS = (
+    "/opt/app-root/run.yaml",
+    "/opt/app-root/config.yaml",
+    "/etc/llama-stack/run.yaml",
+    "/etc/llama-stack/config.yaml",
+    "/etc/ogx/config.yaml",
+)
+"""Where a distribution's image keeps its configuration, in the order of contract section 2."""
+
+CONFIG_VARIABLES = ("RUN_CONFIG_PATH", "LLAMA_STACK_CONFIG", "OGX_CONFIG")
+"""The variables that the entry points of the servers' images take that path from."""
+
 
 @dataclass(frozen=True, slots=True)
 class BundleTree:

@@ -28,6 +28,7 @@ SCHEMAS = (
     "crd-config",
     "externalproviders-cr",
     "manifest",
+    "provider-file",
 )
 """The kinds of documents; each is a file of ``contract/schemas``."""
 
@@ -53,6 +54,7 @@ _NOUNS = {
     "object": "a mapping",
     "array": "a list",
     "integer": "a whole number",
+    "boolean": "true or false",
 }
 
 _SHOWN: dict[type, str] = {
@@ -157,6 +159,8 @@ def _is(value: object, kind: str) -> bool:
         if isinstance(value, bool):
             return False
         return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if kind == "boolean":
+        return isinstance(value, bool)
     return isinstance(value, dict if kind == "object" else list)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lls_provider.contract import schema as schemas
 from lls_provider.contract.names import unloadable
@@ -142,6 +142,79 @@ def _custom_resource(document: Document) -> Iterator[Problem]:
     return _unique_ids(document, ("spec", "server", "externalProviders"), "providerId")
 
 
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+_EXCLUDING = {
+    "server": (("image", "distribution"), ("config", "configMap")),
+    "provider": (("config", "configFrom"),),
+    "variable": (("value", "valueFrom"),),
+}
+
+
+def _provider_file(document: Document) -> Iterator[Problem]:
+    """The rules of a provider file; `deploy.provider_file` checks what several files make."""
+    yield from _unique_ids(document, (), "id", section="providers")
+    server, providers = _value(document, ("server",)), _value(document, ("providers",))
+    if isinstance(server, dict):
+        yield from _exclusive(document, ("server",), server, "server")
+        yield from _quantities(document, ("server",), server)
+        for index, variable in enumerate(_list(server.get("env"))):
+            if isinstance(variable, dict):
+                yield from _exclusive(document, ("server", "env", index), variable, "variable")
+    for index, provider in enumerate(_list(providers)):
+        if isinstance(provider, dict):
+            path = ("providers", index)
+            yield from _exclusive(document, path, provider, "provider")
+            yield from _quantities(document, path, provider)
+            yield from _one_source(document, path, provider.get("configFrom"))
+
+
+def _exclusive(
+    document: Document, path: tuple[Step, ...], value: Mapping[Any, Any], kind: str
+) -> Iterator[Problem]:
+    for first, second in _EXCLUDING[kind]:
+        if first in value and second in value:
+            yield _problem(
+                document,
+                (*path, second),
+                f"{path_text(path)} has both '{first}' and '{second}'",
+                f"Keep one of them: '{first}' or '{second}'.",
+            )
+
+
+def _quantities(
+    document: Document, path: tuple[Step, ...], value: Mapping[Any, Any]
+) -> Iterator[Problem]:
+    resources = value.get("resources")
+    for kind, quantities in resources.items() if isinstance(resources, dict) else ():
+        for name, quantity in quantities.items() if isinstance(quantities, dict) else ():
+            # a mapping that is included may be patched: null removes an entry
+            if quantity is None or type(quantity) in (int, float):
+                continue
+            if not isinstance(quantity, str) or not _QUANTITY.fullmatch(quantity):
+                here = (*path, "resources", kind, name)
+                yield _problem(
+                    document,
+                    here,
+                    f"{path_text(here)} is {shown(quantity)}, expected a quantity of Kubernetes",
+                    "Write a quantity such as 512Mi, 2Gi or 500m.",
+                )
+
+
+def _one_source(document: Document, path: tuple[Step, ...], value: object) -> Iterator[Problem]:
+    if isinstance(value, dict) and len(value.keys() & {"secret", "configMap"}) != 1:
+        here = (*path, "configFrom")
+        yield _problem(
+            document,
+            here,
+            f"{path_text(here)} must have either 'secret' or 'configMap'",
+            "Name one Secret or one ConfigMap.",
+        )
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
 def _module(document: Document, path: tuple[Step, ...]) -> Iterator[Problem]:
     """A reserved word cannot be imported."""
     module = _text(document, path)
@@ -158,10 +231,14 @@ def _module(document: Document, path: tuple[Step, ...]) -> Iterator[Problem]:
         )
 
 
-def _unique_ids(document: Document, sections: tuple[Step, ...], name: str) -> Iterator[Problem]:
-    """Among external providers an ID is unique over all sections (decision 8)."""
+def _unique_ids(
+    document: Document, sections: tuple[Step, ...], name: str, *, section: str | None = None
+) -> Iterator[Problem]:
+    """An ID is unique over all sections (decision 8), or in ``section`` alone."""
     first: dict[str, tuple[Step, ...]] = {}
     for path in _entries(document, sections):
+        if section is not None and path[-2] != section:
+            continue
         here = (*path, name)
         identifier = _text(document, here)
         if identifier is None:
@@ -227,4 +304,5 @@ _RULES: Mapping[str, Callable[[Document], Iterator[Problem]]] = {
     "provider-package": _provider_package,
     "external-providers": _external_providers,
     "externalproviders-cr": _custom_resource,
+    "provider-file": _provider_file,
 }

@@ -28,6 +28,14 @@ example:
   lls-provider.pyz install --provider-id acme-echo --api inference \\
       --image registry.example.com/acme/echo:1.0 --container install-provider-acme-echo --order 0
 """
+_EXTRACT_EXAMPLE = """\
+example:
+  lls-provider.pyz extract --root /opt/llama-stack
+"""
+_START_EXAMPLE = """\
+example:
+  lls-provider.pyz start --base /etc/ogx/config.yaml -- /usr/local/bin/ogx-entrypoint.sh
+"""
 _MERGE_EXAMPLE = """\
 example:
   lls-provider.pyz merge --root /opt/llama-stack
@@ -39,7 +47,7 @@ example:
 
 
 def main(argv: Sequence[str], *, prog: str = "lls-provider.pyz") -> int:
-    """Run ``install``, ``merge`` or ``preflight`` and return the exit status.
+    """Run one of the runtime's commands and return the exit status.
 
     Errors are shown on stderr and in the termination log; none of them leaves as an exception.
     """
@@ -98,9 +106,17 @@ def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lls-provider {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_install(_command(commands, "install", "phase 1: install a provider", _INSTALL_EXAMPLE))
+    _add_extract(
+        _command(
+            commands, "extract", "phase 2: copy the distribution's configuration", _EXTRACT_EXAMPLE
+        )
+    )
     _add_merge(_command(commands, "merge", "phase 3: merge the configuration", _MERGE_EXAMPLE))
     _add_preflight(
         _command(commands, "preflight", "phase 4: check every provider", _PREFLIGHT_EXAMPLE)
+    )
+    _add_start(
+        _command(commands, "start", "all phases in one container, then the server", _START_EXAMPLE)
     )
     return parser
 
@@ -165,6 +181,44 @@ def _add_install(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where an error is left for Kubernetes (default: %(default)s)",
     )
+
+
+def _add_extract(parser: argparse.ArgumentParser) -> None:
+    _add_root(parser)
+    parser.add_argument(
+        "--config-path",
+        metavar="FILE",
+        help="the distribution's configuration (default: what the image's variables name, then the "
+        "known paths)",
+    )
+    parser.set_defaults(termination_log=TERMINATION_LOG)
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
+    _from_environment(
+        parser,
+        "--providers",
+        "LLS_PROVIDERS",
+        "JSON",
+        "the providers in their order, as a list of objects with id, api, image, source and config "
+        "or config_file",
+    )
+    _add_root(parser)
+    configuration = parser.add_mutually_exclusive_group()
+    configuration.add_argument(
+        "--base",
+        metavar="FILE",
+        help="the configuration to merge into (default: the one that extract finds)",
+    )
+    configuration.add_argument(
+        "--merged",
+        metavar="FILE",
+        help="a configuration that has the providers already; nothing is merged",
+    )
+    parser.add_argument(
+        "server", nargs="+", metavar="COMMAND", help="what to become: the image's entry point"
+    )
+    parser.set_defaults(termination_log=TERMINATION_LOG, run=main)
 
 
 def _add_merge(parser: argparse.ArgumentParser) -> None:

@@ -196,6 +196,27 @@ def _config(options: argparse.Namespace) -> dict[str, Any] | None:
     return None
 
 
+def _extract(options: argparse.Namespace, console: Console) -> ExitStatus:
+    from lls_provider.runtime.extract import extract
+
+    source = extract(Path(options.root), given=options.config_path)
+    console.result(f"Copied the distribution's configuration from {source}")
+    return ExitStatus.OK
+
+
+def _start(options: argparse.Namespace, console: Console) -> ExitStatus:  # noqa: ARG001
+    from lls_provider.runtime.start import StartRequest, parse_providers, start
+
+    request = StartRequest(
+        parse_providers(options.providers),
+        options.root,
+        options.base,
+        options.merged,
+        options.server,
+    )
+    return ExitStatus(start(request, options.run))
+
+
 def _merge(options: argparse.Namespace, console: Console) -> ExitStatus:
     from lls_provider.contract.names import VolumeTree
     from lls_provider.runtime.merge import merge
@@ -221,7 +242,13 @@ def _preflight(options: argparse.Namespace, console: Console) -> ExitStatus:
     return ExitStatus.OK
 
 
-_COMMANDS = {"install": _install, "merge": _merge, "preflight": _preflight}
+_COMMANDS = {
+    "install": _install,
+    "extract": _extract,
+    "merge": _merge,
+    "preflight": _preflight,
+    "start": _start,
+}
 
 
 def _show(error: SdkError, log: str, console: Console) -> int:

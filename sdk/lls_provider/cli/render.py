@@ -1,0 +1,83 @@
+"""``lls-provider render``: manifests from a provider file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show
+from lls_provider.cli.options import insecure_option
+
+_TARGETS = ("pod", "deployment", "cr", "ogxserver", "llamastackdistribution", "kustomize")
+
+
+@click.command(
+    "render",
+    epilog="Example: lls-provider render deployment providers.yaml --pin | kubectl apply -f -\n\n"
+    + EXIT_STATUSES,
+)
+@click.argument("target", metavar="TARGET", type=click.Choice(_TARGETS))
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(("init-container", "image-volume")),
+    default="init-container",
+    show_default=True,
+    help="Whether an init container of each provider's image installs it, or the server's image "
+    "does, with the providers' images mounted (Kubernetes 1.35).",
+)
+@click.option("--pin", is_flag=True, help="Write each image with the digest that its tag has now.")
+@click.option(
+    "--network-policy", is_flag=True, help="Add a NetworkPolicy: who may call the server."
+)
+@click.option(
+    "--no-read",
+    is_flag=True,
+    help="Read no image: each provider then needs 'api', and the volume gets its default size.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The file to write, or for kustomize the directory.  [default: stdout]",
+)
+@insecure_option()
+def command(
+    target: str,
+    file: Path,
+    *,
+    source: str,
+    pin: bool,
+    network_policy: bool,
+    no_read: bool,
+    output: Path | None,
+    insecure: bool,
+) -> None:
+    """Render the provider file FILE as manifests for TARGET.
+
+    TARGET is pod, deployment (with a Service), kustomize (a base), cr (the custom resource of the
+    specification), ogxserver (the operator that is released), or llamastackdistribution (the
+    operator before). The images are read to compute sizes; equal files and images give equal
+    manifests.
+    """
+    from lls_provider.deploy.render.render import (
+        ProviderSourceKind,
+        RenderOptions,
+        render,
+        write_rendered,
+    )
+
+    options = RenderOptions(
+        source=ProviderSourceKind(source),
+        network_policy=network_policy,
+        pin=pin,
+        read_images=not no_read,
+        insecure=insecure,
+    )
+    rendered = render(file, target, options, progress=console())
+    if output is None:
+        show(rendered.text.removesuffix("\n"))
+    else:
+        write_rendered(rendered, output)

@@ -1,0 +1,386 @@
+"""The Pod: init containers in order, the server, volumes and security context (contract section 2).
+
+Everything here is pure: a plan in, plain data out. Paths are those of the contract; the shared
+volume is one emptyDir for what is installed, one for the base configuration and one for the merged
+one, so that each container may write only what it has to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from lls_provider.contract.names import (
+    CONFIG_VARIABLES,
+    DISTRIBUTION_CONFIGS,
+    IMAGE_ROOT,
+    VOLUME_ROOT,
+    ZIPAPP_FILE,
+)
+from lls_provider.deploy.render import sizes
+from lls_provider.deploy.render.manifest_text import comment
+from lls_provider.deploy.render.plan import BASE_KEY, argument, missing, names
+from lls_provider.errors import Code, SdkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lls_provider.deploy.provider_file import Reference, ServerEntry
+    from lls_provider.deploy.render.images import ServerImage
+    from lls_provider.deploy.render.manifest_text import Manifest
+    from lls_provider.deploy.render.plan import DeployedProvider, DeploymentPlan
+
+EXTERNAL = f"{VOLUME_ROOT}/external-providers"
+BASE = f"{VOLUME_ROOT}/base-config"
+CONFIG = f"{VOLUME_ROOT}/config"
+RUN_YAML = f"{CONFIG}/run.yaml"
+PACKAGES = f"{EXTERNAL}/python-packages"
+RUNTIME_COPY = f"{EXTERNAL}/bin/{ZIPAPP_FILE}"
+STATE = "/var/lib/llama-stack"
+SERVER_CONTAINER = "llama-stack"
+PROVIDER_CONFIGS = "/etc/lls-provider"
+IMAGE_VOLUMES = "/var/lib/lls-provider"
+"""Below it each provider's image is mounted, when images are volumes."""
+
+_SERVERS = ("llama", "ogx")
+_SMALL = "16Mi"
+_USER = 1001
+_ISOLATED = ("-I", "-S")
+
+
+def pod_spec(plan: DeploymentPlan, *, image_volumes: bool = False) -> Manifest:
+    """The ``spec`` of the Pod.
+
+    With ``image_volumes`` the distribution's image installs every provider, whose image is mounted:
+    an image without a Python (a data image) then needs none. Raises SdkError FIELD_MISSING when
+    the plan names no server's image, IMAGE_INVALID for a data image that is to run.
+    """
+    if plan.server_image is None:
+        raise missing(
+            plan,
+            "A Pod needs the image of the server",
+            "image",
+            "Add 'image' to 'server', such as 'image: registry.example.com/distribution:1.0'.",
+        )
+    if not image_volumes:
+        _require_runnable(plan.providers)
+    python = server_python(plan.server, plan.server_image)
+    spec: Manifest = {}
+    if plan.server.service_account:
+        spec["serviceAccountName"] = plan.server.service_account
+    spec["automountServiceAccountToken"] = False
+    if plan.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in plan.pull_secrets]
+    spec |= {
+        "securityContext": {
+            "runAsNonRoot": True,
+            comment("remove runAsUser and fsGroup on OpenShift, which assigns them"): None,
+            "runAsUser": _USER,
+            "fsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [
+            *(_install(plan, it, python, image_volumes=image_volumes) for it in plan.providers),
+            *([] if plan.base else [_extract(plan, python)]),
+            _merge(plan, python),
+            _preflight(plan, python),
+        ],
+        "containers": [_server(plan)],
+        "volumes": _volumes(plan, image_volumes=image_volumes),
+    }
+    return spec
+
+
+def _require_runnable(providers: Sequence[DeployedProvider]) -> None:
+    data = [provider for provider in providers if not provider.image.runnable]
+    if data:
+        raise SdkError(
+            Code.IMAGE_INVALID,
+            f"Data images cannot be init containers: {', '.join(names(data))}",
+            why="They hold the provider and no Python to install it with.",
+            resolution="Render with --from image-volume, which mounts them, or build them with "
+            "--base REF.",
+        ).located(provider=data[0].provider_id, image=data[0].image.reference)
+
+
+def server_python(server: ServerEntry, image: ServerImage | None) -> str:
+    """The Python that has the server's packages; by default that beside what the image starts."""
+    if server.python:
+        return server.python
+    started = [*(image.entrypoint if image else ()), *(image.args if image else ())]
+    program = PurePosixPath(started[0]) if started else PurePosixPath()
+    if program.is_absolute() and (program.name in _SERVERS or program.name.startswith("python")):
+        return str(program.parent / "python3")
+    return "python3"
+
+
+def runtime_command(python: str, zipapp: str, *arguments: str) -> list[str]:
+    """A command of the runtime, isolated from what else is on the container's path."""
+    return [python, *_ISOLATED, zipapp, *arguments]
+
+
+def install_arguments(provider: DeployedProvider) -> list[str]:
+    """The arguments of the installer for one provider."""
+    arguments = [
+        f"--provider-id={provider.provider_id}",
+        f"--api={provider.api}",
+        f"--image={provider.image.reference}",
+        f"--container={provider.container_name}",
+        f"--order={provider.order}",
+    ]
+    if provider.mounted is not None:
+        arguments.append(f"--config-file={config_path(provider, provider.mounted)}")
+    elif provider.config is not None:
+        arguments.append(f"--config={argument(provider.config)}")
+    return arguments
+
+
+def config_path(provider: DeployedProvider, mounted: Reference) -> str:
+    """Where the configuration of a provider is mounted."""
+    return f"{PROVIDER_CONFIGS}/{provider.provider_id}/{mounted.key}"
+
+
+def _install(
+    plan: DeploymentPlan, provider: DeployedProvider, python: str, *, image_volumes: bool
+) -> Manifest:
+    container: Manifest = {"name": provider.container_name}
+    if image_volumes:
+        source = image_source(provider)
+        container["image"] = plan.image
+        if plan.server.pull_policy:
+            container["imagePullPolicy"] = plan.server.pull_policy
+        container["command"] = runtime_command(python, f"{source}/{ZIPAPP_FILE}", "install")
+        container["args"] = [*install_arguments(provider), f"--source={source}"]
+    else:
+        container["image"] = provider.image.reference
+        container["imagePullPolicy"] = provider.entry.pull_policy
+        container[comment("the image starts the installer, these are its arguments")] = None
+        container["args"] = install_arguments(provider)
+    mounts = [_mount("external-providers", EXTERNAL)]
+    if image_volumes:
+        mounts.append(image_mount(provider))
+    mounts += config_mounts([provider])
+    disk = {"ephemeral-storage": sizes.quantity(sizes.volume_size(plan.installed_sizes))}
+    default = {**sizes.INSTALL, "requests": {**sizes.INSTALL["requests"], **disk}}
+    return _finished(container, mounts, sizes.with_defaults(provider.entry.resources, default))
+
+
+def _extract(plan: DeploymentPlan, python: str) -> Manifest:
+    container = _of_server(plan, "extract-distribution-config")
+    container["command"] = runtime_command(python, RUNTIME_COPY, "extract")
+    mounts = [_mount("external-providers", EXTERNAL, read_only=True), _mount("base-config", BASE)]
+    return _finished(container, mounts, sizes.INSTALL)
+
+
+def _merge(plan: DeploymentPlan, python: str) -> Manifest:
+    container = _of_server(plan, "merge-config")
+    container["command"] = runtime_command(python, RUNTIME_COPY, "merge")
+    mounts = [
+        _mount("external-providers", EXTERNAL, read_only=True),
+        _mount("base-config", BASE, read_only=True),
+        _mount("config", CONFIG),
+    ]
+    return _finished(container, mounts, sizes.INSTALL)
+
+
+def _preflight(plan: DeploymentPlan, python: str) -> Manifest:
+    container = _of_server(plan, "preflight")
+    container["command"] = runtime_command(
+        python, RUNTIME_COPY, "preflight", f"--run-yaml={RUN_YAML}"
+    )
+    container["env"] = _environment(plan)
+    mounts = [
+        # not read-only, so that the server finds the bytecode of what is imported here
+        _mount("external-providers", EXTERNAL),
+        _mount("config", CONFIG, read_only=True),
+        _mount("state", STATE),
+        _mount("tmp", "/tmp"),  # noqa: S108 - the container's
+    ]
+    memory = sizes.quantity(sizes.preflight_memory(plan.installed_sizes))
+    default = {"requests": {"cpu": "100m", "memory": memory}, "limits": {"memory": memory}}
+    limits = (plan.server.resources or {}).get("limits") or {}
+    given = {"limits": {"memory": limits["memory"]}} if "memory" in limits else {}
+    if given:  # what the server may use is enough for its imports
+        default["requests"]["memory"] = "256Mi"
+    return _finished(container, mounts, sizes.with_defaults(given, default))
+
+
+def _server(plan: DeploymentPlan) -> Manifest:
+    container = _of_server(plan, SERVER_CONTAINER)
+    command, arguments = server_command(plan)
+    if command:
+        container["command"] = list(command)
+    if arguments is not None:
+        container["args"] = list(arguments)
+    container["env"] = _environment(plan)
+    container["ports"] = [{"name": "http", "containerPort": plan.server.port}]
+    container[comment("how long the server may take to start, periods times failures")] = None
+    container["startupProbe"] = {**_probe(plan), "periodSeconds": 2, "failureThreshold": 150}
+    container["readinessProbe"] = _probe(plan)
+    mounts = [
+        _mount("external-providers", EXTERNAL, read_only=True),
+        _mount("config", CONFIG, read_only=True),
+        _mount("state", STATE),
+        _mount("tmp", "/tmp"),  # noqa: S108 - the container's
+    ]
+    return _finished(container, mounts, plan.server.resources)
+
+
+def _probe(plan: DeploymentPlan) -> Manifest:
+    return {"httpGet": {"path": "/v1/health", "port": plan.server.port}}
+
+
+def server_command(plan: DeploymentPlan) -> tuple[Sequence[str], Sequence[str] | None]:
+    """What the main container starts, and its arguments; empty and None leave it to the image.
+
+    The entry point of the image is kept. Where it, or its arguments, name a configuration, the
+    merged one takes that place; everything else is told by `CONFIG_VARIABLES`. Raises SdkError
+    FIELD_MISSING for an image that starts nothing.
+    """
+    server, image = plan.server, plan.server_image
+    if server.command:
+        return server.command, server.args or ()
+    if server.args is not None:
+        return (), server.args
+    if image is None or not image.known:
+        return (), None
+    if not image.entrypoint and not image.args:
+        raise missing(
+            plan,
+            f"The image {image.reference} starts nothing",
+            "command",
+            f"Add 'command' to 'server', such as [llama, stack, run, {RUN_YAML}].",
+        ).located(image=image.reference)
+    entrypoint = [_merged(it) for it in image.entrypoint]
+    arguments = [_merged(it) for it in image.args]
+    command = entrypoint if entrypoint != list(image.entrypoint) else []
+    if command or arguments != list(image.args):
+        return command, arguments
+    return (), None
+
+
+def _merged(argument: str) -> str:
+    """An argument of the image, with the merged configuration in place of the image's."""
+    flag, equals, value = argument.rpartition("=")
+    return f"{flag}{equals}{RUN_YAML}" if value in DISTRIBUTION_CONFIGS else argument
+
+
+def _environment(plan: DeploymentPlan) -> list[Manifest]:
+    """The variables of the server; those of the file win."""
+    own = dict(plan.server_image.env) if plan.server_image is not None else {}
+    path = ":".join(filter(None, (PACKAGES, own.get("PYTHONPATH"))))
+    variables = {"PYTHONPATH": path, "HOME": STATE}
+    variables |= dict.fromkeys(CONFIG_VARIABLES, RUN_YAML)
+    variables |= {name: RUN_YAML for name, value in own.items() if value in DISTRIBUTION_CONFIGS}
+    given = [dict(variable) for variable in plan.server.env]
+    named = {variable["name"] for variable in given}
+    default = [
+        {"name": name, "value": value} for name, value in variables.items() if name not in named
+    ]
+    return [*default, *given]
+
+
+def _of_server(plan: DeploymentPlan, name: str) -> Manifest:
+    container: Manifest = {"name": name, "image": plan.image}
+    if plan.server.pull_policy:
+        container["imagePullPolicy"] = plan.server.pull_policy
+    return container
+
+
+def _finished(
+    container: Manifest, mounts: Sequence[Manifest], resources: Mapping[str, Any]
+) -> Manifest:
+    """The container with what all of them have."""
+    if resources:
+        container["resources"] = {key: dict(value) for key, value in resources.items()}
+    container["securityContext"] = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    container["terminationMessagePolicy"] = "FallbackToLogsOnError"
+    container["volumeMounts"] = list(mounts)
+    return container
+
+
+def _mount(name: str, path: str, *, read_only: bool = False) -> Manifest:
+    mount: Manifest = {"name": name, "mountPath": path}
+    return {**mount, "readOnly": True} if read_only else mount
+
+
+def image_source(provider: DeployedProvider) -> str:
+    """The bundle in a provider's image that is mounted."""
+    return f"{IMAGE_VOLUMES}/{provider.provider_id}{IMAGE_ROOT}"
+
+
+def image_mount(provider: DeployedProvider) -> Manifest:
+    """The mount of a provider's image."""
+    return _mount(
+        f"image-{provider.provider_id}", f"{IMAGE_VOLUMES}/{provider.provider_id}", read_only=True
+    )
+
+
+def config_mounts(providers: Iterable[DeployedProvider]) -> list[Manifest]:
+    """The mounts of the configurations that are in Secrets and ConfigMaps."""
+    return [
+        _mount(
+            f"config-{provider.provider_id}",
+            f"{PROVIDER_CONFIGS}/{provider.provider_id}",
+            read_only=True,
+        )
+        for provider in providers
+        if provider.mounted is not None
+    ]
+
+
+def image_volume(provider: DeployedProvider) -> Manifest:
+    """A provider's image as a volume (Kubernetes 1.35; 1.31 with its feature gate)."""
+    return {
+        "name": f"image-{provider.provider_id}",
+        "image": {
+            "reference": provider.image.reference,
+            "pullPolicy": provider.entry.pull_policy,
+        },
+    }
+
+
+def config_volumes(providers: Iterable[DeployedProvider]) -> list[Manifest]:
+    """The Secrets and ConfigMaps with providers' configurations, as volumes."""
+    return [
+        {"name": f"config-{provider.provider_id}", **_source(provider.mounted)}
+        for provider in providers
+        if provider.mounted is not None
+    ]
+
+
+def _source(reference: Reference) -> Manifest:
+    items = [{"key": reference.key, "path": reference.key}]
+    if reference.kind == "secret":
+        return {"secret": {"secretName": reference.name, "items": items}}
+    return {"configMap": {"name": reference.name, "items": items}}
+
+
+def _volumes(plan: DeploymentPlan, *, image_volumes: bool) -> list[Manifest]:
+    limit = sizes.quantity(sizes.volume_size(plan.installed_sizes))
+    volumes: list[Manifest] = [
+        {
+            "name": "external-providers",
+            comment("what the images install, computed from their sizes, may be raised"): None,
+            "emptyDir": {"sizeLimit": limit},
+        },
+        {"name": "base-config", **_base_volume(plan)},
+        {"name": "config", "emptyDir": {"sizeLimit": _SMALL}},
+        {"name": "state", "emptyDir": {}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    if image_volumes:
+        volumes += map(image_volume, plan.providers)
+    return [*volumes, *config_volumes(plan.providers)]
+
+
+def _base_volume(plan: DeploymentPlan) -> Manifest:
+    if plan.base is None:
+        return {"emptyDir": {"sizeLimit": _SMALL}}
+    items = [{"key": plan.base.key, "path": BASE_KEY}]
+    return {"configMap": {"name": plan.base.name, "items": items}}

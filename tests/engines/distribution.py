@@ -1,0 +1,145 @@
+"""Images of real servers, made of a server's environment on this machine: no download.
+
+Each is the base of `pythonbase` with one more layer: the server's packages in a virtual environment
+at ``/opt/venv``, an entry point, and a configuration where distributions of its line keep it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.engines.pythonbase import _blob, _document
+
+from lls_provider.wheels.environment import ensure_environment
+from lls_provider.wheels.loading import load_distribution
+
+VENV = "opt/venv"
+PYTHON = f"/{VENV}/bin/python3"
+_LEFT_OUT = {"__pycache__", "pip", "tests"}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLine:
+    """What the image of a line of servers looks like."""
+
+    spec: str  # what `--distribution` takes
+    config_path: str
+    config: str
+    entrypoint: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    scripts: Mapping[str, str] = field(default_factory=dict)
+
+
+LLAMA_STACK = ServerLine(
+    "llama-stack==0.7.3",
+    "/etc/llama-stack/run.yaml",
+    "version: 2\ndistro_name: tests\nproviders: {}\nserver:\n  port: 8321\n",
+    (f"/{VENV}/bin/llama",),
+    ("stack", "run", "/etc/llama-stack/run.yaml"),
+    {
+        f"{VENV}/bin/llama": f"#!{PYTHON}\nimport sys\nfrom llama_stack.cli.llama import main\n"
+        "sys.exit(main())\n"
+    },
+)
+OGX = ServerLine(
+    "ogx==1.5.0",
+    "/etc/ogx/config.yaml",
+    "version: 2\ndistro_name: tests\nproviders: {}\nserver:\n  host: 0.0.0.0\n  insecure: true\n",
+    ("/usr/local/bin/ogx-entrypoint.sh",),
+    (),
+    {
+        "usr/local/bin/ogx-entrypoint.sh": "#!/bin/sh\nset -e\n"
+        f'exec {PYTHON} -m ogx.cli.ogx run "$RUN_CONFIG_PATH" --port "${{OGX_PORT:-8321}}"\n'
+    },
+)
+
+
+def write_distribution(
+    layout: Path, base: Path, line: ServerLine, *, config: str | None = None, bare: bool = False
+) -> Path:
+    """Write the image of ``line`` on the layout ``base``; returns ``layout``.
+
+    ``config`` takes the place of the line's; with ``bare`` there is none.
+    """
+    blobs = layout / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    below, settings = _read(base, blobs)
+    layer = layout / "layer.tar"
+    with tarfile.open(layer, "w") as archive:
+        _fill(archive, line, None if bare else config or line.config)
+    described = _blob(blobs, layer, "layer.v1.tar")
+    runtime = {
+        **settings["config"],
+        "Entrypoint": list(line.entrypoint),
+        "Cmd": list(line.args),
+        "User": "1001",
+    }
+    runtime["Env"] = [f"PATH=/{VENV}/bin:/usr/local/bin:/usr/bin:/bin"]
+    diff_ids = [*settings["rootfs"]["diff_ids"], described["digest"]]
+    config_blob = {
+        **settings,
+        "config": runtime,
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": _document(blobs, config_blob, "config.v1+json"),
+        "layers": [*below, described],
+    }
+    listed = _document(blobs, manifest, "manifest.v1+json")
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [listed]}))
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return layout
+
+
+def _read(base: Path, blobs: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The layers of the base, linked here, and its configuration."""
+    (listed,) = json.loads((base / "index.json").read_text())["manifests"]
+    manifest = json.loads(_blob_path(base, listed).read_text())
+    for layer in manifest["layers"]:
+        found = _blob_path(base, layer)
+        os.link(found, blobs / found.name)
+    return manifest["layers"], json.loads(_blob_path(base, manifest["config"]).read_text())
+
+
+def _blob_path(layout: Path, described: Mapping[str, Any]) -> Path:
+    return layout / "blobs" / "sha256" / str(described["digest"]).partition(":")[2]
+
+
+def _fill(archive: tarfile.TarFile, line: ServerLine, config: str | None) -> None:
+    environment = ensure_environment(load_distribution(line.spec))
+    major, minor = environment.distribution.interpreter.minor
+    home = environment.python.resolve().parent
+    packages = environment.bin.parent / "lib" / f"python{major}.{minor}" / "site-packages"
+    for path in _files(packages):
+        place = f"{VENV}/lib/python{major}.{minor}/site-packages/{path.relative_to(packages)}"
+        _file(archive, place, path.read_bytes(), executable=os.access(path, os.X_OK))
+    _file(archive, f"{VENV}/pyvenv.cfg", f"home = {home}\n".encode())
+    for name in ("python3", "python"):
+        info = tarfile.TarInfo(f"{VENV}/bin/{name}")
+        info.type, info.linkname = tarfile.SYMTYPE, str(environment.python.resolve())
+        archive.addfile(info)
+    for name, text in line.scripts.items():
+        _file(archive, name, text.encode(), executable=True)
+    if config is not None:
+        _file(archive, line.config_path[1:], config.encode())
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
+        yield from (Path(root, name) for name in sorted(names) if not name.endswith(".pyc"))
+
+
+def _file(archive: tarfile.TarFile, name: str, data: bytes, *, executable: bool = False) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(data), 0o755 if executable else 0o644
+    archive.addfile(info, io.BytesIO(data))
