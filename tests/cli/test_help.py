@@ -16,7 +16,7 @@ from lls_provider.project.scaffold import ANSWERS
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
-RUNTIME = {"install", "merge", "preflight"}  # their help is argparse's
+RUNTIME = {"install", "extract", "merge", "preflight", "start"}  # their help is argparse's
 
 
 def test_the_listing_shows_every_command_in_the_order_of_a_providers_life(cli: Cli) -> None:

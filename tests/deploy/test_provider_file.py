@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.deploy.conftest import ECHO, GUARD, SERVER
 
 from lls_provider.deploy.provider_file import (
+    ObjectReference,
     ProviderFile,
-    Reference,
     merge_patch,
     read_provider_file,
 )
@@ -106,7 +106,7 @@ def test_a_configuration_and_its_source_replace_each_other(write_file: WriteFile
     (provider,) = _read(path).providers
     assert (provider.config, provider.config_from) == (
         None,
-        Reference("secret", "echo", "config.yaml"),
+        ObjectReference("secret", "echo", "config.yaml"),
     )
     write_file({**ECHO, "configFrom": secret}, name="catalogue.yaml")
     path = write_file({"id": "acme-echo", "config": {"a": 1}}, include=["catalogue.yaml"])

@@ -32,8 +32,8 @@ from lls_provider.deploy.render import manifest_text, operator, plan, sizes
 from lls_provider.deploy.render import pod_spec as pod
 from lls_provider.deploy.render.images import (
     DeployedImages,
-    ProviderImage,
-    ServerImage,
+    ProviderImageFacts,
+    ServerImageFacts,
     unread_images,
 )
 from lls_provider.deploy.render.plan import DeploymentPlan, plan_deployment
@@ -348,7 +348,7 @@ def test_a_comment_is_plain_words(text: str) -> None:
 
 
 def _plan(
-    path: Path, *providers: ProviderImage, server: ServerImage | None = None
+    path: Path, *providers: ProviderImageFacts, server: ServerImageFacts | None = None
 ) -> DeploymentPlan:
     file = read_provider_file(path)
     images = unread_images(file)
@@ -359,12 +359,12 @@ def _plan(
 
 def _image(
     entry: Mapping[str, Any], size: int | None = 50 * sizes.MIB, *, runnable: bool = True
-) -> ProviderImage:
+) -> ProviderImageFacts:
     name = str(entry["id"])
     package = ProviderPackage(
         name, "1.0", "ACME", None, None, name.replace("-", "_"), f"remote::{name}", entry["api"], ""
     )
-    return ProviderImage(str(entry["image"]), entry["api"], package, size, runnable)
+    return ProviderImageFacts(str(entry["image"]), entry["api"], package, size, runnable)
 
 
 def test_the_volume_is_as_large_as_what_is_installed(write_file: WriteFile) -> None:
@@ -458,7 +458,7 @@ def test_the_image_of_the_server_keeps_its_entry_point(
     python: str,
 ) -> None:
     path = write_file(ECHO, server={**SERVER, **server})
-    spec = pod.pod_spec(_plan(path, server=ServerImage(SERVER["image"], **image)))
+    spec = pod.pod_spec(_plan(path, server=ServerImageFacts(SERVER["image"], **image)))
     (container,) = spec["containers"]
     assert container.get("command") == command
     assert container.get("args") == arguments
@@ -468,16 +468,16 @@ def test_the_image_of_the_server_keeps_its_entry_point(
 def test_an_image_that_starts_nothing_needs_a_command(write_file: WriteFile) -> None:
     path = write_file(ECHO, server=SERVER)
     with pytest.raises(SdkError) as caught:
-        pod.pod_spec(_plan(path, server=ServerImage(SERVER["image"])))
+        pod.pod_spec(_plan(path, server=ServerImageFacts(SERVER["image"])))
     assert caught.value.code is Code.FIELD_MISSING
     assert "server.command" in caught.value.why
     path = write_file(ECHO, server={**SERVER, "command": ["llama", "stack", "run", pod.RUN_YAML]})
-    assert pod.pod_spec(_plan(path, server=ServerImage(SERVER["image"])))  # the advice
+    assert pod.pod_spec(_plan(path, server=ServerImageFacts(SERVER["image"])))  # the advice
 
 
 def test_variables_of_the_image_are_kept_and_those_of_the_file_win(write_file: WriteFile) -> None:
     server = {**SERVER, "env": [{"name": "HOME", "value": "/data"}]}
-    image = ServerImage(
+    image = ServerImageFacts(
         SERVER["image"],
         ("/start",),
         env={"PYTHONPATH": "/opt/lib", "MY_CONFIG": "/etc/ogx/config.yaml", "OTHER": "1"},

@@ -21,8 +21,8 @@ INTRODUCTION = """\
 
 What each command says with `--help`. Results go to stdout, progress and logs to stderr; the
 exit statuses are explained under [errors](errors.md), the variables that commands read under
-[settings](settings.md#variables). `install`, `merge` and `preflight` are also the commands of
-the zipapp `lls-provider.pyz`, which is what runs in a Pod.
+[settings](settings.md#variables). `install`, `extract`, `merge`, `preflight` and `start` are also
+the commands of the zipapp `lls-provider.pyz`, which is what runs in a Pod.
 
 """
 

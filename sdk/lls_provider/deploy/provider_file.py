@@ -33,7 +33,7 @@ _EXCLUDING = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ObjectReference:
     """A Secret or a ConfigMap, and the key in it."""
 
     kind: str  # secret or configMap
@@ -49,7 +49,7 @@ class ServerEntry:
     image: str | None = None
     distribution: str | None = None
     config: Path | None = None
-    config_map: Reference | None = None
+    config_map: ObjectReference | None = None
     command: tuple[str, ...] = ()
     args: tuple[str, ...] | None = None
     python: str | None = None
@@ -71,7 +71,7 @@ class ProviderEntry:
     image: str
     api: str | None = None
     config: Mapping[str, Any] | None = None
-    config_from: Reference | None = None
+    config_from: ObjectReference | None = None
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
@@ -257,8 +257,8 @@ def _provider(value: Mapping[str, Any], where: Where) -> ProviderEntry:
     )
 
 
-def _reference(kind: str, value: Mapping[str, Any], key: str) -> Reference:
-    return Reference(kind, value["name"], value.get("key", key))
+def _reference(kind: str, value: Mapping[str, Any], key: str) -> ObjectReference:
+    return ObjectReference(kind, value["name"], value.get("key", key))
 
 
 def _texts(value: Sequence[str] | None) -> tuple[str, ...]:

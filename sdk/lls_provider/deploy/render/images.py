@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.image.inspect.summary import inspection
 from lls_provider.image.transports.registry import reference
 from lls_provider.image.transports.transport import find_image
+from lls_provider.operations.images import image_facts
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _Facts = TypeVar("_Facts")
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderImage:
+class ProviderImageFacts:
     """A provider's image; what it does not say is None. Sizes are bytes."""
 
     reference: str  # as a Pod names it; with a digest when it was pinned
@@ -38,7 +38,7 @@ class ProviderImage:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerImage:
+class ServerImageFacts:
     """The distribution's image: what it starts, with which variables."""
 
     reference: str
@@ -52,8 +52,8 @@ class ServerImage:
 class DeployedImages:
     """The images of a provider file, those of the providers in its order."""
 
-    server: ServerImage | None
-    providers: tuple[ProviderImage, ...]
+    server: ServerImageFacts | None
+    providers: tuple[ProviderImageFacts, ...]
 
 
 def read_images(
@@ -74,14 +74,14 @@ def read_images(
         # the tag stays, so that a reader sees which version the digest is
         return (f"{image.partition('@')[0]}@{found.digest}" if pin else image), found
 
-    def provider(entry: ProviderEntry) -> ProviderImage:
+    def provider(entry: ProviderEntry) -> ProviderImageFacts:
         try:
             name, found = content(entry.image)
             return provider_image(entry, name, found)
         except SdkError as error:
             raise error.located(provider=entry.provider_id, image=entry.image) from error
 
-    def server(image: str) -> ServerImage:
+    def server(image: str) -> ServerImageFacts:
         try:
             return server_image(*content(image))
         except SdkError as error:
@@ -100,13 +100,13 @@ def unread_images(file: ProviderFile) -> DeployedImages:
     for entry in file.providers:
         if entry.api is None:
             raise _no_api(entry, "The images are not read.")
-        providers.append(ProviderImage(entry.image, entry.api))
+        providers.append(ProviderImageFacts(entry.image, entry.api))
     image = file.server.image
-    server = ServerImage(image, known=False) if image is not None else None
+    server = ServerImageFacts(image, known=False) if image is not None else None
     return DeployedImages(server, tuple(providers))
 
 
-def provider_image(entry: ProviderEntry, name: str, content: Content) -> ProviderImage:
+def provider_image(entry: ProviderEntry, name: str, content: Content) -> ProviderImageFacts:
     """What the image of ``entry`` says of itself; of an index the largest of its images.
 
     Raises SdkError FIELD_MISSING or API_MISMATCH.
@@ -126,7 +126,7 @@ def provider_image(entry: ProviderEntry, name: str, content: Content) -> Provide
             resolution=f"Remove 'api' from the entry, or write 'api: {api}'.",
         )
     sizes = [it["installed_size"] for it in own if it["installed_size"] is not None]
-    return ProviderImage(
+    return ProviderImageFacts(
         name,
         serves,
         _package(own[0]) if own else None,
@@ -135,14 +135,14 @@ def provider_image(entry: ProviderEntry, name: str, content: Content) -> Provide
     )
 
 
-def server_image(name: str, content: Content) -> ServerImage:
+def server_image(name: str, content: Content) -> ServerImageFacts:
     """What the distribution's image starts; of an index the first of its images."""
     from lls_provider.image.image import Image
 
     images: Sequence[Image] = (content,) if isinstance(content, Image) else content.images
     runtime = (images[0].config.get("config") or {}) if images else {}
     variables = dict(text.partition("=")[::2] for text in runtime.get("Env") or ())
-    return ServerImage(
+    return ServerImageFacts(
         name,
         tuple(runtime.get("Entrypoint") or ()),
         tuple(runtime.get("Cmd") or ()),
@@ -166,7 +166,7 @@ def _package(labels: Mapping[str, Any]) -> ProviderPackage | None:
 
 
 def _images(content: Content) -> list[Mapping[str, Any]]:
-    facts = inspection(content)
+    facts = image_facts(content)
     return list(facts.get("images", [facts]))
 
 

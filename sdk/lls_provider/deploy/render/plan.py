@@ -16,7 +16,7 @@ from lls_provider.contract.document import dump, load, read_bytes
 from lls_provider.contract.limits import CONFIGURATION, document_limits
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
 from lls_provider.contract.names import APIS
-from lls_provider.deploy.provider_file import Reference
+from lls_provider.deploy.provider_file import ObjectReference
 from lls_provider.errors import Code, SdkError
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lls_provider.deploy.provider_file import ProviderEntry, ProviderFile, ServerEntry
-    from lls_provider.deploy.render.images import DeployedImages, ProviderImage, ServerImage
+    from lls_provider.deploy.render.images import (
+        DeployedImages,
+        ProviderImageFacts,
+        ServerImageFacts,
+    )
     from lls_provider.deploy.render.manifest_text import Manifest
 
 ARGUMENT_LIMIT = 2048
@@ -49,10 +53,10 @@ class DeployedProvider:
     """A provider at its place: ``config`` is inline, ``mounted`` in a Secret or a ConfigMap."""
 
     entry: ProviderEntry
-    image: ProviderImage
+    image: ProviderImageFacts
     order: int
     config: Mapping[str, Any] | None = None
-    mounted: Reference | None = None
+    mounted: ObjectReference | None = None
 
     @property
     def provider_id(self) -> str:
@@ -78,10 +82,10 @@ class DeploymentPlan:
     """
 
     server: ServerEntry
-    server_image: ServerImage | None
+    server_image: ServerImageFacts | None
     providers: tuple[DeployedProvider, ...]
     pull_secrets: tuple[str, ...]
-    base: Reference | None
+    base: ObjectReference | None
     objects: tuple[Manifest, ...]
 
     @property
@@ -122,13 +126,13 @@ def plan_deployment(file: ProviderFile, images: DeployedImages) -> DeploymentPla
         config, mounted = entry.config, entry.config_from
         if config is not None and not fits_argument(config):
             kind = "secret" if holds_secret(config) else "configMap"
-            mounted = Reference(kind, f"{name}-{entry.provider_id}-config", _CONFIG_KEY)
+            mounted = ObjectReference(kind, f"{name}-{entry.provider_id}-config", _CONFIG_KEY)
             objects.append(_object(mounted, dump(dict(config)), str(entry.where.file)))
             config = None
         providers.append(DeployedProvider(entry, image, order, config, mounted))
     base = file.server.config_map
     if file.server.config is not None:
-        base = Reference("configMap", f"{name}-base-config", BASE_KEY)
+        base = ObjectReference("configMap", f"{name}-base-config", BASE_KEY)
         objects.insert(0, _object(base, read_base(file.server.config), str(file.server.config)))
     return DeploymentPlan(
         file.server, images.server, tuple(providers), file.pull_secrets, base, tuple(objects)
@@ -191,7 +195,7 @@ def holds_secret(value: Any, key: str = "") -> bool:
     return bool(text) and bool(secret.search(key) or _USERINFO.search(text))
 
 
-def _object(reference: Reference, text: str, source: str) -> Manifest:
+def _object(reference: ObjectReference, text: str, source: str) -> Manifest:
     if len(text.encode()) >= CONFIG_MAP_LIMIT:
         raise SdkError(
             Code.FIELD_VALUE,

@@ -26,8 +26,8 @@ from lls_provider.errors import Code, SdkError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lls_provider.deploy.provider_file import Reference, ServerEntry
-    from lls_provider.deploy.render.images import ServerImage
+    from lls_provider.deploy.provider_file import ObjectReference, ServerEntry
+    from lls_provider.deploy.render.images import ServerImageFacts
     from lls_provider.deploy.render.manifest_text import Manifest
     from lls_provider.deploy.render.plan import DeployedProvider, DeploymentPlan
 
@@ -104,7 +104,7 @@ def _require_runnable(providers: Sequence[DeployedProvider]) -> None:
         ).located(provider=data[0].provider_id, image=data[0].image.reference)
 
 
-def server_python(server: ServerEntry, image: ServerImage | None) -> str:
+def server_python(server: ServerEntry, image: ServerImageFacts | None) -> str:
     """The Python that has the server's packages; by default that beside what the image starts."""
     if server.python:
         return server.python
@@ -136,7 +136,7 @@ def install_arguments(provider: DeployedProvider) -> list[str]:
     return arguments
 
 
-def config_path(provider: DeployedProvider, mounted: Reference) -> str:
+def config_path(provider: DeployedProvider, mounted: ObjectReference) -> str:
     """Where the configuration of a provider is mounted."""
     return f"{PROVIDER_CONFIGS}/{provider.provider_id}/{mounted.key}"
 
@@ -354,7 +354,7 @@ def config_volumes(providers: Iterable[DeployedProvider]) -> list[Manifest]:
     ]
 
 
-def _source(reference: Reference) -> Manifest:
+def _source(reference: ObjectReference) -> Manifest:
     items = [{"key": reference.key, "path": reference.key}]
     if reference.kind == "secret":
         return {"secret": {"secretName": reference.name, "items": items}}

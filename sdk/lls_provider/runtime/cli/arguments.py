@@ -34,7 +34,8 @@ example:
 """
 _START_EXAMPLE = """\
 example:
-  lls-provider.pyz start --base /etc/ogx/config.yaml -- /usr/local/bin/ogx-entrypoint.sh
+  lls-provider.pyz start --providers "$LLS_PROVIDERS" --base /etc/ogx/config.yaml \\
+      -- /usr/local/bin/ogx-entrypoint.sh
 """
 _MERGE_EXAMPLE = """\
 example:
