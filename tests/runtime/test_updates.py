@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +76,59 @@ def test_an_update_and_the_way_back_equal_a_clean_run(
     assert pod.snapshot() == clean_new.snapshot()
     _install(pod, listed["old"], changed)
     assert pod.snapshot() == clean_old.snapshot()
+
+
+def _compile(pod: Pod) -> None:
+    """What preflight leaves on a writable volume: bytecode that is valid by time and size."""
+    assert compileall.compile_dir(pod.packages, quiet=2)
+    assert list(pod.packages.rglob("*.pyc"))
+
+
+@pytest.mark.parametrize("new", NEW_LISTS.values(), ids=NEW_LISTS)
+def test_bytecode_does_not_outlive_its_module(
+    make_pod: MakePod, sources: dict[str, Path], new: list[str]
+) -> None:
+    old = ["echo", "guard", "third"]
+    pod, clean = make_pod("pod"), make_pod("clean")
+    _install(pod, [(name, sources[name]) for name in old])
+    _compile(pod)
+    changed = next(n for n in range(3) if old[n] != new[n])
+    listed = [(name.rstrip("2"), sources[name]) for name in new]
+    _install(pod, listed, changed)
+    _install(clean, listed)
+    for bytecode in pod.packages.rglob("*.pyc"):
+        module = bytecode.parents[1] / f"{bytecode.name.partition('.')[0]}.py"
+        assert module.is_file(), bytecode
+    for one in (pod, clean):
+        for cache in one.packages.rglob("__pycache__"):
+            shutil.rmtree(cache)
+    assert pod.snapshot().keys() == clean.snapshot().keys()
+
+
+def test_a_module_of_equal_time_and_size_is_not_run_from_old_bytecode(
+    make_pod: MakePod, sources: dict[str, Path]
+) -> None:
+    pod = make_pod("pod")
+    _install(pod, [("echo", sources["echo"])])
+    _compile(pod)
+    before = (pod.packages / "dep.py").stat()
+    _install(pod, [("echo", sources["echo2"])])
+    after = (pod.packages / "dep.py").stat()
+    assert (before.st_size, before.st_mtime) == (after.st_size, after.st_mtime)
+    assert not list((pod.packages / "__pycache__").glob("dep.*"))
+
+
+def test_a_cache_of_bytecode_that_is_a_link_is_not_followed(
+    make_pod: MakePod, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    pod = make_pod("pod")
+    _install(pod, [("echo", sources["echo"])])
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "dep.cpython-312.pyc").write_bytes(b"")
+    (pod.packages / "__pycache__").symlink_to(outside)
+    _install(pod, [("echo", sources["echo2"])])
+    assert list(outside.iterdir())
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ def commands(request: StartRequest) -> list[list[str]]:
             lines.append(["extract", *root])
         lines.append(["merge", *base, *root])
         run_yaml = f"{request.root}/config/run.yaml"
-    return [*lines, ["preflight", "--run-yaml", run_yaml, *root]]
+    return [*lines, ["preflight", "--keep-bytecode", "--run-yaml", run_yaml, *root]]
 
 
 def _install(provider: Mapping[str, str]) -> list[str]:

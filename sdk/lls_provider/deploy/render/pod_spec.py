@@ -187,7 +187,7 @@ def _merge(plan: DeploymentPlan, python: str) -> Manifest:
 def _preflight(plan: DeploymentPlan, python: str) -> Manifest:
     container = _of_server(plan, "preflight")
     container["command"] = runtime_command(
-        python, RUNTIME_COPY, "preflight", f"--run-yaml={RUN_YAML}"
+        python, RUNTIME_COPY, "preflight", "--keep-bytecode", f"--run-yaml={RUN_YAML}"
     )
     container["env"] = _environment(plan)
     mounts = [

@@ -250,6 +250,12 @@ def _add_preflight(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long each provider may take to load (default: 60) [LLS_PREFLIGHT_TIMEOUT]",
     )
+    parser.add_argument(
+        "--keep-bytecode",
+        action="store_true",
+        help="leave the bytecode of what is imported on the volume, for the server; it must be "
+        "writable",
+    )
     parser.set_defaults(termination_log=TERMINATION_LOG)
 
 

@@ -236,6 +236,7 @@ def _preflight(options: argparse.Namespace, console: Console) -> ExitStatus:
         Path(options.run_yaml),
         root=Path(options.root),
         timeout=options.timeout,
+        keep_bytecode=options.keep_bytecode,
         progress=console,
     )
     console.result("All providers validated successfully")

@@ -86,11 +86,13 @@ def preflight(
     env: Mapping[str, str] | None = None,
     progress: Progress = SILENT,
     timeout: float | None = None,
+    keep_bytecode: bool = False,
 ) -> list[ConfiguredProvider]:
     """Check every provider with a ``module`` that the server would load; returns them.
 
     ``python`` is the server's interpreter, by default the running one; ``timeout`` the seconds
-    that each provider may take, by default `probe_client.time_limit`. Raises SdkError
+    that each provider may take, by default `probe_client.time_limit`. With ``keep_bytecode`` the
+    bytecode of what is imported stays on the volume (contract decision 15). Raises SdkError
     VALIDATION_FAILED or WHEEL_INCOMPATIBLE with a layout of contract section 6 at the first
     failure, USAGE if ``run_yaml`` does not exist or the time limit is not valid, and what reading
     it raises.
@@ -128,7 +130,9 @@ def preflight(
             progress.warn(warning)
         _report_unmet(volume, versions, minor, progress)
     requests = [ProbeRequest(found.module, found.provider_type) for found in providers]
-    results = probe_all(interpreter, requests, path=path, env=env, timeout=timeout)
+    results = probe_all(
+        interpreter, requests, path=path, env=env, timeout=timeout, keep_bytecode=keep_bytecode
+    )
     # the answers end with the first provider that kills the process, and so does this loop
     with contextlib.closing(results):
         for provider, context, result in zip(providers, contexts, results, strict=False):

@@ -160,18 +160,20 @@ def probe_all(
     path: Sequence[Path] = (),
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
+    keep_bytecode: bool = False,
 ) -> Generator[ProbeResult, None, None]:
     """Probe several modules in one process, as the server loads them; yields in their order.
 
     ``path`` goes in front of ``env``'s PYTHONPATH. ``timeout`` (by default `time_limit`) applies to
-    each module. If the process dies or hangs, that is the failure of the current module, and there
-    are no results for the rest. Raises SdkError PYTHON_MISSING if ``python`` cannot be started, and
-    what `time_limit` raises.
+    each module. With ``keep_bytecode`` Python writes the bytecode of what is imported next to it,
+    if that place is writable (contract decision 15). If the process dies or hangs, that is the
+    failure of the current module, and there are no results for the rest. Raises SdkError
+    PYTHON_MISSING if ``python`` cannot be started, and what `time_limit` raises.
     """
     if not requests:
         return
     timeout = time_limit() if timeout is None else timeout
-    environment = child_environment(path, env)
+    environment = child_environment(path, env, keep_bytecode=keep_bytecode)
     if any(request.config is not None for request in requests):
         # it may hold secrets, and every user of the machine can read a process's arguments
         with pooled_probe(python, (), env=environment) as waiting:

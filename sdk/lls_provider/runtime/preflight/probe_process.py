@@ -272,8 +272,13 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def child_environment(path: Sequence[Path], env: Mapping[str, str] | None) -> dict[str, str]:
-    """The variables of a process like the server's: ``path`` in front, and no bytecode."""
+def child_environment(
+    path: Sequence[Path], env: Mapping[str, str] | None, *, keep_bytecode: bool = False
+) -> dict[str, str]:
+    """The variables of a process like the server's, with ``path`` in front.
+
+    It writes no bytecode unless ``keep_bytecode`` is set.
+    """
     values = dict(os.environ if env is None else env)
     values.pop(ERROR_FILE, None)  # only our own errors go there
     # absolute, because the child's working directory is another
@@ -287,6 +292,8 @@ def child_environment(path: Sequence[Path], env: Mapping[str, str] | None) -> di
     if entries:
         values["PYTHONPATH"] = os.pathsep.join(entries)
     values["PYTHONDONTWRITEBYTECODE"] = "1"  # the volume is read-only, and preflight writes nothing
+    if keep_bytecode:
+        del values["PYTHONDONTWRITEBYTECODE"]
     return values
 
 

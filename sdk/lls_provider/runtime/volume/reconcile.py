@@ -274,6 +274,7 @@ def set_aside(volume: Volume, provider_id: str, dist_infos: Sequence[str]) -> No
         for path in recorded_files(packages / dist_info):
             source, target = packages / path, stash / path
             if path in leaving and os.path.lexists(source):
+                remove_bytecode(source)
                 make_directory(target.parent)
                 source.rename(target)
                 _prune(source.parent, packages)
@@ -301,12 +302,29 @@ def _drop(volume: Volume, desired: DesiredState) -> None:
         if path.startswith(own):
             continue
         target = desired.packages / path
+        remove_bytecode(target)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             target.unlink()
         _prune(target.parent, desired.packages)
     for dist_info in desired.leaving:
         # in one step: half of it would not be recognised as ours
         volume.discard(desired.packages / dist_info)
+
+
+def remove_bytecode(source: Path) -> None:
+    """Remove the bytecode of a module, before the module itself is removed or moved.
+
+    Python takes bytecode for current if time and size of the source are those it was compiled from,
+    and both are equal in builds of two versions of a package.
+    """
+    cache = source.parent / "__pycache__"
+    if source.suffix != ".py" or cache.is_symlink():
+        return
+    for name in names(cache):
+        if name.startswith(f"{source.stem}.") and name.endswith(".pyc"):
+            (cache / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not there, or with the bytecode of other modules
+        cache.rmdir()
 
 
 def _prune(directory: Path, top: Path) -> None:
