@@ -144,6 +144,7 @@ def main() -> None:
             "all, two processes": lambda: pod.start(lambda: pod.compile_all(2)),
             "what the provider imports": lambda: pod.start(pod.compile_imported),
             "prefix in the main container": lambda: pod.start(lambda: None, prefix=True),
+            "what preflight imports": lambda: pod.start(lambda: None, keep=True),
         }
         runs: dict[str, list[dict[str, Run]]] = {name: [] for name in ways}
         pod.start(lambda: None)
@@ -201,8 +202,13 @@ class _Pod:
         self.tree = VolumeTree(self.root)
         self.imported = ""
 
-    def start(self, compiling: Callable[[], None], *, prefix: bool = False) -> dict[str, Run]:
-        """Install, compile, merge, preflight, and run the server until it is ready."""
+    def start(
+        self, compiling: Callable[[], None], *, prefix: bool = False, keep: bool = False
+    ) -> dict[str, Run]:
+        """Install, compile, merge, preflight, and run the server until it is ready.
+
+        With ``keep`` preflight leaves bytecode on the volume, as the last init container does.
+        """
         measure.empty(self.root)
         python = self.environment.python
         own = measure.install_command(python, self.source, self.root, api=self.provider.api)
@@ -231,6 +237,8 @@ class _Pod:
             "--root",
             self.root,
         ]
+        if keep:
+            preflight.append("--keep-bytecode")
         found["preflight"] = measure.run([*preflight, "--run-yaml", config], **variables)
         found["ready"] = self._serve(config, variables)
         return found
