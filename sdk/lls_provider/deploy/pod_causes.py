@@ -17,6 +17,7 @@ from lls_provider.contract.models import INIT_CONTAINER_PREFIX
 from lls_provider.contract.names import TERMINATION_LOG_LIMIT
 from lls_provider.deploy import pod_reasons
 from lls_provider.deploy.pod_reasons import Advice, Meaning
+from lls_provider.runtime.messages import conflict
 
 if TYPE_CHECKING:
     from lls_provider.deploy.pod import Container, Pod, Termination
@@ -25,6 +26,7 @@ _ERROR = re.compile(r"^ERROR: ", re.MULTILINE)
 _RESOLUTION = "\n\nResolution: "
 _LABELLED = re.compile(r"(Provider|Image|Init Container|Module|Reason): (.*)")
 _MISMATCH = re.compile(r"Provider '([^'\n]*)' \(image: ([^)\n]*)\)")
+_CONFLICT = re.compile(r"Cannot install provider '.*' due to dependency conflict")
 _PREFLIGHT = ("Provider validation failed", "Provider spec validation failed")
 _SECRET = re.compile(r'(secret|configmap) "([^"\n]+)" not found')
 _KEY = re.compile(r"couldn't find key (\S+) in (Secret|ConfigMap) (\S+)")
@@ -224,10 +226,14 @@ def _again(container: Container, cause: Cause) -> Cause:
 
 
 def _resolution(message: TerminationMessage, names: Mapping[str, str]) -> str:
-    if message.is_cut:
-        rest = f"The message is cut; the container's log has all of it: {names['logs']}"
-        return f"{message.resolution}… {rest}" if message.resolution else rest
-    return message.resolution
+    """The message's own; where it is cut, what the layout has, and where to read all of it."""
+    if not message.is_cut:
+        return message.resolution
+    rest = f"The message is cut; the container's log has all of it: {names['logs']}"
+    if _CONFLICT.fullmatch(message.what):
+        whole = read_termination_message(conflict("", "", "", ""))
+        return f"{whole.resolution if whole else ''} {rest}"
+    return f"{message.resolution}… {rest}" if message.resolution else rest
 
 
 def _probe(container: Container) -> Meaning | None:
