@@ -180,8 +180,8 @@ CASES = {
         READY,
         "Pending",
         f"{LOOP}exit status 1",
-        "The distribution has no configuration at a known path",
-        "Give the configuration as a ConfigMap",
+        "The distribution's image has no configuration at a known path",
+        "Supply the configuration in a ConfigMap",
     ),
     "merge-failed": Expected(
         READY, "Pending", f"{LOOP}exit status 1", "Invalid YAML", "Correct the YAML at this place."
@@ -247,14 +247,14 @@ CASES = {
         READY,
         "Failed",
         "running again, restarted 2 times; before that exit status 137",
-        "The startup probe failed for 60 s",
+        "The startup probe failed for 300 s",
         "raise failureThreshold of the probe",
     ),
     "startup-probe-backoff": Expected(
         READY,
         "Failed",
         f"{LOOP}exit status 143",
-        "The startup probe failed for 60 s",
+        "The startup probe failed for 300 s",
         "raise failureThreshold of the probe",
     ),
     "liveness-probe": Expected(
@@ -338,6 +338,9 @@ CASES = {
     "out-of-memory-admission": Expected(
         "Pending Pending", "Pending", "OutOfmemory", "it lacks a resource", "Delete the Pod"
     ),
+    # images as volumes
+    "image-volume-ready": Expected(READY, "Ready", None, status=OK),
+    "image-volume-pull": Expected(GUARD_WAITS, "Pending", "ImagePullBackOff", PULL, LOGIN),
     # the main container installs
     "ogxserver-ready": Expected(READY, "Ready", None, status=OK),
     "ogxserver-creating": Expected("Pending Pending", "Pending", None, status=OK),

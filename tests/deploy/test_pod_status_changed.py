@@ -58,11 +58,31 @@ def test_an_unknown_exit_status_is_shown(status: int, shown: str) -> None:
     assert failure.what == f"The container failed with {shown}"
 
 
-def test_the_image_of_a_provider_is_that_of_its_volume_where_the_command_has_none() -> None:
+def by_script(install: str) -> dict[str, Any]:
+    """A recorded Pod whose main container runs a script that somebody wrote by hand."""
     pod = document("ogxserver-ready")
-    command = pod["spec"]["containers"][0]["command"]
-    for image in ("echo", "guard"):
-        command[-1] = command[-1].replace(f"--image registry.example.com/acme/{image}:1.0", "")
+    script = "".join(
+        f"python3 -I -S /images/{it}/lls-provider/lls-provider.pyz install {install}\n"
+        for it in ("acme-echo", "acme-guard")
+    )
+    container = pod["spec"]["containers"][0]
+    container |= {"command": ["/bin/sh", "-c", f"pip install requests\n{script}"], "args": []}
+    container["env"] = [it for it in container["env"] if it["name"] != "LLS_PROVIDERS"]
+    for name in ("acme-echo", "acme-guard"):
+        container["command"][-1] = container["command"][-1].replace("ID", name, 1)
+    return pod
+
+
+def test_the_providers_of_a_script_are_read_from_its_command_lines() -> None:
+    found = diagnosed(by_script("--provider-id=ID --api safety --image 'registry.test/a:1'"))
+    assert [(it.provider_id, it.image) for it in found.providers] == [
+        ("acme-echo", "registry.test/a:1"),
+        ("acme-guard", "registry.test/a:1"),
+    ]
+
+
+def test_the_image_of_a_provider_is_that_of_its_volume_where_the_command_has_none() -> None:
+    pod = by_script('--provider-id "ID"')
     assert [it.image for it in diagnosed(pod).providers] == [
         "registry.example.com/acme/echo:1.0",
         "registry.example.com/acme/guard:1.0",
@@ -72,11 +92,27 @@ def test_the_image_of_a_provider_is_that_of_its_volume_where_the_command_has_non
     assert [it.to_document()["image"] for it in diagnosed(pod).providers] == ["", ""]
 
 
-def test_another_install_in_the_command_is_no_provider() -> None:
+@pytest.mark.parametrize("value", ["", "x", "[]", "[" * 50_000, '[{"id": 1}]', "null"])
+def test_providers_that_cannot_be_read_are_none(value: str) -> None:
     pod = document("ogxserver-ready")
-    command = pod["spec"]["containers"][0]["command"]
-    command[-1] = "pip install requests\n" + command[-1]
-    assert len(diagnosed(pod).providers) == 2
+    for variable in pod["spec"]["containers"][0]["env"]:
+        if variable["name"] == "LLS_PROVIDERS":
+            variable["value"] = value
+    found = diagnosed(pod)
+    assert found.providers == ()
+    assert [it.name for it in found.phases] == ["preflight", "server"]
+
+
+def test_a_long_list_of_providers_is_read_whole() -> None:
+    pod = document("ogxserver-ready")
+    entries = [
+        {"id": f"p{number}", "api": "safety", "image": "i", "source": "/s", "config": "x" * 500}
+        for number in range(200)
+    ]
+    for variable in pod["spec"]["containers"][0]["env"]:
+        if variable["name"] == "LLS_PROVIDERS":
+            variable["value"] = json.dumps(entries)
+    assert len(diagnosed(pod).providers) == 200
 
 
 @pytest.mark.parametrize(

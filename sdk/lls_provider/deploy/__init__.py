@@ -1,1 +1,1 @@
-"""Providers in a cluster: what is wrong with a Pod that does not start."""
+"""Providers in a cluster: their manifests, and why a Pod does not start."""

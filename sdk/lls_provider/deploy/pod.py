@@ -15,6 +15,7 @@ from lls_provider.errors import Code, SdkError
 
 _TEXT_LIMIT = 16 * 1024  # characters; the API server holds less of any text that is read here
 GET_POD = "kubectl get pod NAME -o json"
+_PROVIDERS = "LLS_PROVIDERS"  # what the runtime's command `start` installs
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _KINDS = {
     type(None): "null",
@@ -49,7 +50,8 @@ class Termination:
 class Container:
     """A container of the spec and its status; without a status it is waiting.
 
-    ``startup_seconds`` is what the startup probe allows; None where there is none.
+    ``providers`` is the variable LLS_PROVIDERS. ``startup_seconds`` is what the startup probe
+    allows; None where there is none.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Container:
     is_init: bool
     is_sidecar: bool
     command_line: str
+    providers: str
     volumes: tuple[str, ...]
     mount_paths: tuple[str, ...]
     memory_limit: str
@@ -208,6 +211,9 @@ def _container(spec: _Fields, status: _Fields, *, is_init: bool) -> Container:
         is_init=is_init,
         is_sidecar=is_init and spec.text("restartPolicy") == "Always",
         command_line=" ".join([*spec.texts("command"), *spec.texts("args")]),
+        providers="".join(
+            it.text("value", None) for it in spec.each("env") if it.text("name") == _PROVIDERS
+        ),
         volumes=tuple(it.text("name") for it in mounts),
         mount_paths=tuple(it.text("mountPath") for it in mounts),
         memory_limit=spec.fields("resources").fields("limits").quantity("memory"),
@@ -256,8 +262,8 @@ class _Fields:
     def has(self, key: str) -> bool:
         return self.value.get(key) is not None
 
-    def text(self, key: str) -> str:
-        return str(self._typed(key, str, "text") or "")[:_TEXT_LIMIT]
+    def text(self, key: str, limit: int | None = _TEXT_LIMIT) -> str:
+        return str(self._typed(key, str, "text") or "")[:limit]
 
     def time(self, key: str) -> str:
         """A timestamp of the API (RFC 3339); empty where it is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from lls_provider.deploy.pod_causes import (
     termination_cause,
     waiting_cause,
 )
-from lls_provider.errors import ExitStatus
+from lls_provider.errors import ExitStatus, SdkError
+from lls_provider.runtime.start import parse_providers
 
 if TYPE_CHECKING:
     from lls_provider.deploy.pod import Container, Pod
@@ -32,6 +34,7 @@ _PHASES = {
 }
 _SERVERS = ("llama-stack", "ogx")
 _INSTALL = re.compile(r"(?<![\w-])install(?=\s)")
+_INSTALLS = re.compile(r"(?<![\w-])(install|start)(?=\s)")
 _PROVIDER_ID = re.compile(r"--provider-id[=\s]+['\"]?([a-z0-9][-a-z0-9]*)")
 _IMAGE = re.compile(r"--image[=\s]+['\"]?([^\s'\";&|]+)")
 _SIGNALS = (137, 143)
@@ -181,7 +184,7 @@ def _installers(pod: Pod) -> list[Container]:
 def _self_installing(pod: Pod) -> Container | None:
     """The main container that installs providers itself, as with the operator that is released."""
     for container in pod.containers:
-        if ZIPAPP_FILE in container.command_line and _INSTALL.search(container.command_line):
+        if ZIPAPP_FILE in container.command_line and _INSTALLS.search(container.command_line):
             return container
     return None
 
@@ -244,7 +247,7 @@ def _provider(
         message = _message(cause, whole)
     return ProviderStatus(
         container.name.removeprefix(INIT_CONTAINER_PREFIX),
-        container.image,
+        _installed_image(pod, container),
         phase,
         message,
         container.name,
@@ -258,6 +261,12 @@ def _is_ours(cause: Cause | None) -> bool:
 
 def _is_of_preflight(cause: Cause | None) -> bool:
     return cause is not None and cause.message is not None and cause.message.is_of_preflight
+
+
+def _installed_image(pod: Pod, container: Container) -> str:
+    """The provider's image: that of the container, or the image volume that it installs from."""
+    mounted = (it.image for it in pod.volumes if it.image and it.name in container.volumes)
+    return next(mounted, container.image)
 
 
 def _message(cause: Cause | None, whole: Sequence[Cause]) -> str:
@@ -322,7 +331,12 @@ def _self_installed(
 
 
 def _named_providers(pod: Pod, server: Container) -> Iterator[tuple[str, str]]:
-    """Each provider that the command line installs, with its image."""
+    """Each provider that the container installs, with its image."""
+    if server.providers:
+        with contextlib.suppress(SdkError, RecursionError):
+            for entry in parse_providers(server.providers):
+                yield entry["id"], entry["image"]
+        return
     for part in _INSTALL.split(server.command_line)[1:]:
         found, image = _PROVIDER_ID.search(part), _IMAGE.search(part)
         if found is None:
@@ -356,7 +370,7 @@ def _server_phases(
             yield PhaseStatus("preflight", "", container.name, "Failed", cause)
             yield PhaseStatus("server", "", container.name, "Pending")
             continue
-        if PREFLIGHT_CONTAINER in container.command_line:
+        if PREFLIGHT_CONTAINER in container.command_line or container is _self_installing(pod):
             done = container.is_ready or container.is_started
             if done or state != "Failed":  # of a failure without its message it is not known
                 yield PhaseStatus("preflight", "", container.name, "Completed" if done else state)
