@@ -1,9 +1,9 @@
-"""Provider files on disk, and the schemas of Kubernetes and of the released operators."""
+"""The schemas of Kubernetes and of the released operators."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,49 +14,12 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-
-from lls_provider.contract.document import dump
-from lls_provider.contract.names import API_VERSION
+from tests.factories.provider_files import write_file  # noqa: F401 - a fixture
 
 CRDS = Path(__file__).parents[3] / "shared" / "crds"
 """The custom resource definitions of the released operators; they lie beside the checkout."""
 
 VERSIONS = ("1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
-ECHO = {
-    "id": "acme-echo",
-    "image": "registry.example.com/acme/echo:1.0",
-    "api": "inference",
-}
-GUARD = {
-    "id": "acme-guard",
-    "image": "registry.example.com/acme/guard:1.0",
-    "api": "safety",
-}
-SERVER = {"name": "my-server", "image": "registry.example.com/distribution:1.0"}
-
-WriteFile = Callable[..., Path]
-
-
-@pytest.fixture
-def write_file(tmp_path: Path) -> WriteFile:
-    """Write a provider file; returns its path."""
-
-    def write(
-        *providers: Mapping[str, Any],
-        server: Mapping[str, Any] | None = None,
-        name: str = "providers.yaml",
-        **more: Any,
-    ) -> Path:
-        document: dict[str, Any] = {"apiVersion": API_VERSION, "kind": "ProviderFile", **more}
-        if server is not None:
-            document["server"] = dict(server)
-        document["providers"] = [dict(provider) for provider in providers]
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dump(document), "utf-8")
-        return path
-
-    return write
 
 
 def manifests(text: str) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.deploy.conftest import ECHO, GUARD, SERVER, VERSIONS, manifests, validate_native
+from tests.deploy.conftest import VERSIONS, manifests, validate_native
 from tests.deploy.recordings import PODS, diagnosed, document
+from tests.factories.provider_files import ECHO, GUARD, SERVER
 
 from lls_provider.deploy.render.render import ProviderSourceKind, RenderOptions, render
 

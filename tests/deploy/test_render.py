@@ -14,21 +14,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.deploy.conftest import (
-    ECHO,
-    GUARD,
-    SERVER,
     VERSIONS,
     manifests,
     validate_custom,
     validate_native,
 )
+from tests.factories.provider_files import ECHO, GUARD, SERVER
 
 from lls_provider.contract import validation
 from lls_provider.contract.document import load
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.contract.names import APIS
-from lls_provider.deploy.provider_file import read_provider_file
-from lls_provider.deploy.render import manifest_text, operator, plan, sizes
+from lls_provider.deploy.render import manifest_text, operator, sizes
 from lls_provider.deploy.render import pod_spec as pod
 from lls_provider.deploy.render.images import (
     DeployedImages,
@@ -39,6 +36,7 @@ from lls_provider.deploy.render.images import (
 from lls_provider.deploy.render.plan import DeploymentPlan, plan_deployment
 from lls_provider.deploy.render.render import ProviderSourceKind, RenderOptions, render
 from lls_provider.errors import Code, SdkError
+from lls_provider.operations.provider_file import read_provider_file
 
 WriteFile = Callable[..., Path]
 UNREAD = RenderOptions(read_images=False)
@@ -242,29 +240,6 @@ def test_a_secret_or_large_configuration_is_no_argument(write_file: WriteFile) -
         "install-provider-big": ["--config-file=/etc/lls-provider/big/config.yaml"],
         "install-provider-own": ["--config-file=/etc/lls-provider/own/config.yaml"],
     }
-
-
-@pytest.mark.parametrize(
-    ("config", "secret"),
-    [
-        ({"url": "http://x"}, False),
-        ({"max_tokens": 512}, False),
-        ({"api_key": "${env.KEY}"}, False),
-        ({"api_key": "${env.KEY:=}"}, False),
-        ({"api_key": ""}, False),
-        ({"api_key": "abc"}, True),
-        ({"auth": {"Bearer-Token": "abc"}}, True),
-        ({"password": 1234}, True),
-        ({"use_token": True}, False),
-        ({"url": "postgres://user:pass@host/db"}, True),
-        ({"urls": ["http://x", "http://u:p@y"]}, True),
-        ({"url": "postgres://user:${env.PASS}@host/db"}, False),
-        ({"client_secret": b"abc"}, True),
-    ],
-)
-def test_what_is_secret_in_a_configuration(config: dict[str, Any], secret: bool) -> None:
-    assert plan.holds_secret(config) is secret
-    assert plan.fits_argument({"a": "b"})
 
 
 @given(st.text(alphabet="$()aA{}.", max_size=12))

@@ -151,7 +151,7 @@ _EXCLUDING = {
 
 
 def _provider_file(document: Document) -> Iterator[Problem]:
-    """The rules of a provider file; `deploy.provider_file` checks what several files make."""
+    """The rules of a provider file; `operations.provider_file` checks what several files make."""
     yield from _unique_ids(document, (), "id", section="providers")
     server, providers = _value(document, ("server",)), _value(document, ("providers",))
     if isinstance(server, dict):

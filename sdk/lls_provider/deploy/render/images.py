@@ -15,9 +15,9 @@ from lls_provider.operations.images import image_facts
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from lls_provider.deploy.provider_file import ProviderEntry, ProviderFile
     from lls_provider.image.image import Image
     from lls_provider.image.manifest import Content
+    from lls_provider.operations.provider_file import ProviderEntry, ProviderFile
 
 _REGISTRY = "docker://"
 _AT_ONCE = 8  # registries answer several requests at a time

@@ -23,7 +23,7 @@ from lls_provider.contract.names import (
 )
 from lls_provider.deploy.render import sizes
 from lls_provider.deploy.render.manifest_text import comment, plain
-from lls_provider.deploy.render.plan import argument, missing
+from lls_provider.deploy.render.plan import missing
 from lls_provider.deploy.render.pod_spec import (
     PACKAGES,
     RUN_YAML,
@@ -33,11 +33,11 @@ from lls_provider.deploy.render.pod_spec import (
     image_mount,
     image_source,
     image_volume,
-    runtime_command,
     server_python,
 )
 from lls_provider.deploy.render.workloads import HASH_ANNOTATION, content_hash, labels
 from lls_provider.errors import Code, SdkError
+from lls_provider.operations.phase_commands import argument, runtime_command
 from lls_provider.runtime.merge import ExternalProvider, merge_documents
 
 if TYPE_CHECKING:

@@ -6,8 +6,6 @@ so that a Pod rendered here and one made by an operator from the custom resource
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,37 +13,27 @@ from typing import TYPE_CHECKING, Any
 from lls_provider.contract.document import dump, load, read_bytes
 from lls_provider.contract.limits import CONFIGURATION, document_limits
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
-from lls_provider.contract.names import APIS
-from lls_provider.deploy.provider_file import ObjectReference
 from lls_provider.errors import Code, SdkError
+from lls_provider.operations.phase_commands import fits_argument, holds_secret, in_order
+from lls_provider.operations.provider_file import ObjectReference, require_providers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lls_provider.deploy.provider_file import ProviderEntry, ProviderFile, ServerEntry
     from lls_provider.deploy.render.images import (
         DeployedImages,
         ProviderImageFacts,
         ServerImageFacts,
     )
     from lls_provider.deploy.render.manifest_text import Manifest
-
-ARGUMENT_LIMIT = 2048
-"""Characters of a configuration as an argument; a larger one is mounted from a ConfigMap."""
+    from lls_provider.operations.provider_file import ProviderEntry, ProviderFile, ServerEntry
 
 CONFIG_MAP_LIMIT = 1 << 20
 """Bytes that Kubernetes lets a ConfigMap or a Secret hold."""
 
 BASE_KEY = "run.yaml"
 _CONFIG_KEY = "config.yaml"
-_SECRET_KEY = re.compile(
-    r"passw(or)?d|passphrase|secret|token|api[-_]?key|credential|private[-_]?key|access[-_]?key",
-    re.IGNORECASE,
-)
-_PASSWORD = re.compile(r"passw(or)?d|passphrase|secret", re.IGNORECASE)
-_REFERENCE = re.compile(r"\$\{env\.[^}]*\}")  # the server replaces it when it starts
-_USERINFO = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +95,9 @@ def plan_deployment(file: ProviderFile, images: DeployedImages) -> DeploymentPla
     provider is enabled, FIELD_VALUE for a configuration that no ConfigMap can hold, and what
     reading the base configuration raises.
     """
-    if not file.providers:
-        raise SdkError(
-            Code.FIELD_MISSING,
-            f"{file.source} has no provider that is enabled",
-            why="There is nothing to install into the Pod.",
-            resolution="Add an entry to 'providers', or remove 'enabled: false' from one.",
-        )
+    require_providers(file)
     name = file.server.name
-    position = {api: index for index, api in enumerate(APIS)}
-    paired = sorted(
-        zip(file.providers, images.providers, strict=True),
-        key=lambda pair: position.get(pair[1].api, len(position)),
-    )
+    paired = in_order(zip(file.providers, images.providers, strict=True), lambda pair: pair[1].api)
     objects: list[Manifest] = []
     providers = []
     for order, (entry, image) in enumerate(paired):
@@ -156,43 +134,6 @@ def read_base(path: Path) -> str:
             resolution="Name the configuration of a server, such as the distribution's run.yaml.",
         )
     return data.decode("utf-8-sig")
-
-
-def fits_argument(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration may be an argument of a container.
-
-    Arguments are shown by `kubectl describe` and are limited in size; Kubernetes replaces ``$(``
-    and ``$$`` in them, which a file keeps.
-    """
-    text = argument(config)
-    return (
-        len(text) <= ARGUMENT_LIMIT
-        and "$$" not in text
-        and "$(" not in text
-        and not (holds_secret(config))
-    )
-
-
-def argument(config: Mapping[str, Any]) -> str:
-    """A configuration as the argument of ``--config``."""
-    return json.dumps(config, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def holds_secret(value: Any, key: str = "") -> bool:
-    """Whether a configuration has a password, a token or a login in a URL, written out.
-
-    A reference such as ``${env.TOKEN}`` is none: the server replaces it.
-    """
-    if isinstance(value, Mapping):
-        return any(holds_secret(item, str(name)) for name, item in value.items())
-    if isinstance(value, (list, tuple, set)):
-        return any(holds_secret(item, key) for item in value)
-    if not isinstance(value, (str, bytes, int)) or isinstance(value, bool):
-        return False
-    text = _REFERENCE.sub("", value.decode("latin-1") if isinstance(value, bytes) else str(value))
-    # max_tokens: 512 is no secret, password: 1234 is one
-    secret = _PASSWORD if isinstance(value, int) else _SECRET_KEY
-    return bool(text) and bool(secret.search(key) or _USERINFO.search(text))
 
 
 def _object(reference: ObjectReference, text: str, source: str) -> Manifest:

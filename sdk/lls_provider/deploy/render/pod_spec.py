@@ -20,16 +20,23 @@ from lls_provider.contract.names import (
 )
 from lls_provider.deploy.render import sizes
 from lls_provider.deploy.render.manifest_text import comment
-from lls_provider.deploy.render.plan import BASE_KEY, argument, missing, names
+from lls_provider.deploy.render.plan import BASE_KEY, missing, names
 from lls_provider.errors import Code, SdkError
+from lls_provider.operations.phase_commands import (
+    Installation,
+    install_arguments,
+    merge_command,
+    preflight_command,
+    runtime_command,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lls_provider.deploy.provider_file import ObjectReference, ServerEntry
     from lls_provider.deploy.render.images import ServerImageFacts
     from lls_provider.deploy.render.manifest_text import Manifest
     from lls_provider.deploy.render.plan import DeployedProvider, DeploymentPlan
+    from lls_provider.operations.provider_file import ObjectReference, ServerEntry
 
 EXTERNAL = f"{VOLUME_ROOT}/external-providers"
 BASE = f"{VOLUME_ROOT}/base-config"
@@ -46,7 +53,6 @@ IMAGE_VOLUMES = "/var/lib/lls-provider"
 _SERVERS = ("llama", "ogx")
 _SMALL = "16Mi"
 _USER = 1001
-_ISOLATED = ("-I", "-S")
 
 
 def pod_spec(plan: DeploymentPlan, *, image_volumes: bool = False) -> Manifest:
@@ -115,25 +121,17 @@ def server_python(server: ServerEntry, image: ServerImageFacts | None) -> str:
     return "python3"
 
 
-def runtime_command(python: str, zipapp: str, *arguments: str) -> list[str]:
-    """A command of the runtime, isolated from what else is on the container's path."""
-    return [python, *_ISOLATED, zipapp, *arguments]
-
-
-def install_arguments(provider: DeployedProvider) -> list[str]:
-    """The arguments of the installer for one provider."""
-    arguments = [
-        f"--provider-id={provider.provider_id}",
-        f"--api={provider.api}",
-        f"--image={provider.image.reference}",
-        f"--container={provider.container_name}",
-        f"--order={provider.order}",
-    ]
-    if provider.mounted is not None:
-        arguments.append(f"--config-file={config_path(provider, provider.mounted)}")
-    elif provider.config is not None:
-        arguments.append(f"--config={argument(provider.config)}")
-    return arguments
+def installation(provider: DeployedProvider) -> Installation:
+    """What the installer is told of one provider."""
+    mounted = provider.mounted
+    return Installation(
+        provider.provider_id,
+        provider.api,
+        provider.image.reference,
+        provider.order,
+        provider.config,
+        None if mounted is None else config_path(provider, mounted),
+    )
 
 
 def config_path(provider: DeployedProvider, mounted: ObjectReference) -> str:
@@ -151,12 +149,13 @@ def _install(
         if plan.server.pull_policy:
             container["imagePullPolicy"] = plan.server.pull_policy
         container["command"] = runtime_command(python, f"{source}/{ZIPAPP_FILE}", "install")
-        container["args"] = [*install_arguments(provider), f"--source={source}"]
+        arguments = install_arguments(installation(provider))
+        container["args"] = [*arguments, f"--source={source}"]
     else:
         container["image"] = provider.image.reference
         container["imagePullPolicy"] = provider.entry.pull_policy
         container[comment("the image starts the installer, these are its arguments")] = None
-        container["args"] = install_arguments(provider)
+        container["args"] = install_arguments(installation(provider))
     mounts = [_mount("external-providers", EXTERNAL)]
     if image_volumes:
         mounts.append(image_mount(provider))
@@ -175,7 +174,7 @@ def _extract(plan: DeploymentPlan, python: str) -> Manifest:
 
 def _merge(plan: DeploymentPlan, python: str) -> Manifest:
     container = _of_server(plan, "merge-config")
-    container["command"] = runtime_command(python, RUNTIME_COPY, "merge")
+    container["command"] = merge_command(python, RUNTIME_COPY)
     mounts = [
         _mount("external-providers", EXTERNAL, read_only=True),
         _mount("base-config", BASE, read_only=True),
@@ -186,9 +185,7 @@ def _merge(plan: DeploymentPlan, python: str) -> Manifest:
 
 def _preflight(plan: DeploymentPlan, python: str) -> Manifest:
     container = _of_server(plan, "preflight")
-    container["command"] = runtime_command(
-        python, RUNTIME_COPY, "preflight", "--keep-bytecode", f"--run-yaml={RUN_YAML}"
-    )
+    container["command"] = preflight_command(python, RUNTIME_COPY, RUN_YAML)
     container["env"] = _environment(plan)
     mounts = [
         # not read-only, so that the server finds the bytecode of what is imported here

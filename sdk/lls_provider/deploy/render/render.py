@@ -8,11 +8,11 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lls_provider.deploy.provider_file import read_provider_file
 from lls_provider.deploy.render.images import read_images, unread_images
 from lls_provider.deploy.render.manifest_text import documents_text
 from lls_provider.deploy.render.plan import plan_deployment
 from lls_provider.errors import Code, SdkError
+from lls_provider.operations.provider_file import read_provider_file
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.deploy.conftest import ECHO, GUARD, SERVER
+from tests.factories.provider_files import ECHO, GUARD, SERVER
 
-from lls_provider.deploy.provider_file import (
+from lls_provider.errors import Code, SdkError
+from lls_provider.operations.provider_file import (
     ObjectReference,
     ProviderFile,
     merge_patch,
     read_provider_file,
 )
-from lls_provider.errors import Code, SdkError
 
 WriteFile = Callable[..., Path]
 

@@ -136,6 +136,18 @@ def read_provider_file(path: Path) -> ProviderFile:
     )
 
 
+def require_providers(file: ProviderFile) -> None:
+    """Raise SdkError FIELD_MISSING when no provider is enabled."""
+    if not file.providers:
+        raise SdkError(
+            Code.FIELD_MISSING,
+            f"{file.source} has no provider that is enabled",
+            why="There is nothing to install into the Pod.",
+            where=Where(file=file.source),
+            resolution="Add an entry to 'providers', or remove 'enabled: false' from one.",
+        )
+
+
 def _documents(path: Path, including: tuple[Path, ...]) -> Iterator[Document]:
     """The documents of a file: what it includes, then itself."""
     document = load_file(path)
