@@ -116,7 +116,11 @@ def provider_image(entry: ProviderEntry, name: str, content: Content) -> Provide
     api = next((it["api"] for it in own if it["api"]), None)
     serves = entry.api or api
     if serves is None:
-        raise _no_api(entry, "It carries no labels of a provider: it was made by other means.")
+        raise _no_api(
+            entry,
+            "The image has no labels of a provider. It is not a provider image, or other tools "
+            "made it.",
+        )
     if None not in (api, entry.api) and api != entry.api:
         raise SdkError(
             Code.API_MISMATCH,
@@ -186,5 +190,6 @@ def _no_api(entry: ProviderEntry, why: str) -> SdkError:
         where=Where(
             entry.where.file, entry.where.line, entry.where.column, entry.provider_id, entry.image
         ),
-        resolution="Add 'api' to the entry, such as 'api: inference'.",
+        resolution=f"Run `lls-provider check docker://{entry.image}`. If it is a provider image, "
+        "add 'api' to the entry, such as 'api: inference'.",
     )
