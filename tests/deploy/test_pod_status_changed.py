@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from tests.deploy.recordings import diagnosed, document
+from tests.deploy.recordings import PODS, diagnosed, document
 
+from lls_provider.cli.diagnose import describe
 from lls_provider.errors import SdkError
 
 
@@ -131,6 +132,24 @@ def test_the_server_is_found_by_its_name_where_it_has_no_volume(
     assert [it.container for it in diagnosed(pod).phases if it.name == "server"] == [name]
 
 
+def test_the_server_is_the_container_with_the_volume_before_one_of_its_name() -> None:
+    pod = document("sidecar-beside-server-failed")
+    server, proxy = pod["spec"]["containers"]
+    names = {"llama-stack": "main", "proxy": "ogx"}
+    for container in (server, proxy, *pod["status"]["containerStatuses"]):
+        container["name"] = names[container["name"]]
+    pod["spec"]["containers"] = [proxy, server]
+    assert [it.container for it in diagnosed(pod).phases if it.name == "server"] == ["main"]
+
+
+def test_a_server_that_has_started_has_its_providers() -> None:
+    pod = document("ogxserver-ready")
+    pod["status"]["containerStatuses"][0]["ready"] = False
+    assert [it.phase.value for it in diagnosed(pod).providers] == ["Ready", "Ready"]
+    del pod["spec"]["containers"][0]["startupProbe"]  # then started only says that it runs
+    assert [it.phase.value for it in diagnosed(pod).providers] == ["Installing", "Installing"]
+
+
 def test_the_first_container_is_the_server_where_nothing_says_which() -> None:
     pod = document("ready")
     pod["spec"]["containers"][0] |= {"name": "main", "volumeMounts": []}
@@ -209,7 +228,8 @@ def terminated(name: str, key: str = "containerStatuses", index: int = 0) -> dic
 def test_a_main_container_that_ended_names_the_provider_at_fault() -> None:
     found = diagnosed(terminated("ogxserver-conflict"))
     assert [it.phase.value for it in found.providers] == ["Ready", "Failed"]
-    assert "due to dependency conflict" in found.providers[1].message
+    golden = (PODS.parents[2] / "contract" / "golden" / "conflict.txt").read_text("utf-8")
+    assert found.providers[1].message == golden.rstrip("\n")
     assert found.providers[0].message == ""
 
 
@@ -336,3 +356,27 @@ def test_a_container_that_waits_does_so_since_the_pod_changed_last() -> None:
     assert diagnosed(pod).providers[0].last_transition_time == "2026-11-27T12:00:00Z"
     pod["status"]["conditions"] = []
     assert diagnosed(pod).providers[0].last_transition_time == "2026-11-27T10:00:00Z"
+
+
+@pytest.mark.parametrize("name", ["ready", "ogxserver-ready"])
+@pytest.mark.parametrize("exit_code", [0, 137, 143])
+def test_a_pod_that_a_rollout_removes_has_not_failed(name: str, exit_code: int) -> None:
+    pod = document(name)
+    pod["metadata"]["deletionTimestamp"] = "2026-11-27T11:00:00Z"
+    status = pod["status"]["containerStatuses"][0]
+    status |= {"ready": False, "started": False}
+    found = diagnosed(pod)  # it stops answering first
+    assert (found.failures, found.is_ready) == ((), False)
+    status["state"] = {"terminated": {"exitCode": exit_code, "reason": "Error"}}
+    found = diagnosed(pod)
+    assert [it.phase.value for it in found.providers] == ["Ready", "Ready"]
+    assert [it.state for it in found.phases][-1] == "Completed"
+    assert found.failures == ()
+    assert describe(found).endswith("The Pod is being deleted.")
+
+
+def test_what_failed_in_a_pod_that_is_removed_is_shown() -> None:
+    pod = document("failed-conflict")
+    pod["metadata"]["deletionTimestamp"] = "2026-11-27T11:00:00Z"
+    (failure,) = diagnosed(pod).failures
+    assert failure.what == "Cannot install provider 'acme-guard' due to dependency conflict"

@@ -69,6 +69,8 @@ def _summary(diagnosis: PodDiagnosis) -> str:
         return f"{counted(max(len(diagnosis.failures), 1), 'problem')} to solve."
     if diagnosis.is_ready:
         return "Every provider is installed, and the server is ready."
+    if diagnosis.pod.is_being_deleted:
+        return "The Pod is being deleted."
     return "The Pod is still starting."
 
 

@@ -204,16 +204,25 @@ def _server(pod: Pod) -> Container | None:
 
 
 def _cause(pod: Pod, container: Container, whole: Sequence[Cause]) -> Cause | None:
-    """Why a container is not where it should be; what the Pod's own cause explains is left out."""
+    """Why a container is not where it should be.
+
+    What the Pod's own cause explains is left out, and that a Pod which is deleted stops.
+    """
     if container.terminated is not None:
         if container.has_succeeded and container.is_init and not container.is_sidecar:
             return None
         cause = termination_cause(pod, container, container.terminated)
-        ended_with_pod = container.terminated.exit_code in _SIGNALS and cause.message is None
-        return None if ended_with_pod and any(it.is_failure for it in whole) else cause
+        stopped = container.terminated.exit_code in _SIGNALS or container.has_succeeded
+        explained = pod.is_being_deleted or any(it.is_failure for it in whole)
+        return None if stopped and explained and cause.message is None else cause
     if container.is_running:
-        return running_cause(pod, container)
+        return None if pod.is_being_deleted else running_cause(pod, container)
     return waiting_cause(pod, container)
+
+
+def _is_stopping(pod: Pod, container: Container, cause: Cause | None) -> bool:
+    """Whether a main container ended because its Pod is being deleted."""
+    return pod.is_being_deleted and container.terminated is not None and cause is None
 
 
 def _state(container: Container) -> str:
@@ -302,10 +311,11 @@ def _self_installed(
     listed = list(_named_providers(pod, server))
     ids = [provider_id for provider_id, _ in listed]
     state = _state(server)
+    serves = server.is_ready or (server.startup_seconds is not None and server.is_started)
     ended = server.terminated or server.last
     for index, (provider_id, image) in enumerate(listed):
         since, message = _waiting_since(pod, server), ""
-        if server.is_ready or _is_of_preflight(cause):
+        if serves or _is_of_preflight(cause) or _is_stopping(pod, server, cause):
             phase = ProviderPhase.READY
         elif state == "Running":
             phase, since = ProviderPhase.INSTALLING, server.running_since or ""
@@ -364,7 +374,9 @@ def _server_phases(
             yield PhaseStatus("server", "", container.name, "Pending")
             continue
         state = "Ready" if container.is_ready else _state(container)
-        if state == "Completed" or (state == "Running" and cause is not None and cause.is_failure):
+        if _is_stopping(pod, container, cause):
+            state = "Completed"
+        elif state == "Completed" or (state == "Running" and cause and cause.is_failure):
             state = "Failed"
         if _is_of_preflight(cause):
             yield PhaseStatus("preflight", "", container.name, "Failed", cause)
