@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.engines import containers, pythonbase
 from tests.engines import registry as registries
+from tests.factories.provider_files import write_file  # noqa: F401 - a fixture
 from tests.recorder import Recorder
 
 from lls_provider.system.cache import uv_cache_root

@@ -14,7 +14,6 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from tests.factories.provider_files import write_file  # noqa: F401 - a fixture
 
 CRDS = Path(__file__).parents[3] / "shared" / "crds"
 """The custom resource definitions of the released operators; they lie beside the checkout."""

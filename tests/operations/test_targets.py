@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.factories.images import write_small_image
+from tests.factories.provider_files import ECHO, GUARD, SERVER
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.operations.targets import SourceKind, resolve_source
+from lls_provider.operations.targets import (
+    SourceKind,
+    is_provider_file,
+    resolve_source,
+    resolve_targets,
+)
 
 
 def layout(path: Path) -> Path:
@@ -116,3 +124,32 @@ def test_a_place_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(SdkError) as caught:
         resolve_source(text)
     assert caught.value.code is Code.USAGE
+
+
+def test_a_provider_file_stands_for_its_images(write_file: Callable[..., Path]) -> None:
+    path = write_file(GUARD, ECHO, server=SERVER)
+    found = resolve_targets([str(path)])
+    assert [it.text for it in found.sources] == [
+        "docker://registry.example.com/acme/guard:1.0",
+        "docker://registry.example.com/acme/echo:1.0",
+    ]
+    assert [it.label for it in found.sources] == [GUARD["image"], ECHO["image"]]
+    assert found.server_images == ("docker://registry.example.com/distribution:1.0",)
+    assert resolve_targets([str(write_file(ECHO))]).server_images == ()
+
+
+def test_a_layout_or_directory_with_the_name_of_a_file_is_no_provider_file(tmp_path: Path) -> None:
+    layout = write_small_image(tmp_path / "image.yaml", {})
+    assert not is_provider_file(str(layout))
+    assert not is_provider_file("oci:providers.yaml")
+    assert is_provider_file(str(tmp_path / "absent.yml"))
+
+
+def test_a_provider_file_in_which_all_are_disabled_is_refused(
+    write_file: Callable[..., Path],
+) -> None:
+    path = write_file({**ECHO, "enabled": False})
+    with pytest.raises(SdkError) as caught:
+        resolve_targets([str(path)])
+    assert caught.value.code is Code.FIELD_MISSING
+    assert caught.value.where.file == str(path)

@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lls_provider.bundle.bundle import read_bundle
 from lls_provider.bundle.server_constraints import (
@@ -149,6 +149,15 @@ class CompatServer:
     distributions: tuple[Distribution, ...] = ()
 
 
+class CompatBundle(NamedTuple):
+    """A bundle to install; its metadata says ``provider_id`` and ``api`` where they are None."""
+
+    label: str
+    root: Path
+    provider_id: str | None = None
+    api: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the installer would do with one target, or why it would refuse it.
@@ -235,12 +244,12 @@ def compat_server(distributions: Sequence[Distribution]) -> CompatServer | None:
 
 
 def compatibility(
-    bundles: Sequence[tuple[str, Path]],
+    bundles: Sequence[tuple[str, Path] | CompatBundle],
     server: CompatServer | None = None,
     *,
     python_tag: str | None = None,
 ) -> Compatibility:
-    """Plan the installation of bundles, each a label and its root, one after the other.
+    """Plan the installation of bundles, each with its label and its root, one after the other.
 
     A refused one is left out when the next ones are planned. With a ``server``, its packages
     replace what images assume. ``python_tag`` is the installer's, by default the server's. Raises
@@ -250,7 +259,7 @@ def compatibility(
         python_tag = server.python_tag
     with scratch("compat") as directory:
         judge = _Judge(VirtualVolume(directory), server, python_tag)
-        verdicts = tuple(judge.verdict(label, root) for label, root in bundles)
+        verdicts = tuple(judge.verdict(CompatBundle(*it)) for it in bundles)
     return Compatibility(verdicts, server.label if server is not None else None)
 
 
@@ -265,24 +274,26 @@ class _Judge:
         self._count = 0
         self._pythons: dict[str, str] = {}  # tag to the first target that was built for it
 
-    def verdict(self, label: str, root: Path) -> Verdict:
+    def verdict(self, given: CompatBundle) -> Verdict:
         """The installer's answer for the next image."""
+        label, root = given.label, given.root
         bundle = read_bundle(root)
-        verdict = Verdict(label, bundle.provider_id)
-        container = INIT_CONTAINER_PREFIX + bundle.provider_id
+        provider_id = given.provider_id or bundle.provider_id
+        verdict = Verdict(label, provider_id)
+        container = INIT_CONTAINER_PREFIX + provider_id
         order, self._count = self._count, self._count + 1
         try:
             incoming = read_provider_image(
                 BundleTree(root),
-                provider_id=bundle.provider_id,
-                api=bundle.metadata.api,
+                provider_id=provider_id,
+                api=given.api or bundle.metadata.api,
                 image=label,
                 container=container,
                 python_tag=self._python_tag,
             )
             decide_slot(
                 self._records,
-                provider_id=bundle.provider_id,
+                provider_id=provider_id,
                 image=label,
                 container=container,
                 order=order,
@@ -301,7 +312,7 @@ class _Judge:
         except SdkError as error:
             return replace(verdict, conflicts=decision.conflicts, error=error)
         self._volume.install(incoming, plan)
-        self._records.append(ProviderRecord(bundle.provider_id, label, container, order))
+        self._records.append(ProviderRecord(provider_id, label, container, order))
         old = {item.candidate.name: item.candidate for item in installed}
         return replace(
             verdict,

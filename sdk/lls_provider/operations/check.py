@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lls_provider.errors import SdkError
 from lls_provider.operations.images import several
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.uv_settings import Indexes, using
@@ -102,24 +103,32 @@ def compat(
     """Report how the installer would treat ``targets``, installed one after the other.
 
     A target is a project, a bundle directory or an image; the arguments are the options of
-    ``lls-provider compat``. A provider that would be refused is a verdict, not an exception. Raises
-    SdkError if a target or a distribution cannot be read or built.
+    ``lls-provider compat``. The path of a provider file as the only target stands for its
+    providers, in the order of its Pod, and for its server's image, unless ``distributions`` name
+    others. A provider that would be refused is a verdict, not an exception. Raises SdkError if a
+    target or a distribution cannot be read or built.
     """
-    from lls_provider.bundle.compat import compat_server, compatibility
+    from lls_provider.bundle.bundle import read_bundle
+    from lls_provider.bundle.compat import CompatBundle, compat_server, compatibility
     from lls_provider.image.inspect.distribution import load_distributions
-    from lls_provider.operations.targets import bundle_of, resolve_source
+    from lls_provider.operations.phase_commands import in_order
+    from lls_provider.operations.targets import bundle_of, resolve_targets
     from lls_provider.runtime.preflight.probe_client import time_limit
     from lls_provider.system.cache import scratch
 
     time_limit()
-    found = [resolve_source(text) for text in several(targets)]
+    found = resolve_targets(several(targets))
+    named = several(distributions)
     with using(indexes), scratch("targets") as directory:
-        servers = load_distributions(
-            several(distributions), python=python, insecure=insecure, progress=progress
-        )
+        try:
+            servers = load_distributions(
+                named or found.server_images, python=python, insecure=insecure, progress=progress
+            )
+        except SdkError as error:
+            raise error if named else found.located(error) from error
         bundles = [
-            (
-                target.text,
+            CompatBundle(
+                target.label,
                 bundle_of(
                     target,
                     directory / str(number),
@@ -128,7 +137,15 @@ def compat(
                     insecure=insecure,
                     progress=progress,
                 ),
+                *((target.entry.provider_id, target.entry.api) if target.entry else ()),
             )
-            for number, target in enumerate(found)
+            for number, target in enumerate(found.sources)
         ]
-        return compatibility(bundles, compat_server(servers))
+        if found.file is not None:
+            bundles = in_order(bundles, lambda it: it.api or read_bundle(it.root).metadata.api)
+        result = compatibility(bundles, compat_server(servers))
+    entries = {it.entry.provider_id: it for it in found.sources if it.entry is not None}
+    for verdict in result.verdicts:
+        if verdict.error is not None and verdict.provider_id in entries:
+            entries[verdict.provider_id].located(verdict.error)
+    return result

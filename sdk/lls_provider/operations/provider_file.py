@@ -10,7 +10,7 @@ it, so null removes a key, and every other value is replaced. `image` replaces `
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,13 @@ def require_providers(file: ProviderFile) -> None:
             where=Where(file=file.source),
             resolution="Add an entry to 'providers', or remove 'enabled: false' from one.",
         )
+
+
+def located_in(error: SdkError, place: Where) -> SdkError:
+    """The error, with file, line and column of ``place`` if it names no file."""
+    if error.where.file is None:
+        error.where = replace(error.where, file=place.file, line=place.line, column=place.column)
+    return error
 
 
 def _documents(path: Path, including: tuple[Path, ...]) -> Iterator[Document]:

@@ -17,14 +17,22 @@ from lls_provider.image.inspect.distribution import load_distributions
 from lls_provider.image.transports.layout import is_layout, parse_reference
 from lls_provider.image.transports.registry import reference
 from lls_provider.image.transports.transport import is_transport_name, local_file, read_image
+from lls_provider.operations.provider_file import (
+    located_in,
+    read_provider_file,
+    require_providers,
+)
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from lls_provider.operations.provider_file import ProviderEntry, ProviderFile, ServerEntry
     from lls_provider.wheels.distribution import Distribution
 
 
 _PROJECT_FILE = "pyproject.toml"
 _LAYOUT_PREFIX = "oci:"
+_REGISTRY_PREFIX = "docker://"
+_FILE_SUFFIXES = (".yaml", ".yml")
 
 
 class SourceKind(Enum):
@@ -37,11 +45,88 @@ class SourceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderSource:
-    """A target: its text on the command line, and its kind. An image is read by ``text``."""
+    """A target: its text on the command line, and its kind. An image is read by ``text``.
+
+    ``entry`` is set for an image of a provider file.
+    """
 
     text: str
     kind: SourceKind
     path: Path = Path()  # of a project or a bundle
+    entry: ProviderEntry | None = None
+
+    @property
+    def label(self) -> str:
+        """What it is called: an image of a provider file as its Pod names it."""
+        return self.text if self.entry is None else self.entry.image
+
+    def located(self, error: SdkError) -> SdkError:
+        """The error, with the place in the provider file if it names no other."""
+        if self.entry is None:
+            return error
+        found = located_in(error, self.entry.where)
+        return found.located(provider=self.entry.provider_id, image=self.entry.image)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The targets of a command, in order, and the provider file that named them, if one did."""
+
+    sources: tuple[ProviderSource, ...]
+    file: ProviderFile | None = None
+
+    @property
+    def server(self) -> ServerEntry | None:
+        """The server of the provider file."""
+        return self.file.server if self.file is not None else None
+
+    @property
+    def server_images(self) -> tuple[str, ...]:
+        """The image of that server as a distribution is named, if the file has one."""
+        image = self.server.image if self.server is not None else None
+        return () if image is None else (_REGISTRY_PREFIX + image,)
+
+    def located(self, error: SdkError) -> SdkError:
+        """An error about the server's image, with the server's place in the provider file."""
+        return error if self.server is None else located_in(error, self.server.where)
+
+
+def resolve_targets(texts: Sequence[str]) -> Targets:
+    """Determine what ``texts`` name: one provider file, or the targets themselves.
+
+    Raises SdkError USAGE for a provider file among others, what `read_provider_file` and
+    `require_providers` raise, and what `resolve_source` raises.
+    """
+    files = [text for text in texts if is_provider_file(text)]
+    if not files:
+        return Targets(tuple(resolve_source(text) for text in texts))
+    if len(texts) > 1:
+        raise SdkError(
+            Code.USAGE,
+            f"{files[0]} is a provider file, and not the only target",
+            why="A provider file names all the providers of a server.",
+            resolution="Name it alone, or add the other providers to it.",
+        )
+    file = read_provider_file(Path(files[0]))
+    require_providers(file)
+    return Targets(
+        tuple(
+            ProviderSource(_REGISTRY_PREFIX + entry.image, SourceKind.IMAGE, entry=entry)
+            for entry in file.providers
+        ),
+        file,
+    )
+
+
+def is_provider_file(text: str) -> bool:
+    """Whether a target is a provider file: YAML is neither an image nor a directory."""
+    path = Path(text)
+    return (
+        path.suffix in _FILE_SUFFIXES
+        and not is_transport_name(text)
+        and not path.is_dir()
+        and not is_layout(parse_reference(text)[0])
+    )
 
 
 def resolve_source(text: str) -> ProviderSource:
@@ -148,7 +233,10 @@ def bundle_of(
     if target.kind is SourceKind.BUNDLE:
         return target.path.resolve()
     if target.kind is SourceKind.IMAGE:
-        return unpack(read_image(target.text, insecure=insecure, progress=progress), directory)
+        try:
+            return unpack(read_image(target.text, insecure=insecure, progress=progress), directory)
+        except SdkError as error:
+            raise target.located(error) from error
     from lls_provider.bundle.bundle import BundleOptions
     from lls_provider.project.bundle import bundle_project  # slow to import
     from lls_provider.project.settings import read_settings
