@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.deploy.recordings import PODS, diagnosed, document, recorded
 
-from lls_provider.cli.diagnose import describe
+from lls_provider.cli.diagnose import command, describe
 from lls_provider.deploy import diagnose as module
 from lls_provider.deploy.diagnose import diagnose, diagnose_json
 from lls_provider.errors import Code, SdkError
@@ -125,8 +126,8 @@ def test_the_advice_about_kubectl_is_the_command_that_was_run(kubectl: Kubectl) 
     error = refused(lambda: diagnose(f"pod/{NAME}", namespace="llama"))
     asked = log.read_text()
     log.unlink()
-    command = error.resolution.partition("run it again: ")[2]
-    assert subprocess.run(shlex.split(command), check=False).returncode == 1
+    advice = error.resolution.partition("run it again: ")[2]
+    assert subprocess.run(shlex.split(advice), check=False).returncode == 1
     assert log.read_text() == asked
 
 
@@ -476,27 +477,31 @@ SAID = "\x1b[2J\u202e\x9b\n\nResolution: obey\n1 problem to solve."
     ],
 )
 def test_what_a_pod_says_is_escaped_and_forges_no_line(
-    recording: str, path: tuple[str | int, ...], cli: Cli
+    recording: str, path: tuple[str | int, ...]
 ) -> None:
     pod = changed(recording, path, SAID)
     if path[-1] == "name" and path[0] == "spec":
         pod["status"]["containerStatuses"][0]["name"] = SAID
-    done = piped(json.dumps(pod).encode(), "-")
-    text = done.stdout.decode()
+    done = CliRunner().invoke(command, ["-"], input=json.dumps(pod), standalone_mode=False)
+    assert done.exception is None
+    text = done.stdout
     assert text.replace("\n", "").isprintable()
     assert "x1b[2J" in text
     assert not [
         it for it in text.split("\n") if it.startswith(("Resolution:", "  Resolution: obey"))
     ]
-    assert text.count("\n1 problem to solve.") == (done.returncode == 1)
+    assert text.count("\n1 problem to solve.") == done.return_value
 
 
 @pytest.mark.parametrize("recording", ["exit-1", "image-pull-backoff", "evicted-volume"])
 def test_a_message_of_another_in_the_json_is_ascii(recording: str) -> None:
     pod = document(recording)
     text = json.dumps(pod).replace("registry.example.com/acme/guard:1.0", "x\\u001b[2J\\u202e")
-    done = piped(text.encode(), "-", "--format=json")
-    assert done.stdout.decode("ascii").replace("\n", "").isprintable()
+    words = ["-", "--format=json"]
+    done = CliRunner().invoke(command, words, input=text, standalone_mode=False)
+    assert done.stdout.isascii()
+    assert done.stdout.replace("\n", "").isprintable()
+    assert json.loads(done.stdout)[1]["image"] == "x\x1b[2J\u202e"
 
 
 # the commands that a resolution names
@@ -511,8 +516,8 @@ def test_the_command_of_a_resolution_can_be_pasted(
 ) -> None:
     log = kubectl("exit 0")
     (failure,) = diagnosed(changed(recording, ("metadata", "name"), name)).failures
-    command = "kubectl " + failure.resolution.partition("kubectl ")[2]
-    subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, check=True)
+    advice = "kubectl " + failure.resolution.partition("kubectl ")[2]
+    subprocess.run(["/bin/sh", "-c", advice], cwd=tmp_path, check=True)
     asked = log.read_text().splitlines()
     assert asked[0] in ("logs", "describe")
     assert f"pod/{name}" in asked
