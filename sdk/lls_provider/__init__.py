@@ -19,6 +19,12 @@ if TYPE_CHECKING:
         ProviderPhase,
         ProviderStatus,
     )
+    from lls_provider.deploy.render.render import (
+        ProviderSourceKind,
+        Rendered,
+        RenderTarget,
+        render,
+    )
     from lls_provider.errors import Code, ExitStatus, Problem, SdkError, Where
     from lls_provider.image.image import Image
     from lls_provider.local.plan import CallReply, Phase, ServedProvider, UpResult
@@ -58,8 +64,11 @@ __all__ = [
     "Progress",
     "ProviderPhase",
     "ProviderRow",
+    "ProviderSourceKind",
     "ProviderStatus",
     "PushResult",
+    "RenderTarget",
+    "Rendered",
     "Report",
     "RunningServer",
     "SdkError",
@@ -75,6 +84,7 @@ __all__ = [
     "diagnose",
     "inspect",
     "push",
+    "render",
     "up",
 ]
 
@@ -90,6 +100,7 @@ _MODULES = {
         "ProviderPhase",
         "ProviderStatus",
     ),
+    "deploy.render.render": ("ProviderSourceKind", "RenderTarget", "Rendered", "render"),
     "errors": ("Code", "ExitStatus", "Problem", "SdkError", "Where"),
     "image.image": ("Image",),
     "local.plan": ("CallReply", "Phase", "ServedProvider", "UpResult"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +12,14 @@ from tests.deploy.conftest import VERSIONS, manifests, validate_native
 from tests.deploy.recordings import PODS, diagnosed, document
 from tests.factories.provider_files import ECHO, GUARD, SERVER
 
-from lls_provider.deploy.render.render import ProviderSourceKind, RenderOptions, render
+from lls_provider.deploy.render.render import render
 
 if TYPE_CHECKING:
     from lls_provider.deploy.pod_status import PodDiagnosis
 
 WriteFile = Callable[..., Path]
-UNREAD = RenderOptions(read_images=False)
-VOLUMES = replace(UNREAD, source=ProviderSourceKind.IMAGE_VOLUME)
+UNREAD: dict[str, Any] = {"read": False}
+VOLUMES = {**UNREAD, "source": "image-volume"}
 
 
 @pytest.mark.parametrize("name", sorted(it.stem for it in PODS.glob("*.json")))
@@ -43,10 +42,10 @@ def providers(diagnosis: PodDiagnosis) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("options", [UNREAD, VOLUMES], ids=["images", "volumes"])
 @pytest.mark.parametrize("base", [{}, {"configMap": {"name": "base"}}], ids=["extract", "given"])
 def test_the_containers_of_a_rendered_pod_are_known(
-    write_file: WriteFile, options: RenderOptions, base: dict[str, Any]
+    write_file: WriteFile, options: dict[str, Any], base: dict[str, Any]
 ) -> None:
     path = write_file(GUARD, ECHO, server={**SERVER, **base})
-    (pod,) = (it for it in manifests(render(path, "pod", options).text) if it["kind"] == "Pod")
+    (pod,) = (it for it in manifests(render(path, "pod", **options).text) if it["kind"] == "Pod")
     found = created(pod)
     # in the order of the sections of a CR
     assert providers(found) == [
@@ -62,7 +61,7 @@ def test_the_containers_of_a_rendered_pod_are_known(
 @pytest.mark.parametrize("target", ["ogxserver", "llamastackdistribution"])
 def test_the_container_that_an_operator_makes_is_known(write_file: WriteFile, target: str) -> None:
     path = write_file(GUARD, ECHO, server=SERVER)
-    resource = manifests(render(path, target, UNREAD).text)[-1]
+    resource = manifests(render(path, target, **UNREAD).text)[-1]
     if target == "ogxserver":
         container = volumes = resource["spec"]["workload"]["overrides"]
     else:

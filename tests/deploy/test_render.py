@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,13 @@ from lls_provider.deploy.render.images import (
     unread_images,
 )
 from lls_provider.deploy.render.plan import DeploymentPlan, plan_deployment
-from lls_provider.deploy.render.render import ProviderSourceKind, RenderOptions, render
+from lls_provider.deploy.render.render import render
 from lls_provider.errors import Code, SdkError
 from lls_provider.operations.provider_file import read_provider_file
 
 WriteFile = Callable[..., Path]
-UNREAD = RenderOptions(read_images=False)
-VOLUMES = replace(UNREAD, source=ProviderSourceKind.IMAGE_VOLUME)
+UNREAD: dict[str, Any] = {"read": False}
+VOLUMES = {**UNREAD, "source": "image-volume"}
 FULL_SERVER = {
     **SERVER,
     "configMap": {"name": "base"},
@@ -68,8 +67,8 @@ FULL = [
 ]
 
 
-def _rendered(path: Path, target: str, options: RenderOptions = UNREAD) -> list[dict[str, Any]]:
-    return manifests(render(path, target, options).text)
+def _rendered(path: Path, target: str, options: dict[str, Any] = UNREAD) -> list[dict[str, Any]]:
+    return manifests(render(path, target, **options).text)
 
 
 def _one(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
@@ -77,7 +76,7 @@ def _one(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     return manifest
 
 
-def _spec(path: Path, options: RenderOptions = UNREAD) -> dict[str, Any]:
+def _spec(path: Path, options: dict[str, Any] = UNREAD) -> dict[str, Any]:
     spec: dict[str, Any] = _one(_rendered(path, "pod", options), "Pod")["spec"]
     return spec
 
@@ -97,7 +96,7 @@ def path(request: pytest.FixtureRequest, write_file: WriteFile) -> Path:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("target", ["pod", "deployment"])
 def test_a_workload_is_valid_for_kubernetes(path: Path, target: str, version: str) -> None:
-    options = replace(UNREAD, network_policy=target == "deployment")
+    options = {**UNREAD, "network_policy": target == "deployment"}
     for manifest in _rendered(path, target, options):
         validate_native(manifest, version)
 
@@ -133,7 +132,7 @@ def test_a_wrong_resource_is_found_by_these_checks(path: Path) -> None:
 
 def test_the_specifications_resource_is_valid_by_the_contract(write_file: WriteFile) -> None:
     path = write_file(GUARD, {**ECHO, "config": {"a": 1}}, server={**SERVER, "replicas": 3})
-    text = render(path, "cr", UNREAD).text
+    text = render(path, "cr", **UNREAD).text
     assert validation.problems(load(text.encode(), "cr.yaml"), "externalproviders-cr") == []
     sections = yaml.safe_load(text)["spec"]["server"]["externalProviders"]
     assert list(sections) == ["inference", "safety"]
@@ -143,14 +142,14 @@ def test_the_specifications_resource_is_valid_by_the_contract(write_file: WriteF
 def test_the_specifications_resource_has_no_place_for_a_secret(write_file: WriteFile) -> None:
     path = write_file({**ECHO, "configFrom": {"secret": {"name": "a"}}}, server=SERVER)
     with pytest.raises(SdkError) as caught:
-        render(path, "cr", UNREAD)
+        render(path, "cr", **UNREAD)
     assert caught.value.where.line == 7
     assert "configFrom" in caught.value.what
 
 
 @pytest.mark.parametrize("options", [UNREAD, VOLUMES])
 def test_init_containers_come_in_the_order_of_the_contract(
-    write_file: WriteFile, options: RenderOptions
+    write_file: WriteFile, options: dict[str, Any]
 ) -> None:
     second = {**ECHO, "id": "second"}
     spec = _spec(write_file(GUARD, ECHO, second, server=SERVER), options)
@@ -183,7 +182,7 @@ def test_a_supplied_configuration_is_not_extracted(write_file: WriteFile, tmp_pa
 
 @pytest.mark.parametrize("options", [UNREAD, VOLUMES])
 def test_names_are_unique_and_every_mount_has_its_volume(
-    path: Path, options: RenderOptions
+    path: Path, options: dict[str, Any]
 ) -> None:
     spec = _spec(path, options)
     names = [container["name"] for container in _containers(spec)]
@@ -198,7 +197,7 @@ def test_names_are_unique_and_every_mount_has_its_volume(
 
 
 @pytest.mark.parametrize("options", [UNREAD, VOLUMES])
-def test_every_container_is_confined(path: Path, options: RenderOptions) -> None:
+def test_every_container_is_confined(path: Path, options: dict[str, Any]) -> None:
     spec = _spec(path, options)
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["automountServiceAccountToken"] is False
@@ -211,6 +210,18 @@ def test_every_container_is_confined(path: Path, options: RenderOptions) -> None
     for container in spec["initContainers"]:
         assert container["resources"]["limits"]["memory"]
         assert container["resources"]["requests"]["memory"]
+
+
+@pytest.mark.parametrize(("number", "share"), [(1, 2457), (2, 2048), (10, 877)])
+def test_each_container_is_told_its_share_of_messages(
+    write_file: WriteFile, number: int, share: int
+) -> None:
+    entries = [{**ECHO, "id": f"echo-{it}"} for it in range(number)]
+    spec = _spec(write_file(*entries, server=SERVER))
+    assert share == 12 * 1024 // len(list(_containers(spec)))
+    for container in spec["initContainers"]:
+        variables = {it["name"]: it.get("value") for it in container["env"]}
+        assert variables["LLS_TERMINATION_LOG_LIMIT"] == str(share)
 
 
 def test_only_installing_and_preflight_write_where_packages_are(path: Path) -> None:
@@ -268,7 +279,7 @@ def test_what_kubernetes_would_replace_in_an_argument_is_in_a_file(write_file: W
 
 def test_equal_files_render_equal_text(path: Path) -> None:
     for target in ("pod", "deployment", "ogxserver", "llamastackdistribution"):
-        assert render(path, target, UNREAD).text == render(path, target, UNREAD).text
+        assert render(path, target, **UNREAD).text == render(path, target, **UNREAD).text
 
 
 def _hash(path: Path) -> str:
@@ -292,7 +303,7 @@ def test_a_deployment_rolls_when_anything_changes(write_file: WriteFile, tmp_pat
 
 
 def test_kustomize_has_a_file_for_each_manifest(path: Path) -> None:
-    files = render(path, "kustomize", UNREAD).files
+    files = render(path, "kustomize", **UNREAD).files
     kustomization = yaml.safe_load(files["kustomization.yaml"])
     assert kustomization["resources"] == sorted(set(files) - {"kustomization.yaml"})
     assert "deployment-my-server.yaml" in files
@@ -302,7 +313,7 @@ def test_kustomize_has_a_file_for_each_manifest(path: Path) -> None:
 
 
 def test_comments_say_what_may_be_changed(path: Path) -> None:
-    text = render(path, "deployment", UNREAD).text
+    text = render(path, "deployment", **UNREAD).text
     assert text.count("\n") > 100
     assert "  # how many Pods there are\n  replicas: " in text
     assert "__comment" not in text
@@ -535,24 +546,24 @@ def test_what_a_target_needs_of_the_server_is_told(
 ) -> None:
     path = write_file(ECHO, server=server)
     with pytest.raises(SdkError) as caught:
-        render(path, target, UNREAD)
+        render(path, target, **UNREAD)
     assert caught.value.code is Code.FIELD_MISSING
     assert field in caught.value.why
     key = field.partition(".")[2]
     path = write_file(ECHO, server={key: "starter" if key == "distribution" else "a/b:1"})
-    assert render(path, target, UNREAD).text  # the advice
+    assert render(path, target, **UNREAD).text  # the advice
 
 
 def test_a_file_without_an_enabled_provider_is_told(write_file: WriteFile) -> None:
     with pytest.raises(SdkError) as caught:
-        render(write_file({**ECHO, "enabled": False}, server=SERVER), "pod", UNREAD)
+        render(write_file({**ECHO, "enabled": False}, server=SERVER), "pod", **UNREAD)
     assert caught.value.code is Code.FIELD_MISSING
 
 
 def test_an_api_that_no_one_names_is_told_with_the_line(write_file: WriteFile) -> None:
     path = write_file({"id": "a", "image": "acme/a:1"}, server=SERVER)
     with pytest.raises(SdkError) as caught:
-        render(path, "pod", UNREAD)
+        render(path, "pod", **UNREAD)
     assert caught.value.code is Code.FIELD_MISSING
     assert caught.value.where.line == 7
 
@@ -560,18 +571,18 @@ def test_an_api_that_no_one_names_is_told_with_the_line(write_file: WriteFile) -
 @pytest.mark.parametrize(
     ("target", "options"),
     [
-        ("pod", replace(UNREAD, network_policy=True)),
-        ("cr", replace(UNREAD, network_policy=True)),
-        ("ogxserver", replace(UNREAD, network_policy=True)),
+        ("pod", {**UNREAD, "network_policy": True}),
+        ("cr", {**UNREAD, "network_policy": True}),
+        ("ogxserver", {**UNREAD, "network_policy": True}),
         ("cr", VOLUMES),
-        ("pod", replace(UNREAD, pin=True)),
+        ("pod", {**UNREAD, "pin": True}),
     ],
 )
 def test_an_option_that_a_target_does_not_have_is_bad_usage(
-    path: Path, target: str, options: RenderOptions
+    path: Path, target: str, options: dict[str, Any]
 ) -> None:
     with pytest.raises(SdkError) as caught:
-        render(path, target, options)
+        render(path, target, **options)
     assert caught.value.code is Code.USAGE
 
 
@@ -588,7 +599,7 @@ def test_a_base_that_cannot_be_used_is_told(
 ) -> None:
     (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(SdkError) as caught:
-        render(write_file(ECHO, server={**SERVER, "config": "run.yaml"}), "pod", UNREAD)
+        render(write_file(ECHO, server={**SERVER, "config": "run.yaml"}), "pod", **UNREAD)
     assert caught.value.code is code
     assert "run.yaml" in caught.value.render()
 

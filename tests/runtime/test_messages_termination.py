@@ -20,6 +20,23 @@ from lls_provider.runtime.preflight.probe_process import child_environment
 from lls_provider.runtime.process import exit_guard
 
 
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [("", 4096), ("877", 877), ("9999", 4096), ("0", 4096), ("-1", 4096), ("x", 4096), ("²", 4096)],
+)
+def test_a_message_keeps_its_resolution_in_the_share_of_its_container(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, limit: int
+) -> None:
+    monkeypatch.setenv("LLS_TERMINATION_LOG_LIMIT", given)
+    log = tmp_path / "log"
+    log.touch()
+    write_termination_log(f"ERROR: {'x' * 5000}\n\nResolution: Do this.\n", str(log))
+    message = log.read_text()
+    assert len(message.encode()) == limit
+    assert message.startswith("ERROR: x")
+    assert message.endswith("\n\nResolution: Do this.\n")
+
+
 def test_a_short_message_is_written_whole(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("old " * 100)

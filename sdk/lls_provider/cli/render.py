@@ -62,21 +62,18 @@ def command(
     operator before). The images are read to compute sizes; equal files and images give equal
     manifests.
     """
-    from lls_provider.deploy.render.render import (
-        ProviderSourceKind,
-        RenderOptions,
-        render,
-        write_rendered,
-    )
+    from lls_provider.deploy.render.render import render, write_rendered
 
-    options = RenderOptions(
-        source=ProviderSourceKind(source),
+    rendered = render(
+        file,
+        target,
+        source=source,
         network_policy=network_policy,
         pin=pin,
-        read_images=not no_read,
+        read=not no_read,
         insecure=insecure,
+        progress=console(),
     )
-    rendered = render(file, target, options, progress=console())
     if output is None:
         show(rendered.text.removesuffix("\n"))
     else:

@@ -168,6 +168,8 @@ ERROR_FILE = "LLS_PROVIDER_ERROR_FILE"
 
 # without waiting for a reader if it is a pipe
 _FLAGS = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+TERMINATION_LOG_LIMIT_VARIABLE = "LLS_TERMINATION_LOG_LIMIT"
+_LEAST = 256  # bytes, in which a cause and a resolution still fit
 _CUT = "\n[…]\n"
 
 
@@ -176,9 +178,20 @@ def write_termination_log(message: str, path: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         descriptor = os.open(path, _FLAGS)
         try:
-            os.write(descriptor, cut_message(message, TERMINATION_LOG_LIMIT))
+            os.write(descriptor, cut_message(message, termination_log_limit()))
         finally:
             os.close(descriptor)
+
+
+def termination_log_limit() -> int:
+    """How many bytes of a termination message Kubernetes keeps (contract section 6).
+
+    A kubelet shares 12 KiB equally among the containers of a Pod, and cuts the end, where the
+    resolution is: what renders the Pod passes on the share.
+    """
+    given = os.environ.get(TERMINATION_LOG_LIMIT_VARIABLE, "")
+    share = int(given) if given.isascii() and given.isdigit() and len(given) < 6 else 0
+    return min(share, TERMINATION_LOG_LIMIT) if share >= _LEAST else TERMINATION_LOG_LIMIT
 
 
 def write_error_file(error: SdkError, path: str) -> None:

@@ -15,6 +15,7 @@ from lls_provider.contract.names import (
     CONFIG_VARIABLES,
     DISTRIBUTION_CONFIGS,
     IMAGE_ROOT,
+    TERMINATION_LOG_LIMIT,
     VOLUME_ROOT,
     ZIPAPP_FILE,
 )
@@ -29,6 +30,7 @@ from lls_provider.operations.phase_commands import (
     preflight_command,
     runtime_command,
 )
+from lls_provider.runtime.messages import TERMINATION_LOG_LIMIT_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,6 +54,7 @@ IMAGE_VOLUMES = "/var/lib/lls-provider"
 
 _SERVERS = ("llama", "ogx")
 _SMALL = "16Mi"
+_MESSAGES = 12 << 10  # bytes that a kubelet keeps of all termination messages of a Pod
 _USER = 1001
 
 
@@ -156,6 +159,7 @@ def _install(
         container["imagePullPolicy"] = provider.entry.pull_policy
         container[comment("the image starts the installer, these are its arguments")] = None
         container["args"] = install_arguments(installation(provider))
+    container["env"] = _message_share(plan)
     mounts = [_mount("external-providers", EXTERNAL)]
     if image_volumes:
         mounts.append(image_mount(provider))
@@ -168,6 +172,7 @@ def _install(
 def _extract(plan: DeploymentPlan, python: str) -> Manifest:
     container = _of_server(plan, "extract-distribution-config")
     container["command"] = runtime_command(python, RUNTIME_COPY, "extract")
+    container["env"] = _message_share(plan)
     mounts = [_mount("external-providers", EXTERNAL, read_only=True), _mount("base-config", BASE)]
     return _finished(container, mounts, sizes.INSTALL)
 
@@ -175,6 +180,7 @@ def _extract(plan: DeploymentPlan, python: str) -> Manifest:
 def _merge(plan: DeploymentPlan, python: str) -> Manifest:
     container = _of_server(plan, "merge-config")
     container["command"] = merge_command(python, RUNTIME_COPY)
+    container["env"] = _message_share(plan)
     mounts = [
         _mount("external-providers", EXTERNAL, read_only=True),
         _mount("base-config", BASE, read_only=True),
@@ -186,7 +192,7 @@ def _merge(plan: DeploymentPlan, python: str) -> Manifest:
 def _preflight(plan: DeploymentPlan, python: str) -> Manifest:
     container = _of_server(plan, "preflight")
     container["command"] = preflight_command(python, RUNTIME_COPY, RUN_YAML)
-    container["env"] = _environment(plan)
+    container["env"] = [*_message_share(plan), *_environment(plan)]
     mounts = [
         # not read-only, so that the server finds the bytecode of what is imported here
         _mount("external-providers", EXTERNAL),
@@ -276,6 +282,13 @@ def _environment(plan: DeploymentPlan) -> list[Manifest]:
         {"name": name, "value": value} for name, value in variables.items() if name not in named
     ]
     return [*default, *given]
+
+
+def _message_share(plan: DeploymentPlan) -> list[Manifest]:
+    """The bytes of a termination message that the kubelet keeps, for each of the containers."""
+    containers = len(plan.providers) + (2 if plan.base else 3) + 1
+    share = min(_MESSAGES // containers, TERMINATION_LOG_LIMIT)
+    return [{"name": TERMINATION_LOG_LIMIT_VARIABLE, "value": str(share)}]
 
 
 def _of_server(plan: DeploymentPlan, name: str) -> Manifest:

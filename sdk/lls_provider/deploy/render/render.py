@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lls_provider.deploy.render.images import read_images, unread_images
 from lls_provider.deploy.render.manifest_text import documents_text
@@ -41,13 +41,10 @@ class ProviderSourceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RenderOptions:
-    """How manifests are rendered."""
+    """How a plan is rendered."""
 
-    source: ProviderSourceKind = ProviderSourceKind.INIT_CONTAINER
+    image_volumes: bool = False
     network_policy: bool = False
-    pin: bool = False
-    read_images: bool = True
-    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +60,56 @@ class Rendered:
 
 
 _ONE = "manifests.yaml"
+_Choice = TypeVar("_Choice", RenderTarget, ProviderSourceKind)
 
 
 def render(
     path: str | os.PathLike[str],
     target: RenderTarget | str,
-    options: RenderOptions = RenderOptions(),
     *,
+    source: ProviderSourceKind | str = ProviderSourceKind.INIT_CONTAINER,
+    network_policy: bool = False,
+    pin: bool = False,
+    read: bool = True,
+    insecure: bool = False,
     progress: Progress = SILENT,
 ) -> Rendered:
     """Render the provider file ``path`` for ``target``.
 
-    Equal files and images give equal text. Raises SdkError USAGE for an option that the target
-    does not have, and what reading the file, its images and the base configuration raises.
+    The arguments are the options of ``lls-provider render``; ``source`` is ``--from``. Equal files
+    and images give equal text. Raises SdkError USAGE for an option that the target does not have,
+    and what reading the file, its images and the base configuration raises.
     """
-    wanted = RenderTarget(target)
+    wanted = _choice(RenderTarget, target)
+    image_volumes = _choice(ProviderSourceKind, source) is ProviderSourceKind.IMAGE_VOLUME
+    options = RenderOptions(image_volumes, network_policy)
     _check(wanted, options)
+    if pin and not read:
+        raise SdkError(
+            Code.USAGE,
+            "--pin reads the images, and --no-read forbids it",
+            resolution="Remove one of the two options.",
+        )
     file = read_provider_file(Path(path))
     images = (
-        read_images(file, pin=options.pin, insecure=options.insecure, progress=progress)
-        if options.read_images
+        read_images(file, pin=pin, insecure=insecure, progress=progress)
+        if read
         else unread_images(file)
     )
     return _TARGETS[wanted](plan_deployment(file, images), options)
+
+
+def _choice(kind: type[_Choice], value: _Choice | str) -> _Choice:
+    try:
+        return kind(value)
+    except ValueError as error:
+        known = ", ".join(str(it.value) for it in kind)
+        raise SdkError(
+            Code.USAGE,
+            f"{value!r:.100} is not something to render",
+            why=f"Known are {known}.",
+            resolution="Choose one of these.",
+        ) from error
 
 
 def write_rendered(rendered: Rendered, output: Path) -> None:
@@ -104,24 +128,17 @@ def write_rendered(rendered: Rendered, output: Path) -> None:
 
 
 def _check(target: RenderTarget, options: RenderOptions) -> None:
-    workload = target in (RenderTarget.POD, RenderTarget.DEPLOYMENT, RenderTarget.KUSTOMIZE)
-    if options.source is ProviderSourceKind.IMAGE_VOLUME and target is RenderTarget.CR:
-        raise _unavailable("--from image-volume", target, "the operator decides how it installs")
-    if options.network_policy and (not workload or target is RenderTarget.POD):
-        raise _unavailable("--network-policy", target, "it belongs to a Deployment")
-    if options.pin and not options.read_images:
-        raise SdkError(
-            Code.USAGE,
-            "--pin reads the images, and --no-read forbids it",
-            resolution="Remove one of the two options.",
-        )
+    if options.image_volumes and target is RenderTarget.CR:
+        raise _unavailable("--from image-volume", target, "The operator decides how it installs.")
+    if options.network_policy and target not in (RenderTarget.DEPLOYMENT, RenderTarget.KUSTOMIZE):
+        raise _unavailable("--network-policy", target, "It belongs to a Deployment.")
 
 
 def _unavailable(option: str, target: RenderTarget, why: str) -> SdkError:
     return SdkError(
         Code.USAGE,
         f"{option} is not for 'render {target.value}'",
-        why=f"{why[0].upper()}{why[1:]}.",
+        why=why,
         resolution=f"Remove {option}, or render deployment.",
     )
 
@@ -129,14 +146,14 @@ def _unavailable(option: str, target: RenderTarget, why: str) -> SdkError:
 def _pod(plan: DeploymentPlan, options: RenderOptions) -> Rendered:
     from lls_provider.deploy.render.workloads import pod
 
-    return _stream(pod(plan, image_volumes=_volumes(options)))
+    return _stream(pod(plan, image_volumes=options.image_volumes))
 
 
 def _deployment(plan: DeploymentPlan, options: RenderOptions) -> Rendered:
     from lls_provider.deploy.render.workloads import deployment
 
     return _stream(
-        deployment(plan, image_volumes=_volumes(options), network_policy=options.network_policy)
+        deployment(plan, image_volumes=options.image_volumes, network_policy=options.network_policy)
     )
 
 
@@ -144,7 +161,7 @@ def _kustomize(plan: DeploymentPlan, options: RenderOptions) -> Rendered:
     from lls_provider.deploy.render.workloads import kustomize
 
     return Rendered(
-        kustomize(plan, image_volumes=_volumes(options), network_policy=options.network_policy)
+        kustomize(plan, image_volumes=options.image_volumes, network_policy=options.network_policy)
     )
 
 
@@ -168,10 +185,6 @@ def _llamastackdistribution(plan: DeploymentPlan, _options: RenderOptions) -> Re
 
 def _stream(manifests: list[dict[str, object]]) -> Rendered:
     return Rendered({_ONE: documents_text(manifests)})
-
-
-def _volumes(options: RenderOptions) -> bool:
-    return options.source is ProviderSourceKind.IMAGE_VOLUME
 
 
 _TARGETS: Mapping[RenderTarget, Callable[[DeploymentPlan, RenderOptions], Rendered]] = {
