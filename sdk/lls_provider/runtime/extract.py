@@ -49,7 +49,7 @@ def candidates(environment: Mapping[str, str], given: str | None) -> tuple[str, 
 
 def find(tried: Sequence[str], image_root: Path) -> Path | None:
     """The first of the paths at which there is a file."""
-    found = (image_root / path.lstrip("/") for path in tried)
+    found = (image_root / path[1:] if path.startswith("/") else Path(path) for path in tried)
     return next((path for path in found if path.is_file()), None)
 
 
