@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +14,13 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.cli.arguments import main
-from lls_provider.runtime.start import StartRequest, commands, parse_providers, start
+from lls_provider.runtime.start import (
+    StartRequest,
+    commands,
+    parse_providers,
+    server_environment,
+    start,
+)
 
 MakeBundle = Callable[..., Path]
 ECHO = {"id": "echo", "api": "inference", "image": "acme/echo:1", "source": "/a"}
@@ -55,8 +61,8 @@ class _BecameError(Exception):
     """What would have been another program."""
 
 
-def _become(program: str, arguments: list[str]) -> NoReturn:
-    raise _BecameError(program, arguments)
+def _become(program: str, arguments: list[str], environment: Mapping[str, str]) -> NoReturn:
+    raise _BecameError(program, arguments, environment["RUN_CONFIG_PATH"])
 
 
 def test_the_first_failure_ends_it_with_its_status() -> None:
@@ -70,10 +76,39 @@ def test_the_first_failure_ends_it_with_its_status() -> None:
     assert ran == ["install", "install", "extract", "merge"]
 
 
-def test_it_becomes_the_command() -> None:
+@pytest.mark.parametrize(
+    ("more", "run_yaml"),
+    [
+        ({}, "/r/config/run.yaml"),
+        ({"base": "/etc/x.yaml"}, "/r/config/run.yaml"),
+        ({"merged": "/etc/x.yaml"}, "/etc/x.yaml"),
+    ],
+)
+def test_it_becomes_the_command_on_the_merged_configuration(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, str], run_yaml: str
+) -> None:
+    monkeypatch.setenv("RUN_CONFIG_PATH", "/etc/ogx/config.yaml")
     with pytest.raises(_BecameError) as caught:
-        start(_request(), lambda _: 0, _become)
-    assert caught.value.args == ("/bin/server", ["/bin/server", "run"])
+        start(_request(**more), lambda _: 0, _become)
+    assert caught.value.args == ("/bin/server", ["/bin/server", "run"], run_yaml)
+
+
+def test_every_variable_that_names_a_configuration_names_the_merged_one() -> None:
+    found = server_environment(
+        {
+            "RUN_CONFIG_PATH": "/etc/ogx/config.yaml",  # as the operator sets it
+            "MY_CONFIG": "/opt/app-root/run.yaml",  # as an image may name its own
+            "OTHER": "/opt/app-root",
+        },
+        "/r/config/run.yaml",
+    )
+    assert found == {
+        "RUN_CONFIG_PATH": "/r/config/run.yaml",
+        "LLAMA_STACK_CONFIG": "/r/config/run.yaml",
+        "OGX_CONFIG": "/r/config/run.yaml",
+        "MY_CONFIG": "/r/config/run.yaml",
+        "OTHER": "/opt/app-root",
+    }
 
 
 def test_a_command_that_does_not_exist_is_told() -> None:

@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from lls_provider.contract.names import CONFIG_VARIABLES, DISTRIBUTION_CONFIGS
 from lls_provider.errors import Code, SdkError
 
 Run = Callable[[Sequence[str]], int]
 """Runs the runtime's command line and returns its exit status; every error was shown."""
 
-Become = Callable[[str, list[str]], NoReturn]
-"""Replaces this process, as `os.execvp` does."""
+Become = Callable[[str, list[str], Mapping[str, str]], NoReturn]
+"""Replaces this process, as `os.execvpe` does."""
 
 _KEYS = {
     "id": "--provider-id",
@@ -49,11 +50,11 @@ class StartRequest:
     command: Sequence[str]
 
 
-def become_program(program: str, arguments: list[str]) -> NoReturn:
+def become_program(program: str, arguments: list[str], environment: Mapping[str, str]) -> NoReturn:
     """Replace this process by another program, with the signals as a program expects them."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_DFL)
-    os.execvp(program, arguments)  # noqa: S606 - the command of the container, no shell
+    os.execvpe(program, arguments, environment)  # noqa: S606 - the container's command, no shell
 
 
 def start(request: StartRequest, run: Run, become: Become = become_program) -> int:
@@ -66,8 +67,9 @@ def start(request: StartRequest, run: Run, become: Become = become_program) -> i
         status = run(arguments)
         if status:
             return status
+    environment = server_environment(os.environ, configuration(request))
     try:
-        become(request.command[0], list(request.command))
+        become(request.command[0], list(request.command), environment)
     except OSError as error:
         raise SdkError(
             Code.TOOL_MISSING,
@@ -84,15 +86,28 @@ def commands(request: StartRequest) -> list[list[str]]:
         ["install", *_install(provider), "--order", str(order), *root]
         for order, provider in enumerate(request.providers)
     ]
-    if request.merged is not None:
-        run_yaml = request.merged
-    else:
+    if request.merged is None:
         base = ["--base", request.base] if request.base is not None else []
         if not base:
             lines.append(["extract", *root])
         lines.append(["merge", *base, *root])
-        run_yaml = f"{request.root}/config/run.yaml"
-    return [*lines, ["preflight", "--keep-bytecode", "--run-yaml", run_yaml, *root]]
+    checked = ["--run-yaml", configuration(request)]
+    return [*lines, ["preflight", "--keep-bytecode", *checked, *root]]
+
+
+def configuration(request: StartRequest) -> str:
+    """The configuration that the server starts on."""
+    return request.merged if request.merged is not None else f"{request.root}/config/run.yaml"
+
+
+def server_environment(environment: Mapping[str, str], run_yaml: str) -> dict[str, str]:
+    """The variables of the server: every one that names a configuration names ``run_yaml``.
+
+    They are set here and not in the manifest, so that ``extract`` finds what the image's variables,
+    or those of an operator, name.
+    """
+    naming = [name for name, value in environment.items() if value in DISTRIBUTION_CONFIGS]
+    return {**environment, **dict.fromkeys([*CONFIG_VARIABLES, *naming], run_yaml)}
 
 
 def _install(provider: Mapping[str, str]) -> list[str]:

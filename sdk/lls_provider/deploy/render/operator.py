@@ -16,16 +16,14 @@ from lls_provider.contract.document import dump, load
 from lls_provider.contract.models import CrdConfig
 from lls_provider.contract.names import (
     API_VERSION,
-    CONFIG_VARIABLES,
     VOLUME_ROOT,
     ZIPAPP_FILE,
     cr_name,
 )
 from lls_provider.deploy.render import sizes
 from lls_provider.deploy.render.manifest_text import comment, plain
-from lls_provider.deploy.render.plan import missing
+from lls_provider.deploy.render.plan import BASE_KEY, missing
 from lls_provider.deploy.render.pod_spec import (
-    PACKAGES,
     RUN_YAML,
     config_mounts,
     config_path,
@@ -33,7 +31,9 @@ from lls_provider.deploy.render.pod_spec import (
     image_mount,
     image_source,
     image_volume,
+    python_path,
     server_python,
+    with_configuration,
 )
 from lls_provider.deploy.render.workloads import HASH_ANNOTATION, content_hash, labels
 from lls_provider.errors import Code, SdkError
@@ -41,8 +41,6 @@ from lls_provider.operations.phase_commands import argument, runtime_command
 from lls_provider.runtime.merge import ExternalProvider, merge_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from lls_provider.deploy.render.manifest_text import Manifest
     from lls_provider.deploy.render.plan import DeployedProvider, DeploymentPlan
 
@@ -50,7 +48,7 @@ _OGX_VERSION = "ogx.io/v1beta1"
 _OGX_CONFIG = "/etc/ogx/config.yaml"
 _OGX_ENTRYPOINT = "/usr/local/bin/ogx-entrypoint.sh"
 _WATCH = {"ogx.io/watch": "true"}
-_OLD_CONFIG = "/etc/llama-stack/run.yaml"
+_OLD_FOLDER = "/etc/llama-stack"
 _OLD_ENTRYPOINT = "/usr/local/bin/llama-stack-entrypoint.sh"
 _VOLUME = "lls-provider"
 _MERGED_KEY = "config.yaml"
@@ -120,9 +118,8 @@ def ogxserver(plan: DeploymentPlan) -> list[Manifest]:
         comment_text = "carries the logins for registries, which the resource has no field for"
         overrides[comment(comment_text)] = None
         overrides["serviceAccountName"] = plan.server.service_account
-    configured = _OGX_CONFIG
-    command = _entrypoint(plan, _OGX_ENTRYPOINT)
-    overrides |= _start(plan, command, configured, merged=merged is not None)
+    configured = _OGX_CONFIG if plan.base is not None else None
+    overrides |= _start(plan, _OGX_ENTRYPOINT, configured, merged=merged is not None)
     workload: Manifest = {"replicas": plan.server.replicas}
     if plan.server.resources:
         workload["resources"] = dict(plan.server.resources)
@@ -151,15 +148,14 @@ def llamastackdistribution(plan: DeploymentPlan) -> list[Manifest]:
     server: Manifest = {"distribution": _distribution(plan)}
     if merged is not None:
         name = f"{plan.server.name}-merged-config"
-        objects.append(_config_map(plan, name, merged, key="run.yaml"))
+        objects.append(_config_map(plan, name, merged, key=BASE_KEY))
         server["userConfig"] = {"configMapName": name}
     elif plan.base is not None:
         server["userConfig"] = {"configMapName": plan.base.name}
         objects += [_labelled(it, plan) for it in plan.objects if _is_base(it, plan)]
-    command = _entrypoint(plan, _OLD_ENTRYPOINT)
-    # without a ConfigMap the image's own configuration is extracted
-    configured = _OLD_CONFIG if server.get("userConfig") else None
-    start = _start(plan, command, configured, merged=merged is not None)
+    # the operator mounts the whole ConfigMap: the file is named as the key
+    configured = f"{_OLD_FOLDER}/{plan.base.key}" if plan.base is not None else None
+    start = _start(plan, _OLD_ENTRYPOINT, configured, merged=merged is not None)
     server["containerSpec"] = {
         "port": plan.server.port,
         **({"resources": dict(plan.server.resources)} if plan.server.resources else {}),
@@ -222,26 +218,29 @@ def _external(provider: DeployedProvider) -> ExternalProvider | None:
 
 
 def _start(
-    plan: DeploymentPlan, command: Sequence[str], configured: str | None, *, merged: bool
+    plan: DeploymentPlan, entrypoint: str, configured: str | None, *, merged: bool
 ) -> Manifest:
-    """Command, variables and volumes of a container that installs, checks and then serves."""
+    """Command, variables and volumes of a container that installs, checks and then serves.
+
+    ``configured`` is where the ConfigMap is mounted, None when the container looks for what the
+    operator or the image has. The variables that name a configuration are set by ``start`` itself.
+    """
     first = plan.providers[0]
     python = server_python(plan.server, plan.server_image)
-    source = ["--merged", configured] if merged and configured else []
-    if not merged and configured:
-        source = ["--base", configured]
-    run_yaml = configured if merged and configured else RUN_YAML
+    source = []
+    if configured is not None:
+        source = ["--merged" if merged else "--base", configured]
+    run_yaml = configured if merged and configured is not None else RUN_YAML
     given = [dict(variable) for variable in plan.server.env]
     named = {variable["name"] for variable in given}
     variables = {
         "LLS_PROVIDERS": escaped_value(_providers(plan)),
-        "PYTHONPATH": PACKAGES,
-        **dict.fromkeys(CONFIG_VARIABLES, run_yaml),
+        "PYTHONPATH": python_path(plan.server_image),
     }
     volume = sizes.quantity(sizes.volume_size(plan.installed_sizes))
     return {
         "command": runtime_command(python, f"{image_source(first)}/{ZIPAPP_FILE}", "start"),
-        "args": [*source, "--", *command],
+        "args": [*source, "--", *_entrypoint(plan, entrypoint, run_yaml)],
         "env": [
             *({"name": name, "value": it} for name, it in variables.items() if name not in named),
             *given,
@@ -286,13 +285,18 @@ def escaped_value(text: str) -> str:
     return "".join(result)
 
 
-def _entrypoint(plan: DeploymentPlan, default: str) -> list[str]:
-    """What the container becomes: the file's command, the image's own, or the known one."""
+def _entrypoint(plan: DeploymentPlan, default: str, run_yaml: str) -> list[str]:
+    """What the container becomes: the file's command, the image's own, or the known one.
+
+    Where the image's names a configuration, ``run_yaml`` takes that place.
+    """
     server, image = plan.server, plan.server_image
     if server.command:
         return [*server.command, *(server.args or ())]
     if image is not None and (image.entrypoint or image.args):
-        return [*image.entrypoint, *(server.args if server.args is not None else image.args)]
+        own = with_configuration(image.args, run_yaml)
+        args = own if server.args is None else server.args
+        return [*with_configuration(image.entrypoint, run_yaml), *args]
     return [default, *(server.args or ())]
 
 

@@ -255,25 +255,27 @@ def server_command(plan: DeploymentPlan) -> tuple[Sequence[str], Sequence[str] |
             "command",
             f"Add 'command' to 'server', such as [llama, stack, run, {RUN_YAML}].",
         ).located(image=image.reference)
-    entrypoint = [_merged(it) for it in image.entrypoint]
-    arguments = [_merged(it) for it in image.args]
+    entrypoint = with_configuration(image.entrypoint, RUN_YAML)
+    arguments = with_configuration(image.args, RUN_YAML)
     command = entrypoint if entrypoint != list(image.entrypoint) else []
     if command or arguments != list(image.args):
         return command, arguments
     return (), None
 
 
-def _merged(argument: str) -> str:
-    """An argument of the image, with the merged configuration in place of the image's."""
-    flag, equals, value = argument.rpartition("=")
-    return f"{flag}{equals}{RUN_YAML}" if value in DISTRIBUTION_CONFIGS else argument
+def with_configuration(arguments: Iterable[str], run_yaml: str) -> list[str]:
+    """What an image starts, with ``run_yaml`` in place of each configuration that it names."""
+    parted = [argument.rpartition("=") for argument in arguments]
+    return [
+        f"{flag}{equals}{run_yaml if value in DISTRIBUTION_CONFIGS else value}"
+        for flag, equals, value in parted
+    ]
 
 
 def _environment(plan: DeploymentPlan) -> list[Manifest]:
     """The variables of the server; those of the file win."""
     own = dict(plan.server_image.env) if plan.server_image is not None else {}
-    path = ":".join(filter(None, (PACKAGES, own.get("PYTHONPATH"))))
-    variables = {"PYTHONPATH": path, "HOME": STATE}
+    variables = {"PYTHONPATH": python_path(plan.server_image), "HOME": STATE}
     variables |= dict.fromkeys(CONFIG_VARIABLES, RUN_YAML)
     variables |= {name: RUN_YAML for name, value in own.items() if value in DISTRIBUTION_CONFIGS}
     given = [dict(variable) for variable in plan.server.env]
@@ -289,6 +291,12 @@ def _message_share(plan: DeploymentPlan) -> list[Manifest]:
     containers = len(plan.providers) + (2 if plan.base else 3) + 1
     share = min(_MESSAGES // containers, TERMINATION_LOG_LIMIT)
     return [{"name": TERMINATION_LOG_LIMIT_VARIABLE, "value": str(share)}]
+
+
+def python_path(image: ServerImageFacts | None) -> str:
+    """PYTHONPATH of the server: what was installed, then what the image has there."""
+    own = dict(image.env) if image is not None else {}
+    return ":".join(filter(None, (PACKAGES, own.get("PYTHONPATH"))))
 
 
 def _of_server(plan: DeploymentPlan, name: str) -> Manifest:
