@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -49,11 +50,22 @@ class Engine:
         assert status in (None, done.returncode), f"{done.args}: {done.stdout}{done.stderr}"
         return done
 
+    def mountpoint(self, volume: str) -> Path:
+        """Where a volume of podman is on this machine."""
+        (found,) = json.loads(self.run("volume", "inspect", volume).stdout)
+        return Path(found["Mountpoint"])
+
 
 @contextlib.contextmanager
-def podman_storage(podman: str, *, driver: str = "vfs") -> Iterator[Engine]:
-    """podman with an empty storage."""
-    with _short_folder() as folder:
+def podman_storage(
+    podman: str, *, driver: str = "vfs", in_memory: bool = False
+) -> Iterator[Engine]:
+    """podman with an empty storage.
+
+    The driver overlay shares layers. It does not work on a file system that is an overlay itself,
+    such as that of a container, but does ``in_memory``, where one may be mounted.
+    """
+    with _short_folder() as folder, _mounted_memory(folder, wanted=in_memory):
         (folder / "containers.conf").write_text(_CONTAINERS_CONF)
         engine = Engine(
             (
@@ -123,6 +135,21 @@ def _wait(up: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < end, f"not up in {START_SECONDS} s: {log.read_text()}"
         time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _mounted_memory(folder: Path, *, wanted: bool) -> Iterator[None]:
+    """A file system in memory at ``folder``, where one may be mounted."""
+    mount, place = shutil.which("mount") or "mount", str(folder)
+    command = [mount, "-t", "tmpfs", "-o", "mode=755", "tmpfs", place]
+    mounted = wanted and not subprocess.run(command, capture_output=True, check=False).returncode
+    try:
+        yield
+    finally:
+        if mounted:
+            subprocess.run(
+                [shutil.which("umount") or "umount", "--recursive", "--lazy", place], check=True
+            )
 
 
 @contextlib.contextmanager

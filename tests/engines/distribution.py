@@ -10,7 +10,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,24 @@ _LEFT_OUT = {"__pycache__", "pip", "tests"}
 class ServerLine:
     """What the image of a line of servers looks like."""
 
+    name: str
     spec: str  # what `--distribution` takes
     config_path: str
     config: str
     entrypoint: tuple[str, ...]
+    port_variable: str
     args: tuple[str, ...] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
 
 
 LLAMA_STACK = ServerLine(
+    "llama-stack",
     "llama-stack==0.7.3",
     "/etc/llama-stack/run.yaml",
-    "version: 2\ndistro_name: tests\nproviders: {}\nserver:\n  port: 8321\n",
+    "version: 2\ndistro_name: tests\nproviders: {}\n"
+    "server:\n  port: ${env.LLAMA_STACK_PORT:=8321}\n",
     (f"/{VENV}/bin/llama",),
+    "LLAMA_STACK_PORT",
     ("stack", "run", "/etc/llama-stack/run.yaml"),
     {
         f"{VENV}/bin/llama": f"#!{PYTHON}\nimport sys\nfrom llama_stack.cli.llama import main\n"
@@ -49,10 +54,12 @@ LLAMA_STACK = ServerLine(
     },
 )
 OGX = ServerLine(
+    "ogx",
     "ogx==1.5.0",
     "/etc/ogx/config.yaml",
     "version: 2\ndistro_name: tests\nproviders: {}\nserver:\n  host: 0.0.0.0\n  insecure: true\n",
     ("/usr/local/bin/ogx-entrypoint.sh",),
+    "OGX_PORT",
     (),
     {
         "usr/local/bin/ogx-entrypoint.sh": "#!/bin/sh\nset -e\n"
@@ -61,31 +68,57 @@ OGX = ServerLine(
 )
 
 
-def write_distribution(
-    layout: Path, base: Path, line: ServerLine, *, config: str | None = None, bare: bool = False
-) -> Path:
+def write_distribution(layout: Path, base: Path, line: ServerLine, *, bare: bool = False) -> Path:
     """Write the image of ``line`` on the layout ``base``; returns ``layout``.
 
-    ``config`` takes the place of the line's; with ``bare`` there is none.
+    With ``bare`` it has no configuration.
     """
+
+    def fill(archive: tarfile.TarFile) -> None:
+        _fill(archive, line)
+        if not bare:
+            _file(archive, line.config_path[1:], line.config.encode())
+
+    runtime = {
+        "Entrypoint": list(line.entrypoint),
+        "Cmd": list(line.args),
+        "User": "1001",
+        "Env": [f"PATH=/{VENV}/bin:/usr/local/bin:/usr/bin:/bin"],
+    }
+    return _add_layer(layout, base, fill, runtime)
+
+
+def write_configured(
+    layout: Path, distribution: Path, line: ServerLine, *, config: str | None = None
+) -> Path:
+    """Write the image ``distribution`` with a configuration, by default the line's.
+
+    Returns ``layout``. The layers of the distribution are shared.
+    """
+
+    def fill(archive: tarfile.TarFile) -> None:
+        _file(archive, line.config_path[1:], (config or line.config).encode())
+
+    return _add_layer(layout, distribution, fill, {})
+
+
+def _add_layer(
+    layout: Path,
+    base: Path,
+    fill: Callable[[tarfile.TarFile], None],
+    changes: Mapping[str, Any],
+) -> Path:
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     below, settings = _read(base, blobs)
     layer = layout / "layer.tar"
     with tarfile.open(layer, "w") as archive:
-        _fill(archive, line, None if bare else config or line.config)
+        fill(archive)
     described = _blob(blobs, layer, "layer.v1.tar")
-    runtime = {
-        **settings["config"],
-        "Entrypoint": list(line.entrypoint),
-        "Cmd": list(line.args),
-        "User": "1001",
-    }
-    runtime["Env"] = [f"PATH=/{VENV}/bin:/usr/local/bin:/usr/bin:/bin"]
     diff_ids = [*settings["rootfs"]["diff_ids"], described["digest"]]
     config_blob = {
         **settings,
-        "config": runtime,
+        "config": {**settings["config"], **changes},
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
     manifest = {
@@ -114,7 +147,7 @@ def _blob_path(layout: Path, described: Mapping[str, Any]) -> Path:
     return layout / "blobs" / "sha256" / str(described["digest"]).partition(":")[2]
 
 
-def _fill(archive: tarfile.TarFile, line: ServerLine, config: str | None) -> None:
+def _fill(archive: tarfile.TarFile, line: ServerLine) -> None:
     environment = ensure_environment(load_distribution(line.spec))
     major, minor = environment.distribution.interpreter.minor
     home = environment.python.resolve().parent
@@ -129,8 +162,6 @@ def _fill(archive: tarfile.TarFile, line: ServerLine, config: str | None) -> Non
         archive.addfile(info)
     for name, text in line.scripts.items():
         _file(archive, name, text.encode(), executable=True)
-    if config is not None:
-        _file(archive, line.config_path[1:], config.encode())
 
 
 def _files(folder: Path) -> Iterator[Path]:
