@@ -129,7 +129,7 @@ CASES: list[Case] = [
     (
         "that counts too few",
         ARCHIVE,
-        "more than",
+        "not as long as",
         lambda: archive(entries(), end={"here": 3, "count": 3}),
     ),
     (
@@ -155,6 +155,12 @@ CASES: list[Case] = [
         ARCHIVE,
         "zip64 field",
         lambda: first(central={"size": 0xFFFFFFFF}),
+    ),
+    (
+        "with a zip64 field that is cut short",
+        ARCHIVE,
+        "zip64 field is missing",
+        lambda: first(central={"size": 0xFFFFFFFF, "extra": b"\x01\x00\x08\x00" + bytes(4)}),
     ),
     (
         "with a short zip64 field",

@@ -157,6 +157,14 @@ def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(SdkError) as caught:
         open_wheel(tmp_path / "a.whl")
     assert caught.value.code is Code.FILE_UNREADABLE
+    assert caught.value.why == "No such file or directory"
+
+
+def test_a_path_that_no_file_can_have_is_unreadable() -> None:
+    with pytest.raises(SdkError) as caught:
+        open_wheel(Path("a\0.whl"))
+    assert caught.value.code is Code.FILE_UNREADABLE
+    assert "null byte" in caught.value.why
 
 
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:

@@ -196,10 +196,11 @@ def _find(path: Path, descriptor: int, size: int) -> _Directory:
             raise wheel_error(Code.WHEEL_TRUNCATED, path, why)
         what = "the file is empty" if not size else "it is not a zip file"
         raise wheel_error(Code.WHEEL_NOT_ZIP, path, what)
-    if len(ends) > 1:
+    at, *others = ends
+    if others:
         raise _invalid(path, "it has two ends, so two readers would see two contents")
-    end = size - len(tail) + ends[0]
-    _, disk, first_disk, here, count, length, offset, _ = _END.unpack_from(tail, ends[0])
+    end = size - len(tail) + at
+    _, disk, first_disk, here, count, length, offset, _ = _END.unpack_from(tail, at)
     announced = (here, count, length, offset)
     locator = os.pread(descriptor, _LOCATOR.size, end - _LOCATOR.size) if end >= 20 else b""
     if locator.startswith(b"PK\x06\x07") and len(locator) == _LOCATOR.size:
@@ -247,7 +248,7 @@ def _end64(
 def _members(path: Path, data: bytes, directory: _Directory) -> Iterator[Member]:
     entries = list(_entries(path, data, directory))
     starts = sorted(entry[1] for entry in entries)
-    if starts and starts[0] != 0:
+    if starts and starts[0] > 0:
         raise _invalid(path, "data precedes its first member")
     # if two begin at one offset, the first ends there, so neither has room
     ends = dict(reversed(list(pairwise([*starts, directory.offset]))))
@@ -305,7 +306,7 @@ def _entries(path: Path, data: bytes, directory: _Directory) -> Iterator[_Entry]
             raise _member_error(code, path, raw.decode("utf-8", "backslashreplace"), why)
         yield raw, offset, flags, method, compressed, size, mode
     if at != len(data):
-        raise _invalid(path, "its directory holds more than the entries it announces")
+        raise _invalid(path, "its directory is not as long as the entries in it")
 
 
 def _problem(
@@ -324,7 +325,7 @@ def _problem(
         return Code.WHEEL_ENTRY_TYPE, "it is a directory with content"
     if method == _STORED and compressed != size:
         return Code.WHEEL_SIZE_MISMATCH, "its two sizes differ"
-    if method == _DEFLATED and size > compressed * _DEFLATE_RATIO:
+    if size > compressed * _DEFLATE_RATIO:
         why = f"{compressed:,} bytes cannot unpack to {size:,}"
         return Code.WHEEL_SIZE_MISMATCH, why
     return None
@@ -336,30 +337,32 @@ def renames(extra: bytes, raw_name: bytes) -> bool:
     This is Info-ZIP's field for names in UTF-8 (APPNOTE 4.6.9); `zipfile` reads it since Python
     3.12.
     """
+    return any(kind == _UNICODE_PATH and data[5:] != raw_name for kind, data in _fields(extra))
+
+
+def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """The extra fields of a header: kind and data, which are short where the last one is cut."""
     at = 0
     while at + 4 <= len(extra):
-        field, length = struct.unpack_from("<2H", extra, at)
-        if field == _UNICODE_PATH and extra[at + 9 : at + 4 + length] != raw_name:
-            return True
-        at += 4 + length
-    return False
+        kind, length = struct.unpack_from("<2H", extra, at)
+        at += 4
+        yield kind, extra[at : at + length]
+        at += length
 
 
 def _zip64_sizes(
     path: Path, raw: bytes, extra: bytes, sizes: tuple[int, int, int]
 ) -> tuple[int, int, int]:
     """Size, compressed size and offset, with those that did not fit from the zip64 field."""
-    at = 0
-    while at + 4 <= len(extra):
-        field, length = struct.unpack_from("<2H", extra, at)
-        if field == _ZIP64_FIELD:
-            values = struct.iter_unpack("<Q", extra[at + 4 : at + 4 + length // 8 * 8])
+    for kind, data in _fields(extra):
+        if kind == _ZIP64_FIELD:
+            whole = data[: len(data) // 8 * 8]
+            values = (value for (value,) in struct.iter_unpack("<Q", whole))
             try:
-                found = [v if v != _UNKNOWN_32 else next(values)[0] for v in sizes]
+                found = [v if v != _UNKNOWN_32 else next(values) for v in sizes]
             except StopIteration:
                 break
             return found[0], found[1], found[2]
-        at += 4 + length
     name = raw.decode("utf-8", "backslashreplace")
     raise _member_error(Code.WHEEL_ARCHIVE_INVALID, path, name, "its zip64 field is missing")
 
@@ -454,24 +457,16 @@ def _inflated(path: Path, member: Member, pieces: Iterator[bytes]) -> Iterator[b
     left = member.size
     try:
         for piece in pieces:
-            while piece:
-                # one byte more than declared is requested, so that a false size is noticed
-                data = inflate.decompress(piece, min(left + 1, _CHUNK))
+            # One byte more than declared is requested, so that a false size is noticed, and never
+            # none, which zlib takes for no limit. It may hold data back when it has read it all.
+            while data := inflate.decompress(piece, min(left + 1, _CHUNK)):
                 piece = inflate.unconsumed_tail
                 left -= len(data)
                 if left < 0:
                     break
-                if data:
-                    yield data
+                yield data
             if left < 0 or inflate.unused_data:
                 break
-        while left >= 0 and not inflate.eof:  # what zlib still held back
-            data = inflate.decompress(inflate.unconsumed_tail, min(left + 1, _CHUNK))
-            if not data:
-                break
-            left -= len(data)
-            if left >= 0:
-                yield data
     except zlib.error as error:
         raise _member_error(
             Code.WHEEL_DATA_DAMAGED, path, member, f"damaged data ({error})"
