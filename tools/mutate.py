@@ -67,11 +67,13 @@ TARGETS = {
         (
             "tests/runtime/wheelfile/test_archive_members.py",
             "tests/runtime/wheelfile/test_archive.py",
+            "tests/runtime/wheelfile/test_archive_content.py",
         ),
     ),
     "reconcile": Target(
         (f"{RUNTIME}/volume/reconcile.py",),
         (
+            "tests/runtime/volume/test_bytecode.py",
             "tests/runtime/volume/test_volume.py",
             "tests/runtime/volume/test_installed_slots.py",
             "tests/runtime/install/test_plan.py",
@@ -109,6 +111,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Mutation testing (docs/mutation-testing.md).")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
+    parser.add_argument("--like", default="", metavar="REGEX", help="only what it finds in a diff")
     options = parser.parse_args(arguments)
     names = options.targets or [*TARGETS]
     if unknown := {*names} - {*TARGETS}:
@@ -121,7 +124,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.path.insert(0, str(copy / "sdk"))
         os.environ |= {"PYTHONPATH": sys.path[0], "HOME": directory, "TMPDIR": directory}
         tempfile.tempdir = directory
-        rows = [it for name in names for it in run(TARGETS[name], options.jobs)]
+        rows = [it for name in names for it in run(TARGETS[name], options.jobs, options.like)]
     print("\n| module | changes | noticed | not noticed |\n|---|---|---|---|")
     for module, count, alive in rows:
         print(f"| `{module}` | {count} | {count - alive} | {alive} |")
@@ -147,7 +150,7 @@ def copied(copy: Path) -> Path:
     return copy
 
 
-def run(target: Target, jobs: int) -> Iterator[tuple[str, int, int]]:
+def run(target: Target, jobs: int, like: str = "") -> Iterator[tuple[str, int, int]]:
     """Print the unnoticed changes; yield for each module the number of all, and of these."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     if not passes(started(target, None, 600)):
@@ -155,18 +158,18 @@ def run(target: Target, jobs: int) -> Iterator[tuple[str, int, int]]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     for module in target.modules:
-        changes = list(changes_of(module))
+        changes = [it for it in changes_of(module) if re.search(like, difference(it, 0))]
         alive = 0
-        for change, difference in survivors_of(target, changes, jobs, SECONDS + int(5 * took)):
+        for change in survivors_of(target, changes, jobs, SECONDS + int(5 * took)):
             alive += 1
-            print(f"\n{change.operator} in {module}\n{difference}", flush=True)
+            print(f"\n{change.operator} in {module}\n{difference(change, 2)}", flush=True)
         yield module, len(changes), alive
 
 
 def survivors_of(
     target: Target, changes: Sequence[Change], jobs: int, seconds: int
-) -> Iterator[tuple[Change, str]]:
-    """The changes with which the tests pass, and how they differ from the module."""
+) -> Iterator[Change]:
+    """The changes with which the tests pass."""
     running: dict[int, Change] = {}
     waiting = list(changes)
     while waiting or running:
@@ -177,9 +180,14 @@ def survivors_of(
         change = running.pop(process)
         print(f"\r{len(waiting)} left ", end="", file=sys.stderr, flush=True)
         if status == 0:
-            old, new = Path(change.module).read_text("utf-8"), change.text
-            lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=2, lineterm="")
-            yield change, "\n".join([*lines][2:])
+            yield change
+
+
+def difference(change: Change, context: int) -> str:
+    """How a change differs from the module, with so many lines before and after it."""
+    old, new = Path(change.module).read_text("utf-8"), change.text
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=context, lineterm="")
+    return "\n".join([*lines][2:])
 
 
 def started(target: Target, change: Change | None, seconds: int) -> int:

@@ -58,6 +58,25 @@ def test_moving_merges_folders_and_overwrites_nothing(tmp_path: Path) -> None:
     assert (target / "ns").stat().st_mtime_ns == MTIME_NS
 
 
+def test_whose_files_come_back_is_known_before_they_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An installer that ends in between leaves files whose distribution the next one finds."""
+    source = _write(tmp_path / "s", {"a.py": "", "dep-1.dist-info/RECORD": "", "z.py": ""})
+    target = _write(tmp_path / "t", {"kept": ""})
+    rename = Path.rename
+
+    def ends(path: Path, to: Path) -> Path:
+        if (target / "dep-1.dist-info").exists() or path.suffix == ".py":
+            raise KeyboardInterrupt
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", ends)
+    with pytest.raises(KeyboardInterrupt):
+        move_tree(source, target)
+    assert _tree(target) == {"kept": "", "dep-1.dist-info/RECORD": ""}
+
+
 def test_the_lock_excludes_and_dies_with_its_descriptor(tmp_path: Path) -> None:
     volume = Volume(tmp_path)
 

@@ -329,7 +329,7 @@ def remove_bytecode(source: Path) -> None:
 
 def _prune(directory: Path, top: Path) -> None:
     """Remove a directory and its parents as far as they are empty."""
-    while directory != top and top in directory.parents:
+    while top in directory.parents:
         try:
             directory.rmdir()
         except FileNotFoundError:
