@@ -10,7 +10,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,12 @@ OGX = ServerLine(
 )
 
 
-def write_distribution(layout: Path, base: Path, line: ServerLine, *, bare: bool = False) -> Path:
+def write_distribution(
+    layout: Path, base: Path, line: ServerLine, *, bare: bool = False, env: Sequence[str] = ()
+) -> Path:
     """Write the image of ``line`` on the layout ``base``; returns ``layout``.
 
-    With ``bare`` it has no configuration.
+    With ``bare`` it has no configuration. ``env`` are variables besides PATH.
     """
 
     def fill(archive: tarfile.TarFile) -> None:
@@ -83,7 +85,7 @@ def write_distribution(layout: Path, base: Path, line: ServerLine, *, bare: bool
         "Entrypoint": list(line.entrypoint),
         "Cmd": list(line.args),
         "User": "1001",
-        "Env": [f"PATH=/{VENV}/bin:/usr/local/bin:/usr/bin:/bin"],
+        "Env": [f"PATH=/{VENV}/bin:/usr/local/bin:/usr/bin:/bin", *env],
     }
     return _add_layer(layout, base, fill, runtime)
 

@@ -10,7 +10,7 @@ import pytest
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.contract.document import dump
 from lls_provider.local.plan import UpOptions
-from lls_provider.local.up import Up
+from lls_provider.local.run import Up
 from lls_provider.operations.targets import resolve_source
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from lls_provider.bundle.option_search import extras_that_bring
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.log_diagnosis import LogDiagnosis
 from lls_provider.local.plan import UpOptions
-from lls_provider.local.up import Up
+from lls_provider.local.run import Up
 from lls_provider.operations.targets import resolve_source
 from lls_provider.runtime.wheelfile.wheel import read_wheel
 

@@ -99,7 +99,7 @@ def test_init_containers_come_in_the_crs_order() -> None:
         ("a", 2),
         ("c", 3),
     ]
-    assert containers[0].name == "install-provider-d"
+    assert containers[0].installation(None).container_name == "install-provider-d"
 
 
 def test_a_config_of_the_command_line_wins_over_the_settings() -> None:

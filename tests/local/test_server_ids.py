@@ -19,7 +19,7 @@ import yaml
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.local.plan import ServedProvider, UpOptions
-from lls_provider.local.up import Up
+from lls_provider.local.run import Up
 from lls_provider.operations.targets import resolve_source
 from lls_provider.runtime.configuration import is_disabled, resolve_reference
 from lls_provider.wheels.environment import ensure_environment

@@ -26,7 +26,7 @@ from lls_provider.image.bundle_image import compose
 from lls_provider.image.transports.layout import write_layout
 from lls_provider.local.call import HOST, free_port, group_lives, parse_call
 from lls_provider.local.plan import CallReply, ServedProvider, UpOptions, UpResult
-from lls_provider.local.up import Up
+from lls_provider.local.run import Up
 from lls_provider.operations.targets import resolve_source
 from lls_provider.progress import Silent
 from lls_provider.project.settings import SampleCall
@@ -211,7 +211,7 @@ def test_a_full_disk_is_told_and_nothing_stays(
     def full(*_arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("lls_provider.local.phases.write_base", full)
+    monkeypatch.setattr("lls_provider.local.base_config.write_base", full)
     error, failed = failing([make_provider()], UpOptions(server=SERVERS[0]))
     assert error.code is Code.NO_SPACE
     assert error.status is ExitStatus.ENVIRONMENT
@@ -331,7 +331,7 @@ STAYING = textwrap.dedent(
     import sys
     from lls_provider.local.plan import UpOptions
     from lls_provider.operations.targets import resolve_source
-    from lls_provider.local.up import Up
+    from lls_provider.local.run import Up
     from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
 
     options = UpOptions(server=sys.argv[2], port=int(sys.argv[3]))

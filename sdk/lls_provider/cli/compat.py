@@ -26,10 +26,10 @@ _HEAD = ("PROVIDER", "PACKAGE", "VERSION", "RESULT")
     epilog="Example: lls-provider compat acme-echo oci:build/image --distribution ogx==1.5.0\n\n"
     + EXIT_STATUSES,
 )
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET...|FILE")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @distribution_option(
-    "A server to install them for (repeatable).  [default: the image of FILE's server, or what "
-    "each target was made for]"
+    "A server to install them for (repeatable).  [default: the image in the provider file, "
+    "or what each target was made for]"
 )
 @python_option("The Python of the distribution.")
 @insecure_option()
@@ -46,8 +46,8 @@ def command(
 
     A TARGET is a project, a bundle directory or an image: docker://REF, docker-daemon:REF,
     oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. Give them in the order of
-    the CR. One that would be refused is left out when those after it are judged. FILE is a provider
-    file (.yaml or .yml): its providers are taken, in the order of the Pod.
+    the CR. One that would be refused is left out when those after it are judged. The only TARGET
+    may be a provider file (.yaml or .yml): its providers are taken, in the order of the Pod.
     """
     from lls_provider.operations.check import compat
 

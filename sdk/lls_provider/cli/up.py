@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -13,7 +13,8 @@ from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_documen
 from lls_provider.cli.options import DISTRIBUTION, format_option, insecure_option, python_option
 
 if TYPE_CHECKING:
-    from lls_provider.local.up import Up
+    from lls_provider.errors import SdkError
+    from lls_provider.local.run import Up
 
 
 @click.command(
@@ -24,9 +25,15 @@ if TYPE_CHECKING:
 @click.option(
     "--server",
     metavar=DISTRIBUTION,
-    help="The server, such as 'llama-stack==0.7.3'.  [default: what the target was made for]",
+    help="The server, such as 'llama-stack==0.7.3'.  [default: the image in the provider file, or "
+    "what the target was made for]",
 )
 @click.option("--check", is_flag=True, help="Stop after the sample call instead of staying up.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Install again and restart the server when the source of a project changes.",
+)
 @format_option()
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Where the server listens.  [default: a free one]"
@@ -66,6 +73,7 @@ def command(
     targets: tuple[str, ...],
     server: str | None,
     check: bool,
+    watch: bool,
     form: str,
     port: int | None,
     configs: tuple[str, ...],
@@ -83,11 +91,22 @@ def command(
     oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. Settings come from
     [tool.lls-provider.up] of a project; options win. Without --check the server stays up until
     Ctrl-C.
+
+    The only TARGET may be a provider file (.yaml or .yml): its images are installed for its
+    server's image, with the commands that `render` writes. What only a cluster has, such as a
+    Secret, is an error that names the option to use.
     """
     from lls_provider.local.call import parse_call
-    from lls_provider.local.plan import UpOptions, parse_config, parse_environment, parse_resource
-    from lls_provider.local.up import Up
-    from lls_provider.operations.targets import resolve_source
+    from lls_provider.local.from_file import with_provider_file
+    from lls_provider.local.plan import (
+        UpOptions,
+        parse_config,
+        parse_environment,
+        parse_resource,
+        require_watchable,
+    )
+    from lls_provider.local.run import Up
+    from lls_provider.operations.targets import resolve_targets
     from lls_provider.runtime.preflight.probe_client import time_limit
 
     time_limit()  # reports a wrong value before any work
@@ -104,7 +123,13 @@ def command(
         insecure=insecure,
     )
     progress = console()
-    with Up([resolve_source(text) for text in targets], options, progress) as up:
+    found = resolve_targets(targets)
+    options = with_provider_file(found, options, progress)
+    if watch:
+        require_watchable(found.sources, check=check)
+    with Up(found.sources, options, progress) as up:
+        if watch:
+            _watch(up, form)
         try:
             up.run()
         finally:
@@ -116,6 +141,42 @@ def command(
         if not check:
             _say_how(up)
             up.stay()
+
+
+def _watch(up: Up, form: str) -> NoReturn:
+    from lls_provider.local.watch import Watcher, keep_serving
+
+    keep_serving(up, Watcher(up.projects), _Reporter(up, form))
+
+
+class _Reporter:
+    """Shows each run of --watch as a run without it, and the error of one that failed."""
+
+    def __init__(self, up: Up, form: str) -> None:
+        self._up = up
+        self._form = form
+        self._has_served = False
+
+    def served(self, seconds: float) -> None:
+        self._result()
+        if self._form == "text":
+            show(self._up.result.text(_name(self._up)))
+        if not self._has_served:
+            _say_how(self._up)
+            self._has_served = True
+        server = sum(it.seconds for it in self._up.result.phases if it.name == "server")
+        show(f"Served after {seconds:.1f} s, {server:.1f} s of them the server's start.", err=True)
+        show("Waiting for a change of the source.", err=True)
+
+    def failed(self, error: SdkError) -> None:
+        self._result()
+        show(error.render(), err=True)
+        state = "goes on" if self._up.url else "is stopped"
+        show(f"The server {state}. Waiting for a change of the source.", err=True)
+
+    def _result(self) -> None:
+        if self._form == "json":
+            show_document(self._up.result.to_document())
 
 
 def _name(up: Up) -> str:

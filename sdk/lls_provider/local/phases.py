@@ -3,20 +3,14 @@
 The zipapp runs in a separate process under ``python -I -S``: the same code in the same isolation as
 in the init containers (docs/architecture.md, "The runtime's wall").
 
-For phase 2 a Pod takes the base configuration from the distribution's image or a ConfigMap
-(contract section 2). Here it is the server line's smallest one or a file of the user's. It is
-changed to listen on this machine only, and the resources to register and the APIs that preflight
-missed are added.
-
 Before the server starts, `require_valid_configs` reports every key that a config class refuses,
 with its position: a server ends at the first wrong provider, with a traceback.
 """
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +21,16 @@ from packaging.version import Version
 from lls_provider.bundle import config_schema
 from lls_provider.bundle.bundle import read_bundle
 from lls_provider.bundle.zipapp import zipapp_path
-from lls_provider.contract.document import Document, dump, load_file
-from lls_provider.contract.limits import CONFIGURATION, document_limits, merged_limits
+from lls_provider.contract.document import load_file
+from lls_provider.contract.limits import merged_limits
 from lls_provider.contract.names import BundleTree, VolumeTree
 from lls_provider.errors import Code, Problem, SdkError, Where
-from lls_provider.local.call import HOST
+from lls_provider.operations.phase_commands import (
+    install_arguments,
+    merge_command,
+    preflight_command,
+    runtime_command,
+)
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.messages import ERROR_FILE
 from lls_provider.runtime.preflight.api_dependencies import Supply, missing_in, supply
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
 _WARNING_LINES = (" ", "Provider: ", "Field: ", "Note: ")
 _NOWHERE = Where()
 _NO_VARIABLES: Mapping[str, str] = {}
-_ISOLATED = ("-I", "-S")
 RUN_CONFIG = "run.yaml"
 _ERROR_LIMIT = 1 << 20
 _CONFIG_TABLE = ("tool", "lls-provider", "up", "config")
@@ -69,75 +67,61 @@ class Runtime:
     def install(self, container: InitContainer, python: Path, python_tag: str) -> None:
         """Run phase 1 for one provider. Raises the installer's SdkError."""
         provider = container.provider
-        arguments = [
-            "install",
-            "--provider-id",
-            provider.provider_id,
-            "--api",
-            provider.api,
-            "--image",
-            provider.target,
-            "--container",
-            container.name,
-            "--order",
-            str(container.order),
-            "--source",
-            str(provider.bundle),
-            "--root",
-            str(self.volume.root),
-            "--python-tag",
-            python_tag,
-            "--termination-log",
-            str(self.workspace.root / "termination-log"),
-        ]
-        if container.config is not None:
+        path = None
+        if container.config is not None and not container.has_inline_config:
             path = self.workspace.root / f"config-{container.order}.json"
             with wrapping_write_errors(path, "a provider's config"):
                 path.write_text(json.dumps(container.config), "utf-8")
-            arguments += ["--config-file", str(path)]
+        installation = container.installation(path)
         carried = BundleTree(provider.bundle).zipapp
         # a bundle made by hand may have no runtime: this SDK's is used
         zipapp = carried if carried.is_file() else zipapp_path()
+        command = runtime_command(
+            str(python),
+            str(zipapp),
+            "install",
+            *install_arguments(installation),
+            f"--source={provider.bundle}",
+            f"--root={self.volume.root}",
+            f"--python-tag={python_tag}",
+            f"--termination-log={self.workspace.root / 'termination-log'}",
+        )
         where = Where(provider=provider.provider_id, image=provider.target)
-        self._run(container.name, python, zipapp, arguments, where)
+        self._run(installation.container_name, "install", command, where)
 
     def merge(self, python: Path) -> None:
         """Run phase 3. Raises the SdkError of merge."""
-        self._run("merge", python, self.volume.zipapp, ["merge", "--root", str(self.volume.root)])
+        zipapp, root = str(self.volume.zipapp), str(self.volume.root)
+        self._run("merge", "merge", merge_command(str(python), zipapp, root=root))
 
     def preflight(self, python: Path) -> None:
         """Run phase 4. Raises the SdkError of preflight."""
-        arguments = [
-            "preflight",
-            "--run-yaml",
-            str(self.volume.config / RUN_CONFIG),
-            "--root",
-            str(self.volume.root),
-        ]
+        zipapp, root = str(self.volume.zipapp), str(self.volume.root)
+        run_yaml = str(self.volume.config / RUN_CONFIG)
+        command = preflight_command(str(python), zipapp, run_yaml, root=root)
         # the server's environment has none of our variables; an older zipapp has no option for it
         limit = {VARIABLE: f"{time_limit():f}"}
-        self._run("preflight", python, self.volume.zipapp, arguments, variables=limit)
+        self._run("preflight", "preflight", command, variables=limit)
 
     def _run(
         self,
         name: str,
-        python: Path,
-        zipapp: Path,
-        arguments: list[str],
+        phase: str,
+        command: list[str],
         where: Where = _NOWHERE,
         variables: Mapping[str, str] = _NO_VARIABLES,
     ) -> None:
         path = self.workspace.root / f"{name}-error.json"
         path.unlink(missing_ok=True)  # left by a phase that is repeated
         status, output = self.workspace.run(
-            [str(python), *_ISOLATED, str(zipapp), *arguments],
+            command,
             # a runtime that is older than the variable ignores it
             environment={**self.environment, **variables, ERROR_FILE: str(path)},
             directory=self.workspace.root,
             name=name,
         )
         if status:
-            raise runtime_error(arguments[0], status, output, path, where)
+            raise runtime_error(phase, status, output, path, where)
         for paragraph in paragraphs(output):
             if paragraph.startswith("WARNING"):
                 self.progress.warn(paragraph)
@@ -190,103 +174,6 @@ def runtime_error(
             "one that this user can write to."
         )
     return error.located(provider=where.provider, image=where.image)
-
-
-Resources = Mapping[str, Sequence[Mapping[str, Any]]]
-"""Resources to register by kind, such as ``{"models": [{"model_id": "echo", …}]}``."""
-
-_TLS = ("tls_certfile", "tls_keyfile", "tls_cafile", "tls_config")
-_REGISTERED = "registered_resources"
-
-
-def read_base(path: Path) -> Document:
-    """Read the base configuration from a user's file.
-
-    Raises SdkError FILE_MISSING, FILE_UNREADABLE, YAML_INVALID and so on, with the line;
-    DOCUMENT_INVALID when it is not a mapping.
-    """
-    document = load_file(path, limits=document_limits(CONFIGURATION))
-    if not isinstance(document.value, dict):
-        raise _wrong(document, (), "A server's configuration is a mapping.")
-    for key in ("server", _REGISTERED):
-        if not isinstance(document.value.get(key) or {}, dict):
-            raise _wrong(document, (key,), f"'{key}' must be a mapping.")
-    for kind, entries in (document.value.get(_REGISTERED) or {}).items():
-        if not isinstance(entries or [], list):
-            raise _wrong(document, (_REGISTERED, kind), f"'{_REGISTERED}.{kind}' must be a list.")
-    return document
-
-
-def localized(base: Mapping[str, Any], minimal: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` for this machine: on the loopback address, without TLS.
-
-    ``minimal`` is the server line's smallest configuration: the server does not start without the
-    values of its server section, such as ogx' permission to run without TLS.
-    """
-    config = copy.deepcopy(dict(base))
-    server = dict(config.get("server") or {})
-    for key in _TLS:
-        server.pop(key, None)
-    config["server"] = {**server, **dict(minimal.get("server") or {}), "host": HOST}
-    return config
-
-
-def with_resources(
-    base: Mapping[str, Any], resources: Resources, key: str | None = _REGISTERED
-) -> dict[str, Any]:
-    """Return ``base`` with the resources to register; existing ones are not added again.
-
-    They are added under ``key``, or at the top level if it is None.
-    """
-    config = copy.deepcopy(dict(base))
-    if not any(resources.values()):
-        return config
-    registered = config if key is None else dict(config.get(key) or {})
-    for kind, entries in resources.items():
-        there = list(registered.get(kind) or [])
-        there += [dict(entry) for entry in entries if dict(entry) not in there]
-        registered[kind] = there
-    return config if key is None else {**config, key: registered}
-
-
-def with_supply(base: Mapping[str, Any], supply: Supply) -> dict[str, Any]:
-    """Return ``base`` with the server's own providers in ``supply`` and the backends they need."""
-    config = copy.deepcopy(dict(base))
-    added = supply.configuration()
-    if supply.entries:
-        sections = dict(config.get("providers") or {})
-        for api, entries in added["providers"].items():
-            sections[api] = [*(sections.get(api) or []), *entries]
-        config["providers"] = sections
-    if supply.backends:
-        storage = dict(config.get("storage") or {})
-        backends = {**(storage.get("backends") or {}), **added["storage"]["backends"]}
-        config["storage"] = {**storage, "backends": backends}
-    return config
-
-
-def of_provider(resources: Resources, provider_id: str) -> dict[str, list[dict[str, Any]]]:
-    """Return the resources, with ``provider_id`` in each that names no provider."""
-    return {
-        kind: [{**entry, "provider_id": entry.get("provider_id", provider_id)} for entry in entries]
-        for kind, entries in resources.items()
-    }
-
-
-def joined(groups: Sequence[Resources]) -> dict[str, list[Mapping[str, Any]]]:
-    """Join several groups of resources, in their order."""
-    result: dict[str, list[Mapping[str, Any]]] = {}
-    for group in groups:
-        for kind, entries in group.items():
-            result.setdefault(kind, []).extend(entries)
-    return result
-
-
-def write_base(config: Mapping[str, Any], path: Path) -> None:
-    """Write ``base-config/run.yaml``. Raises SdkError NO_SPACE or OUTPUT_UNWRITABLE."""
-    with wrapping_write_errors(path, "the base configuration"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dump(dict(config)), "utf-8")
 
 
 def supply_missing_apis(
@@ -352,17 +239,6 @@ def require_valid_configs(
             return
         by_option = provider.settings is None or provider.provider_id in given
         raise _refused(provider, found, by_option=by_option, nothing=not config)
-
-
-def _wrong(document: Document, path: Sequence[str | int], why: str) -> SdkError:
-    where = document.where(path) if path else Where(file=document.source)
-    return SdkError(
-        Code.DOCUMENT_INVALID,
-        "The base configuration is not a server's configuration",
-        why=why,
-        where=where,
-        resolution="Correct the file, or leave it out to start from the smallest configuration.",
-    )
 
 
 def _stored_schema(provider: PlannedProvider) -> Mapping[str, Any] | None:

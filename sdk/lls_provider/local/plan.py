@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.bundle.bundle import read_bundle
-from lls_provider.contract.models import INIT_CONTAINER_PREFIX
-from lls_provider.contract.names import APIS
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.bundle_image import PREFIX
-from lls_provider.image.transports.transport import read_image
+from lls_provider.image.transports.transport import is_transport_name, read_image
+from lls_provider.operations.phase_commands import Installation, fits_argument, in_order
+from lls_provider.operations.provider_file import require_same_api
 from lls_provider.operations.targets import SourceKind
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.settings import read_settings
 from lls_provider.untrusted import bounded
-from lls_provider.wheels.distribution import is_portable
+from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, is_portable
 
 if TYPE_CHECKING:
     from lls_provider.image.image import Image
+    from lls_provider.operations.provider_file import ProviderEntry, ServerEntry
     from lls_provider.operations.targets import ProviderSource
     from lls_provider.project.settings import SampleCall, Settings
 
@@ -35,9 +36,14 @@ _SERVERS = "'llama-stack==0.7.3', 'ogx==1.5.0' or python:PATH"
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """The options of `up`."""
+    """The options of `up`.
+
+    ``image_server`` is set if ``server`` is the image of that entry of a provider file: its layers
+    then have the base configuration too, unless ``base_config`` names another.
+    """
 
     server: str | None = None
+    image_server: ServerEntry | None = None
     python: str | None = None
     port: int | None = None
     configs: tuple[tuple[str | None, dict[str, Any]], ...] = ()
@@ -80,7 +86,12 @@ def inspect_source(
         if manifest is None:
             return InspectedSource(target)
         return InspectedSource(target, None, manifest.distributions, manifest.target.python_tag)
-    image = read_image(target.text, insecure=options.insecure, progress=progress)
+    try:
+        image = read_image(target.text, insecure=options.insecure, progress=progress)
+    except SdkError as error:
+        raise target.located(error) from error
+    if target.entry is not None:
+        require_same_api(target.entry, image.labels.get(f"{PREFIX}.api"))
     distributions = image.labels.get(f"{PREFIX}.distributions", "").split(",")
     return InspectedSource(
         target,
@@ -93,7 +104,10 @@ def inspect_source(
 
 @dataclass(frozen=True, slots=True)
 class PlannedProvider:
-    """A provider that is ready to install: its bundle, metadata and settings."""
+    """A provider that is ready to install: its bundle, metadata and settings.
+
+    ``entry`` is that of a provider file, if one named it.
+    """
 
     target: str
     bundle: Path
@@ -101,6 +115,25 @@ class PlannedProvider:
     api: str
     module: str
     settings: Settings | None = None
+    entry: ProviderEntry | None = None
+
+
+def planned_provider(source: InspectedSource, root: Path) -> PlannedProvider:
+    """Return the provider of a target, whose bundle is at ``root``.
+
+    A provider file may give it another ID than its metadata. Raises what `read_bundle` raises.
+    """
+    bundle, entry = read_bundle(root), source.target.entry
+    metadata = bundle.metadata
+    return PlannedProvider(
+        source.target.label,
+        root,
+        bundle.provider_id if entry is None else entry.provider_id,
+        (entry.api if entry is not None else None) or metadata.api,
+        metadata.package_name,
+        source.settings,
+        entry,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +145,24 @@ class InitContainer:
     config: Mapping[str, Any] | None
 
     @property
-    def name(self) -> str:
-        """The container's name."""
-        return INIT_CONTAINER_PREFIX + self.provider.provider_id
+    def has_inline_config(self) -> bool:
+        """Whether the configuration is an argument, as in the Pod of a provider file.
+
+        Everyone on this machine can read arguments, so that otherwise it is in a file.
+        """
+        from_file = self.provider.entry is not None and self.config is not None
+        return from_file and fits_argument(self.config or {})
+
+    def installation(self, config_file: Path | None) -> Installation:
+        """Return what the installer is told; ``config_file`` has what is not inline."""
+        return Installation(
+            self.provider.provider_id,
+            self.provider.api,
+            self.provider.target,
+            self.order,
+            self.config if self.has_inline_config else None,
+            None if config_file is None else str(config_file),
+        )
 
 
 def choose_server(given: str | None, candidates: Sequence[InspectedSource]) -> str:
@@ -139,12 +187,14 @@ def choose_server(given: str | None, candidates: Sequence[InspectedSource]) -> s
     )
 
 
-def choose_python(given: str | None, candidates: Sequence[InspectedSource]) -> str | None:
+def choose_python(
+    given: str | None, candidates: Sequence[InspectedSource], server: str = ""
+) -> str | None:
     """Return the requested Python, else the one that a bundle was built for.
 
-    None leaves the choice to the distribution.
+    None leaves the choice to the distribution, as for an environment or an image, which have one.
     """
-    if given:
+    if given or server.startswith(ENVIRONMENT_PREFIX) or is_transport_name(server):
         return given
     for candidate in candidates:
         if candidate.python_tag is not None:
@@ -171,11 +221,9 @@ def init_containers(
 
     ``configs`` are the command line's; else the config comes from the project's settings.
     """
-    position = {api: index for index, api in enumerate(APIS)}
-    in_order = sorted(providers, key=lambda item: position.get(item.api, len(position)))
     return tuple(
         InitContainer(provider, order, configs.get(provider.provider_id, _own_config(provider)))
-        for order, provider in enumerate(in_order)
+        for order, provider in enumerate(in_order(providers, lambda it: it.api))
     )
 
 
@@ -233,6 +281,23 @@ def environment_of(given: Mapping[str, str], settings: Sequence[Settings]) -> di
     for item in settings:
         values |= item.up.env
     return {**values, **given}
+
+
+def require_watchable(targets: Sequence[ProviderSource], *, check: bool) -> None:
+    """Raise SdkError USAGE for ``--watch`` with ``--check``, or without a project to watch."""
+    if check:
+        raise SdkError(
+            Code.USAGE,
+            "--watch stays up, and --check does not",
+            resolution="Remove one of the two options.",
+        )
+    if not any(target.kind is SourceKind.PROJECT for target in targets):
+        raise SdkError(
+            Code.USAGE,
+            "--watch needs a project among the targets",
+            why="Bundles and images have no source.",
+            resolution="Name the directory of a project, or remove --watch.",
+        )
 
 
 def parse_environment(texts: Sequence[str]) -> dict[str, str]:

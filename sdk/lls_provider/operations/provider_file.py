@@ -148,6 +148,18 @@ def require_providers(file: ProviderFile) -> None:
         )
 
 
+def require_same_api(entry: ProviderEntry, found: str | None) -> None:
+    """Raise SdkError API_MISMATCH when the entry names another API than its image, ``found``."""
+    if None not in (found, entry.api) and found != entry.api:
+        raise SdkError(
+            Code.API_MISMATCH,
+            f"Provider '{entry.provider_id}' is of API '{found}', not '{entry.api}'",
+            why="The file names one API, the image another.",
+            where=replace(entry.where, provider=entry.provider_id, image=entry.image),
+            resolution=f"Remove 'api' from the entry, or write 'api: {found}'.",
+        )
+
+
 def located_in(error: SdkError, place: Where) -> SdkError:
     """The error, with file, line and column of ``place`` if it names no file."""
     if error.where.file is None:

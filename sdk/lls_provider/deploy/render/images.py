@@ -12,6 +12,7 @@ from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.transports.registry import reference
 from lls_provider.image.transports.transport import find_image
 from lls_provider.operations.images import image_facts
+from lls_provider.operations.provider_file import require_same_api
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -121,14 +122,7 @@ def provider_image(entry: ProviderEntry, name: str, content: Content) -> Provide
             "The image has no labels of a provider. It is not a provider image, or other tools "
             "made it.",
         )
-    if None not in (api, entry.api) and api != entry.api:
-        raise SdkError(
-            Code.API_MISMATCH,
-            f"Provider '{entry.provider_id}' is of API '{api}', not '{entry.api}'",
-            why="The file names one API, the image another.",
-            where=entry.where,
-            resolution=f"Remove 'api' from the entry, or write 'api: {api}'.",
-        )
+    require_same_api(entry, api)
     sizes = [it["installed_size"] for it in own if it["installed_size"] is not None]
     return ProviderImageFacts(
         name,

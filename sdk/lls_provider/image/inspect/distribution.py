@@ -140,22 +140,17 @@ def _modules(chosen: ImagePython) -> dict[str, frozenset[str]]:
 
 def _look(image: Image, label: str) -> tuple[ImagePython, int]:
     """Return the server's environment, and the number of others in the image."""
+    from lls_provider.image.inspect.configuration import image_variables
     from lls_provider.image.inspect.file_system import read_filesystem
     from lls_provider.image.inspect.pythons import choose_python, find_pythons
 
     files = read_filesystem(image)
-    variables = _variables(image)
+    variables = image_variables(image)
     pythons = find_pythons(files, variables)
     chosen = choose_python(pythons, files, variables)
     if chosen is None:
         raise _undecided(label, pythons)
     return chosen, len(pythons) - 1
-
-
-def _variables(image: Image) -> dict[str, str]:
-    variables = (image.config.get("config") or {}).get("Env") or ()
-    found = dict(text.partition("=")[::2] for text in variables)
-    return {name: str(value) for name, value in found.items()}
 
 
 def _undecided(label: str, pythons: Sequence[ImagePython]) -> SdkError:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from lls_provider import __version__
 from lls_provider.bundle.checks.elf import defined_glibc
+from lls_provider.contract.limits import CONFIGURATION
 from lls_provider.image.layer_reader import LayerEntries, LayerEntry, LayerLimits, Parts
 from lls_provider.runtime.install.shadowing import recorded_modules
 from lls_provider.system.cache import cache_root, keep
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 _HEAD = 64 << 10  # of METADATA: name and version are in its first lines
 _NODES = 1_000_000
 _DEPTH = 100
+WHOLE_LIMIT = CONFIGURATION.size + 1
+"""Bytes of a file that is kept whole: what reads it refuses one more than its own limit."""
+
 _HOPS = 40  # links to links, the limit of Linux
 _RECORD = 32 << 20  # of RECORD, of which only the modules are kept
 _LIBC = re.compile(r"libc\.so\.6|libc-2\.[0-9]+\.so|ld-musl-[a-z0-9_]+\.so\.1")
@@ -57,6 +61,7 @@ class Filesystem:
 
     root: _Node = field(default_factory=_Node)
     nodes: int = 0
+    whole: frozenset[Parts] = frozenset()  # files that are kept besides, not their heads alone
 
     def resolve(self, path: Parts) -> Parts:
         """Resolve a path through every link in it."""
@@ -147,12 +152,19 @@ def _forget(node: _Node, before: int) -> bool:
     return not node.children and (node.is_directory or node.layer < before)
 
 
-def read_filesystem(image: Image, *, limits: LayerLimits = LayerLimits()) -> Filesystem:  # noqa: B008 - frozen
+def read_filesystem(
+    image: Image,
+    *,
+    whole: Collection[Parts] = (),
+    limits: LayerLimits = LayerLimits(),  # noqa: B008 - frozen
+) -> Filesystem:
     """Read the layers of ``image``; nothing is executed or written.
+
+    Files at the paths in ``whole`` are kept up to `WHOLE_LIMIT`.
 
     Raises SdkError IMAGE_INVALID for damaged or hostile layers, and what a layer raises.
     """
-    files = Filesystem()
+    files = Filesystem(whole=frozenset(whole))
     walk = LayerEntries(image, "The image cannot be read", _RESOLUTION, limits)
     gone: set[tuple[int, Parts, bool]] = set()
     for entry in walk:
@@ -181,7 +193,7 @@ def _take(entry: LayerEntry, path: Parts, files: Filesystem, walk: LayerEntries)
     node = _Node(walk.layer)
     if member.issym():
         node.link = member.linkname[:4096]
-    elif not _wanted(path):
+    elif not _wanted(path) and path not in files.whole:
         return
     elif _PYTHON.fullmatch(path[-1]):
         node.content = b""  # its existence is enough
@@ -190,11 +202,13 @@ def _take(entry: LayerEntry, path: Parts, files: Filesystem, walk: LayerEntries)
         node.content = files.content(entry.link)
         if node.content is None and is_record(path):
             node.content = b""  # RECORD only reports modules, and a profile can replace it
+        if node.content is None and path in files.whole:
+            return
         if node.content is None:
             walk.refuse(f"{entry.shown} is a hard link to a file that no Python package has")
     elif member.isreg():
         derived = _libc if is_libc(path) else _modules if is_record(path) else _head
-        node.content = derived(entry)
+        node.content = _beginning(entry, WHOLE_LIMIT) if path in files.whole else derived(entry)
     else:
         return
     if not files.put(path, node):
@@ -257,12 +271,16 @@ def _modules(entry: LayerEntry) -> bytes:
 
 def _head(entry: LayerEntry) -> bytes:
     """Return the beginning of a file."""
-    data = b""
+    return _beginning(entry, _HEAD)
+
+
+def _beginning(entry: LayerEntry, limit: int) -> bytes:
+    data = bytearray()
     for chunk in entry.chunks():
         data += chunk
-        if len(data) >= _HEAD:
+        if len(data) >= limit:
             break
-    return data[:_HEAD]
+    return bytes(data[:limit])
 
 
 # other versions may read the same layers differently

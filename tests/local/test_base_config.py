@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.local import phases
+from lls_provider.local import base_config
 from lls_provider.wheels.servers import LINES
 
 OGX = {line.name: line for line in LINES}["ogx"].minimal_config("1.5.0")
@@ -19,7 +19,7 @@ def test_a_base_listens_on_this_machine_without_tls() -> None:
         "server": {"host": "0.0.0.0", "port": 8321, "tls_certfile": "/c", "tls_keyfile": "/k"},  # noqa: S104
         "apis": ["inference"],
     }
-    made = phases.localized(base, OGX)
+    made = base_config.localized(base, OGX)
     assert made["server"] == {"host": "127.0.0.1", "port": 8321, "insecure": True}
     assert made["apis"] == ["inference"]
     assert base["server"] == {
@@ -32,14 +32,16 @@ def test_a_base_listens_on_this_machine_without_tls() -> None:
 
 @pytest.mark.parametrize("base", [{}, {"server": None}])
 def test_a_base_without_a_server_section_gets_one(base: dict[str, Any]) -> None:
-    assert phases.localized(base, OGX)["server"] == {"host": "127.0.0.1", "insecure": True}
+    assert base_config.localized(base, OGX)["server"] == {"host": "127.0.0.1", "insecure": True}
 
 
 def test_resources_are_added_once_and_keep_what_is_there() -> None:
     there = {"model_id": "base"}
     new = {"model_id": "echo", "provider_id": "acme-echo"}
     base = {"registered_resources": {"models": [there], "shields": None}}
-    made = phases.with_resources(base, {"models": [new, there], "shields": [{"shield_id": "s"}]})
+    made = base_config.with_resources(
+        base, {"models": [new, there], "shields": [{"shield_id": "s"}]}
+    )
     assert made["registered_resources"] == {
         "models": [there, new],
         "shields": [{"shield_id": "s"}],
@@ -48,12 +50,12 @@ def test_resources_are_added_once_and_keep_what_is_there() -> None:
 
 
 def test_without_resources_no_section_appears() -> None:
-    assert phases.with_resources({"version": 2}, {}) == {"version": 2}
+    assert base_config.with_resources({"version": 2}, {}) == {"version": 2}
 
 
 def test_a_resource_without_a_provider_gets_its_own() -> None:
     resources = {"models": [{"model_id": "a"}, {"model_id": "b", "provider_id": "other"}]}
-    assert phases.of_provider(resources, "acme-echo") == {
+    assert base_config.of_provider(resources, "acme-echo") == {
         "models": [
             {"model_id": "a", "provider_id": "acme-echo"},
             {"model_id": "b", "provider_id": "other"},
@@ -62,14 +64,16 @@ def test_a_resource_without_a_provider_gets_its_own() -> None:
 
 
 def test_groups_of_resources_are_joined_in_their_order() -> None:
-    joined = phases.joined([{"models": [{"m": 1}]}, {"shields": [{"s": 1}], "models": [{"m": 2}]}])
+    joined = base_config.joined(
+        [{"models": [{"m": 1}]}, {"shields": [{"s": 1}], "models": [{"m": 2}]}]
+    )
     assert joined == {"models": [{"m": 1}, {"m": 2}], "shields": [{"s": 1}]}
 
 
 def test_the_written_base_is_read_back_equal(tmp_path: Path) -> None:
     path = tmp_path / "base-config" / "run.yaml"
-    phases.write_base(OGX, path)
-    assert phases.read_base(path).value == OGX
+    base_config.write_base(OGX, path)
+    assert base_config.read_base(path).value == OGX
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,7 @@ def test_a_wrong_base_is_told_with_its_line(
     path = tmp_path / "run.yaml"
     path.write_text(text)
     with pytest.raises(SdkError) as caught:
-        phases.read_base(path)
+        base_config.read_base(path)
     assert caught.value.code is code
     assert caught.value.where.file == str(path)
     assert caught.value.where.line == line
@@ -95,5 +99,5 @@ def test_a_wrong_base_is_told_with_its_line(
 
 def test_a_missing_base_is_told(tmp_path: Path) -> None:
     with pytest.raises(SdkError) as caught:
-        phases.read_base(tmp_path / "absent.yaml")
+        base_config.read_base(tmp_path / "absent.yaml")
     assert caught.value.code is Code.FILE_MISSING
