@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.factories.provider_files import ECHO, GUARD, SERVER
 from tests.recorder import Recorder
 
+from lls_provider.deploy.render.render import render
 from lls_provider.errors import Code, SdkError
+from lls_provider.local import plan
 from lls_provider.local.from_file import expanded, with_provider_file
-from lls_provider.local.plan import UpOptions
+from lls_provider.local.plan import PlannedProvider, UpOptions
+from lls_provider.operations.phase_commands import install_arguments
 from lls_provider.operations.targets import resolve_targets
 
 WriteFile = Callable[..., Path]
@@ -115,3 +119,36 @@ def test_a_configmap_and_a_variables_source_name_the_option(
 def test_a_value_is_what_a_kubelet_makes_of_it(text: str, value: str) -> None:
     # https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
     assert expanded(text, {"A": "1", "B": "2"}) == value
+
+
+def test_the_installer_is_told_what_render_writes(write_file: WriteFile) -> None:
+    path = write_file(
+        {**GUARD, "config": {"api_key": "abc"}},
+        {**ECHO, "config": {"url": "http://x"}},
+        {"id": "plain", "image": "acme/plain:1", "api": "eval"},
+        server=SERVER,
+    )
+    targets, options = resolve_targets([str(path)]), _options(path)
+    providers = [
+        PlannedProvider(
+            it.label, Path("x"), it.entry.provider_id, it.entry.api or "", "m", None, it.entry
+        )
+        for it in targets.sources
+        if it.entry is not None
+    ]
+    configs = plan.assign_configs(options.configs, [it.provider_id for it in providers])
+    told = {}
+    for container in plan.init_containers(providers, configs):
+        name = container.provider.provider_id
+        in_file = container.config is not None and not container.has_inline_config
+        file = Path(f"/etc/lls-provider/{name}/config.yaml") if in_file else None
+        told[f"install-provider-{name}"] = install_arguments(container.installation(file))
+    rendered = render(path, "pod", read=False).text
+    (pod,) = [it for it in yaml.safe_load_all(rendered) if it["kind"] == "Pod"]
+    written = {
+        it["name"]: it["args"]
+        for it in pod["spec"]["initContainers"]
+        if it["name"].startswith("install-provider-")
+    }
+    assert told == written
+    assert list(told) == list(written)
