@@ -153,3 +153,14 @@ def test_a_provider_file_in_which_all_are_disabled_is_refused(
         resolve_targets([str(path)])
     assert caught.value.code is Code.FIELD_MISSING
     assert caught.value.where.file == str(path)
+
+
+def test_a_command_that_takes_no_provider_file_names_the_one_that_does(
+    write_file: Callable[..., Path],
+) -> None:
+    path = write_file(ECHO)
+    with pytest.raises(SdkError) as caught:
+        resolve_source(str(path))
+    assert caught.value.code is Code.USAGE
+    assert f"lls-provider compat {path}" in caught.value.resolution
+    assert resolve_targets([str(path)]).sources  # the advice

@@ -136,12 +136,21 @@ def resolve_source(text: str) -> ProviderSource:
     with ``oci-layout`` is a layout, with ``lls-provider-spec.yaml`` a bundle, with
     ``pyproject.toml`` a project, in this order; a file is an archive. Nothing is requested over a
     network. Raises SdkError FILE_MISSING, PROJECT_INVALID (none of these is there), IMAGE_INVALID
-    (``oci:`` names no layout) or USAGE, with the files that were looked for.
+    (``oci:`` names no layout) or USAGE (a provider file among others), with the files that were
+    looked for.
     """
     if is_transport_name(text):
         _require_image(text)
         return ProviderSource(text, SourceKind.IMAGE)
     path = Path(text)
+    if path.is_file() and is_provider_file(text):
+        raise SdkError(
+            Code.USAGE,
+            f"{text} is a provider file, which this command does not take",
+            where=Where(file=text),
+            resolution=f"Judge its providers with `lls-provider compat {text}`, or name one of its "
+            "images.",
+        )
     layout, tag = parse_reference(text)
     if path.is_file() or is_layout(path) or (tag is not None and is_layout(layout)):
         return ProviderSource(text, SourceKind.IMAGE)
