@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.engines import containers, pythonbase
+from tests.engines import containers, pythonbase, trixie
 from tests.engines import registry as registries
 from tests.factories.provider_files import write_file  # noqa: F401 - a fixture
 from tests.recorder import Recorder
@@ -81,6 +81,18 @@ def docker(engine: Engine) -> Iterator[containers.Engine]:
     if os.geteuid():
         _lacking("a Docker daemon needs root")
     with containers.docker_daemon(*commands) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def newer_podman(
+    engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[containers.Engine]:
+    """podman 5.4, which mounts images as volumes; it sees this run's temporary directories."""
+    commands = [engine(name) for name in ("mmdebstrap", "unshare", "nsenter")]
+    if os.geteuid():
+        _lacking("mounts and namespaces need root")
+    with trixie.podman(tmp_path_factory.getbasetemp(), *commands) as started:
         yield started
 
 

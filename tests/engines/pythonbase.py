@@ -31,6 +31,8 @@ _COUNTED_ON = (
     *("libpthread.so.0", "libutil.so.1", "libresolv.so.2"),
 )
 _PIP = "#!/usr/bin/python3\nimport sys\nfrom pip._internal.cli.main import main\nsys.exit(main())\n"
+# what podman mounts there gets the mode of the directory; a kubelet makes an emptyDir 0777
+_MODES = {"tmp": 0o1777, "opt/llama-stack": 0o777}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -124,7 +126,7 @@ def _is_elf(path: Path) -> bool:
 
 def _folder(archive: tarfile.TarFile, name: str) -> None:
     info = tarfile.TarInfo(name)
-    info.type, info.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+    info.type, info.mode = tarfile.DIRTYPE, _MODES.get(name, 0o755)
     archive.addfile(info)
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from tests.engines.containers import Engine
 
-PODMAN = (5, 4)
 _RELEASE = "trixie"
 _MIRROR = "http://deb.debian.org/debian"
-_PACKAGES = ("base-files", "busybox-static", "catatonit", "crun", "netavark", "podman")
+_PACKAGES = (
+    *("base-files", "busybox-static", "catatonit", "crun", "podman"),
+    *("netavark", "aardvark-dns"),  # the network of a Pod
+)
 # the Pod's address is reached over the bridge itself: no rule of a firewall, so none is left behind
 _CONTAINERS_CONF = """\
 [containers]
@@ -35,15 +37,19 @@ _FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
     "etc/group": "root:x:0:\n",
 }
-# as the first process of its namespaces: this directory becomes their root filesystem
+# as the first process of its namespaces: $1 becomes their root filesystem, with $2 in its place
 _ENTER = """\
 set -e
 mount --bind "$1" "$1"
 cd "$1"
 mount -t proc proc proc
 mount --rbind /sys sys
+# crun refuses cgroups of both versions
+! mountpoint -q sys/fs/cgroup/unified || umount sys/fs/cgroup/unified
 mount --rbind /dev dev
 mount -t tmpfs tmpfs run
+mkdir -p ".$2"
+mount --bind "$2" ".$2"
 mkdir old
 pivot_root . old
 busybox umount -l /old
@@ -59,15 +65,16 @@ _ENVIRONMENT = (
 
 
 @contextlib.contextmanager
-def podman(mmdebstrap: str, unshare: str, nsenter: str) -> Iterator[Engine]:
+def podman(shared: Path, mmdebstrap: str, unshare: str, nsenter: str) -> Iterator[Engine]:
     """podman 5.4 with an empty storage, on this machine's network. Needs root.
 
-    Its first process takes everything with it at the end: containers, mounts and namespaces.
+    The directory ``shared`` is the only one that both have. What runs in there ends with its first
+    process, mounts and namespaces with it.
     """
     folder = Path(tempfile.mkdtemp(prefix="lls-trixie-", dir="/tmp"))
     try:
         root = _root_filesystem(mmdebstrap, folder)
-        with _namespaces(unshare, root) as process:
+        with _namespaces(unshare, root, shared) as process:
             entered = (nsenter, "--target", str(process), "--mount", "--pid", "--")
             engine = Engine((*entered, "/usr/bin/podman"), _ENVIRONMENT)
             try:
@@ -101,12 +108,12 @@ def _root_filesystem(mmdebstrap: str, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _namespaces(unshare: str, root: Path) -> Iterator[int]:
+def _namespaces(unshare: str, root: Path, shared: Path) -> Iterator[int]:
     """Namespaces of mounts and processes with ``root``; the number of their first process."""
     command = [unshare, "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", _ENTER]
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/usr/bin:/sbin"}
     with subprocess.Popen(
-        [*command, "sh", root], stdout=subprocess.PIPE, text=True, env=environment
+        [*command, "sh", root, shared], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         try:
             assert process.stdout is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,23 +62,34 @@ def port() -> int:
 @pytest.fixture
 def play(pod_engine: Engine, port: int, tmp_path: Path) -> Iterator[Play]:
     """Play manifests; the Pod and its volumes are removed at the end."""
+    with player(pod_engine, port, tmp_path) as run:
+        yield run
+
+
+@contextmanager
+def player(engine: Engine, port: int, folder: Path) -> Iterator[Play]:
+    """Play manifests with an engine; what they made is removed at the end."""
     started: list[Pod] = []
 
     def run(text: str, *options: str, ok: bool = True) -> Pod:
-        manifest = tmp_path / f"pod-{len(started)}.yaml"
+        manifest = folder / f"pod-{len(started)}.yaml"
         manifest.write_text(text, "utf-8")
-        log = tmp_path / f"log-{len(started)}"
-        (name,) = [it["metadata"]["name"] for it in yaml.safe_load_all(text) if it["kind"] == "Pod"]
-        done = pod_engine.run(*play_command(manifest, log, *options), status=None)
-        pod = Pod(pod_engine, name, port, manifest, log, done)
+        log = folder / f"log-{len(started)}"
+        (told,) = [it for it in yaml.safe_load_all(text) if it["kind"] == "Pod"]
+        for volume in told["spec"]["volumes"]:
+            if "image" in volume:  # podman expects it in its storage
+                engine.run("pull", "--quiet", "--tls-verify=false", volume["image"]["reference"])
+        done = engine.run(*play_command(manifest, log, *options), status=None)
+        server = told["spec"]["containers"][0]["name"]
+        pod = Pod(engine, told["metadata"]["name"], port, manifest, log, done, server)
         started.append(pod)
         written = pod.log if log.exists() else ""
         assert (done.returncode == 0) is ok, done.stdout + done.stderr + written
         return pod
 
     yield run
-    pod_engine.run("pod", "rm", "--force", "--all", status=None)
-    pod_engine.run("volume", "prune", "--force", status=None)
+    engine.run("pod", "rm", "--force", "--all", status=None)
+    engine.run("volume", "prune", "--force", status=None)
 
 
 def play_command(manifest: Path, log: Path, *options: str) -> list[str | Path]:
@@ -117,10 +129,11 @@ class Files:
         server: Mapping[str, Any],
         *providers: Mapping[str, Any],
         line: ServerLine = LLAMA_STACK,
+        target: str = "pod",
         options: tuple[str, ...] = (),
     ) -> str:
-        """What `render pod` prints."""
-        done = self.cli("render", "pod", self.write(server, *providers, line=line), *options)
+        """What `render` prints."""
+        done = self.cli("render", target, self.write(server, *providers, line=line), *options)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

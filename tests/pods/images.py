@@ -65,12 +65,18 @@ class Images:
         """The image of a sample, by the real build."""
         return self.project(SAMPLES / name, f"acme/{name}:1")
 
-    def project(self, project: Path, name: str) -> str:
+    def data(self, name: str) -> str:
+        """The data image of a sample, which holds files only."""
+        return self.project(SAMPLES / name, f"data/{name}:1", base="scratch")
+
+    def project(self, project: Path, name: str, *, base: str | None = None) -> str:
         """The image of a project, by the real build."""
         reference = f"{self.registry}/{name}"
         if name not in self.made:
             output = f"docker://{reference}"
-            done = self.cli("build", project, "--base", f"oci:{self.base}", "--output", output)
+            done = self.cli(
+                "build", project, "--base", base or f"oci:{self.base}", "--output", output
+            )
             assert done.returncode == 0, done.stderr
             self.made[name] = reference
         return reference

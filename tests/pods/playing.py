@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tests.engines.containers import Engine
 
 READY_SECONDS = 180
-SERVER_CONTAINER = "llama-stack"
 _LINE = re.compile(r"^\S+ (?:stdout|stderr) (?P<part>[FP]) (?P<text>.*)$")
 
 
@@ -40,6 +39,8 @@ class Pod:
     manifest: Path
     written: Path
     played: subprocess.CompletedProcess[str]
+    server: str
+    """The name of the server's container."""
 
     def inspect(self, container: str) -> dict[str, Any]:
         """What podman knows of a container."""
@@ -73,7 +74,7 @@ class Pod:
 
     def execute(self, *command: str) -> str:
         """The output of a command in the server's container."""
-        return self.engine.run("exec", f"{self.name}-{SERVER_CONTAINER}", *command).stdout
+        return self.engine.run("exec", f"{self.name}-{self.server}", *command).stdout
 
     def read(self, path: str) -> str:
         """A file, as the server's container sees it."""
@@ -97,7 +98,7 @@ class Pod:
             except urllib.error.HTTPError as error:
                 raise AssertionError(f"{error.code}: {error.read().decode()}") from error
             except OSError:
-                state = self.inspect(SERVER_CONTAINER)["State"]
+                state = self.inspect(self.server)["State"]
                 assert state["Status"] in ("running", "created"), self.log
                 assert time.monotonic() < end, self.log
                 time.sleep(0.2)
@@ -120,8 +121,9 @@ class Pod:
 
     def _address(self) -> str:
         done = self.engine.run("pod", "inspect", self.name)
-        infra = json.loads(done.stdout)["InfraContainerID"]
-        (found,) = json.loads(self.engine.run("inspect", infra).stdout)
+        described = json.loads(done.stdout)
+        pod = described[0] if isinstance(described, list) else described  # a list since podman 5
+        (found,) = json.loads(self.engine.run("inspect", pod["InfraContainerID"]).stdout)
         networks = found["NetworkSettings"]["Networks"]
         return str(next(iter(networks.values()))["IPAddress"])
 
