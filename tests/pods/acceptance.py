@@ -28,7 +28,7 @@ SCENARIOS = (
     "A provider under another API: the message names the section to move it to",
     "An image that cannot be pulled: the status says so",
     "Invalid YAML: the message has the line",
-    "A wheel that cannot be installed: the message has the cause, and what it is compatible with",
+    "A wheel that cannot be installed: the message has the cause, and what would be compatible",
     "A distribution without a configuration: the message suggests a ConfigMap",
     "One ID twice: the message names both images",
     "An updated image: the new provider is installed, and nothing of the old is left",
@@ -42,8 +42,8 @@ The acceptance scenarios of the contract, proved on real Pods. Each test renders
 with `lls-provider render pod` and lets podman play what is printed: provider images of
 `lls-provider build` from a real registry, and distribution images with llama-stack 0.7.3 or
 ogx 1.5.0. Where a scenario ends with a server, its API is called; where it ends with an error, the
-message is compared with the contract's. What only a kubelet reports (scenario 8) is read from
-recorded Pods as well.
+whole message is compared. What only a kubelet reports (scenario 8) is read from a recorded Pod as
+well.
 
 `python -m tests.pods.acceptance` runs the tests and writes this page.
 

@@ -127,21 +127,12 @@ def test_a_provider_of_the_distribution_is_overridden(
 def test_a_provider_of_the_config_map_is_overridden(
     images: Images, files: Files, play: Play
 ) -> None:
-    server = {"image": images.server(LLAMA_STACK), "configMap": {"name": "base"}}
+    # this distribution has no configuration: a ConfigMap is what the message of extract advises
+    server = {"image": images.bare_server(LLAMA_STACK), "configMap": {"name": "base"}}
     rendered = files.render(server, echo(images.sample(ECHO)))
     pod = play(config_map("base", dump(BASE)) + rendered)
     assert_overridden(pod)
     assert "extract-distribution-config" not in rendered
-
-
-@pytest.mark.scenario(5)
-def test_a_provider_of_the_users_file_is_overridden(
-    images: Images, files: Files, play: Play, tmp_path: Path
-) -> None:
-    (tmp_path / "base.yaml").write_text(dump(BASE), "utf-8")
-    server = {"image": images.server(LLAMA_STACK), "config": "base.yaml"}
-    pod = play(files.render(server, echo(images.sample(ECHO))))
-    assert_overridden(pod)
 
 
 def assert_overridden(pod: Pod) -> None:
