@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lls_provider.runtime.install.conflict import (
     Source,
     all_provided_differences,
@@ -56,6 +58,20 @@ def test_each_pair_of_servers_is_told_once() -> None:
     sources = [_source(name, {"x": version}) for name, version in zip("abcd", "1121", strict=True)]
     told = [(it.first.provider, it.second.provider) for it in all_provided_differences(sources)]
     assert told == [("a", "c")]
+
+
+@pytest.mark.parametrize("names", [("llama-stack==1", "ogx==1"), ("ogx==1", "llama-stack==1")])
+def test_servers_of_equal_packages_differ_by_their_distribution(names: tuple[str, str]) -> None:
+    sources = [_source(name, {"x": "1"}, name) for name in names]
+    told = [(it.first.provider, it.second.provider) for it in all_provided_differences(sources)]
+    assert told == [names]
+
+
+def test_packages_that_are_all_shown_are_not_counted() -> None:
+    one = {f"p{number:02}": "1" for number in range(10)}
+    found = provided_difference(_source("a", one), _source("b", dict.fromkeys(one, "2")))
+    assert found is not None
+    assert found.render().endswith("\n  p09: 1 and 2")
 
 
 def test_many_packages_are_counted() -> None:
