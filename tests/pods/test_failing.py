@@ -71,14 +71,14 @@ def refusal(image: str, reason: str, details: str, resolution: str) -> str:
     )
 
 
-def other_machine(image: str, package: str) -> str:
+def other_machine(image: str) -> str:
     """The message about native code that was made for another machine than this one."""
     here = os.uname().machine
     expected, found = f"linux/{SHOWN[here]}", f"linux/{SHOWN[MACHINES[here][0]]}"
     return refusal(
         image,
         "Native extension architecture mismatch",
-        f"Package: {package}\nExpected architecture: {expected}\nFound architecture: {found}",
+        f"Package: echo-inference\nExpected architecture: {expected}\nFound architecture: {found}",
         f"Build the provider image for {expected}.",
     )
 
@@ -308,7 +308,7 @@ def test_native_code_for_another_machine(images: Images, files: Files, play: Pla
         files.render({"image": images.server(LLAMA_STACK)}, {"id": "echo", "image": image}),
         ok=False,
     )
-    assert pod.failure("preflight") == other_machine(image, "echo_inference")
+    assert pod.failure("preflight") == other_machine(image)
     assert "imported" not in pod.log
 
 
@@ -320,7 +320,7 @@ def test_a_wheel_for_another_machine(images: Images, files: Files, play: Play) -
         files.render({"image": images.server(LLAMA_STACK)}, {"id": "echo", "image": image}),
         ok=False,
     )
-    assert pod.failure("install-provider-echo") == other_machine(image, "echo-inference")
+    assert pod.failure("install-provider-echo") == other_machine(image)
 
 
 @pytest.mark.scenario(14)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag, sys_tags
+from packaging.utils import canonicalize_name
 
 from lls_provider.runtime.volume.volume import recorded_files
 from lls_provider.runtime.wheelfile.contents import Headers
@@ -258,7 +259,7 @@ def native_problems(
     here = _supported_tags(minor)
     machine = os.uname().machine
     for dist_info in dist_infos:
-        name = dist_info.partition("-")[0]
+        name = canonicalize_name(dist_info.partition("-")[0])
         tags = _wheel_tags(packages / dist_info)
         problem = _tag_problem(name, tags, here, (minor, machine))
         if problem is None:

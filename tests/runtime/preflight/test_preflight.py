@@ -129,11 +129,11 @@ def test_native_code_of_another_machine_is_found_before_any_import(
 ) -> None:
     witness = tmp_path / "imported"
     source = f"open({str(witness)!r}, 'w')\n"
-    wheel = make_wheel("numby", files={"numby/_core.so": _elf(OTHER) + b"PyInit__core\0"})
+    wheel = make_wheel("num-by", files={"num_by/_core.so": _elf(OTHER) + b"PyInit__core\0"})
     pod.install(make_bundle(files={"acme_echo/provider.py": source}, dependencies=[wheel]))
     text = _refused(pod, _merge(pod))
     assert "Reason: Native extension architecture mismatch" in text
-    assert "Image: registry.example.com/acme-echo:1.0\nPackage: numby\nExpected" in text
+    assert "Image: registry.example.com/acme-echo:1.0\nPackage: num-by\nExpected" in text
     assert not witness.exists()
 
 
