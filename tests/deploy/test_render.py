@@ -180,6 +180,15 @@ def test_a_supplied_configuration_is_not_extracted(write_file: WriteFile, tmp_pa
             assert config_map["data"] == {"run.yaml": "version: 2\n"}
 
 
+def test_the_path_of_the_images_configuration_is_extracted(write_file: WriteFile) -> None:
+    path = write_file(ECHO, server={**SERVER, "configPath": "/srv/run.yaml"})
+    (extract,) = [it for it in _spec(path)["initContainers"] if it["name"].startswith("extract")]
+    assert extract["command"][-2:] == ["extract", "--config-path=/srv/run.yaml"]
+    resource = _rendered(path, "ogxserver")[-1]
+    arguments = resource["spec"]["workload"]["overrides"]["args"]
+    assert arguments[:2] == ["--base", "/srv/run.yaml"]
+
+
 @pytest.mark.parametrize("options", [UNREAD, VOLUMES])
 def test_names_are_unique_and_every_mount_has_its_volume(
     path: Path, options: dict[str, Any]

@@ -271,7 +271,8 @@ def test_a_distribution_without_a_configuration(images: Images, files: Files, pl
         "  /etc/ogx/config.yaml\n"
         "\n"
         "Resolution: Supply the configuration in a ConfigMap (in a provider file: "
-        "'server.configMap' or 'server.config'), or name its path with --config-path."
+        "'server.configMap' or 'server.config'), or name its path in the image "
+        "('server.configPath', or --config-path)."
     )
 
 

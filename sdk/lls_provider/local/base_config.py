@@ -65,14 +65,14 @@ def chosen_base(path: Path | None, image: Image | None, entry: ServerEntry | Non
     if image is None or entry is None:
         return ChosenBase()
     try:
-        base = _base_of_image(image).value
+        base = _base_of_image(image, entry.config_path).value
     except SdkError as error:
         raise located_in(error, entry.where).located(image=entry.image) from error
     return ChosenBase(base, named_variables(base, image))
 
 
-def _base_of_image(image: Image) -> Document:
-    found = image_configuration(image)
+def _base_of_image(image: Image, path: str | None) -> Document:
+    found = image_configuration(image, path)
     return _checked(load(found.data, found.path, limits=document_limits(CONFIGURATION)))
 
 

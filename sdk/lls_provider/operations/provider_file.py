@@ -50,6 +50,7 @@ class ServerEntry:
     distribution: str | None = None
     config: Path | None = None
     config_map: ObjectReference | None = None
+    config_path: str | None = None
     command: tuple[str, ...] = ()
     args: tuple[str, ...] | None = None
     python: str | None = None
@@ -254,6 +255,7 @@ def _server(value: Mapping[str, Any], where: Where) -> ServerEntry:
         "config_map": None
         if config_map is None
         else _reference("configMap", config_map, "run.yaml"),
+        "config_path": value.get("configPath"),
         "command": _texts(value.get("command")),
         "args": _texts(value.get("args")) if "args" in value else None,
         "python": value.get("python"),

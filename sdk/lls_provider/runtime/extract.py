@@ -61,5 +61,6 @@ def _missing(tried: Sequence[str], given: str | None) -> SdkError:
         + (f" at {given}" if given is not None else " at a known path"),
         why=f"Tried:\n{paths}",
         resolution="Supply the configuration in a ConfigMap (in a provider file: "
-        "'server.configMap' or 'server.config'), or name its path with --config-path.",
+        "'server.configMap' or 'server.config'), or name its path in the image "
+        "('server.configPath', or --config-path).",
     )

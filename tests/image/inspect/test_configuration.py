@@ -26,9 +26,9 @@ def read(make_layout: Callable[..., Path]) -> Read:
     """The configuration of an image of these layers."""
     names = (f"layout-{number}" for number in itertools.count())
 
-    def found(*layers: Members, env: Sequence[str] = ()) -> ImageFile:
+    def found(*layers: Members, env: Sequence[str] = (), given: str | None = None) -> ImageFile:
         layout = make_layout(*layers, config={"Env": list(env)}, name=next(names))
-        return image_configuration(read_layout(layout))
+        return image_configuration(read_layout(layout), given)
 
     return found
 
@@ -53,6 +53,13 @@ def test_what_a_variable_of_the_image_names_comes_first(read: Read) -> None:
         "/srv/own.yaml", b"own\n"
     )
     assert read(layer, env=["OGX_CONFIG=/srv/absent.yaml"]).data == b"known\n"
+
+
+def test_a_path_that_is_given_is_the_only_one(read: Read) -> None:
+    layer = [(KNOWN, b"known\n"), ("srv/own.yaml", b"own\n")]
+    assert read(layer, given="/srv/own.yaml") == ImageFile("/srv/own.yaml", b"own\n")
+    with pytest.raises(SdkError, match=r"has no configuration at /srv/absent\.yaml"):
+        read(layer, given="/srv/absent.yaml")
 
 
 def test_a_link_to_any_file_is_followed_inside_the_image(read: Read) -> None:

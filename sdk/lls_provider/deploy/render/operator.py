@@ -230,6 +230,8 @@ def _start(
     source = []
     if configured is not None:
         source = ["--merged" if merged else "--base", configured]
+    elif plan.server.config_path is not None:
+        source = ["--base", plan.server.config_path]
     run_yaml = configured if merged and configured is not None else RUN_YAML
     given = [dict(variable) for variable in plan.server.env]
     named = {variable["name"] for variable in given}

@@ -171,7 +171,9 @@ def _install(
 
 def _extract(plan: DeploymentPlan, python: str) -> Manifest:
     container = _of_server(plan, "extract-distribution-config")
-    container["command"] = runtime_command(python, RUNTIME_COPY, "extract")
+    path = plan.server.config_path
+    given = [f"--config-path={path}"] if path is not None else []
+    container["command"] = runtime_command(python, RUNTIME_COPY, "extract", *given)
     container["env"] = _message_share(plan)
     mounts = [_mount("external-providers", EXTERNAL, read_only=True), _mount("base-config", BASE)]
     return _finished(container, mounts, sizes.INSTALL)

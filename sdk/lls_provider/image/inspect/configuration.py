@@ -26,14 +26,29 @@ class ImageFile:
     data: bytes
 
 
-def image_configuration(image: Image) -> ImageFile:
+def image_configuration(image: Image, given: str | None = None) -> ImageFile:
     """Return what ``extract`` would copy in a container of ``image`` (contract section 2, phase 2).
 
-    The result is cached by the image's digest. Raises SdkError FILE_MISSING naming every path that
-    was tried, and what reading the layers raises.
+    ``given`` is the path to take; what is at a known path is cached by the image's digest. Raises
+    SdkError FILE_MISSING naming every path that was tried, and what reading the layers raises.
     """
-    tried = candidates(image_variables(image), None)
-    found = cached_facts(
+    tried = candidates(image_variables(image), given)
+    found = _look(image, tried) if given is not None else _cached(image, tried)
+    if found is None:
+        paths = "\n".join(f"  {path}" for path in tried)
+        raise SdkError(
+            Code.FILE_MISSING,
+            "The distribution's image has no configuration "
+            + ("at a known path" if given is None else f"at {given}"),
+            why=f"Tried:\n{paths}",
+            resolution="Name a configuration with --base-config FILE, or with 'config' of 'server' "
+            "in the provider file.",
+        )
+    return found
+
+
+def _cached(image: Image, tried: Sequence[str]) -> ImageFile | None:
+    return cached_facts(
         image,
         "configurations",
         lambda: _look(image, tried),
@@ -46,16 +61,6 @@ def image_configuration(image: Image) -> ImageFile:
             ImageFile(str(seen["path"]), base64.b64decode(seen["data"])) if seen else None
         ),
     )
-    if found is None:
-        paths = "\n".join(f"  {path}" for path in tried)
-        raise SdkError(
-            Code.FILE_MISSING,
-            "The distribution's image has no configuration at a known path",
-            why=f"Tried:\n{paths}",
-            resolution="Name a configuration with --base-config FILE, or with 'config' of 'server' "
-            "in the provider file.",
-        )
-    return found
 
 
 def image_variables(image: Image) -> dict[str, str]:
