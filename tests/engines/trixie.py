@@ -19,7 +19,7 @@ _RELEASE = "trixie"
 _MIRROR = "http://deb.debian.org/debian"
 _PACKAGES = (
     *("base-files", "busybox-static", "catatonit", "crun", "podman"),
-    *("netavark", "aardvark-dns"),  # the network of a Pod
+    "netavark",  # the network of a Pod; without aardvark-dns, which would take the bridge's port 53
 )
 # the Pod's address is reached over the bridge itself: no rule of a firewall, so none is left behind
 _CONTAINERS_CONF = """\

@@ -320,10 +320,11 @@ def remove_bytecode(source: Path) -> None:
     cache = source.parent / "__pycache__"
     if source.suffix != ".py" or cache.is_symlink():
         return
-    for name in names(cache):
-        if name.startswith(f"{source.stem}.") and name.endswith(".pyc"):
-            (cache / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not there, or with the bytecode of other modules
+    present = names(cache)
+    gone = [it for it in present if it.startswith(f"{source.stem}.") and it.endswith(".pyc")]
+    for name in gone:
+        (cache / name).unlink(missing_ok=True)
+    if gone and gone == present:
         cache.rmdir()
 
 
