@@ -105,7 +105,7 @@ def fits_argument(config: Mapping[str, Any]) -> bool:
         len(text) <= ARGUMENT_LIMIT
         and "$$" not in text
         and "$(" not in text
-        and not (holds_secret(config))
+        and not holds_secret(config)
     )
 
 

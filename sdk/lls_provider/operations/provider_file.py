@@ -9,7 +9,7 @@ it, so null removes a key, and every other value is replaced. `image` replaces `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ _CORRECT = "Correct the file; contract/schemas/provider-file.json describes it."
 _INCLUDES_LIMIT = 100
 _PATCHED = ("config", "resources")
 _NOWHERE = Where()
-_EXCLUDING = {
-    "image": "distribution",
-    "distribution": "image",
-    "configMap": "config",
-    "configFrom": "config",
+_EXCLUDING = {  # of a server or of a provider
+    "image": ("distribution",),
+    "distribution": ("image",),
+    "config": ("configMap", "configFrom"),
+    "configMap": ("config",),
+    "configFrom": ("config",),
 }
 
 
@@ -209,9 +210,8 @@ def _changed(before: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, 
     """``before`` with what ``change`` says."""
     result = dict(before)
     for key, value in change.items():
-        for one, other in (*_EXCLUDING.items(), ("config", "configFrom"), ("config", "configMap")):
-            if key == one:
-                result.pop(other, None)
+        for other in _EXCLUDING.get(key, ()):
+            result.pop(other, None)
         # null is a value where there is nothing to patch
         patched = key in _PATCHED and isinstance(value, dict) and key in before
         result[key] = merge_patch(before[key], value) if patched else value
@@ -231,7 +231,7 @@ def merge_patch(value: object, patch: object) -> Any:
     return result
 
 
-def _require_images(entries: Iterator[_Entry] | Any, source: str) -> None:
+def _require_images(entries: Iterable[_Entry], source: str) -> None:
     problems = [
         Problem(
             Code.FIELD_MISSING,

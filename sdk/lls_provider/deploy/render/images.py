@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lls_provider.contract.models import ProviderPackage
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.errors import Code, SdkError
+from lls_provider.image.inspect.configuration import image_variables
 from lls_provider.image.transports.registry import reference
 from lls_provider.image.transports.transport import find_image
 from lls_provider.operations.images import image_facts
@@ -112,8 +113,8 @@ def provider_image(entry: ProviderEntry, name: str, content: Content) -> Provide
 
     Raises SdkError FIELD_MISSING or API_MISMATCH.
     """
-    facts = [it for it in _images(content) if it["provider"]]
-    own: list[Mapping[str, Any]] = [it["provider"] for it in facts]
+    images = _images(content)
+    own: list[Mapping[str, Any]] = [it["provider"] for it in images if it["provider"]]
     api = next((it["api"] for it in own if it["api"]), None)
     serves = entry.api or api
     if serves is None:
@@ -129,7 +130,7 @@ def provider_image(entry: ProviderEntry, name: str, content: Content) -> Provide
         serves,
         _package(own[0]) if own else None,
         max(sizes, default=None),
-        runnable=all(it["kind"] == "runnable" for it in _images(content)),
+        runnable=all(it["kind"] == "runnable" for it in images),
     )
 
 
@@ -139,12 +140,11 @@ def server_image(name: str, content: Content) -> ServerImageFacts:
 
     images: Sequence[Image] = (content,) if isinstance(content, Image) else content.images
     runtime = (images[0].config.get("config") or {}) if images else {}
-    variables = dict(text.partition("=")[::2] for text in runtime.get("Env") or ())
     return ServerImageFacts(
         name,
         tuple(runtime.get("Entrypoint") or ()),
         tuple(runtime.get("Cmd") or ()),
-        {str(variable): str(value) for variable, value in variables.items()},
+        image_variables(images[0]) if images else {},
     )
 
 
@@ -181,9 +181,7 @@ def _no_api(entry: ProviderEntry, why: str) -> SdkError:
         Code.FIELD_MISSING,
         f"The API of provider '{entry.provider_id}' is unknown",
         why=why,
-        where=Where(
-            entry.where.file, entry.where.line, entry.where.column, entry.provider_id, entry.image
-        ),
+        where=replace(entry.where, provider=entry.provider_id, image=entry.image),
         resolution=f"Run `lls-provider check docker://{entry.image}`. If it is a provider image, "
         "add 'api' to the entry, such as 'api: inference'.",
     )

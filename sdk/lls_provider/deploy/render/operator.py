@@ -28,6 +28,7 @@ from lls_provider.deploy.render.pod_spec import (
     config_mounts,
     config_path,
     config_volumes,
+    container_environment,
     image_mount,
     image_source,
     image_volume,
@@ -35,7 +36,7 @@ from lls_provider.deploy.render.pod_spec import (
     server_python,
     with_configuration,
 )
-from lls_provider.deploy.render.workloads import HASH_ANNOTATION, content_hash, labels
+from lls_provider.deploy.render.workloads import HASH_ANNOTATION, content_hash, labelled, labels
 from lls_provider.errors import Code, SdkError
 from lls_provider.operations.phase_commands import argument, runtime_command
 from lls_provider.runtime.merge import ExternalProvider, merge_documents
@@ -88,7 +89,7 @@ def cr(plan: DeploymentPlan) -> list[Manifest]:
         "metadata": {"name": plan.server.name, "labels": labels(plan)},
         "spec": {"replicas": plan.server.replicas, "server": server},
     }
-    return [*(_labelled(it, plan) for it in base), manifest]
+    return [*(labelled(it, plan) for it in base), manifest]
 
 
 def ogxserver(plan: DeploymentPlan) -> list[Manifest]:
@@ -99,7 +100,7 @@ def ogxserver(plan: DeploymentPlan) -> list[Manifest]:
     starts. Raises what `merged_configuration` raises.
     """
     merged = merged_configuration(plan)
-    objects = [_labelled(it, plan) for it in plan.objects if not _is_base(it, plan)]
+    objects = [labelled(it, plan) for it in plan.objects if not _is_base(it, plan)]
     spec: Manifest = {"distribution": _distribution(plan)}
     if merged is not None:
         name = f"{plan.server.name}-merged-config"
@@ -109,7 +110,7 @@ def ogxserver(plan: DeploymentPlan) -> list[Manifest]:
         spec["overrideConfig"] = {"name": plan.base.name, "key": plan.base.key}
         objects += [
             {**it, "metadata": {**it["metadata"], "labels": {**it["metadata"]["labels"], **_WATCH}}}
-            for it in (_labelled(found, plan) for found in plan.objects if _is_base(found, plan))
+            for it in (labelled(found, plan) for found in plan.objects if _is_base(found, plan))
         ]
     if plan.server.port:
         spec["network"] = {"port": plan.server.port}
@@ -144,7 +145,7 @@ def llamastackdistribution(plan: DeploymentPlan) -> list[Manifest]:
     As `ogxserver`, with the fields of the older resource.
     """
     merged = merged_configuration(plan)
-    objects = [_labelled(it, plan) for it in plan.objects if not _is_base(it, plan)]
+    objects = [labelled(it, plan) for it in plan.objects if not _is_base(it, plan)]
     server: Manifest = {"distribution": _distribution(plan)}
     if merged is not None:
         name = f"{plan.server.name}-merged-config"
@@ -152,7 +153,7 @@ def llamastackdistribution(plan: DeploymentPlan) -> list[Manifest]:
         server["userConfig"] = {"configMapName": name}
     elif plan.base is not None:
         server["userConfig"] = {"configMapName": plan.base.name}
-        objects += [_labelled(it, plan) for it in plan.objects if _is_base(it, plan)]
+        objects += [labelled(it, plan) for it in plan.objects if _is_base(it, plan)]
     # the operator mounts the whole ConfigMap: the file is named as the key
     configured = f"{_OLD_FOLDER}/{plan.base.key}" if plan.base is not None else None
     start = _start(plan, _OLD_ENTRYPOINT, configured, merged=merged is not None)
@@ -233,8 +234,6 @@ def _start(
     elif plan.server.config_path is not None:
         source = ["--base", plan.server.config_path]
     run_yaml = configured if merged and configured is not None else RUN_YAML
-    given = [dict(variable) for variable in plan.server.env]
-    named = {variable["name"] for variable in given}
     variables = {
         "LLS_PROVIDERS": escaped_value(_providers(plan)),
         "PYTHONPATH": python_path(plan.server_image),
@@ -243,10 +242,7 @@ def _start(
     return {
         "command": runtime_command(python, f"{image_source(first)}/{ZIPAPP_FILE}", "start"),
         "args": [*source, "--", *_entrypoint(plan, entrypoint, run_yaml)],
-        "env": [
-            *({"name": name, "value": it} for name, it in variables.items() if name not in named),
-            *given,
-        ],
+        "env": container_environment(plan, variables),
         "volumes": [
             {"name": _VOLUME, "emptyDir": {"sizeLimit": volume}},
             *map(image_volume, plan.providers),
@@ -330,10 +326,6 @@ def _is_base(manifest: Mapping[str, Any], plan: DeploymentPlan) -> bool:
         and manifest["kind"] == "ConfigMap"
         and manifest["metadata"]["name"] == plan.base.name
     )
-
-
-def _labelled(manifest: Mapping[str, Any], plan: DeploymentPlan) -> Manifest:
-    return {**manifest, "metadata": {**manifest["metadata"], "labels": labels(plan)}}
 
 
 def _config_map(plan: DeploymentPlan, name: str, text: str, *, key: str = _MERGED_KEY) -> Manifest:

@@ -8,7 +8,7 @@ one, so that each container may write only what it has to.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.contract.names import (
@@ -18,6 +18,7 @@ from lls_provider.contract.names import (
     TERMINATION_LOG_LIMIT,
     VOLUME_ROOT,
     ZIPAPP_FILE,
+    VolumeTree,
 )
 from lls_provider.deploy.render import sizes
 from lls_provider.deploy.render.manifest_text import comment
@@ -40,12 +41,13 @@ if TYPE_CHECKING:
     from lls_provider.deploy.render.plan import DeployedProvider, DeploymentPlan
     from lls_provider.operations.provider_file import ObjectReference, ServerEntry
 
-EXTERNAL = f"{VOLUME_ROOT}/external-providers"
-BASE = f"{VOLUME_ROOT}/base-config"
-CONFIG = f"{VOLUME_ROOT}/config"
-RUN_YAML = f"{CONFIG}/run.yaml"
-PACKAGES = f"{EXTERNAL}/python-packages"
-RUNTIME_COPY = f"{EXTERNAL}/bin/{ZIPAPP_FILE}"
+_TREE = VolumeTree(Path(VOLUME_ROOT))
+EXTERNAL = str(_TREE.external)
+BASE = str(_TREE.base_config.parent)
+CONFIG = str(_TREE.config)
+RUN_YAML = str(_TREE.config / "run.yaml")
+PACKAGES = str(_TREE.python_packages)
+RUNTIME_COPY = str(_TREE.zipapp)
 STATE = "/var/lib/llama-stack"
 SERVER_CONTAINER = "llama-stack"
 PROVIDER_CONFIGS = "/etc/lls-provider"
@@ -204,7 +206,7 @@ def _preflight(plan: DeploymentPlan, python: str) -> Manifest:
     ]
     memory = sizes.quantity(sizes.preflight_memory(plan.installed_sizes))
     default = {"requests": {"cpu": "100m", "memory": memory}, "limits": {"memory": memory}}
-    limits = (plan.server.resources or {}).get("limits") or {}
+    limits = plan.server.resources.get("limits") or {}
     given = {"limits": {"memory": limits["memory"]}} if "memory" in limits else {}
     if given:  # what the server may use is enough for its imports
         default["requests"]["memory"] = "256Mi"
@@ -280,12 +282,15 @@ def _environment(plan: DeploymentPlan) -> list[Manifest]:
     variables = {"PYTHONPATH": python_path(plan.server_image), "HOME": STATE}
     variables |= dict.fromkeys(CONFIG_VARIABLES, RUN_YAML)
     variables |= {name: RUN_YAML for name, value in own.items() if value in DISTRIBUTION_CONFIGS}
+    return container_environment(plan, variables)
+
+
+def container_environment(plan: DeploymentPlan, default: Mapping[str, str]) -> list[Manifest]:
+    """The variables of a container of the server: the default ones, and those of the file."""
     given = [dict(variable) for variable in plan.server.env]
     named = {variable["name"] for variable in given}
-    default = [
-        {"name": name, "value": value} for name, value in variables.items() if name not in named
-    ]
-    return [*default, *given]
+    ours = [{"name": name, "value": it} for name, it in default.items() if name not in named]
+    return [*ours, *given]
 
 
 def _message_share(plan: DeploymentPlan) -> list[Manifest]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lls_provider.deploy.render.manifest_text import comment, manifest_text, plain
 from lls_provider.deploy.render.pod_spec import pod_spec
@@ -38,7 +38,7 @@ def pod(plan: DeploymentPlan, *, image_volumes: bool = False) -> list[Manifest]:
         },
         "spec": spec,
     }
-    return [*_labelled(plan), manifest]
+    return [*(labelled(it, plan) for it in plan.objects), manifest]
 
 
 def deployment(
@@ -81,7 +81,7 @@ def deployment(
     ]
     if network_policy:
         manifests.append(_network_policy(plan))
-    return [*_labelled(plan), *manifests]
+    return [*(labelled(it, plan) for it in plan.objects), *manifests]
 
 
 def kustomize(
@@ -111,12 +111,9 @@ def content_hash(parts: Sequence[Mapping[str, object]]) -> str:
     return hashlib.sha256(data.encode()).hexdigest()[:32]
 
 
-def _labelled(plan: DeploymentPlan) -> list[Manifest]:
-    """The ConfigMaps and Secrets of the plan, with its labels."""
-    return [
-        {**manifest, "metadata": {**manifest["metadata"], "labels": labels(plan)}}
-        for manifest in plan.objects
-    ]
+def labelled(manifest: Mapping[str, Any], plan: DeploymentPlan) -> Manifest:
+    """A ConfigMap or Secret of the plan, with the plan's labels."""
+    return {**manifest, "metadata": {**manifest["metadata"], "labels": labels(plan)}}
 
 
 def _metadata(plan: DeploymentPlan) -> Manifest:
