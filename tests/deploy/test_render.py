@@ -24,7 +24,7 @@ from lls_provider.contract import validation
 from lls_provider.contract.document import load
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.contract.names import APIS
-from lls_provider.deploy.render import manifest_text, operator, sizes
+from lls_provider.deploy.render import manifest_text, operator, provider_mounts, sizes
 from lls_provider.deploy.render import pod_spec as pod
 from lls_provider.deploy.render.images import (
     DeployedImages,
@@ -36,6 +36,7 @@ from lls_provider.deploy.render.plan import DeploymentPlan, plan_deployment
 from lls_provider.deploy.render.render import render
 from lls_provider.errors import Code, SdkError
 from lls_provider.operations.provider_file import read_provider_file
+from lls_provider.runtime.start import parse_providers
 
 WriteFile = Callable[..., Path]
 UNREAD: dict[str, Any] = {"read": False}
@@ -147,12 +148,9 @@ def test_the_specifications_resource_has_no_place_for_a_secret(write_file: Write
     assert "configFrom" in caught.value.what
 
 
-@pytest.mark.parametrize("options", [UNREAD, VOLUMES])
-def test_init_containers_come_in_the_order_of_the_contract(
-    write_file: WriteFile, options: dict[str, Any]
-) -> None:
+def test_init_containers_come_in_the_order_of_the_contract(write_file: WriteFile) -> None:
     second = {**ECHO, "id": "second"}
-    spec = _spec(write_file(GUARD, ECHO, second, server=SERVER), options)
+    spec = _spec(write_file(GUARD, ECHO, second, server=SERVER))
     assert [container["name"] for container in spec["initContainers"]] == [
         "install-provider-acme-echo",
         "install-provider-second",
@@ -163,6 +161,25 @@ def test_init_containers_come_in_the_order_of_the_contract(
     ]
     orders = [it for c in spec["initContainers"] for it in c.get("args", ()) if "--order" in it]
     assert orders == ["--order=0", "--order=1", "--order=2"]
+
+
+def test_mounted_images_are_installed_by_one_container_in_that_order(
+    write_file: WriteFile,
+) -> None:
+    second = {**ECHO, "id": "second"}
+    spec = _spec(write_file(GUARD, ECHO, second, server=SERVER), VOLUMES)
+    assert [container["name"] for container in spec["initContainers"]] == [
+        "install-providers",
+        "extract-distribution-config",
+        "merge-config",
+        "preflight",
+    ]
+    install = spec["initContainers"][0]
+    (listed,) = (it["value"] for it in install["env"] if it["name"] == "LLS_PROVIDERS")
+    entries = parse_providers(listed)
+    assert [it["id"] for it in entries] == ["acme-echo", "second", "acme-guard"]
+    mounted = {it["mountPath"] for it in install["volumeMounts"]}
+    assert {str(Path(it["source"]).parent) for it in entries} < mounted
 
 
 def test_a_supplied_configuration_is_not_extracted(write_file: WriteFile, tmp_path: Path) -> None:
@@ -264,7 +281,7 @@ def test_a_secret_or_large_configuration_is_no_argument(write_file: WriteFile) -
 
 @given(st.text(alphabet="$()aA{}.", max_size=12))
 def test_kubernetes_reads_an_escaped_value_as_it_was(text: str) -> None:
-    assert _expanded(operator.escaped_value(text)) == text
+    assert _expanded(provider_mounts.escaped_value(text)) == text
 
 
 def _expanded(text: str) -> str:
@@ -405,8 +422,18 @@ def test_a_data_image_is_mounted_or_refused(write_file: WriteFile) -> None:
     assert "--from image-volume" in caught.value.resolution
     spec = pod.pod_spec(found, image_volumes=True)  # the advice
     install = spec["initContainers"][0]
-    assert install["image"] == SERVER["image"]
-    assert install["args"][-1] == "--source=/var/lib/lls-provider/acme-echo/lls-provider"
+    assert (install["name"], install["image"]) == ("install-providers", SERVER["image"])
+    assert install["command"][-1] == "install-all"
+    (listed,) = (it["value"] for it in install["env"] if it["name"] == "LLS_PROVIDERS")
+    assert parse_providers(listed) == [
+        {
+            "id": "acme-echo",
+            "api": "inference",
+            "image": ECHO["image"],
+            "source": "/var/lib/lls-provider/acme-echo/lls-provider",
+            "container": "install-providers",
+        }
+    ]
     assert {
         "name": "image-acme-echo",
         "image": {"reference": ECHO["image"], "pullPolicy": ("IfNotPresent")},

@@ -21,8 +21,8 @@ INTRODUCTION = """\
 
 What each command says with `--help`. Results go to stdout, progress and logs to stderr; the
 exit statuses are explained under [errors](errors.md), the variables that commands read under
-[settings](settings.md#variables). `install`, `extract`, `merge`, `preflight` and `start` are also
-the commands of the zipapp `lls-provider.pyz`, which is what runs in a Pod.
+[settings](settings.md#variables). `install`, `install-all`, `extract`, `merge`, `preflight` and
+`start` are also the commands of the zipapp `lls-provider.pyz`, which is what runs in a Pod.
 
 """
 
@@ -62,10 +62,10 @@ def test_the_page_shows_each_commands_help() -> None:
 
 def test_the_readme_lists_the_commands_as_help_does() -> None:
     rows = re.findall(
-        r"^\| `lls-provider ([a-z]+)` \| (.*) \|$", README.read_text("utf-8"), re.MULTILINE
+        r"^\| `lls-provider ([a-z-]+)` \| (.*) \|$", README.read_text("utf-8"), re.MULTILINE
     )
     listed = re.findall(
-        r"^  ([a-z]+) {2,}(\S.*(?:\n {12,}\S.*)*)",
+        r"^  ([a-z-]+) {2,}(\S.*(?:\n {12,}\S.*)*)",
         told().partition("\nCommands:\n")[2],
         re.MULTILINE,
     )

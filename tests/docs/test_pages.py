@@ -23,7 +23,14 @@ PAGES = sorted(
 FENCE = re.compile(r"^( *)(```+)(\w*)[^\n]*\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)")
 ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:")
-RUNTIME = ("install", "extract", "merge", "preflight", "start")  # their options are argparse's
+RUNTIME = (
+    "install",
+    "install-all",
+    "extract",
+    "merge",
+    "preflight",
+    "start",
+)  # their options are argparse's
 ZIPAPP = "lls-provider.pyz"
 
 

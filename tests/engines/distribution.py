@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +19,14 @@ from typing import Any
 
 from tests.engines.pythonbase import _blob, _document
 
-from lls_provider.wheels.environment import ensure_environment
+from lls_provider.wheels.environment import Environment, ensure_environment
 from lls_provider.wheels.loading import load_distribution
 
 VENV = "opt/venv"
 PYTHON = f"/{VENV}/bin/python3"
 _LEFT_OUT = {"__pycache__", "pip", "tests"}
+# the header of a pyc after its magic number (PEP 552): hash-based, not checked; any hash
+_UNCHECKED_HASH = b"\x01\0\0\0" + bytes(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class ServerLine:
     config: str
     entrypoint: tuple[str, ...]
     port_variable: str
+    module: str  # what the entry point imports
     args: tuple[str, ...] = ()
     scripts: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,6 +52,7 @@ LLAMA_STACK = ServerLine(
     "server:\n  port: ${env.LLAMA_STACK_PORT:=8321}\n",
     (f"/{VENV}/bin/llama",),
     "LLAMA_STACK_PORT",
+    "llama_stack.core.server.server",
     ("stack", "run", "/etc/llama-stack/run.yaml"),
     {
         f"{VENV}/bin/llama": f"#!{PYTHON}\nimport sys\nfrom llama_stack.cli.llama import main\n"
@@ -60,6 +66,7 @@ OGX = ServerLine(
     "version: 2\ndistro_name: tests\nproviders: {}\nserver:\n  host: 0.0.0.0\n  insecure: true\n",
     ("/usr/local/bin/ogx-entrypoint.sh",),
     "OGX_PORT",
+    "ogx.core.server.server",
     (),
     {
         "usr/local/bin/ogx-entrypoint.sh": "#!/bin/sh\nset -e\n"
@@ -157,6 +164,9 @@ def _fill(archive: tarfile.TarFile, line: ServerLine) -> None:
     for path in _files(packages):
         place = f"{VENV}/lib/python{major}.{minor}/site-packages/{path.relative_to(packages)}"
         _file(archive, place, path.read_bytes(), executable=os.access(path, os.X_OK))
+    for path, bytecode in _bytecode(environment, packages, line.module):
+        place = f"{VENV}/lib/python{major}.{minor}/site-packages/{path.relative_to(packages)}"
+        _file(archive, place, bytecode)
     _file(archive, f"{VENV}/pyvenv.cfg", f"home = {home}\n".encode())
     for name in ("python3", "python"):
         info = tarfile.TarInfo(f"{VENV}/bin/{name}")
@@ -164,6 +174,28 @@ def _fill(archive: tarfile.TarFile, line: ServerLine) -> None:
         archive.addfile(info)
     for name, text in line.scripts.items():
         _file(archive, name, text.encode(), executable=True)
+
+
+def _bytecode(
+    environment: Environment, packages: Path, module: str
+) -> Iterator[tuple[Path, bytes]]:
+    """Bytecode of what the server imports at its start, where Python looks for it.
+
+    Images made by pip have bytecode of everything. Its files are valid without a look at the
+    source's time, which a layer here does not keep.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [environment.python, "-c", f"import {module}"],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""},
+        )
+        below = Path(folder, packages.relative_to("/"))
+        for path in sorted(below.rglob("*.pyc")):
+            data = path.read_bytes()
+            source = packages / path.relative_to(below).parent
+            yield source / "__pycache__" / path.name, data[:4] + _UNCHECKED_HASH + data[16:]
 
 
 def _files(folder: Path) -> Iterator[Path]:

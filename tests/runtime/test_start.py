@@ -191,6 +191,36 @@ def test_the_real_command_becomes_the_server(make_bundle: MakeBundle, tmp_path: 
     assert not mask & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1)
 
 
-def test_bad_arguments_are_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["start", "--providers", "[]", "--", "/bin/true"]) == 2
+def test_several_providers_are_installed_until_one_fails(
+    make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    listed = [
+        {**ECHO, "source": str(make_bundle("echo")), "container": "install-providers"},
+        {**GUARD, "source": str(tmp_path / "absent")},
+        {**ECHO, "id": "third", "source": str(make_bundle("third"))},
+    ]
+    command = ["install-all", "--root", str(tmp_path), "--providers", json.dumps(listed)]
+    done = subprocess.run(
+        [sys.executable, "-m", "lls_provider.runtime", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout
+    assert done.stdout == "Installed provider 'echo' (order 0): 1 package\n"
+    assert "acme/guard:1" in done.stderr
+    metadata = tmp_path / "external-providers" / "metadata"
+    assert [it.name for it in metadata.iterdir()] == ["echo"]
+    assert "install-providers" in (metadata / "echo" / "crd-config.yaml").read_text()
+
+    listed[1]["source"] = str(make_bundle("guard", api="safety"))
+    command[-1] = json.dumps(listed)
+    assert main(command) == 0
+    assert sorted(it.name for it in metadata.iterdir()) == ["echo", "guard", "third"]
+
+
+@pytest.mark.parametrize("words", [["start", "--", "/bin/true"], ["install-all"]])
+def test_bad_arguments_are_bad_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    command, *rest = words
+    assert main([command, "--providers", "[]", *rest]) == 2
     assert "--providers cannot be understood" in capsys.readouterr().err

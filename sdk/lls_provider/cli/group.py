@@ -22,12 +22,13 @@ COMMANDS: dict[str, str] = {
     "render": "Render a provider file as Kubernetes manifests.",
     "diagnose": "Report why the providers of a Pod do not start, and what to do.",
     "install": "Install a provider onto the volume (phase 1, in the Pod).",
+    "install-all": "Install several providers whose images are mounted (phase 1, in the Pod).",
     "extract": "Copy the distribution's configuration (phase 2, in the Pod).",
     "merge": "Merge external providers into the configuration (phase 3, in the Pod).",
     "preflight": "Check that every provider will load (phase 4, in the Pod).",
     "start": "Run all phases in one container, then the server (in the Pod).",
 }
-_RUNTIME_COMMANDS = ("install", "extract", "merge", "preflight", "start")
+_RUNTIME_COMMANDS = ("install", "install-all", "extract", "merge", "preflight", "start")
 
 
 class CommandTable(click.Group):

@@ -132,6 +132,7 @@ def read_manifest(path: Path, source: str | None = None) -> BundleManifest:
 
 __all__ = [
     "INIT_CONTAINER_PREFIX",
+    "INSTALL_ALL_CONTAINER",
     "PROVIDER_ID_LIMIT",
     "BuildTarget",
     "BundleManifest",
@@ -149,6 +150,8 @@ __all__ = [
 ]
 
 INIT_CONTAINER_PREFIX = "install-provider-"
+INSTALL_ALL_CONTAINER = "install-providers"
+"""The one init container of all providers, when their images are mounted."""
 PROVIDER_ID_LIMIT = 63 - len(INIT_CONTAINER_PREFIX)
 """A container's name has 63 characters at most (contract section 1)."""
 

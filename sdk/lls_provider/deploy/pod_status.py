@@ -34,7 +34,7 @@ _PHASES = {
 }
 _SERVERS = ("llama-stack", "ogx")
 _INSTALL = re.compile(r"(?<![\w-])install(?=\s)")
-_INSTALLS = re.compile(r"(?<![\w-])(install|start)(?=\s)")
+_INSTALLS = re.compile(r"(?<![\w-])(install|install-all|start)(?=\s|$)")
 _PROVIDER_ID = re.compile(r"--provider-id[=\s]+['\"]?([a-z0-9][-a-z0-9]*)")
 _IMAGE = re.compile(r"--image[=\s]+['\"]?([^\s'\";&|]+)")
 _SIGNALS = (137, 143)
@@ -164,6 +164,10 @@ def diagnose_pod(pod: Pod) -> PodDiagnosis:
                     "install", provider.provider_id, container.name, provider.phase.value, cause
                 )
             )
+        elif _is_installing(container):
+            listed = list(_self_installed(pod, container, whole))
+            providers += [it for it, _ in listed]
+            phases += [phase for _, phase in listed]
         elif container.name in _PHASES or (cause is not None and cause.is_failure):
             other = "sidecar" if container.is_sidecar else "init"
             name = _PHASES.get(container.name, other)
@@ -178,15 +182,22 @@ def diagnose_pod(pod: Pod) -> PodDiagnosis:
 
 
 def _installers(pod: Pod) -> list[Container]:
-    return [it for it in pod.init_containers if it.name.startswith(INIT_CONTAINER_PREFIX)]
+    return [
+        it
+        for it in pod.init_containers
+        if it.name.startswith(INIT_CONTAINER_PREFIX) or _is_installing(it)
+    ]
 
 
 def _self_installing(pod: Pod) -> Container | None:
     """The main container that installs providers itself, as with the operator that is released."""
-    for container in pod.containers:
-        if ZIPAPP_FILE in container.command_line and _INSTALLS.search(container.command_line):
-            return container
-    return None
+    return next(filter(_is_installing, pod.containers), None)
+
+
+def _is_installing(container: Container) -> bool:
+    """Whether a container installs all providers: the server's own, or that of image volumes."""
+    line = container.command_line
+    return ZIPAPP_FILE in line and _INSTALLS.search(line) is not None
 
 
 def _server(pod: Pod) -> Container | None:
@@ -302,7 +313,7 @@ def _waiting_since(pod: Pod, container: Container) -> str:
 def _self_installed(
     pod: Pod, server: Container, whole: Sequence[Cause]
 ) -> Iterator[tuple[ProviderStatus, PhaseStatus]]:
-    """The providers that the main container installs, in the order of its command line.
+    """The providers that one container installs, in the order of its command line.
 
     Where its message names one of them, those before it are installed, and the others wait.
     """
@@ -311,8 +322,13 @@ def _self_installed(
     listed = list(_named_providers(pod, server))
     ids = [provider_id for provider_id, _ in listed]
     state = _state(server)
-    serves = server.is_ready or (server.startup_seconds is not None and server.is_started)
+    serves = (
+        server.has_succeeded
+        if server.is_init
+        else server.is_ready or (server.startup_seconds is not None and server.is_started)
+    )
     ended = server.terminated or server.last
+    name = server.name if server.is_init else ""  # the status has a field for init containers alone
     for index, (provider_id, image) in enumerate(listed):
         since, message = _waiting_since(pod, server), ""
         if serves or _is_of_preflight(cause) or _is_stopping(pod, server, cause):
@@ -329,7 +345,7 @@ def _self_installed(
             message = ended.message.rstrip() if ended and _is_ours(cause) else ""
             message = message or _message(cause, whole)
         yield (
-            ProviderStatus(provider_id, image, phase, message, "", since),
+            ProviderStatus(provider_id, image, phase, message, name, since),
             PhaseStatus(
                 "install",
                 provider_id,

@@ -63,10 +63,9 @@ def start(request: StartRequest, run: Run, become: Become = become_program) -> i
     Returns the exit status of the first command that fails. Raises SdkError TOOL_MISSING when the
     command cannot be started.
     """
-    for arguments in commands(request):
-        status = run(arguments)
-        if status:
-            return status
+    status = run_all(commands(request), run)
+    if status:
+        return status
     environment = server_environment(os.environ, configuration(request))
     try:
         become(request.command[0], list(request.command), environment)
@@ -79,13 +78,23 @@ def start(request: StartRequest, run: Run, become: Become = become_program) -> i
         ) from error
 
 
+def run_all(lines: Sequence[Sequence[str]], run: Run) -> int:
+    """Run command lines until one fails; return the exit status of the last that ran."""
+    return next((status for status in map(run, lines) if status), 0)
+
+
+def install_commands(providers: Sequence[Mapping[str, str]], root: str) -> list[list[str]]:
+    """The command lines that install ``providers``, in their order."""
+    return [
+        ["install", *_install(provider), "--order", str(order), "--root", root]
+        for order, provider in enumerate(providers)
+    ]
+
+
 def commands(request: StartRequest) -> list[list[str]]:
     """The command lines of the phases, in their order."""
     root = ["--root", request.root]
-    lines = [
-        ["install", *_install(provider), "--order", str(order), *root]
-        for order, provider in enumerate(request.providers)
-    ]
+    lines = install_commands(request.providers, request.root)
     if request.merged is None:
         base = ["--base", request.base] if request.base is not None else []
         if not base:

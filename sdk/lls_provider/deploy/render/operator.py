@@ -8,7 +8,6 @@ runs all phases before it becomes the image's entry point.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,20 +24,23 @@ from lls_provider.deploy.render.manifest_text import comment, plain
 from lls_provider.deploy.render.plan import BASE_KEY, missing
 from lls_provider.deploy.render.pod_spec import (
     RUN_YAML,
-    config_mounts,
-    config_path,
-    config_volumes,
     container_environment,
-    image_mount,
-    image_source,
-    image_volume,
     python_path,
     server_python,
     with_configuration,
 )
+from lls_provider.deploy.render.provider_mounts import (
+    PROVIDERS_VARIABLE,
+    config_mounts,
+    config_volumes,
+    image_mount,
+    image_source,
+    image_volume,
+    provider_list,
+)
 from lls_provider.deploy.render.workloads import HASH_ANNOTATION, content_hash, labelled, labels
 from lls_provider.errors import Code, SdkError
-from lls_provider.operations.phase_commands import argument, runtime_command
+from lls_provider.operations.phase_commands import runtime_command
 from lls_provider.runtime.merge import ExternalProvider, merge_documents
 
 if TYPE_CHECKING:
@@ -235,7 +237,7 @@ def _start(
         source = ["--base", plan.server.config_path]
     run_yaml = configured if merged and configured is not None else RUN_YAML
     variables = {
-        "LLS_PROVIDERS": escaped_value(_providers(plan)),
+        PROVIDERS_VARIABLE: provider_list(plan.providers),
         "PYTHONPATH": python_path(plan.server_image),
     }
     volume = sizes.quantity(sizes.volume_size(plan.installed_sizes))
@@ -254,33 +256,6 @@ def _start(
             *config_mounts(plan.providers),
         ],
     }
-
-
-def _providers(plan: DeploymentPlan) -> str:
-    """What ``start`` is told of the providers, on a line each."""
-    entries = []
-    for provider in plan.providers:
-        entry = {
-            "id": provider.provider_id,
-            "api": provider.api,
-            "image": provider.image.reference,
-            "source": image_source(provider),
-        }
-        if provider.mounted is not None:
-            entry["config_file"] = config_path(provider, provider.mounted)
-        elif provider.config is not None:
-            entry["config"] = argument(provider.config)
-        entries.append(json.dumps(entry, ensure_ascii=False))
-    return "[\n" + ",\n".join(entries) + "\n]"
-
-
-def escaped_value(text: str) -> str:
-    """A text that Kubernetes reads as it is in a variable's value: ``$(`` and ``$$`` are syntax."""
-    result = []
-    for index, character in enumerate(text):
-        following = text[index + 1 : index + 2]
-        result.append("$$" if character == "$" and following in ("$", "(") else character)
-    return "".join(result)
 
 
 def _entrypoint(plan: DeploymentPlan, default: str, run_yaml: str) -> list[str]:

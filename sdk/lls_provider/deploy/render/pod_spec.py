@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from lls_provider.contract.models import INSTALL_ALL_CONTAINER
 from lls_provider.contract.names import (
     CONFIG_VARIABLES,
     DISTRIBUTION_CONFIGS,
-    IMAGE_ROOT,
     TERMINATION_LOG_LIMIT,
     VOLUME_ROOT,
     ZIPAPP_FILE,
@@ -23,6 +23,17 @@ from lls_provider.contract.names import (
 from lls_provider.deploy.render import sizes
 from lls_provider.deploy.render.manifest_text import comment
 from lls_provider.deploy.render.plan import BASE_KEY, missing, names
+from lls_provider.deploy.render.provider_mounts import (
+    PROVIDERS_VARIABLE,
+    config_mounts,
+    config_path,
+    config_volumes,
+    image_mount,
+    image_source,
+    image_volume,
+    mount,
+    provider_list,
+)
 from lls_provider.errors import Code, SdkError
 from lls_provider.operations.phase_commands import (
     Installation,
@@ -39,7 +50,7 @@ if TYPE_CHECKING:
     from lls_provider.deploy.render.images import ServerImageFacts
     from lls_provider.deploy.render.manifest_text import Manifest
     from lls_provider.deploy.render.plan import DeployedProvider, DeploymentPlan
-    from lls_provider.operations.provider_file import ObjectReference, ServerEntry
+    from lls_provider.operations.provider_file import ServerEntry
 
 _TREE = VolumeTree(Path(VOLUME_ROOT))
 EXTERNAL = str(_TREE.external)
@@ -50,9 +61,6 @@ PACKAGES = str(_TREE.python_packages)
 RUNTIME_COPY = str(_TREE.zipapp)
 STATE = "/var/lib/llama-stack"
 SERVER_CONTAINER = "llama-stack"
-PROVIDER_CONFIGS = "/etc/lls-provider"
-IMAGE_VOLUMES = "/var/lib/lls-provider"
-"""Below it each provider's image is mounted, when images are volumes."""
 
 _SERVERS = ("llama", "ogx")
 _SMALL = "16Mi"
@@ -77,6 +85,8 @@ def pod_spec(plan: DeploymentPlan, *, image_volumes: bool = False) -> Manifest:
     if not image_volumes:
         _require_runnable(plan.providers)
     python = server_python(plan.server, plan.server_image)
+    installers = 1 if image_volumes else len(plan.providers)
+    share = _message_share(installers + (2 if plan.base else 3) + 1)
     spec: Manifest = {}
     if plan.server.service_account:
         spec["serviceAccountName"] = plan.server.service_account
@@ -92,10 +102,14 @@ def pod_spec(plan: DeploymentPlan, *, image_volumes: bool = False) -> Manifest:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "initContainers": [
-            *(_install(plan, it, python, image_volumes=image_volumes) for it in plan.providers),
-            *([] if plan.base else [_extract(plan, python)]),
-            _merge(plan, python),
-            _preflight(plan, python),
+            *(
+                [_install_all(plan, python, share)]
+                if image_volumes
+                else (_install(plan, it, share) for it in plan.providers)
+            ),
+            *([] if plan.base else [_extract(plan, python, share)]),
+            _merge(plan, python, share),
+            _preflight(plan, python, share),
         ],
         "containers": [_server(plan)],
         "volumes": _volumes(plan, image_volumes=image_volumes),
@@ -139,70 +153,72 @@ def installation(provider: DeployedProvider) -> Installation:
     )
 
 
-def config_path(provider: DeployedProvider, mounted: ObjectReference) -> str:
-    """Where the configuration of a provider is mounted."""
-    return f"{PROVIDER_CONFIGS}/{provider.provider_id}/{mounted.key}"
+def _install(plan: DeploymentPlan, provider: DeployedProvider, share: Manifest) -> Manifest:
+    container: Manifest = {
+        "name": provider.container_name,
+        "image": provider.image.reference,
+        "imagePullPolicy": provider.entry.pull_policy,
+        comment("the image starts the installer, these are its arguments"): None,
+        "args": install_arguments(installation(provider)),
+        "env": [share],
+    }
+    mounts = [mount("external-providers", EXTERNAL), *config_mounts([provider])]
+    resources = sizes.with_defaults(provider.entry.resources, _install_resources(plan))
+    return _finished(container, mounts, resources)
 
 
-def _install(
-    plan: DeploymentPlan, provider: DeployedProvider, python: str, *, image_volumes: bool
-) -> Manifest:
-    container: Manifest = {"name": provider.container_name}
-    if image_volumes:
-        source = image_source(provider)
-        container["image"] = plan.image
-        if plan.server.pull_policy:
-            container["imagePullPolicy"] = plan.server.pull_policy
-        container["command"] = runtime_command(python, f"{source}/{ZIPAPP_FILE}", "install")
-        arguments = install_arguments(installation(provider))
-        container["args"] = [*arguments, f"--source={source}"]
-    else:
-        container["image"] = provider.image.reference
-        container["imagePullPolicy"] = provider.entry.pull_policy
-        container[comment("the image starts the installer, these are its arguments")] = None
-        container["args"] = install_arguments(installation(provider))
-    container["env"] = _message_share(plan)
-    mounts = [_mount("external-providers", EXTERNAL)]
-    if image_volumes:
-        mounts.append(image_mount(provider))
-    mounts += config_mounts([provider])
+def _install_all(plan: DeploymentPlan, python: str, share: Manifest) -> Manifest:
+    """One container for every provider: starting a container takes longer than installing one."""
+    container = _of_server(plan, INSTALL_ALL_CONTAINER)
+    runtime = f"{image_source(plan.providers[0])}/{ZIPAPP_FILE}"
+    container["command"] = runtime_command(python, runtime, "install-all")
+    listed = provider_list(plan.providers, INSTALL_ALL_CONTAINER)
+    container["env"] = [share, {"name": PROVIDERS_VARIABLE, "value": listed}]
+    mounts = [
+        mount("external-providers", EXTERNAL),
+        *map(image_mount, plan.providers),
+        *config_mounts(plan.providers),
+    ]
+    return _finished(container, mounts, _install_resources(plan))
+
+
+def _install_resources(plan: DeploymentPlan) -> Mapping[str, Any]:
     disk = {"ephemeral-storage": sizes.quantity(sizes.volume_size(plan.installed_sizes))}
-    default = {**sizes.INSTALL, "requests": {**sizes.INSTALL["requests"], **disk}}
-    return _finished(container, mounts, sizes.with_defaults(provider.entry.resources, default))
+    return {**sizes.INSTALL, "requests": {**sizes.INSTALL["requests"], **disk}}
 
 
-def _extract(plan: DeploymentPlan, python: str) -> Manifest:
+def _extract(plan: DeploymentPlan, python: str, share: Manifest) -> Manifest:
     container = _of_server(plan, "extract-distribution-config")
     path = plan.server.config_path
     given = [f"--config-path={path}"] if path is not None else []
     container["command"] = runtime_command(python, RUNTIME_COPY, "extract", *given)
-    container["env"] = _message_share(plan)
-    mounts = [_mount("external-providers", EXTERNAL, read_only=True), _mount("base-config", BASE)]
+    container["env"] = [share]
+    mounts = [mount("external-providers", EXTERNAL, read_only=True), mount("base-config", BASE)]
     return _finished(container, mounts, sizes.INSTALL)
 
 
-def _merge(plan: DeploymentPlan, python: str) -> Manifest:
+def _merge(plan: DeploymentPlan, python: str, share: Manifest) -> Manifest:
     container = _of_server(plan, "merge-config")
     container["command"] = merge_command(python, RUNTIME_COPY)
-    container["env"] = _message_share(plan)
+    container["env"] = [share]
     mounts = [
-        _mount("external-providers", EXTERNAL, read_only=True),
-        _mount("base-config", BASE, read_only=True),
-        _mount("config", CONFIG),
+        mount("external-providers", EXTERNAL, read_only=True),
+        mount("base-config", BASE, read_only=True),
+        mount("config", CONFIG),
     ]
     return _finished(container, mounts, sizes.INSTALL)
 
 
-def _preflight(plan: DeploymentPlan, python: str) -> Manifest:
+def _preflight(plan: DeploymentPlan, python: str, share: Manifest) -> Manifest:
     container = _of_server(plan, "preflight")
     container["command"] = preflight_command(python, RUNTIME_COPY, RUN_YAML)
-    container["env"] = [*_message_share(plan), *_environment(plan)]
+    container["env"] = [share, *_environment(plan)]
     mounts = [
         # not read-only, so that the server finds the bytecode of what is imported here
-        _mount("external-providers", EXTERNAL),
-        _mount("config", CONFIG, read_only=True),
-        _mount("state", STATE),
-        _mount("tmp", "/tmp"),  # noqa: S108 - the container's
+        mount("external-providers", EXTERNAL),
+        mount("config", CONFIG, read_only=True),
+        mount("state", STATE),
+        mount("tmp", "/tmp"),  # noqa: S108 - the container's
     ]
     memory = sizes.quantity(sizes.preflight_memory(plan.installed_sizes))
     default = {"requests": {"cpu": "100m", "memory": memory}, "limits": {"memory": memory}}
@@ -226,10 +242,10 @@ def _server(plan: DeploymentPlan) -> Manifest:
     container["startupProbe"] = {**_probe(plan), "periodSeconds": 2, "failureThreshold": 150}
     container["readinessProbe"] = _probe(plan)
     mounts = [
-        _mount("external-providers", EXTERNAL, read_only=True),
-        _mount("config", CONFIG, read_only=True),
-        _mount("state", STATE),
-        _mount("tmp", "/tmp"),  # noqa: S108 - the container's
+        mount("external-providers", EXTERNAL, read_only=True),
+        mount("config", CONFIG, read_only=True),
+        mount("state", STATE),
+        mount("tmp", "/tmp"),  # noqa: S108 - the container's
     ]
     return _finished(container, mounts, plan.server.resources)
 
@@ -293,11 +309,10 @@ def container_environment(plan: DeploymentPlan, default: Mapping[str, str]) -> l
     return [*ours, *given]
 
 
-def _message_share(plan: DeploymentPlan) -> list[Manifest]:
-    """The bytes of a termination message that the kubelet keeps, for each of the containers."""
-    containers = len(plan.providers) + (2 if plan.base else 3) + 1
+def _message_share(containers: int) -> Manifest:
+    """The bytes of a termination message that the kubelet keeps, for each of ``containers``."""
     share = min(_MESSAGES // containers, TERMINATION_LOG_LIMIT)
-    return [{"name": TERMINATION_LOG_LIMIT_VARIABLE, "value": str(share)}]
+    return {"name": TERMINATION_LOG_LIMIT_VARIABLE, "value": str(share)}
 
 
 def python_path(image: ServerImageFacts | None) -> str:
@@ -327,63 +342,6 @@ def _finished(
     container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     container["volumeMounts"] = list(mounts)
     return container
-
-
-def _mount(name: str, path: str, *, read_only: bool = False) -> Manifest:
-    mount: Manifest = {"name": name, "mountPath": path}
-    return {**mount, "readOnly": True} if read_only else mount
-
-
-def image_source(provider: DeployedProvider) -> str:
-    """The bundle in a provider's image that is mounted."""
-    return f"{IMAGE_VOLUMES}/{provider.provider_id}{IMAGE_ROOT}"
-
-
-def image_mount(provider: DeployedProvider) -> Manifest:
-    """The mount of a provider's image."""
-    return _mount(
-        f"image-{provider.provider_id}", f"{IMAGE_VOLUMES}/{provider.provider_id}", read_only=True
-    )
-
-
-def config_mounts(providers: Iterable[DeployedProvider]) -> list[Manifest]:
-    """The mounts of the configurations that are in Secrets and ConfigMaps."""
-    return [
-        _mount(
-            f"config-{provider.provider_id}",
-            f"{PROVIDER_CONFIGS}/{provider.provider_id}",
-            read_only=True,
-        )
-        for provider in providers
-        if provider.mounted is not None
-    ]
-
-
-def image_volume(provider: DeployedProvider) -> Manifest:
-    """A provider's image as a volume (Kubernetes 1.35; 1.31 with its feature gate)."""
-    return {
-        "name": f"image-{provider.provider_id}",
-        "image": {
-            "reference": provider.image.reference,
-            "pullPolicy": provider.entry.pull_policy,
-        },
-    }
-
-
-def config_volumes(providers: Iterable[DeployedProvider]) -> list[Manifest]:
-    """The Secrets and ConfigMaps with providers' configurations, as volumes."""
-    return [
-        {"name": f"config-{provider.provider_id}", **_source(provider.mounted)}
-        for provider in providers
-        if provider.mounted is not None
-    ]
-
-
-def _source(reference: ObjectReference) -> Manifest:
-    items = [{"key": reference.key, "path": reference.key}]
-    if reference.kind == "secret":
-        return {"secret": {"secretName": reference.name, "items": items}}
-    return {"configMap": {"name": reference.name, "items": items}}
 
 
 def _volumes(plan: DeploymentPlan, *, image_volumes: bool) -> list[Manifest]:

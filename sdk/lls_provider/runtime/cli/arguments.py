@@ -28,6 +28,10 @@ example:
   lls-provider.pyz install --provider-id acme-echo --api inference \\
       --image registry.example.com/acme/echo:1.0 --container install-provider-acme-echo --order 0
 """
+_INSTALL_ALL_EXAMPLE = """\
+example:
+  lls-provider.pyz install-all --providers "$LLS_PROVIDERS"
+"""
 _EXTRACT_EXAMPLE = """\
 example:
   lls-provider.pyz extract --root /opt/llama-stack
@@ -107,6 +111,14 @@ def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lls-provider {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_install(_command(commands, "install", "phase 1: install a provider", _INSTALL_EXAMPLE))
+    _add_install_all(
+        _command(
+            commands,
+            "install-all",
+            "phase 1 for several providers whose images are mounted",
+            _INSTALL_ALL_EXAMPLE,
+        )
+    )
     _add_extract(
         _command(
             commands, "extract", "phase 2: copy the distribution's configuration", _EXTRACT_EXAMPLE
@@ -195,7 +207,13 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(termination_log=TERMINATION_LOG)
 
 
-def _add_start(parser: argparse.ArgumentParser) -> None:
+def _add_install_all(parser: argparse.ArgumentParser) -> None:
+    _add_providers(parser)
+    _add_root(parser)
+    parser.set_defaults(termination_log=TERMINATION_LOG, run=main)
+
+
+def _add_providers(parser: argparse.ArgumentParser) -> None:
     _from_environment(
         parser,
         "--providers",
@@ -204,6 +222,10 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         "the providers in their order, as a list of objects with id, api, image, source and config "
         "or config_file",
     )
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
+    _add_providers(parser)
     _add_root(parser)
     configuration = parser.add_mutually_exclusive_group()
     configuration.add_argument(

@@ -204,6 +204,13 @@ def _extract(options: argparse.Namespace, console: Console) -> ExitStatus:
     return ExitStatus.OK
 
 
+def _install_all(options: argparse.Namespace, console: Console) -> ExitStatus:  # noqa: ARG001
+    from lls_provider.runtime.start import install_commands, parse_providers, run_all
+
+    lines = install_commands(parse_providers(options.providers), options.root)
+    return ExitStatus(run_all(lines, options.run))
+
+
 def _start(options: argparse.Namespace, console: Console) -> ExitStatus:  # noqa: ARG001
     from lls_provider.runtime.start import StartRequest, parse_providers, start
 
@@ -245,6 +252,7 @@ def _preflight(options: argparse.Namespace, console: Console) -> ExitStatus:
 
 _COMMANDS = {
     "install": _install,
+    "install-all": _install_all,
     "extract": _extract,
     "merge": _merge,
     "preflight": _preflight,
