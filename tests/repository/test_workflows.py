@@ -15,6 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 HOOKS = ROOT / ".pre-commit-config.yaml"
+RIGHTS = {"publish": {"id-token": "write"}, "site": {"contents": "write"}}
 PINNED = re.compile(r"uses: (?:\$/\S+|[\w./-]+@[0-9a-f]{40} # v\d+(?:\.\d+)+)")
 
 
@@ -80,8 +81,7 @@ def test_dependabots_settings_agree_with_their_schema() -> None:
 def test_a_workflow_has_few_rights_and_runs_pinned_actions(path: Path) -> None:
     assert document(path)["permissions"] == {}
     for name, job in jobs(path).items():
-        rights = {"id-token": "write"} if name == "publish" else {"contents": "read"}
-        assert job["permissions"] == rights, name
+        assert job["permissions"] == RIGHTS.get(name, {"contents": "read"}), name
         for step in job.get("steps", []):
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] == "false"
