@@ -45,9 +45,9 @@ def fast(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site and compare the documentation with the code, without engines."""
+    """Compare the documentation with the code."""
     install(session)
-    session.run("pytest", "-q", "tests/docs", "-m", "not engine", *session.posargs)
+    session.run("pytest", "-q", "tests/docs", *session.posargs)
 
 
 @nox.session
