@@ -16,7 +16,18 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 # what needs neither a package index, nor a server, nor an engine, and is not a long search
 FAST = "not network and not server and not engine and not slow"
-BENCHMARKS = ["install", "bytecompile", "memory", "scaling", "rerun", "images", "help"]
+BENCHMARKS = [
+    "install",
+    "bytecompile",
+    "pod",
+    "watch",
+    "memory",
+    "scaling",
+    "rerun",
+    "images",
+    "tricks",
+    "help",
+]
 
 
 @nox.session

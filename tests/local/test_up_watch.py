@@ -101,9 +101,8 @@ def test_a_changed_answer_is_served_on_the_same_port_and_errors_are_survived(
 
         _change(project / "pyproject.toml", 'api = "inferense"', 'api = "inference"')
         _change(source, ANSWER, f'"New. " + {ANSWER}')
-        found = watching.until(r"Served after ([\d.]+) s, ([\d.]+) s of them the server's start")
+        watching.until(r"Served after")
         assert _said(port) == "New. You said: hello"
-        print(f"beyond the server's start: {float(found[1]) - float(found[2]):.1f} s")
         watching.until(r"All providers validated successfully")
 
         # what no longer loads is told by preflight, and the server is stopped

@@ -41,6 +41,14 @@ def _start(argv: Sequence[str]) -> subprocess.Popen[str]:
     )
 
 
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End it, and close its stderr, which its workers may hold open for a moment."""
+    process.kill()
+    process.wait()
+    assert process.stderr is not None
+    process.stderr.close()
+
+
 def _run(argv: Sequence[str]) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -110,7 +118,8 @@ def test_one_that_waits_says_so_and_for_what(
         told = f"lls-provider: waiting for another installation into {pod.external} to end\n"
         assert told in itertools.islice(lines, 2)
         waiting.send_signal(signal.SIGTERM)
-        assert waiting.wait(timeout=30) == 143
+        waiting.communicate(timeout=30)
+        assert waiting.returncode == 143
     finally:
         os.kill(owner.pid, signal.SIGCONT)
         owner.send_signal(signal.SIGTERM)
@@ -125,8 +134,7 @@ def test_the_lock_of_an_owner_that_was_killed_is_free_in_a_moment(
     staged = pod.external / ".staging" / "packages"
     _wait_for(lambda: any(path.stat().st_size for path in staged.glob("*.bin")), owner)
     workers = _children(owner.pid)
-    owner.kill()
-    owner.wait()
+    _kill(owner)
     killed = time.monotonic()
     while any(_runs(worker) for worker in workers):
         assert time.monotonic() < killed + 5
@@ -152,8 +160,7 @@ def test_those_that_wait_go_on_when_the_owner_is_killed(
         waiting.append(process)
         assert process.stderr is not None
         assert any("waiting for another" in line for line in iter(process.stderr.readline, ""))
-    owner.kill()
-    owner.wait()
+    _kill(owner)
     for process in waiting:
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr

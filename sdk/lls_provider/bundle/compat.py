@@ -22,7 +22,7 @@ from lls_provider.bundle.server_constraints import (
     rejection,
     rejections,
 )
-from lls_provider.contract.models import INIT_CONTAINER_PREFIX
+from lls_provider.contract.models import init_container
 from lls_provider.contract.names import BundleTree
 from lls_provider.errors import ExitStatus, SdkError, Where
 from lls_provider.runtime.install.conflict import (
@@ -280,7 +280,7 @@ class _Judge:
         bundle = read_bundle(root)
         provider_id = given.provider_id or bundle.provider_id
         verdict = Verdict(label, provider_id)
-        container = INIT_CONTAINER_PREFIX + provider_id
+        container = init_container(provider_id)
         order, self._count = self._count, self._count + 1
         try:
             incoming = read_provider_image(

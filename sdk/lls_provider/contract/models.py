@@ -141,6 +141,7 @@ __all__ = [
     "ProviderPackage",
     "dump_manifest",
     "external_providers_document",
+    "init_container",
     "provider_entry",
     "provider_id_from_name",
     "provider_id_problem",
@@ -156,6 +157,11 @@ PROVIDER_ID_LIMIT = 63 - len(INIT_CONTAINER_PREFIX)
 """A container's name has 63 characters at most (contract section 1)."""
 
 _PROVIDER_ID = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+def init_container(provider_id: str) -> str:
+    """The name of the init container of a provider (contract section 2)."""
+    return INIT_CONTAINER_PREFIX + provider_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +247,7 @@ class CrdConfig:
             api=value["api"],
             config=value.get("config"),
             image=value.get("image", ""),
-            init_container_name=value.get(
-                "initContainerName", INIT_CONTAINER_PREFIX + value["providerId"]
-            ),
+            init_container_name=value.get("initContainerName", init_container(value["providerId"])),
             order=int(value.get("order", 0)),
         )
 

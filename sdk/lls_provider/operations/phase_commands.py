@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lls_provider.contract.models import INIT_CONTAINER_PREFIX
+from lls_provider.contract.models import init_container
 from lls_provider.contract.names import APIS
 
 ARGUMENT_LIMIT = 2048
@@ -47,7 +47,7 @@ class Installation:
     @property
     def container_name(self) -> str:
         """The name of its init container."""
-        return INIT_CONTAINER_PREFIX + self.provider_id
+        return init_container(self.provider_id)
 
 
 def in_order(providers: Iterable[_Provider], api: Callable[[_Provider], str]) -> list[_Provider]:

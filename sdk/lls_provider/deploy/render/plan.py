@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lls_provider.contract.document import dump, load, read_bytes
 from lls_provider.contract.limits import CONFIGURATION, document_limits
-from lls_provider.contract.models import INIT_CONTAINER_PREFIX
+from lls_provider.contract.models import init_container
 from lls_provider.errors import Code, SdkError
 from lls_provider.operations.phase_commands import fits_argument, holds_secret, in_order
 from lls_provider.operations.provider_file import ObjectReference, require_providers
@@ -59,7 +59,7 @@ class DeployedProvider:
     @property
     def container_name(self) -> str:
         """The name of its init container (contract section 2)."""
-        return INIT_CONTAINER_PREFIX + self.provider_id
+        return init_container(self.provider_id)
 
 
 @dataclass(frozen=True, slots=True)
