@@ -1,14 +1,17 @@
 """Checks a release before it is published: ``python tools/check_release.py TAG DIST``.
 
-The tag, the code, the changelog and the built files have to name one version.
+The tag, the code, the changelog and the built files have to name one version, and the template has
+to be recorded for `new --update`.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,6 +35,7 @@ def faults(tag: str, dist: Path, root: Path = ROOT) -> Iterator[str]:
     if tag != f"v{version}":
         yield f"the tag is {tag}, the version of the code {version}: the tag has to be v{version}"
     yield from _changelog_faults((root / "CHANGELOG.md").read_text("utf-8"), version)
+    yield from _template_faults(root / "templates")
     expected = {
         f"lls_provider_sdk-{version}-py3-none-any.whl",
         f"lls_provider_sdk-{version}.tar.gz",
@@ -54,6 +58,20 @@ def _changelog_faults(text: str, version: str) -> Iterator[str]:
         yield f"CHANGELOG.md has no date for {version}"
     if text[sections[0].end() : sections[1].start()].strip():
         yield f"CHANGELOG.md has changes under [{UNRELEASED}]: move them to [{version}]"
+
+
+def _template_faults(templates: Path) -> Iterator[str]:
+    current = templates / "provider"
+    number = json.loads((current / "cookiecutter.json").read_bytes())["_version"]
+    archive = templates / "recorded" / f"{number}.zip"
+    if not archive.exists():
+        yield f"version {number} of the template is not recorded: run tools/record_template.py"
+        return
+    with zipfile.ZipFile(archive) as recorded:
+        before = {name: recorded.read(name) for name in recorded.namelist()}
+    files = (it for it in current.rglob("*") if it.is_file() and "__pycache__" not in it.parts)
+    if before != {str(it.relative_to(current)): it.read_bytes() for it in files}:
+        yield f"the template has changed since version {number} was recorded: raise its _version"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.factories.template_versions import ANSWERS, commit, git, make_project
+
+from lls_provider.project.template import TemplateVersions
+
+FIRST = {**ANSWERS, "license": "Apache-2.0", "sdk": "lls-provider-sdk~=0.1"}
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -41,4 +47,47 @@ def test_a_wrong_answer_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
     done = cli("new", "acme-echo", "--no-input", "api=infernce", cwd=tmp_path)
     assert done.returncode == 2
     assert "did you mean 'inference'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_update_says_what_it_did_and_how_to_undo_it(cli: Cli, tmp_path: Path) -> None:
+    project = make_project(TemplateVersions.shipped(), 1, tmp_path / "my projects", FIRST)
+    dry = cli("new", project, "--update", "--dry-run", "--no-input")
+    assert dry.returncode == 0, dry.stderr
+    assert "+version = " in dry.stdout
+    assert f"Would update {project} from version 1 to " in dry.stdout
+    assert git(project, "status", "--porcelain") == ""
+
+    done = cli("new", "--update", "--no-input", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "  changed  pyproject.toml\n" in done.stdout
+    (undo,) = re.findall(r"^Undo it with: (.+)$", done.stdout, re.MULTILINE)
+    assert git(project, "status", "--porcelain") != ""
+    subprocess.run(["/bin/sh", "-c", undo], cwd=project, check=True)
+    assert git(project, "status", "--porcelain") == ""
+
+    assert cli("new", "--update", "--no-input", cwd=project).returncode == 0
+    commit(project)
+    again = cli("new", project, "--update", "--no-input")
+    assert again.returncode == 0
+    assert again.stdout.endswith("of the template already.\n")
+
+
+def test_an_update_with_a_conflict_is_an_error(cli: Cli, tmp_path: Path) -> None:
+    project = make_project(TemplateVersions.shipped(), 1, tmp_path, FIRST)
+    file = project / "pyproject.toml"
+    file.write_text(file.read_text().replace("template]\nversion = 1\n", "template]\nversion=1\n"))
+    commit(project)
+    done = cli("new", project, "--update", "--no-input")
+    assert done.returncode == 1
+    assert "  conflict pyproject.toml\n" in done.stdout
+    assert "git add" not in done.stdout
+    assert "ERROR: The update left 1 file in conflict" in done.stderr
+    assert "CONFLICT (content): Merge conflict in pyproject.toml" in done.stderr
+
+
+def test_a_dry_run_belongs_to_an_update(cli: Cli, tmp_path: Path) -> None:
+    done = cli("new", "acme-echo", "--no-input", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--dry-run belongs to --update" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,7 @@ from lls_provider.project.scaffold import (
     scaffold,
 )
 from lls_provider.project.settings import read_settings
+from lls_provider.project.template import TemplateVersions
 
 DEFAULTS = {
     "name": "acme-echo",
@@ -86,7 +87,10 @@ def test_a_project_records_template_version_and_answers(tmp_path: Path) -> None:
 
     recorded = read_settings(made.path).pyproject.data["tool"]["lls-provider"]["template"]
 
-    assert recorded == {"version": 1, "answers": made.answers}
+    assert recorded == {
+        "version": TemplateVersions.shipped().current.version,
+        "answers": made.answers,
+    }
     assert set(made.answers) == set(ANSWERS)
 
 

@@ -13,13 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tools import check_release
+from tools import check_release, record_template
 
 from lls_provider import __version__
 from lls_provider.bundle.zipapp import zipapp_path
+from lls_provider.project.template import TemplateVersions
 from lls_provider.wheels.uv import run_uv
 
 ROOT = Path(__file__).parents[2]
+RECORDED = ROOT / "templates" / "recorded"
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 CHANGELOG = """\
@@ -43,7 +45,15 @@ def repository(tmp_path: Path) -> Path:
     (tmp_path / "dist").mkdir()
     for name in ("lls_provider_sdk-1.2.3-py3-none-any.whl", "lls_provider_sdk-1.2.3.tar.gz"):
         (tmp_path / "dist" / name).touch()
+    template = tmp_path / "templates" / "provider"
+    template.mkdir(parents=True)
+    (template / "cookiecutter.json").write_text('{"_version": 3}')
+    record_template.record(versions(tmp_path))
     return tmp_path
+
+
+def versions(root: Path) -> TemplateVersions:
+    return TemplateVersions(root / "templates" / "provider", root / "templates" / "recorded")
 
 
 def faults(root: Path, tag: str = "v1.2.3") -> list[str]:
@@ -80,9 +90,12 @@ def test_the_built_files_have_that_version_and_hold_one_package(tmp_path: Path) 
     (wheel,) = tmp_path.glob("*.whl")
     (sdist,) = tmp_path.glob("*.tar.gz")
     assert [it for it in faults_of_files(tmp_path) if str(tmp_path) in it] == []
+    recorded = {f"lls_provider/_data/templates/recorded/{it.name}" for it in RECORDED.glob("*.zip")}
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read(f"lls_provider_sdk-{__version__}.dist-info/METADATA").decode()
         assert "lls_provider/_data/lls-provider.pyz" in archive.namelist()
+        assert recorded
+        assert recorded <= set(archive.namelist())
     metadata = email.message_from_string(text)
     assert metadata["Version"] == __version__
     with tarfile.open(sdist) as archive:
@@ -127,6 +140,21 @@ def test_a_changelog_without_the_release_is_refused(
     (repository / "CHANGELOG.md").write_text(changelog)
     (found,) = faults(repository)
     assert fault in found
+
+
+def test_a_template_that_is_not_recorded_is_refused(repository: Path) -> None:
+    context = repository / "templates" / "provider" / "cookiecutter.json"
+    context.write_text('{"_version": 4}')
+    assert faults(repository) == [
+        "version 4 of the template is not recorded: run tools/record_template.py"
+    ]
+    assert record_template.record(versions(repository)) is not None
+    assert faults(repository) == []
+    context.write_text('{"_version": 4, "name": "acme"}')
+    assert faults(repository) == [
+        "the template has changed since version 4 was recorded: raise its _version"
+    ]
+    assert record_template.record(versions(repository)) is None
 
 
 def test_other_files_than_the_two_are_refused(repository: Path) -> None:

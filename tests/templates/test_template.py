@@ -14,8 +14,9 @@ from cookiecutter.main import cookiecutter
 
 from lls_provider import resources
 from lls_provider.contract.models import PROVIDER_ID_LIMIT
-from lls_provider.project.scaffold import ANSWERS, KINDS, TEMPLATE, scaffold
+from lls_provider.project.scaffold import ANSWERS, KINDS, scaffold
 from lls_provider.project.settings import read_settings
+from lls_provider.project.template import TEMPLATE
 
 SAMPLES = {
     "echo-inference": "inference",

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, show
-from lls_provider.project.scaffold import ANSWERS, KINDS, parse_answers
+from lls_provider.project.scaffold import ANSWERS, KINDS, parse_answers, prompt
+from lls_provider.untrusted import one_line
+
+if TYPE_CHECKING:
+    from lls_provider.project.update import ProjectUpdate
 
 _PAIRS = ", ".join(f"{kind} {api}" for api, kind in KINDS.items())
 # \b keeps click from folding the list into a paragraph
 _HELP = f"""Scaffold a provider project in DIR (default: a directory of the provider's name).
+
+With --update DIR (default: here) is a project that this command made: what a later template
+changes is merged into it with git.
 
 Each answer that is not given as KEY=VALUE is asked for; with --no-input it takes its default.
 There are templates for {_PAIRS}.
@@ -31,14 +39,63 @@ The answers:
 @click.argument("directory", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
 @click.argument("answers", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--no-input", is_flag=True, help="Ask nothing: defaults for what is not given.")
-def command(directory: Path | None, answers: tuple[str, ...], no_input: bool) -> None:
-    """Make the project and show the commands to run next."""
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Merge the current template into the project in DIR, which has to be committed.",
+)
+@click.option("--dry-run", is_flag=True, help="With --update: show the changes, write nothing.")
+def command(
+    directory: Path | None, answers: tuple[str, ...], no_input: bool, update: bool, dry_run: bool
+) -> None:
+    """Make the project and show the commands to run next, or update one."""
     from lls_provider.project.scaffold import scaffold
 
     if directory is not None and "=" in str(directory) and not directory.exists():
         directory, answers = None, (str(directory), *answers)
+    if update:
+        _update(directory or Path(), answers, no_input=no_input, dry_run=dry_run)
+        return
+    if dry_run:
+        raise click.UsageError("--dry-run belongs to --update.")
     made = scaffold(directory, parse_answers(answers), interactive=not no_input, progress=console())
     show(f"Made {made.path}\n")
     show("Next:")
     for arguments in (["test"], ["check"], ["up", "--check"]):
         show(f"  {shlex.join(['lls-provider', *arguments, str(made.path)])}")
+
+
+def _update(directory: Path, answers: tuple[str, ...], *, no_input: bool, dry_run: bool) -> None:
+    from lls_provider.project.update import update_project
+
+    result = update_project(
+        directory,
+        parse_answers(answers),
+        ask=None if no_input else prompt,
+        dry=dry_run,
+        progress=console(),
+    )
+    show(describe(result))
+    if (error := result.conflict_error()) is not None:
+        raise error
+
+
+def describe(result: ProjectUpdate) -> str:
+    """Return what an update did, or would do, as text."""
+    if result.merge is None or not result.merge.files:
+        return f"{result.path} has version {result.after} of the template already."
+    lines = []
+    if result.dry:
+        lines += [result.merge.diff.rstrip("\n"), ""]
+    did = "Would update" if result.dry else "Updated"
+    lines.append(f"{did} {result.path} from version {result.before} to {result.after}:")
+    lines += [f"  {kind:8} {one_line(path)}" for path, kind in result.merge.files.items()]
+    lines += [f"The template no longer asks for {name}." for name in result.dropped]
+    if not result.dry:
+        git = ["git", "-C", str(result.path)]
+        if not result.merge.conflicts:
+            lines += ["", "Next:", f"  {shlex.join([*git, 'diff', 'HEAD'])}"]
+            lines.append(f"  {shlex.join([*git, 'commit'])}")
+        undo = [*git, "restore", "--source=HEAD", "--staged", "--worktree", "."]
+        lines.append(f"Undo it with: {shlex.join(undo)}")
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Makes a new provider project from the template (``templates/provider``, cookiecutter).
+"""Makes a new provider project from the template (`project.template`).
 
 `ANSWERS` lists what a project is made from. `scaffold` checks the given answers, asks for the
 others or takes their defaults, and renders the template.
@@ -7,7 +7,6 @@ others or takes their defaults, and renders the template.
 from __future__ import annotations
 
 import contextlib
-import json
 import keyword
 import re
 import shutil
@@ -15,18 +14,16 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lls_provider import resources
 from lls_provider.contract.models import provider_id_from_name, provider_id_problem
 from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.project.pyproject import metadata_rule
+from lls_provider.project.template import TemplateVersions, render
 
 if TYPE_CHECKING:
     from lls_provider.progress import Progress
-
-TEMPLATE = "templates/provider"
 
 KINDS = {"inference": "remote", "safety": "inline", "file_processors": "inline"}
 """The APIs that the template supports, with the kind of each."""
@@ -50,8 +47,6 @@ _EMAIL = r"[^@\s<>\"]+@[^@\s<>\"]+"
 # packages that would shadow those that servers and tests import
 _TAKEN = {"llama_stack", "llama_stack_api", "ogx", "ogx_api", "pydantic", "pytest", "test", "tests"}
 _WHAT = "the project"
-# the template derives other values from these; they hold no special characters
-_IDENTIFIERS = ("name", "api", "kind", "license")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +94,9 @@ def scaffold(
     if directory is not None:
         _require_empty(directory)
     if interactive and ask is None:
-        ask = _prompt
-    context = _context()
+        ask = prompt
+    template = TemplateVersions.shipped().current
+    context = template.context
     suggested = _suggested_name(directory) if directory is not None else None
     found = complete_answers(answers, ask, {**context, "name": suggested or context["name"]})
     target = directory if directory is not None else Path(found["name"])
@@ -110,7 +106,7 @@ def scaffold(
     from lls_provider.system.cache import scratch
 
     with scratch("new") as temporary:
-        _place(_render(context, found, temporary), target)
+        _place(render(template, found, temporary), target)
     return ScaffoldedProject(target, found)
 
 
@@ -158,12 +154,8 @@ def complete_answers(
     return answers
 
 
-def _context() -> dict[str, Any]:
-    context: dict[str, Any] = json.loads(resources.read_data(f"{TEMPLATE}/cookiecutter.json"))
-    return context
-
-
-def _prompt(question: Question) -> str:
+def prompt(question: Question) -> str:
+    """Ask a question on the terminal. Raises SdkError USAGE when the input ends."""
     from cookiecutter.prompt import read_user_choice, read_user_variable
 
     text = {question.key: f"{question.key}: {question.text}"}
@@ -183,26 +175,6 @@ def _prompt(question: Question) -> str:
             why="The input ended.",
             resolution="Give answers as key=value, with --no-input for the other defaults.",
         ) from error
-
-
-def _render(context: Mapping[str, Any], answers: Mapping[str, str], directory: Path) -> Path:
-    """Render the project with cookiecutter into a new directory below ``directory``.
-
-    The user's configuration is not read and no hook is run. Derived values come from identifiers
-    only, and the other answers are added afterwards: braces in an answer are never a template.
-    """
-    from cookiecutter.generate import generate_files
-    from cookiecutter.prompt import prompt_for_config
-
-    identifiers = {key: answers[key] for key in _IDENTIFIERS}
-    derived = prompt_for_config({"cookiecutter": {**context, **identifiers}}, no_input=True)
-    rendered = generate_files(
-        repo_dir=str(resources.data_path(TEMPLATE)),
-        context={"cookiecutter": {**derived, **answers}},
-        output_dir=str(directory),
-        accept_hooks=False,
-    )
-    return Path(rendered)
 
 
 def _require_empty(directory: Path) -> None:

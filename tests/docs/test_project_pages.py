@@ -1,0 +1,74 @@
+"""The pages about projects that exist: their commands run, in their order."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.docs.test_pages import FENCE, ROOT
+from tests.factories.template_versions import ANSWERS, commit, git, make_project
+
+from lls_provider.project.template import TemplateVersions
+
+HOW_TO = ROOT / "docs" / "how-to"
+
+
+def console(page: str) -> list[str]:
+    """The command lines of a page's console blocks."""
+    text = (HOW_TO / page).read_text("utf-8")
+    blocks = [content for _, _, language, content in FENCE.findall(text) if language == "console"]
+    return re.findall(r"^\$ (.+)$", "".join(blocks), re.MULTILINE)
+
+
+def run(line: str, directory: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+    """Run a line in a shell whose `lls-provider` is this one."""
+    program = programs / "lls-provider"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m lls_provider.cli "$@"\n')
+    program.chmod(0o755)
+    return subprocess.run(
+        ["/bin/sh", "-c", line],
+        cwd=directory,
+        env={
+            **os.environ,
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_KEY_0": "user.name",
+            "GIT_CONFIG_VALUE_0": "a",
+            "GIT_CONFIG_KEY_1": "user.email",
+            "GIT_CONFIG_VALUE_1": "a@b.example",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    return directory
+
+
+def test_a_project_is_updated_as_the_page_says(tmp_path: Path, programs: Path) -> None:
+    project = make_project(TemplateVersions.shipped(), 1, tmp_path, {**ANSWERS, **FIRST})
+    (project / "src" / "acme_echo" / "mine.py").write_text('"""Mine."""\n')
+    commit(project)
+    lines = console("update-from-the-template.md")
+    assert len(lines) == 6
+    for line in lines:
+        done = run(line, tmp_path, programs)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        if "--dry-run" in line:
+            assert "+version = " in done.stdout
+            assert git(project, "status", "--porcelain") == ""
+    assert (project / "src" / "acme_echo" / "mine.py").exists()
+    assert 'vendor = "Acme Corporation"' in (project / "pyproject.toml").read_text()
+
+
+FIRST = {"license": "Apache-2.0", "sdk": "lls-provider-sdk~=0.1"}
