@@ -7,11 +7,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.factories.template_versions import ANSWERS, commit, git, make_project
+from tests.factories.template_versions import FIRST_ANSWERS, commit, git, make_project
 
 from lls_provider.project.template import TemplateVersions
 
-FIRST = {**ANSWERS, "license": "Apache-2.0", "sdk": "lls-provider-sdk~=0.1"}
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -51,7 +50,7 @@ def test_a_wrong_answer_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_an_update_says_what_it_did_and_how_to_undo_it(cli: Cli, tmp_path: Path) -> None:
-    project = make_project(TemplateVersions.shipped(), 1, tmp_path / "my projects", FIRST)
+    project = make_project(TemplateVersions.shipped(), 1, tmp_path / "my projects", FIRST_ANSWERS)
     dry = cli("new", project, "--update", "--dry-run", "--no-input")
     assert dry.returncode == 0, dry.stderr
     assert "+version = " in dry.stdout
@@ -74,7 +73,7 @@ def test_an_update_says_what_it_did_and_how_to_undo_it(cli: Cli, tmp_path: Path)
 
 
 def test_an_update_with_a_conflict_is_an_error(cli: Cli, tmp_path: Path) -> None:
-    project = make_project(TemplateVersions.shipped(), 1, tmp_path, FIRST)
+    project = make_project(TemplateVersions.shipped(), 1, tmp_path, FIRST_ANSWERS)
     file = project / "pyproject.toml"
     file.write_text(file.read_text().replace("template]\nversion = 1\n", "template]\nversion=1\n"))
     commit(project)

@@ -19,6 +19,7 @@ from unittest import mock
 from tests.docs.examples import Examples, Finding, example, finding, run
 from tests.factories.projects import PROVIDER, write_project
 from tests.factories.providers import provider_document, write_bundle
+from tests.factories.template_versions import FIRST_ANSWERS, commit, make_project
 from tests.factories.wheels import write_wheel
 from tests.image.transports.registry.fake import FakeRegistry, Request, status
 
@@ -27,6 +28,7 @@ from lls_provider.cli.boundary import internal_error, usage_error
 from lls_provider.errors import Code, Where
 from lls_provider.local.call import list_providers, port_taken, send
 from lls_provider.project.settings import SampleCall, read_settings
+from lls_provider.project.template import TemplateVersions
 from lls_provider.project.tests import _failed
 from lls_provider.system.cache import unwritable_cache
 from lls_provider.wheels.interpreter import find_interpreter
@@ -50,6 +52,11 @@ def project(rest: str = PROVIDER) -> Path:
     folder = Path("acme-echo")
     write_project(folder, "acme", "", rest)
     return folder
+
+
+def older_project(folder: Path) -> Path:
+    """A committed project of the first version of the template."""
+    return make_project(TemplateVersions.shipped(), 1, folder, FIRST_ANSWERS)
 
 
 def asked(fault: Callable[[Request], bool] | None = None, *, login: bool = False) -> object:
@@ -93,6 +100,33 @@ def _(_folder: Path) -> object:
 def _(_folder: Path) -> object:
     project()
     return run("new", "acme-echo", "--no-input")
+
+
+@author(
+    Code.PROJECT_UNCOMMITTED,
+    "The README has a change that is not committed. `lls-provider new --update` prints:",
+)
+def _(folder: Path) -> object:
+    made = older_project(folder)
+    (made / "README.md").write_text("Mine.\n")
+    return run("new", "acme-echo", "--update", "--no-input")
+
+
+@author(Code.TEMPLATE_UNKNOWN, "`lls-provider new` did not make this project. `--update` prints:")
+def _(_folder: Path) -> object:
+    project()
+    return run("new", "acme-echo", "--update", "--no-input")
+
+
+@author(
+    Code.UPDATE_CONFLICT,
+    "The author and the template changed one line. `lls-provider new --update` prints:",
+)
+def _(folder: Path) -> object:
+    file = older_project(folder) / "pyproject.toml"
+    file.write_text(file.read_text().replace("template]\nversion = 1\n", "template]\nversion=1\n"))
+    commit(file.parent)
+    return run("new", "acme-echo", "--update", "--no-input")
 
 
 @author(

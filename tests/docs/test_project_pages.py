@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.docs.test_pages import FENCE, ROOT
-from tests.factories.template_versions import ANSWERS, commit, git, make_project
+from tests.factories.template_versions import FIRST_ANSWERS, commit, git, make_project
 
 from lls_provider.project.template import TemplateVersions
 
@@ -56,7 +56,7 @@ def programs(tmp_path: Path) -> Path:
 
 
 def test_a_project_is_updated_as_the_page_says(tmp_path: Path, programs: Path) -> None:
-    project = make_project(TemplateVersions.shipped(), 1, tmp_path, {**ANSWERS, **FIRST})
+    project = make_project(TemplateVersions.shipped(), 1, tmp_path, FIRST_ANSWERS)
     (project / "src" / "acme_echo" / "mine.py").write_text('"""Mine."""\n')
     commit(project)
     lines = console("update-from-the-template.md")
@@ -69,6 +69,3 @@ def test_a_project_is_updated_as_the_page_says(tmp_path: Path, programs: Path) -
             assert git(project, "status", "--porcelain") == ""
     assert (project / "src" / "acme_echo" / "mine.py").exists()
     assert 'vendor = "Acme Corporation"' in (project / "pyproject.toml").read_text()
-
-
-FIRST = {"license": "Apache-2.0", "sdk": "lls-provider-sdk~=0.1"}

@@ -20,6 +20,8 @@ ANSWERS = {
     "description": "Echoes.",
     "maintainer": "",
 }
+FIRST_ANSWERS = {**ANSWERS, "license": "Apache-2.0", "sdk": "lls-provider-sdk~=0.1"}
+"""Answers to what the first version of the shipped template asks for."""
 PYPROJECT = """\
 [project]
 name = "{{ cookiecutter.name }}"
