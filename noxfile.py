@@ -51,7 +51,8 @@ def tests(session: nox.Session) -> None:
 def fast(session: nox.Session) -> None:
     """Run the tests that need no network, server or engine, without the slow ones."""
     install(session)
-    session.run("pytest", "-q", "-m", FAST, "-n", "2", *session.posargs)
+    few = {"HYPOTHESIS_PROFILE": "fast"}  # examples of each property
+    session.run("pytest", "-q", "-m", FAST, "-n", "auto", *session.posargs, env=few)
 
 
 @nox.session

@@ -31,6 +31,7 @@ settings.register_profile(
     max_examples=60,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("fast", settings.get_profile("short"), max_examples=10)
 settings.register_profile(
     "long", settings.get_profile("short"), derandomize=False, max_examples=3000
 )

@@ -13,6 +13,8 @@ import pytest
 
 from lls_provider.errors import Code, SdkError
 
+pytestmark = pytest.mark.slow
+
 KINDS = [
     ("corp-sdk-internal", "1.4", ">=1"),
     ("torch", "2.6.0+cpu", ">=2.4"),

@@ -26,6 +26,8 @@ from lls_provider.wheels.servers import LINES, line_named
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 HERE = os.uname().machine
 PROVIDER = """\
 import os

@@ -18,6 +18,8 @@ from lls_provider.local.call import HOST, free_port, is_healthy, list_providers,
 from lls_provider.local.plan import CallReply, ServedProvider
 from lls_provider.project.settings import SampleCall
 
+pytestmark = pytest.mark.slow
+
 ENTRY = {"provider_id": "acme-echo", "api": "inference", "provider_type": "remote::acme-echo"}
 
 

@@ -17,6 +17,8 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.local.call import group_lives
 from lls_provider.local.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 # a server that has a child, as servers with workers do, and says when both are there
 SERVER = textwrap.dedent(
     """

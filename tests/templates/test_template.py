@@ -18,6 +18,8 @@ from lls_provider.project.scaffold import ANSWERS, KINDS, scaffold
 from lls_provider.project.settings import read_settings
 from lls_provider.project.template import TEMPLATE
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = {
     "echo-inference": "inference",
     "guard-safety": "safety",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from lls_provider.wheels.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[..., str]
 
 

@@ -21,6 +21,8 @@ from lls_provider.wheels.uv import run_uv
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 CODE = "import demo, sys; print(demo.version, sys.prefix, *sys.version_info[:3])"
 
 

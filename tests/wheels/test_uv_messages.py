@@ -36,6 +36,8 @@ from lls_provider.wheels.uv_messages import PHRASES
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 MakeWheel = Callable[..., Path]
 
 # a user who reads what the SDK's own environment is in, and writes nothing of it

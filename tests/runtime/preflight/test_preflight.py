@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     MakeWheel = Callable[..., Path]
     Pod = Any
 
+pytestmark = pytest.mark.slow
+
 
 class Heard(Silent):
     """A progress that remembers."""

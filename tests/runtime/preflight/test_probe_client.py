@@ -18,6 +18,8 @@ from lls_provider.runtime.preflight.probe_client import (
     probe_all,
 )
 
+pytestmark = pytest.mark.slow
+
 GOOD = """\
 import enum, sys
 print("noise on stdout"); print("noise on stderr", file=sys.stderr)

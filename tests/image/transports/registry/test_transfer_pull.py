@@ -25,6 +25,8 @@ from lls_provider.image.transports.registry.repository import Repository
 from lls_provider.image.transports.registry.transfer import pull, push
 from lls_provider.wheels.fetch import download
 
+pytestmark = pytest.mark.slow
+
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
 Login = Callable[[str, dict[str, str]], None]

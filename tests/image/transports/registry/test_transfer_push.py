@@ -37,6 +37,8 @@ from lls_provider.image.transports.registry.transfer import push
 if TYPE_CHECKING:
     from lls_provider.image.transports.registry.http import RegistryTimeouts
 
+pytestmark = pytest.mark.slow
+
 MakeBundle = Callable[..., Bundle]
 Login = Callable[[str, dict[str, str]], None]
 Engine = Callable[[str], str]
