@@ -22,6 +22,7 @@ UNREAD: dict[str, Any] = {"read": False}
 VOLUMES = {**UNREAD, "source": "image-volume"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(it.stem for it in PODS.glob("*.json")))
 def test_a_recording_is_a_pod_of_kubernetes(name: str) -> None:
     found = document(name)

@@ -15,6 +15,8 @@ from tests.factories.template_versions import FIRST_ANSWERS, commit, git, make_p
 
 from lls_provider.project.template import TemplateVersions
 
+pytestmark = pytest.mark.slow
+
 HOW_TO = ROOT / "docs" / "how-to"
 
 

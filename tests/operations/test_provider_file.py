@@ -185,6 +185,7 @@ def test_every_complaint_of_a_file_is_told_at_once(write_file: WriteFile) -> Non
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "code"),
     [

@@ -338,6 +338,7 @@ def test_links_without_an_end_are_not_followed(project: Path, place: str, target
     assert refused(project).resolution == "Name a package that has one: acme_echo."
 
 
+@pytest.mark.slow
 def test_links_to_one_another_are_followed_once(project: Path) -> None:
     """Each of sixty leads to all the others: paths without number, were they distinguished."""
     for one in range(60):

@@ -31,6 +31,8 @@ from lls_provider.project.update import ProjectUpdate, update_project
 if TYPE_CHECKING:
     from lls_provider.project.scaffold import Question
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def versions(tmp_path_factory: pytest.TempPathFactory) -> TemplateVersions:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]
     Pod = Any
 
+pytestmark = pytest.mark.slow
+
 MAKE: dict[str, Callable[[Path], object]] = {
     "file": lambda it: it.write_text("stray"),
     "folder": Path.mkdir,

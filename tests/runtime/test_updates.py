@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Pod = Any
     MakePod = Callable[[str], Any]
 
+pytestmark = pytest.mark.slow
+
 Item = tuple[str, Path]  # providerId and source; the slot is the place in the list
 
 

@@ -17,6 +17,8 @@ from lls_provider.wheels.uv import run_uv
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 SECONDS = "It must be a whole number of seconds since 1970, written in digits only."
 WRONG = {
     "yesterday": SECONDS,

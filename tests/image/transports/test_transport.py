@@ -143,6 +143,7 @@ def test_no_daemon_is_told_before_any_work(tmp_path: Path, monkeypatch: pytest.M
         assert caught.value.code is Code.DAEMON_FAILED
 
 
+@pytest.mark.slow
 def test_an_image_is_a_layout_or_a_reference(make_layout: MakeLayout, tmp_path: Path) -> None:
     layout = make_layout([("x", b"")])
     expected = read_layout(layout).digest
