@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests import results
 from tests.engines import containers, pythonbase, trixie
 from tests.engines import registry as registries
 from tests.factories.provider_files import write_file  # noqa: F401 - a fixture
@@ -151,7 +152,7 @@ def cli() -> Cli:
                 environment.pop(name, None)
             else:
                 environment[name] = value
-        return subprocess.run(
+        done = subprocess.run(
             [*prefix, sys.executable, "-m", "lls_provider.cli", *map(str, args)],
             capture_output=True,
             text=True,
@@ -161,6 +162,9 @@ def cli() -> Cli:
             timeout=timeout,
             check=False,
         )
+        if "--format" in args and args[args.index("--format") + 1] == "json":
+            results.check(done.stdout)
+        return done
 
     return run
 

@@ -168,16 +168,20 @@ def test_the_results_are_what_the_command_line_prints_as_json(
     def printed(*words: str | Path) -> Any:
         done = cli(*words, "--format", "json", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        document = json.loads(done.stdout)
+        assert document.pop("schema").startswith(f"lls-provider/{words[0]}/")
+        return document
 
     name = f"oci:{image}"
     built = lls_provider.build(SAMPLE, outputs=name, base="scratch", distributions=PROFILE)
     words = ("--base", "scratch", "--distribution", PROFILE)
     assert built.to_document() == printed("build", SAMPLE, "--output", name, *words)
-    assert [lls_provider.check(name).to_document()] == printed("check", name)
+    assert {"reports": [lls_provider.check(name).to_document()]} == printed("check", name)
     assert lls_provider.compat([name]).to_document() == printed("compat", name)
     assert lls_provider.inspect(name).to_document() == printed("inspect", name)
-    assert lls_provider.diagnose(POD).to_document() == printed("diagnose", POD)
+    assert {"externalProviders": lls_provider.diagnose(POD).to_document()} == printed(
+        "diagnose", POD
+    )
 
 
 def test_paths_and_lone_texts_are_taken(image: Path) -> None:

@@ -98,6 +98,7 @@ class Code(Enum):
     CALL_FAILED = ("call-failed", ExitStatus.WRONG)
     OUTPUT_UNWRITABLE = ("output-unwritable", ExitStatus.ENVIRONMENT)
     CACHE_UNWRITABLE = ("cache-unwritable", ExitStatus.ENVIRONMENT)
+    CACHE_IN_USE = ("cache-in-use", ExitStatus.ENVIRONMENT)
     NETWORK = ("network", ExitStatus.ENVIRONMENT)
     IMAGE_MISSING = ("image-missing", ExitStatus.WRONG)
     REGISTRY_DENIED = ("registry-denied", ExitStatus.ENVIRONMENT)

@@ -53,7 +53,7 @@ def test_every_mistake_is_told_with_its_place_and_a_way_out(cli: Cli, wrong: Pat
 def test_json_holds_the_same(cli: Cli, wrong: Path) -> None:
     done = cli("check", wrong, "--format", "json")
     assert done.returncode == 1
-    (report,) = json.loads(done.stdout)
+    (report,) = json.loads(done.stdout)["reports"]
     assert (report["target"], report["kind"], report["ok"]) == (str(wrong), "project", False)
     assert [it["where"]["line"] for it in report["findings"]] == [3, 6, 8]
     assert all(it["resolution"] for it in report["findings"])

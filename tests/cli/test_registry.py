@@ -102,7 +102,11 @@ def test_an_index_is_pushed_and_inspected_whole(cli: Cli, index: Path, registry:
     assert found["platforms"] == ["linux/amd64", "linux/arm64"]
     for image in found["images"]:
         done = cli("inspect", name, "--platform", image["platform"], "--format", "json")
-        assert json.loads(done.stdout) == {"image": name, **image}
+        assert json.loads(done.stdout) == {
+            "schema": "lls-provider/inspect/1",
+            "image": name,
+            **image,
+        }
     shown = cli("inspect", index).stdout
     assert "kind:     index of 2 images" in shown
     assert f"{index} for linux/arm64\n" in shown

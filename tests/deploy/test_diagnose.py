@@ -413,7 +413,7 @@ def test_json_is_the_status_of_the_cr(cli: Cli) -> None:
     done = cli("diagnose", PODS / "failed-conflict.json", "--format", "json")
     assert done.returncode == 1
     golden = (PODS.parents[2] / "contract" / "golden" / "conflict.txt").read_text("utf-8")
-    assert json.loads(done.stdout) == [
+    assert json.loads(done.stdout)["externalProviders"] == [
         {
             "providerId": "acme-echo",
             "image": "registry.example.com/acme/echo:1.0",
@@ -435,7 +435,8 @@ def test_json_is_the_status_of_the_cr(cli: Cli) -> None:
 def test_of_several_pods_json_has_each_provider_once(cli: Cli) -> None:
     done = cli("diagnose", PODS / "list.json", "--format", "json")
     assert done.returncode == 1
-    assert [(it["providerId"], it["phase"]) for it in json.loads(done.stdout)] == [
+    listed = json.loads(done.stdout)["externalProviders"]
+    assert [(it["providerId"], it["phase"]) for it in listed] == [
         ("acme-echo", "Ready"),
         ("acme-guard", "Failed"),
     ]
@@ -501,7 +502,7 @@ def test_a_message_of_another_in_the_json_is_ascii(recording: str) -> None:
     done = CliRunner().invoke(command, words, input=text, standalone_mode=False)
     assert done.stdout.isascii()
     assert done.stdout.replace("\n", "").isprintable()
-    assert json.loads(done.stdout)[1]["image"] == "x\x1b[2J\u202e"
+    assert json.loads(done.stdout)["externalProviders"][1]["image"] == "x\x1b[2J\u202e"
 
 
 # the commands that a resolution names

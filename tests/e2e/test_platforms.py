@@ -127,7 +127,7 @@ def test_check_looks_into_every_image(cli: Cli, built: tuple[Path, object]) -> N
     layout, _result = built
     done = cli("check", layout, "--format", "json")
     assert done.returncode == 0, done.stdout
-    (report,) = json.loads(done.stdout)
+    (report,) = json.loads(done.stdout)["reports"]
     kept = {(it["rule"], it.get("platform")) for it in report["findings"] if it["level"] == "ok"}
     assert {("target", "linux/amd64"), ("target", "linux/arm64")} <= kept
 

@@ -11,6 +11,7 @@ from lls_provider.errors import Code
 from lls_provider.project.settings import read_settings
 from lls_provider.project.tests import _NOT_ENDED, _failed, _pytest
 
+QUIET = ["-q", "-p", "no:cacheprovider"]
 WRONG = "def test_wrong(): assert False\n"
 
 
@@ -27,14 +28,17 @@ WRONG = "def test_wrong(): assert False\n"
 def test_who_ends_the_process_has_not_passed(tmp_path: Path, file: str, source: str) -> None:
     (tmp_path / "test_wrong.py").write_text(f"import yaml\n{WRONG}" if file == "yaml.py" else WRONG)
     (tmp_path / file).write_text(source)
-    assert _pytest(Path(sys.executable), tmp_path, ["-q", "-p", "no:cacheprovider"]) == _NOT_ENDED
+    assert (
+        _pytest(Path(sys.executable), tmp_path, ["-q", "-p", "no:cacheprovider"], None)
+        == _NOT_ENDED
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("source", "status"), [("def test_a(): pass\n", 0), (WRONG, 1), ("", 5)])
 def test_who_ends_as_pytest_does_is_believed(tmp_path: Path, source: str, status: int) -> None:
     (tmp_path / "test_some.py").write_text(source)
-    assert _pytest(Path(sys.executable), tmp_path, ["-q", "-p", "no:cacheprovider"]) == status
+    assert _pytest(Path(sys.executable), tmp_path, QUIET, None) == status
 
 
 def test_it_is_told_with_what_to_look_for(project: Path) -> None:

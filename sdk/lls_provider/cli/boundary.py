@@ -1,8 +1,6 @@
-"""Writes results to stdout, progress and errors to stderr, and returns the exit status.
+"""Runs a command: the one place where an error becomes text, or JSON, and an exit status.
 
-Everything passes through `show` or `show_document`, so that nothing a provider, an image or a
-registry says reaches a terminal unescaped. `run` is the one place where an error becomes text and
-an exit status.
+It also names what every command needs of `output` and `console`.
 """
 
 from __future__ import annotations
@@ -12,8 +10,8 @@ import os
 import select
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
@@ -21,13 +19,24 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider import __version__
+from lls_provider.cli.output import (
+    JSON,
+    Output,
+    current,
+    named,
+    prepare_streams,
+    show,
+    show_document,
+    show_prose,
+    show_result,
+)
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
 from lls_provider.runtime.process.exit_guard import exit_process
-from lls_provider.untrusted import CHARACTERS_LIMIT, escaped, one_line
 
 if TYPE_CHECKING:
-    from lls_provider.progress import Advance, Progress
+    from lls_provider.progress import Progress
 
+__all__ = ["EXIT_STATUSES", "console", "current", "run", "show", "show_document", "show_result"]
 
 EXIT_STATUSES = (
     "Exit status: 0 fine, 1 the thing checked is wrong, 2 bad usage, "
@@ -35,141 +44,79 @@ EXIT_STATUSES = (
 )
 
 
-def show(text: str, *, err: bool = False) -> None:
-    """Write text, escaped, and a newline to stdout or stderr."""
-    _write(escaped(text), err=err)
+def console(waiting: str = "", *, live: bool = True) -> Progress:
+    """The progress display of this run; see `lls_provider.cli.console.console`."""
+    from lls_provider.cli.console import console as make  # --help shows no progress
+
+    return make(waiting, live=live)
 
 
-def show_document(document: object) -> None:
-    """Write JSON to stdout in ASCII, with all other characters escaped."""
-    import json  # --help needs no JSON
-
-    _write(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
-
-
-def console() -> Progress:
-    """Return the progress display that suits stderr."""
-    live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
-    return _Terminal() if live else _Plain()
-
-
-class _Plain:
-    """One line per step, with the same text as on a terminal."""
-
-    def step(self, text: str, /) -> None:
-        _say(one_line(text, CHARACTERS_LIMIT))
-
-    def note(self, text: str, /) -> None:
-        _say(f"  {one_line(text, CHARACTERS_LIMIT)}")
-
-    def warn(self, text: str, /) -> None:
-        _say(_warning(text))
-
-    def task(self, label: str, total: int, /) -> AbstractContextManager[Advance]:  # noqa: ARG002
-        return nullcontext(_ignore)
-
-
-class _Terminal(_Plain):
-    """Steps dimmed, warnings in yellow, a bar for the running task."""
-
-    def step(self, text: str, /) -> None:
-        _say(one_line(text, CHARACTERS_LIMIT), dim=True)
-
-    def note(self, text: str, /) -> None:
-        _say(f"  {one_line(text, CHARACTERS_LIMIT)}", dim=True)
-
-    def warn(self, text: str, /) -> None:
-        _say(_warning(text), fg="yellow")
-
-    def task(self, label: str, total: int, /) -> AbstractContextManager[Advance]:
-        return _bar(label, total)
-
-
-@contextmanager
-def _bar(label: str, total: int) -> Iterator[Advance]:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    bars = Progress(*columns, console=Console(stderr=True), transient=True)
-    with bars:
-        task = bars.add_task(escape(one_line(label)), total=total or None)
-        yield lambda amount: bars.advance(task, amount)
-
-
-def _say(text: str, *, dim: bool | None = None, fg: str | None = None) -> None:
-    shown = escaped(text)
-    # https://no-color.org: an empty value does not count
-    plain = bool(os.environ.get("NO_COLOR")) or (dim, fg) == (None, None)
-    _write(shown if plain else click.style(shown, dim=dim, fg=fg), err=True)
-
-
-def _write(text: str, *, err: bool = False) -> None:
-    stream = sys.stderr if err else sys.stdout
-    # a character that the stream's encoding cannot represent must not end the command
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    try:
-        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
-    except BrokenPipeError:
-        # the reader closed the pipe, as `| head` does; continue, so that the status is correct
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _warning(text: str) -> str:
-    # the messages of contract section 6 already begin with the word
-    return text if text.startswith("WARNING") else f"WARNING: {text}"
-
-
-def _ignore(_amount: int) -> None:
-    return None
-
-
+_COMPLETE = "_LLS_PROVIDER_COMPLETE"  # shells.VARIABLE, which --help does not load
 DEBUG = "LLS_PROVIDER_DEBUG"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(command: click.Command, argv: Sequence[str]) -> int:
     """Run ``command`` and return its exit status; never raises."""
+    if question := os.environ.get(_COMPLETE):
+        return _complete(command, question)
+    output = Output(tuple(argv))
+    prepare_streams(os.environ)
+    try:
+        return _run(command, argv, output)
+    finally:
+        output.close()
+
+
+def _complete(command: click.Command, question: str) -> int:
+    """Answer a shell; an error must not appear in the middle of its line."""
+    from lls_provider.cli.shells import answer
+
+    try:
+        return answer(command, question)
+    except Exception:  # noqa: BLE001 - as said
+        return ExitStatus.WRONG
+
+
+def _run(command: click.Command, argv: Sequence[str], output: Output) -> int:
     from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
 
     try:
         with stop_signals():
             result = command.main(
-                list(argv), prog_name="lls-provider", standalone_mode=False, obj=tuple(argv)
+                list(argv), prog_name="lls-provider", standalone_mode=False, obj=output
             )
         return result if isinstance(result, int) else ExitStatus.OK
     except StoppedBySignal as stopped:
+        output.close()
         show(f"lls-provider: stopped by {_signal(stopped.status)}", err=True)
         return stopped.status
     except click.exceptions.NoArgsIsHelpError as error:
         show(error.format_message(), err=True)
         return ExitStatus.USAGE
     except click.UsageError as error:
-        return _show(usage_error(error))
+        if _asks_for_json(argv):  # click may not have come as far as --format
+            output.form = JSON
+        return _show(usage_error(error), output)
     except click.ClickException as error:
-        return _show(_usage(error.format_message(), ""))
+        return _show(_usage(error.format_message(), ""), output)
     except (click.Abort, KeyboardInterrupt):
         return ExitStatus.INTERRUPTED
     except SdkError as error:
-        return _show(error)
+        return _show(error, output)
     except SystemExit as error:
         if not _is_clicks(error):
             return exit_process(error)
         if not _reader_has_gone():
-            return _show(internal_error(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))))
+            broken = BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            return _show(internal_error(broken), output)
         _drop_output()
         return ExitStatus.OK
     except OSError as error:
         shown_error = full_error(error) if error.errno in _FULL else internal_error(error)
-        return _show(shown_error, cause=error)
+        return _show(shown_error, output, cause=error)
     except Exception as error:  # noqa: BLE001 - users never see a traceback of ours
-        return _show(internal_error(error), cause=error)
+        return _show(internal_error(error), output, cause=error)
 
 
 def _is_clicks(error: SystemExit) -> bool:
@@ -220,11 +167,29 @@ def internal_error(error: BaseException) -> SdkError:
     )
 
 
-def _show(error: SdkError, cause: BaseException | None = None) -> int:
+def _show(error: SdkError, output: Output, cause: BaseException | None = None) -> int:
+    """Write the error as text to stderr, and as JSON to stdout if nothing else is there."""
+    output.close()
     if os.environ.get(DEBUG):
         show("".join(traceback.format_exception(cause or error)), err=True)
-    show(error.render(), err=True)
+    show_prose(error.render(), err=True)
+    if output.is_json and not output.documents:
+        show_document(named("error/1", error_document(error)))
     return error.status
+
+
+def error_document(error: SdkError) -> dict[str, object]:
+    """An error in the JSON form, with its exit status and the message that people read."""
+    return {
+        "exit_status": int(error.status),
+        "error": {**error.to_document(), "message": error.render()},
+    }
+
+
+def _asks_for_json(argv: Sequence[str]) -> bool:
+    """Whether a command line that cannot be parsed has ``--format json``."""
+    words = list(argv[: argv.index("--")] if "--" in argv else argv)
+    return f"--format={JSON}" in words or ("--format", JSON) in pairwise(words)
 
 
 def _drop_output() -> None:

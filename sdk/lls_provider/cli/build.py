@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show_result
 from lls_provider.cli.options import (
+    completed_by,
     distribution_option,
-    format_option,
+    dry_run_option,
     index_options,
     indexes_of,
     insecure_option,
     lock_options,
+    output_options,
     platform_option,
     python_option,
 )
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     help="Where the image goes (repeatable): a registry, a Docker or Podman daemon, an OCI layout, "
     "or one file as skopeo or `docker load` read it. oci: and oci-archive: take :TAG after the "
     "name, docker-archive: takes :NAME:TAG.",
+    shell_complete=completed_by("outputs"),
 )
 @distribution_option(
     "A server to resolve against (repeatable); what all of them provide stays out of the image.  "
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     metavar="scratch|docker://REF|docker-daemon:REF|oci:DIR|oci-archive:FILE|docker-archive:FILE",
     help="scratch makes a data image; a base with Python makes a runnable one.  "
     "[default: the project's, else scratch]",
+    shell_complete=completed_by("images"),
 )
 @click.option(
     "--override",
@@ -79,14 +83,17 @@ if TYPE_CHECKING:
     help="Package a published provider; takes no PATH.",
 )
 @click.option("--module", help="With --package: the provider's importable module.")
-@click.option("--api", help="With --package: the API it implements.")
+@click.option(
+    "--api", help="With --package: the API it implements.", shell_complete=completed_by("apis")
+)
 @click.option("--provider-type", help="With --package: which of its types, remote::… or inline::….")
 @click.option("--vendor", help="With --package: the organisation.")
 @index_options
 @lock_options
+@dry_run_option("Do all but write the outputs: resolve, build, load, and show the digests.")
 @insecure_option()
-@format_option()
-def command(*, output: tuple[str, ...], form: str, **options: Any) -> None:
+@output_options()
+def command(*, output: tuple[str, ...], **options: Any) -> None:
     """Build the project at PATH (default: here), or a published package, into an image.
 
     The provider's wheel and every wheel that the distribution does not provide go into
@@ -104,10 +111,7 @@ def command(*, output: tuple[str, ...], form: str, **options: Any) -> None:
         **options,
     )
     result = build_request(request, progress=console())
-    if form == "json":
-        show_document(result.to_document())
-    else:
-        show(describe(result))
+    show_result("build/1", result.to_document, lambda: describe(result))
 
 
 def _accept_former_name(options: dict[str, Any]) -> None:
@@ -132,7 +136,8 @@ def describe(result: BuildResult) -> str:
         if result.distributions:
             provided = counted(len(image.provided), "package")
             lines.append(f"  provided: {provided} by {', '.join(result.distributions)}")
-    lines += [f"  {written.output} {written.digest}" for written in result.outputs]
+    would = "would write " if result.dry_run else ""
+    lines += [f"  {would}{written.output} {written.digest}" for written in result.outputs]
     return "\n".join(lines)
 
 
@@ -140,5 +145,4 @@ def _command_line() -> tuple[str, ...]:
     """Return the arguments of this command line, without the credentials in index URLs."""
     from lls_provider.wheels.uv import without_logins
 
-    arguments: tuple[str, ...] = click.get_current_context().find_root().obj or ()
-    return ("lls-provider", *map(without_logins, arguments))
+    return ("lls-provider", *map(without_logins, current().arguments))

@@ -11,11 +11,12 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_result
 from lls_provider.cli.options import (
+    completed_by,
     distribution_option,
-    format_option,
     insecure_option,
+    output_options,
     platform_option,
     python_option,
 )
@@ -33,18 +34,23 @@ _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
     "check",
     epilog="Example: lls-provider check acme-echo oci:build/image\n\n" + EXIT_STATUSES,
 )
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
-@format_option("json", "junit")
+@click.argument(
+    "targets",
+    nargs=-1,
+    required=True,
+    metavar="TARGET...",
+    shell_complete=completed_by("targets"),
+)
 @distribution_option(
     "A server to load a project's spec beside (repeatable).  [default: the project's]"
 )
 @python_option("The Python of the distribution.")
 @platform_option("Of an index, the image for one platform.  [default: all of them]")
 @insecure_option()
+@output_options("json", "junit")
 def command(
     targets: tuple[str, ...],
     *,
-    form: str,
     distributions: tuple[str, ...],
     python: str | None,
     platform: str | None,
@@ -67,14 +73,16 @@ def command(
         python=python,
         platform=platform,
         insecure=insecure,
-        progress=console(),
+        progress=console(f"checking {' '.join(targets)}"),
     )
-    if form == "json":
-        show_document([report.to_document() for report in reports])
-    elif form == "junit":
+    if current().form == "junit":
         show(junit(reports))
     else:
-        show("\n\n".join(describe(report) for report in reports))
+        show_result(
+            "check/1",
+            lambda: {"reports": [report.to_document() for report in reports]},
+            lambda: "\n\n".join(describe(report) for report in reports),
+        )
     return max(report.status for report in reports)
 
 

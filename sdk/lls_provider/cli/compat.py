@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show_result
 from lls_provider.cli.options import (
+    completed_by,
     distribution_option,
-    format_option,
     insecure_option,
+    output_options,
     python_option,
 )
 
@@ -26,21 +27,26 @@ _HEAD = ("PROVIDER", "PACKAGE", "VERSION", "RESULT")
     epilog="Example: lls-provider compat acme-echo oci:build/image --distribution ogx==1.5.0\n\n"
     + EXIT_STATUSES,
 )
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.argument(
+    "targets",
+    nargs=-1,
+    required=True,
+    metavar="TARGET...",
+    shell_complete=completed_by("targets"),
+)
 @distribution_option(
     "A server to install them for (repeatable).  [default: the image in the provider file, "
     "or what each target was made for]"
 )
 @python_option("The Python of the distribution.")
 @insecure_option()
-@format_option()
+@output_options()
 def command(
     targets: tuple[str, ...],
     *,
     distributions: tuple[str, ...],
     python: str | None,
     insecure: bool,
-    form: str,
 ) -> int:
     """Report how the installer would treat TARGETs, installed one after the other.
 
@@ -56,12 +62,9 @@ def command(
         distributions=distributions,
         python=python,
         insecure=insecure,
-        progress=console(),
+        progress=console(f"comparing {' '.join(targets)}"),
     )
-    if form == "json":
-        show_document(result.to_document())
-    else:
-        show(describe(result))
+    show_result("compat/1", result.to_document, lambda: describe(result))
     return int(result.status)
 
 

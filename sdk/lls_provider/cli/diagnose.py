@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, show, show_document
-from lls_provider.cli.options import format_option
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show_result
+from lls_provider.cli.options import output_options
 from lls_provider.progress import counted
 from lls_provider.untrusted import bounded, one_line
 
@@ -25,24 +25,26 @@ _HEAD = ("PHASE", "PROVIDER", "STATUS", "CONTAINER")
 )
 @click.argument("target", metavar="TARGET")
 @click.option("-n", "--namespace", metavar="NAME", help="The namespace of pod/NAME.")
-@format_option()
-def command(target: str, *, namespace: str | None, form: str) -> int:
+@output_options()
+def command(target: str, *, namespace: str | None) -> int:
     """Report the status of each provider of a Pod, with the cause and what to do.
 
     TARGET is pod/NAME, which is read through kubectl, a FILE with what kubectl get pod NAME -o json
     prints, or - for the same on stdin. Of a list, the Pods that install providers are reported.
 
-    With --format json the result is status.externalProviders of the CR; of several Pods, the worst
-    status of each provider. The exit status is 1 when something failed, or waits for something that
-    has to be changed, and 0 when all is ready or still starting.
+    With --format json the result has externalProviders of the CR's status; of several Pods, the
+    worst status of each provider. The exit status is 1 when something failed, or waits for
+    something that has to be changed, and 0 when all is ready or still starting.
     """
     from lls_provider.deploy.diagnose import diagnose
 
+    console(f"reading {target}")
     found = diagnose(target, namespace=namespace)
-    if form == "json":
-        show_document(found.to_document())
-    else:
-        show("\n\n".join(describe(it) for it in found.pods))
+    show_result(
+        "diagnose/1",
+        lambda: {"externalProviders": found.to_document()},
+        lambda: "\n\n".join(describe(it) for it in found.pods),
+    )
     return int(found.status)
 
 

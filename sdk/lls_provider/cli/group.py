@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
 import click
 
 from lls_provider import __version__
 from lls_provider.cli.boundary import EXIT_STATUSES
+from lls_provider.cli.command_group import SuggestingGroup
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # The descriptions are here so that --help imports no command.
 COMMANDS: dict[str, str] = {
@@ -21,6 +26,9 @@ COMMANDS: dict[str, str] = {
     "up": "Run all five phases here, with the real server.",
     "render": "Render a provider file as Kubernetes manifests.",
     "diagnose": "Report why the providers of a Pod do not start, and what to do.",
+    "doctor": "Show what this machine has and lacks for each command.",
+    "cache": "Show what is cached on this machine, and free it.",
+    "completion": "Show the script that completes commands in bash, zsh or fish.",
     "install": "Install a provider onto the volume (phase 1, in the Pod).",
     "install-all": "Install several providers whose images are mounted (phase 1, in the Pod).",
     "extract": "Copy the distribution's configuration (phase 2, in the Pod).",
@@ -31,7 +39,7 @@ COMMANDS: dict[str, str] = {
 _RUNTIME_COMMANDS = ("install", "install-all", "extract", "merge", "preflight", "start")
 
 
-class CommandTable(click.Group):
+class CommandTable(SuggestingGroup):
     """The commands by name; each is loaded from its module when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -48,22 +56,19 @@ class CommandTable(click.Group):
         command: click.Command = module.command
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Complete the commands from `COMMANDS`; click would import each of them."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        if names or not incomplete.startswith("-"):
+            return [CompletionItem(name, help=COMMANDS[name]) for name in names]
+        return click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands from `COMMANDS`."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Suggest the nearest name for a command that does not exist."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx)
-        return super().resolve_command(ctx, args)
 
 
 class RuntimeCommand(click.Command):
@@ -73,6 +78,21 @@ class RuntimeCommand(click.Command):
         """Keep the arguments unparsed: click's parser would drop a ``--``."""
         ctx.args = args
         return []
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:  # noqa: ARG002
+        """Complete the options, which stand in the help."""
+        import io
+        import re
+        from contextlib import redirect_stdout
+
+        from click.shell_completion import CompletionItem
+
+        from lls_provider.runtime.cli.arguments import main
+
+        with redirect_stdout(io.StringIO()) as shown:
+            main([self.name or "", "--help"])
+        found = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z-]+", shown.getvalue()))
+        return [CompletionItem(name) for name in found if name.startswith(incomplete or "--")]
 
     def invoke(self, ctx: click.Context) -> int:
         """Run the runtime's own command line and return its exit status."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
-from lls_provider.cli.options import format_option, insecure_option, platform_option
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show_result
+from lls_provider.cli.options import completed_by, insecure_option, output_options, platform_option
 from lls_provider.progress import counted, shown_size
 from lls_provider.untrusted import one_line
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     "inspect",
     epilog="Example: lls-provider inspect registry.example.com/acme/echo:1.0.0\n\n" + EXIT_STATUSES,
 )
-@click.argument("image", metavar="IMAGE")
+@click.argument("image", metavar="IMAGE", shell_complete=completed_by("images"))
 @platform_option("Of an index, the image for one platform.  [default: all of them]")
 @insecure_option()
-@format_option()
-def command(image: str, *, platform: str | None, insecure: bool, form: str) -> None:
+@output_options()
+def command(image: str, *, platform: str | None, insecure: bool) -> None:
     """Show what IMAGE says of itself.
 
     IMAGE is [docker://]REF in a registry, docker-daemon:REF, oci:DIR[:TAG], oci-archive:FILE[:TAG]
@@ -33,17 +33,18 @@ def command(image: str, *, platform: str | None, insecure: bool, form: str) -> N
     """
     from lls_provider.operations.images import inspect
 
-    progress = console()
+    progress = console(f"reading {image}")
     found = inspect(image, platform=platform, insecure=insecure, progress=progress)
     if not found.is_provider:
         progress.note(
             "an image made by hand, or of something else: it has no labels of a provider; "
             f"`lls-provider check {image}` reads what is in it"
         )
-    if form == "json":
-        show_document(found.to_document())
-    else:
-        show("\n".join(one_line(line) for line in _lines(image, found.facts)))
+    show_result(
+        "inspect/1",
+        found.to_document,
+        lambda: "\n".join(one_line(line) for line in _lines(image, found.facts)),
+    )
 
 
 def _lines(name: str, found: Mapping[str, Any]) -> Iterator[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, show
+from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_result
+from lls_provider.cli.options import completed_by, dry_run_option, output_options
 from lls_provider.project.scaffold import ANSWERS, KINDS, parse_answers, prompt
 from lls_provider.untrusted import one_line
 
 if TYPE_CHECKING:
+    from lls_provider.project.scaffold import ScaffoldedProject
     from lls_provider.project.update import ProjectUpdate
 
 _PAIRS = ", ".join(f"{kind} {api}" for api, kind in KINDS.items())
@@ -37,14 +40,17 @@ The answers:
     + EXIT_STATUSES,
 )
 @click.argument("directory", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
-@click.argument("answers", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument(
+    "answers", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=completed_by("answers")
+)
 @click.option("--no-input", is_flag=True, help="Ask nothing: defaults for what is not given.")
 @click.option(
     "--update",
     is_flag=True,
     help="Merge the current template into the project in DIR, which has to be committed.",
 )
-@click.option("--dry-run", is_flag=True, help="With --update: show the changes, write nothing.")
+@dry_run_option("Show the files that would be made or, with --update, changed; write nothing.")
+@output_options()
 def command(
     directory: Path | None, answers: tuple[str, ...], no_input: bool, update: bool, dry_run: bool
 ) -> None:
@@ -56,13 +62,32 @@ def command(
     if update:
         _update(directory or Path(), answers, no_input=no_input, dry_run=dry_run)
         return
-    if dry_run:
-        raise click.UsageError("--dry-run belongs to --update.")
-    made = scaffold(directory, parse_answers(answers), interactive=not no_input, progress=console())
-    show(f"Made {made.path}\n")
-    show("Next:")
-    for arguments in (["test"], ["check"], ["up", "--check"]):
-        show(f"  {shlex.join(['lls-provider', *arguments, str(made.path)])}")
+    made = scaffold(
+        directory,
+        parse_answers(answers),
+        interactive=not no_input,
+        dry=dry_run,
+        progress=console(),
+    )
+    commands = [
+        shlex.join(["lls-provider", *arguments, str(made.path)])
+        for arguments in (["test"], ["check"], ["up", "--check"])
+    ]
+    show_result(
+        "new/1",
+        lambda: {**made.to_document(), "next": [] if dry_run else commands},
+        lambda: "\n".join(_made(made, commands)),
+    )
+
+
+def _made(made: ScaffoldedProject, commands: list[str]) -> Iterator[str]:
+    if made.dry:
+        yield f"Would make {made.path}:"
+        yield from (f"  {file}" for file in made.files)
+    else:
+        yield f"Made {made.path}\n"
+        yield "Next:"
+        yield from (f"  {line}" for line in commands)
 
 
 def _update(directory: Path, answers: tuple[str, ...], *, no_input: bool, dry_run: bool) -> None:
@@ -75,7 +100,10 @@ def _update(directory: Path, answers: tuple[str, ...], *, no_input: bool, dry_ru
         dry=dry_run,
         progress=console(),
     )
-    show(describe(result))
+    if current().is_json:
+        show_result("new-update/1", result.to_document, str)
+    else:
+        show(describe(result))  # a diff, which is not broken between words
     if (error := result.conflict_error()) is not None:
         raise error
 

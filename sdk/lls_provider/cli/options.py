@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from lls_provider.cli.output import JSON, TEXT, Output, Verbosity
 
 if TYPE_CHECKING:
     from lls_provider.wheels.uv_settings import Indexes
@@ -15,16 +17,102 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 DISTRIBUTION = "REQUIREMENT|FILE|python:PATH|profile:NAME|IMAGE"
 
 
-def format_option(*machines: str) -> Decorator:
-    """``--format``: ``text``, or one of the formats in ``machines`` (default: json)."""
-    return click.option(
-        "--format",
-        "form",
-        type=click.Choice(["text", *(machines or ("json",))]),
-        default="text",
-        show_default=True,
-        help="How the result is written to stdout.",
+def output_options(*machines: str) -> Decorator:
+    """``--format``, ``--quiet`` and ``--verbose``, which every command has.
+
+    ``machines`` are the formats besides text (default: json). They set the `Output` of the run,
+    and are no arguments of the command's function.
+    """
+    options = (
+        click.option(
+            "--format",
+            type=Choice([TEXT, *(machines or (JSON,))]),
+            default=TEXT,
+            show_default=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_set_form,
+            help="How the result is written to stdout.",
+        ),
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_set_verbosity,
+            help="Show no progress: the result, warnings and errors only.",
+        ),
+        click.option(
+            "-v",
+            "--verbose",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_set_verbosity,
+            help="Show also when each step began, which processes are started, and HTTP requests.",
+        ),
     )
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _set_form(ctx: click.Context, _option: click.Parameter, value: str) -> None:
+    ctx.ensure_object(Output).form = value
+
+
+_VERBOSITIES = {"quiet": Verbosity.QUIET, "verbose": Verbosity.VERBOSE}
+
+
+def _set_verbosity(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if not value:
+        return
+    output = ctx.ensure_object(Output)
+    if output.verbosity is not Verbosity.NORMAL:
+        raise click.UsageError("--quiet and --verbose exclude each other.", ctx)
+    output.verbosity = _VERBOSITIES[option.name or ""]
+
+
+class Choice(click.Choice[str]):
+    """One of several words; the error about another one suggests the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.UsageError as error:
+            if not (meant := nearest_word(str(value), self.choices)):
+                raise
+            text = f"{error.message.rstrip('.')}. Did you mean '{meant}'?"
+            raise click.BadParameter(text, ctx, param) from error
+
+
+def nearest_word(word: str, known: Iterable[str]) -> str | None:
+    """The word in ``known`` that was probably meant."""
+    import difflib
+
+    near = difflib.get_close_matches(word.lower(), list(known), 1)
+    return near[0] if near else None
+
+
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def completed_by(name: str) -> Completer:
+    """The function ``name`` of `complete`, which is imported when a shell asks."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        from lls_provider.cli import complete as candidates
+
+        found: list[str] = getattr(candidates, name)(ctx, param, incomplete)
+        return found
+
+    return complete
 
 
 def distribution_option(what: str) -> Decorator:
@@ -35,6 +123,7 @@ def distribution_option(what: str) -> Decorator:
         multiple=True,
         metavar=DISTRIBUTION,
         help=what,
+        shell_complete=completed_by("distributions"),
     )
 
 
@@ -61,6 +150,11 @@ def insecure_option() -> Decorator:
         is_flag=True,
         help="Accept registries without TLS, or with an unverified certificate.",
     )
+
+
+def dry_run_option(what: str) -> Decorator:
+    """``--dry-run``; ``what`` is its help text."""
+    return click.option("--dry-run", is_flag=True, help=what)
 
 
 def index_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, show
-from lls_provider.cli.options import insecure_option
+from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_result
+from lls_provider.cli.options import Choice, insecure_option, output_options
 
 _TARGETS = ("pod", "deployment", "cr", "ogxserver", "llamastackdistribution", "kustomize")
 
@@ -17,12 +17,12 @@ _TARGETS = ("pod", "deployment", "cr", "ogxserver", "llamastackdistribution", "k
     epilog="Example: lls-provider render deployment providers.yaml --pin | kubectl apply -f -\n\n"
     + EXIT_STATUSES,
 )
-@click.argument("target", metavar="TARGET", type=click.Choice(_TARGETS))
+@click.argument("target", metavar="TARGET", type=Choice(_TARGETS))
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option(
     "--from",
     "source",
-    type=click.Choice(("init-container", "image-volume")),
+    type=Choice(("init-container", "image-volume")),
     default="init-container",
     show_default=True,
     help="Whether an init container of each provider's image installs it, or the server's image "
@@ -44,6 +44,7 @@ _TARGETS = ("pod", "deployment", "cr", "ogxserver", "llamastackdistribution", "k
     help="The file to write, or for kustomize the directory.  [default: stdout]",
 )
 @insecure_option()
+@output_options()
 def command(
     target: str,
     file: Path,
@@ -72,9 +73,11 @@ def command(
         pin=pin,
         read=not no_read,
         insecure=insecure,
-        progress=console(),
+        progress=console(f"reading {file} and its images"),
     )
-    if output is None:
+    written = write_rendered(rendered, output) if output is not None else ()
+    if current().is_json:
+        paths = [str(path) for path in written]
+        show_result("render/1", lambda: {**rendered.to_document(), "written": paths}, str)
+    elif output is None:
         show(rendered.text.removesuffix("\n"))
-    else:
-        write_rendered(rendered, output)

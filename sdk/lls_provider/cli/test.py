@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES
-from lls_provider.cli.options import DISTRIBUTION, python_option
+from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show_result
+from lls_provider.cli.options import DISTRIBUTION, completed_by, output_options, python_option
 
 
 @click.command(
@@ -20,27 +21,33 @@ from lls_provider.cli.options import DISTRIBUTION, python_option
 @click.option(
     "--distribution",
     metavar=DISTRIBUTION,
+    shell_complete=completed_by("distributions"),
     help="The server to test against.  [default: the project's first]",
 )
 @python_option("The Python to test on.")
+@output_options()
 def command(
     path: Path, pytest_args: tuple[str, ...], distribution: str | None, python: str | None
-) -> int:
+) -> None:
     """Run the tests of the project at PATH in an environment of its distribution.
 
     The environment holds the server's packages, the provider with its dependencies, and
     pytest; it is temporary.
     """
-    from lls_provider.cli.boundary import console
     from lls_provider.image.inspect.distribution import load_distributions
     from lls_provider.project.settings import read_settings
     from lls_provider.project.tests import run_tests
 
-    return run_tests(
-        read_settings(path),
+    settings = read_settings(path)
+    run_tests(
+        settings,
         distribution=distribution,
         load=load_distributions,
         python=python,
         arguments=pytest_args,
-        progress=console(),
+        # pytest writes to the terminal itself; with --format json stdout is for the result
+        stdout=sys.stderr.fileno() if current().is_json else None,
+        progress=console(live=False),
     )
+    if current().is_json:
+        show_result("test/1", lambda: {"project": settings.name, "ok": True}, str)

@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
-from lls_provider.cli.options import DISTRIBUTION, format_option, insecure_option, python_option
+from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_document
+from lls_provider.cli.options import (
+    DISTRIBUTION,
+    completed_by,
+    insecure_option,
+    output_options,
+    python_option,
+)
+from lls_provider.cli.output import named
+from lls_provider.errors import SdkError
 
 if TYPE_CHECKING:
-    from lls_provider.errors import SdkError
     from lls_provider.local.run import Up
 
 
@@ -21,10 +28,17 @@ if TYPE_CHECKING:
     "up",
     epilog="Example: lls-provider up acme-echo --server 'ogx==1.5.0' --check\n\n" + EXIT_STATUSES,
 )
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.argument(
+    "targets",
+    nargs=-1,
+    required=True,
+    metavar="TARGET...",
+    shell_complete=completed_by("targets"),
+)
 @click.option(
     "--server",
     metavar=DISTRIBUTION,
+    shell_complete=completed_by("distributions"),
     help="The server, such as 'llama-stack==0.7.3'.  [default: the image in the provider file, or "
     "what the target was made for]",
 )
@@ -34,7 +48,6 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Install again and restart the server when the source of a project changes.",
 )
-@format_option()
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Where the server listens.  [default: a free one]"
 )
@@ -69,12 +82,12 @@ if TYPE_CHECKING:
 @python_option("The Python to run the server on.")
 @insecure_option()
 @click.option("--keep", is_flag=True, help="Keep the volume, the configuration and the log.")
+@output_options()
 def command(
     targets: tuple[str, ...],
     server: str | None,
     check: bool,
     watch: bool,
-    form: str,
     port: int | None,
     configs: tuple[str, ...],
     resources: tuple[str, ...],
@@ -129,37 +142,46 @@ def command(
         require_watchable(found.sources, check=check)
     with Up(found.sources, options, progress) as up:
         if watch:
-            _watch(up, form)
+            _watch(up)
+        failure = None
         try:
             up.run()
+        except SdkError as error:
+            failure = error
+            raise
         finally:
-            # a failure also reports its phases; the cause goes to stderr
-            if form == "json":
-                show_document(up.result.to_document())
-        if form == "text":
+            # a failure also reports its phases
+            if current().is_json:
+                _show_document(up, failure)
+        if not current().is_json:
             show(up.result.text(_name(up)))
         if not check:
             _say_how(up)
             up.stay()
 
 
-def _watch(up: Up, form: str) -> NoReturn:
+def _show_document(up: Up, failure: SdkError | None) -> None:
+    error = None if failure is None else {**failure.to_document(), "message": failure.render()}
+    show_document(named("up/1", {**up.result.to_document(), "error": error}))
+
+
+def _watch(up: Up) -> NoReturn:
     from lls_provider.local.watch import Watcher, keep_serving
 
-    keep_serving(up, Watcher(up.projects), _Reporter(up, form))
+    keep_serving(up, Watcher(up.projects), _Reporter(up))
 
 
 class _Reporter:
     """Shows each run of --watch as a run without it, and the error of one that failed."""
 
-    def __init__(self, up: Up, form: str) -> None:
+    def __init__(self, up: Up) -> None:
         self._up = up
-        self._form = form
         self._has_served = False
 
     def served(self, seconds: float) -> None:
-        self._result()
-        if self._form == "text":
+        if current().is_json:
+            _show_document(self._up, None)
+        else:
             show(self._up.result.text(_name(self._up)))
         if not self._has_served:
             _say_how(self._up)
@@ -169,14 +191,11 @@ class _Reporter:
         show("Waiting for a change of the source.", err=True)
 
     def failed(self, error: SdkError) -> None:
-        self._result()
+        if current().is_json:
+            _show_document(self._up, error)
         show(error.render(), err=True)
         state = "goes on" if self._up.url else "is stopped"
         show(f"The server {state}. Waiting for a change of the source.", err=True)
-
-    def _result(self) -> None:
-        if self._form == "json":
-            show_document(self._up.result.to_document())
 
 
 def _name(up: Up) -> str:

@@ -22,7 +22,8 @@ from typing import Any, Protocol
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.tar import CHUNK, LayerTree
 from lls_provider.image.transports.registry.reference import is_digest
-from lls_provider.system.cache import cache_root, keep
+from lls_provider.system.cache import keep
+from lls_provider.system.cache_sections import cache_section
 
 _OCI = "application/vnd.oci.image"
 _DOCKER = "application/vnd.docker"
@@ -156,7 +157,7 @@ def forget_digest(fingerprint: str) -> None:
 
 
 def _place(fingerprint: str) -> Path:
-    return cache_root() / "layers" / fingerprint
+    return cache_section("layers") / fingerprint
 
 
 JsonObject = dict[str, Any]

@@ -50,6 +50,7 @@ class BuildRequest:
     allow_failure: str | None = None
     insecure: bool = False
     command: tuple[str, ...] = ()
+    dry_run: bool = False
 
     def require_consistent(self) -> None:
         """Raise SdkError USAGE for options that conflict, are incomplete or cannot be parsed."""
@@ -59,6 +60,8 @@ class BuildRequest:
             raise _usage("Missing option '--output', such as --output oci:build/image")
         if self.lock and self.locked:
             raise _usage("Give --lock or --locked, not both")
+        if self.lock and self.dry_run:
+            raise _usage("Give --lock or --dry-run, not both")
         if self.lock_file is not None and not (self.lock or self.locked):
             raise _usage("'--lock-file' goes with --lock or --locked")
         about_package = ("module", "api", "provider_type", "vendor")
@@ -72,6 +75,8 @@ class BuildRequest:
         elif self.path is not None:
             raise _usage("Give a PATH or --package, not both")
         require_valid_names(self.overrides, self.bundle)
+        if self.api is not None:
+            _require_api(self.api)
 
     def source(self) -> str | Settings:
         """Return a published package, named as a requirement, or the settings of a project.
@@ -163,10 +168,12 @@ class BuildResult:
     distributions: tuple[str, ...]
     images: tuple[BuiltImage, ...]
     outputs: tuple[Written, ...]
+    dry_run: bool = False
 
     def to_document(self) -> dict[str, Any]:
         """Return the result as plain data, for ``--format json``."""
         return {
+            "dry_run": self.dry_run,
             "provider": self.provider.to_document(),
             "distributions": list(self.distributions),
             "images": [image.to_document() for image in self.images],
@@ -193,13 +200,15 @@ def build(
     locked: bool = False,
     lock_file: str | os.PathLike[str] | None = None,
     allow_failure: str | None = None,
+    dry_run: bool = False,
     insecure: bool = False,
     indexes: Indexes = Indexes(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> BuildResult:
     """Build the project at ``path`` (default: here), or a published ``package``, into images.
 
-    The arguments are the options of ``lls-provider build``. Returns what was built and where it
+    The arguments are the options of ``lls-provider build``. With ``dry_run`` all is done but
+    writing to the outputs, which then name where it would go. Returns what was built and where it
     was written. Raises SdkError: USAGE for arguments that do not fit together, and what resolving,
     building, loading the provider beside the distribution and writing the images raise.
     """
@@ -223,6 +232,7 @@ def build(
         Path(lock_file) if lock_file is not None else None,
         allow_failure,
         insecure,
+        dry_run=dry_run,
     )
     return build_request(request, progress=progress)
 
@@ -280,8 +290,9 @@ def _build(request: BuildRequest, progress: Progress) -> BuildResult:
             meanwhile=meanwhile,
             progress=progress,
         )
-        written = _write([image for _, image in made], outputs, progress)
-        return _result(made, written)
+        images = [image for _, image in made]
+        written = _write(images, outputs, progress, dry_run=request.dry_run)
+        return _result(made, written, dry_run=request.dry_run)
 
 
 def make_images(
@@ -380,20 +391,28 @@ def _options(
 
 
 def _write(
-    images: Sequence[Image], outputs: Sequence[Output], progress: Progress
+    images: Sequence[Image], outputs: Sequence[Output], progress: Progress, *, dry_run: bool
 ) -> tuple[Written, ...]:
-    """Write the image or index to every output. Raises what the outputs raise."""
+    """Write the image or index to every output, or say what would be written.
+
+    Raises what the outputs raise.
+    """
     from lls_provider.image.manifest import Index
 
     content = Index.of(images) if len(images) > 1 else images[0]
     written = []
     for output in outputs:
+        if dry_run:
+            written.append(Written(str(output), content.digest))
+            continue
         progress.step(f"writing {output}")
         written.append(Written(str(output), output.write(content)))
     return tuple(written)
 
 
-def _result(made: Sequence[tuple[Bundle, Image]], written: tuple[Written, ...]) -> BuildResult:
+def _result(
+    made: Sequence[tuple[Bundle, Image]], written: tuple[Written, ...], *, dry_run: bool
+) -> BuildResult:
     first, _ = made[0]
     metadata = first.metadata
     return BuildResult(
@@ -408,6 +427,7 @@ def _result(made: Sequence[tuple[Bundle, Image]], written: tuple[Written, ...]) 
         tuple(first.manifest.distributions) if first.manifest else (),
         tuple(_built(bundle, image) for bundle, image in made),
         written,
+        dry_run,
     )
 
 
@@ -417,6 +437,20 @@ def _built(bundle: Bundle, image: Image) -> BuiltImage:
         image.digest,
         tuple(BuiltWheel(path.name, path.stat().st_size) for path in bundle.wheels),
         dict(bundle.manifest.provided) if bundle.manifest else {},
+    )
+
+
+def _require_api(api: str) -> None:
+    from lls_provider.contract.names import APIS
+    from lls_provider.contract.schema import nearest, shown
+
+    if api in APIS:
+        return
+    meant = nearest(api, APIS)
+    raise SdkError(
+        Code.USAGE,
+        f"There is no API {shown(api)}" + (f"; did you mean '{meant}'?" if meant else ""),
+        resolution=f"Use one of {', '.join(APIS)}.",
     )
 
 

@@ -38,14 +38,19 @@ _NUMBERS = {"wheels": "wheels", "installed-size": "installed_size"}
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An output that an image was written to, and its digest there."""
+    """An output that an image was written to, and its digest there.
+
+    ``to_send`` are the bytes of layers that a push would send, if it was only tried.
+    """
 
     output: str
     digest: str
+    to_send: int | None = None
 
-    def to_document(self) -> dict[str, str]:
+    def to_document(self) -> dict[str, Any]:
         """Return the output as plain data, for ``--format json``."""
-        return {"output": self.output, "digest": self.digest}
+        sizes = {} if self.to_send is None else {"to_send": self.to_send}
+        return {"output": self.output, "digest": self.digest, **sizes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +58,21 @@ class PushResult:
     """The pushed tags, in the order of the arguments."""
 
     outputs: tuple[Written, ...]
+    dry_run: bool = False
 
     def to_document(self) -> dict[str, Any]:
         """The result as plain data, for ``--format json``."""
-        return {"outputs": [written.to_document() for written in self.outputs]}
+        return {
+            "dry_run": self.dry_run,
+            "outputs": [written.to_document() for written in self.outputs],
+        }
 
 
 def push(
     image: str | os.PathLike[str] | Image,
     references: str | Sequence[str],
     *,
+    dry_run: bool = False,
     insecure: bool = False,
     progress: Progress = SILENT,
 ) -> PushResult:
@@ -70,12 +80,12 @@ def push(
 
     ``image`` is a name as `inspect` takes it, or an image that was read. Credentials are those of
     ``podman login``, ``docker login`` and ``skopeo login``; ``insecure`` accepts registries without
-    verified TLS. Raises SdkError: USAGE for an invalid name, IMAGE_MISSING, REGISTRY_DENIED,
-    REGISTRY_FAILED, NETWORK and what reading the image raises. A tag whose push failed stays as it
-    was.
+    verified TLS. With ``dry_run`` the registries are only asked what they lack. Raises SdkError:
+    USAGE for an invalid name, IMAGE_MISSING, REGISTRY_DENIED, REGISTRY_FAILED, NETWORK and what
+    reading the image raises. A tag whose push failed stays as it was.
     """
     from lls_provider.image.image import Image
-    from lls_provider.image.transports.registry import transfer
+    from lls_provider.image.transports.registry import preview, transfer
     from lls_provider.image.transports.registry.reference import tagged
     from lls_provider.image.transports.transport import find_image
 
@@ -87,10 +97,15 @@ def push(
     )
     written = []
     for target in targets:
+        if dry_run:
+            progress.step(f"asking {target.registry} which layers it has")
+            lacking = preview.bytes_to_push(content, target, insecure=insecure, progress=progress)
+            written.append(Written(f"{_REGISTRY}{target}", content.digest, lacking))
+            continue
         progress.step(f"pushing to {target}")
         digest = transfer.push(content, target, insecure=insecure, progress=progress)
         written.append(Written(f"{_REGISTRY}{target}", digest))
-    return PushResult(tuple(written))
+    return PushResult(tuple(written), dry_run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lls_provider.contract.models import provider_id_from_name, provider_id_problem
 from lls_provider.contract.schema import nearest, shown
@@ -69,10 +69,24 @@ Ask = Callable[[Question], str]
 
 @dataclass(frozen=True, slots=True)
 class ScaffoldedProject:
-    """A scaffolded project, and the answers that it was made from."""
+    """A scaffolded project, its files, and the answers that it was made from.
+
+    Of a dry run, what would be made.
+    """
 
     path: Path
     answers: Mapping[str, str]
+    files: tuple[str, ...] = ()
+    dry: bool = False
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the result as plain data, for ``--format json``."""
+        return {
+            "dry_run": self.dry,
+            "path": str(self.path),
+            "answers": dict(self.answers),
+            "files": list(self.files),
+        }
 
 
 def scaffold(
@@ -81,15 +95,16 @@ def scaffold(
     *,
     interactive: bool = False,
     ask: Ask | None = None,
+    dry: bool = False,
     progress: Progress | None = None,
 ) -> ScaffoldedProject:
     """Make a project in ``directory`` (default: a directory of the provider's name).
 
     A missing answer is asked for with ``ask`` (on the terminal if ``interactive``) or takes its
-    default; that of ``name`` is the directory's name. The project records the template's version
-    and the answers. The user's cookiecutter configuration is not read. Raises SdkError USAGE for
-    unknown or wrong answers, TARGET_EXISTS when the directory is not empty, NO_SPACE or
-    OUTPUT_UNWRITABLE; no files remain then.
+    default; that of ``name`` is the directory's name. With ``dry`` nothing is written. The project
+    records the template's version and the answers. The user's cookiecutter configuration is not
+    read. Raises SdkError USAGE for unknown or wrong answers, TARGET_EXISTS when the directory is
+    not empty, NO_SPACE or OUTPUT_UNWRITABLE; no files remain then.
     """
     if directory is not None:
         _require_empty(directory)
@@ -106,8 +121,12 @@ def scaffold(
     from lls_provider.system.cache import scratch
 
     with scratch("new") as temporary:
-        _place(render(template, found, temporary), target)
-    return ScaffoldedProject(target, found)
+        rendered = render(template, found, temporary)
+        made = (it.relative_to(rendered) for it in rendered.rglob("*") if it.is_file())
+        files = tuple(sorted(map(str, made)))
+        if not dry:
+            _place(rendered, target)
+    return ScaffoldedProject(target, found, files, dry)
 
 
 def parse_answers(texts: Iterable[str]) -> dict[str, str]:

@@ -55,11 +55,13 @@ def run_tests(
     load: Loader = load_distributions,
     python: str | None = None,
     arguments: Sequence[str] = (),
+    stdout: int | None = None,
     progress: Progress = SILENT,
 ) -> int:
     """Run pytest in the project, in an environment of the distribution and the provider's wheel.
 
-    Its output is not captured; ``arguments`` are pytest's; ``load`` loads a distribution by name.
+    Its output is not captured, and goes to the descriptor ``stdout`` if one is given;
+    ``arguments`` are pytest's; ``load`` loads a distribution by name.
     Returns 0. Raises SdkError TESTS_FAILED when a test fails or there is none, SETTINGS_INVALID
     when no distribution is named anywhere, and what building, resolving and installing raise.
     """
@@ -83,13 +85,13 @@ def run_tests(
     wanted = ("pytest", *settings.test_requirements)
     with provider_environment(settings, server, extra=wanted, progress=progress) as environment:
         progress.step(f"testing {settings.name} beside {server.label}")
-        status = _pytest(environment.python, settings.root, arguments)
+        status = _pytest(environment.python, settings.root, arguments, stdout)
         if status != 0:
             raise _failed(settings, status, environment.python)
     return 0
 
 
-def _pytest(python: Path, root: Path, arguments: Sequence[str]) -> int:
+def _pytest(python: Path, root: Path, arguments: Sequence[str], stdout: int | None) -> int:
     environment = {name: text for name, text in os.environ.items() if name not in _FOREIGN}
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb") as stream:
@@ -98,6 +100,7 @@ def _pytest(python: Path, root: Path, arguments: Sequence[str]) -> int:
                 [str(python), "-c", _RUN, str(write_end), *arguments],
                 cwd=root,
                 env=environment,
+                stdout=stdout,
                 pass_fds=(write_end,),
                 check=False,
             ).returncode

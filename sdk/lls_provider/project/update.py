@@ -48,6 +48,23 @@ class ProjectUpdate:
     dropped: tuple[str, ...] = ()
     dry: bool = False
 
+    def to_document(self) -> dict[str, Any]:
+        """Return the result as plain data, for ``--format json``."""
+        files = self.merge.files if self.merge is not None else {}
+        conflicts = self.merge.conflicts if self.merge is not None else ()
+        return {
+            "dry_run": self.dry,
+            "path": str(self.path),
+            "before": self.before,
+            "after": self.after,
+            "files": [{"path": str(path), "change": kind} for path, kind in files.items()],
+            "conflicts": [
+                {"path": str(it.path), "message": it.message or "it was changed in two ways"}
+                for it in conflicts
+            ],
+            "dropped": list(self.dropped),
+        }
+
     def conflict_error(self) -> SdkError | None:
         """Return the error that lists the files that git could not merge; None without any."""
         if self.merge is None or not self.merge.conflicts:

@@ -116,12 +116,13 @@ def metadata_wheel(name: str, version: str, requires: Sequence[str]) -> Path:
     import io
     import zipfile
 
-    from lls_provider.system.cache import cache_root, keep
+    from lls_provider.system.cache import keep
+    from lls_provider.system.cache_sections import cache_section
 
     metadata = _metadata(name, version, requires)
     digest = hashlib.sha256(metadata.encode()).hexdigest()[:16]
     stem = f"{name.replace('-', '_')}-{version}"
-    path = cache_root() / "provided" / digest / f"{stem}-py3-none-any.whl"
+    path = cache_section("provided") / digest / f"{stem}-py3-none-any.whl"
     if not path.is_file():
         info = f"{stem}.dist-info"
         buffer = io.BytesIO()

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress, counted
-from lls_provider.system.cache import cache_root, locked, scratch, writing
+from lls_provider.system.cache import locked, scratch, writing
+from lls_provider.system.cache_sections import cache_section
 from lls_provider.wheels.uv import run_uv
 from lls_provider.wheels.uv_settings import sourced
 
@@ -110,7 +111,7 @@ def layered_environment(
 
 
 def _directory(distribution: Distribution) -> Path:
-    return cache_root() / "environments" / _key(distribution)
+    return cache_section("environments") / _key(distribution)
 
 
 def _python(directory: Path) -> Path:
@@ -285,7 +286,7 @@ def _environment(wanted: _Wanted, environ: Mapping[str, str]) -> Iterator[BuildE
             yield BuildEnvironment(parent / "env")
     else:
         key = hashlib.sha256(f"{wanted.interpreter}\n{resolved}".encode()).hexdigest()
-        directory = cache_root() / "backends" / key[:32]
+        directory = cache_section("backends") / key[:32]
         with _cached(directory, make):
             yield BuildEnvironment(directory)
 

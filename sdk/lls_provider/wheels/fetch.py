@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Advance, Progress, counted, shown_size
 from lls_provider.system.cache import cache_root, locked, storage_error, writing
+from lls_provider.system.cache_sections import cache_section
 from lls_provider.system.http import (
     ATTEMPTS,
     RETRIED,
@@ -150,7 +151,7 @@ def _changed_file(file: Path, found: str, expected: str) -> SdkError:
 
 
 def _cache_path(sha256: str, filename: str) -> Path:
-    return cache_root() / "files" / sha256[:2] / sha256 / _plain(filename)
+    return cache_section("files") / sha256[:2] / sha256 / _plain(filename)
 
 
 def _file(package: LockedPackage, advance: Advance, base: Path | None) -> Path:

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, TypeVar
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.runtime.target_python import shown_platform
-from lls_provider.system.cache import cache_root, locked, scratch, writing
+from lls_provider.system.cache import locked, scratch, writing
+from lls_provider.system.cache_sections import cache_section
 from lls_provider.wheels.environment import build_environment
 from lls_provider.wheels.reproducible import repack
 from lls_provider.wheels.uv import backend_cause, cause_of, requires_cause, uv_environment, uv_error
@@ -353,7 +354,7 @@ def wheel_of_source(
         key = hashlib.sha256(str(source).encode()).hexdigest()
     else:
         key = package.sha256
-    directory = cache_root() / "built" / f"{key}-{interpreter.tag}-{os.uname().machine}"
+    directory = cache_section("built") / f"{key}-{interpreter.tag}-{os.uname().machine}"
     with locked(directory.with_name(directory.name + ".lock")):
         built = sorted(directory.glob("*.whl"))
         if len(built) == 1 and package.sha256 is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.system.cache import cache_of, unwritable_cache, uv_cache_variables
+from lls_provider.system.cache_sections import cache_section, uv_is_inside
 from lls_provider.wheels import uv_messages
 from lls_provider.wheels.reproducible import backend_epoch
 from lls_provider.wheels.uv_settings import settings
@@ -98,6 +99,8 @@ def uv_environment(cwd: Path | None, environ: Mapping[str, str] | None = None) -
     }
     if cwd is not None:
         environment |= _rooted(environment)
+    if uv_is_inside():
+        cache_section("uv")  # nothing may be removed while uv runs
     # uv must not install into the virtual environment that is active
     environment.pop("VIRTUAL_ENV", None)
     return environment

@@ -16,7 +16,7 @@ def test_results_go_to_stdout_and_all_else_to_stderr(
     console.note("kept x")
     console.warn("careful")
     console.warn("WARNING: a layout")
-    console.result("done")
+    console.result("x/1", {}, "done")
     out, err = capsys.readouterr()
     assert out == "done\n"
     assert err == (
@@ -29,7 +29,7 @@ def test_a_stream_that_cannot_hold_a_character_shows_its_number(
 ) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    Console().result("Match ✓")
+    Console().result("x/1", {}, "Match ✓")
     assert raw.getvalue() == b"Match \\u2713\n"
 
 
@@ -40,7 +40,11 @@ def test_a_stream_that_cannot_hold_a_character_shows_its_number(
 def test_no_text_reaches_the_terminal_as_a_command(
     capsys: pytest.CaptureFixture[str], say: str, text: str, shown: str
 ) -> None:
-    getattr(Console(), say)(f"said: {text}\nmore")
+    console, said = Console(), f"said: {text}\nmore"
+    if say == "result":
+        console.result("x/1", {}, said)
+    else:
+        getattr(console, say)(said)
     out, err = capsys.readouterr()
     more = "\\nmore" if say in ("step", "note") else "\nmore"  # these are one line
     assert f"said: {shown}{more}\n" in out + err
@@ -49,7 +53,7 @@ def test_no_text_reaches_the_terminal_as_a_command(
 
 def test_a_closed_or_missing_stream_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
-    Console().result("x")
+    Console().result("x/1", {}, "x")
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)

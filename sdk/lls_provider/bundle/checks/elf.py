@@ -17,7 +17,8 @@ from typing import IO, TYPE_CHECKING
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.runtime.target_python import elf_machine, machine_of, shown_platform
-from lls_provider.system.cache import cache_root, keep
+from lls_provider.system.cache import keep
+from lls_provider.system.cache_sections import cache_section
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ def native_files(wheel: Wheel, sha256: str | None = None) -> tuple[NativeFile, .
 
     The rule about readable wheels reports what cannot be read.
     """
-    cached = cache_root() / "native" / f"{sha256}.json" if sha256 else None
+    cached = cache_section("native") / f"{sha256}.json" if sha256 else None
     if cached is not None and (files := _read_cached(cached)) is not None:
         return files
     found = tuple(_read(wheel))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lls_provider.deploy.render.images import read_images, unread_images
 from lls_provider.deploy.render.manifest_text import documents_text
@@ -57,6 +57,17 @@ class Rendered:
     def text(self) -> str:
         """All of it as one stream of YAML documents."""
         return "---\n".join(self.files.values())
+
+    def to_document(self) -> dict[str, Any]:
+        """The manifests as plain data, in their order, for ``--format json``."""
+        import yaml
+
+        return {
+            "files": [
+                {"name": name, "manifests": list(yaml.safe_load_all(text))}
+                for name, text in self.files.items()
+            ]
+        }
 
 
 _ONE = "manifests.yaml"
@@ -112,10 +123,10 @@ def _choice(kind: type[_Choice], value: _Choice | str) -> _Choice:
         ) from error
 
 
-def write_rendered(rendered: Rendered, output: Path) -> None:
+def write_rendered(rendered: Rendered, output: Path) -> list[Path]:
     """Write one stream to a file, or several files into a directory, each atomically.
 
-    Raises SdkError OUTPUT_UNWRITABLE or NO_SPACE.
+    Returns their paths. Raises SdkError OUTPUT_UNWRITABLE or NO_SPACE.
     """
     from lls_provider.system.files import wrapping_write_errors, write_atomically
 
@@ -123,8 +134,10 @@ def write_rendered(rendered: Rendered, output: Path) -> None:
     with wrapping_write_errors(output, "the manifests"):
         if several:
             output.mkdir(parents=True, exist_ok=True)
-        for name, text in rendered.files.items():
-            write_atomically(output / name if several else output, text.encode())
+        paths = {name: output / name if several else output for name in rendered.files}
+        for name, path in paths.items():
+            write_atomically(path, rendered.files[name].encode())
+    return list(paths.values())
 
 
 def _check(target: RenderTarget, options: RenderOptions) -> None:

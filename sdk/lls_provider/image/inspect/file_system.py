@@ -19,7 +19,8 @@ from lls_provider.bundle.checks.elf import defined_glibc
 from lls_provider.contract.limits import CONFIGURATION
 from lls_provider.image.layer_reader import LayerEntries, LayerEntry, LayerLimits, Parts
 from lls_provider.runtime.install.shadowing import recorded_modules
-from lls_provider.system.cache import cache_root, keep
+from lls_provider.system.cache import keep
+from lls_provider.system.cache_sections import cache_section
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -305,7 +306,7 @@ def cached_facts(
     """
     if image.raw_manifest is None:  # it was just composed: computing its digest would read it
         return look()
-    place = cache_root() / kind / f"{image.digest.removeprefix('sha256:')}.json"
+    place = cache_section(kind) / f"{image.digest.removeprefix('sha256:')}.json"
     known = _known(place, load)
     if known is None:
         known = look()

@@ -27,7 +27,8 @@ from lls_provider.image.manifest import one_image
 from lls_provider.image.tar import CHUNK
 from lls_provider.image.transports.archive import docker_archive, find_archive, write_archive
 from lls_provider.image.transports.registry.reference import is_digest
-from lls_provider.system.cache import cache_root, locked
+from lls_provider.system.cache import locked
+from lls_provider.system.cache_sections import cache_section
 
 if TYPE_CHECKING:
     from lls_provider.image.image import JsonObject
@@ -204,7 +205,7 @@ def find_daemon(reference: Reference) -> StoredManifest:
             raise daemon.failed(
                 f"The daemon's ID of {reference} is not a digest", repr(known[:_REASON_LIMIT])
             )
-        path = cache_root() / "daemon" / f"{known.removeprefix('sha256:')}.tar"
+        path = cache_section("daemon") / f"{known.removeprefix('sha256:')}.tar"
         with locked(path.with_suffix(".lock")):
             if path.exists():
                 return find_archive(path)
@@ -230,8 +231,10 @@ class Daemon:
     tunnel: SshTunnel | None = None
 
     @classmethod
-    def connect(cls) -> Daemon:
+    def connect(cls, *, timeout: int = _SILENCE) -> Daemon:
         """Connect to the daemon that `docker` would use, else to Podman's.
+
+        ``timeout`` are the seconds that it may be silent.
 
         DOCKER_CONTEXT, DOCKER_HOST and the current context are tried in this order, then the usual
         sockets. Raises SdkError USAGE for a DOCKER_HOST that is not an address, DAEMON_FAILED when
@@ -241,13 +244,13 @@ class Daemon:
             settings = _settings()
         address = str(settings["base_url"])
         if address.startswith("ssh:"):
-            return cls._through_ssh(address)
+            return cls._through_ssh(address, timeout)
         shown = _shown(address)
         with _wrapped(shown, secret=urlsplit(address).netloc):
-            return cls(_client(settings), shown)
+            return cls(_client(settings, timeout), shown)
 
     @classmethod
-    def _through_ssh(cls, address: str) -> Daemon:
+    def _through_ssh(cls, address: str, timeout: int) -> Daemon:
         try:
             shown = _shown(address)
             tunnel = SshTunnel.open(address)
@@ -262,7 +265,7 @@ class Daemon:
             raise _failed(shown, _UNREACHED, _root(error), _BY_HAND) from error
         try:
             with _wrapped(shown, tunnel=tunnel):
-                return cls(_client({"base_url": tunnel.url}), shown, tunnel)
+                return cls(_client({"base_url": tunnel.url}, timeout), shown, tunnel)
         except BaseException:
             tunnel.close()
             raise
@@ -284,6 +287,17 @@ class Daemon:
                 if reason:
                     why = str(reason)[:_REASON_LIMIT]
                     raise self.failed("The daemon did not load the image", why, _resolution(why))
+
+    def version(self) -> str:
+        """Return what the daemon is, and its version. Raises SdkError DAEMON_FAILED."""
+        with _wrapped(self.address, tunnel=self.tunnel):
+            found = _object(self.client.version())
+        platform = found.get("Platform")
+        name = platform.get("Name") if isinstance(platform, dict) else None
+        components = found.get("Components")
+        if not name and isinstance(components, list) and components:
+            name = _object(components[0]).get("Name")
+        return f"{name or 'a daemon'} {found.get('Version') or ''}".strip()
 
     def inspect(self, reference: Reference) -> JsonObject:
         """Return the daemon's description of an image. Raises SdkError IMAGE_MISSING,
@@ -337,7 +351,7 @@ def _settings() -> dict[str, Any]:
     return {"base_url": f"unix://{_usual_socket()}"}
 
 
-def _client(settings: Mapping[str, Any]) -> Any:
+def _client(settings: Mapping[str, Any], timeout: int) -> Any:
     from docker.api.client import APIClient
 
     class Client(APIClient):
@@ -348,7 +362,7 @@ def _client(settings: Mapping[str, Any]) -> Any:
             verified = self.verify if verify is None else verify
             return super().merge_environment_settings(url, proxies, stream, verified, cert)
 
-    return Client(**settings, version="auto", timeout=_SILENCE)
+    return Client(**settings, version="auto", timeout=timeout)
 
 
 def _usual_socket() -> Path:

@@ -257,10 +257,16 @@ def _docker_archive(place: str) -> tuple[Path, Reference | None]:
 
 
 def _unknown(what: str, text: str, known: str) -> SdkError:
+    import difflib
+
+    kind = text.partition(":")[0]
+    prefixes = (_OCI, _OCI_ARCHIVE, _DOCKER_ARCHIVE, _DAEMON, _REGISTRY)
+    near = difflib.get_close_matches(f"{kind}:", prefixes, 1) if ":" in text else []
+    hint = f" Did you mean '{near[0]}'?" if near else ""
     return SdkError(
         Code.USAGE,
         f"{what} {text!r:.200} is not a place this version knows",
-        why=f"It takes {known}.",
+        why=f"It takes {known}.{hint}",
         resolution=f"Say what kind of place it is, such as docker://{text} or oci:{text}. From and "
         "to elsewhere images are copied with skopeo: `skopeo copy SOURCE oci:DIR`.",
     )

@@ -56,18 +56,23 @@ def main(argv: Sequence[str], *, prog: str = "lls-provider.pyz") -> int:
 
     Errors are shown on stderr and in the termination log; none of them leaves as an exception.
     """
+    parser = make_parser(prog)
     try:
-        options = make_parser(prog).parse_args(list(argv))
+        options = parser.parse_args(list(argv))
     except BadUsageError as error:
         from lls_provider.runtime.cli import commands
+        from lls_provider.runtime.cli.suggestions import suggestions
 
-        return commands.bad_usage(error.parser, str(error), termination_log_argument(argv))
+        log = termination_log_argument(argv)
+        return commands.bad_usage(
+            error.parser, str(error), log, suggestions(argv, parser.help_of_commands())
+        )
     except _AnsweredError:
         return OK
     if options.command == "install":
         _complete(options)
         if _is_done(options):
-            sys.stderr.write(f"lls-provider: '{options.provider_id}' is installed already\n")
+            _show_done(options)
             return OK
     from lls_provider.runtime.cli import commands
 
@@ -89,6 +94,12 @@ class _AnsweredError(Exception):
 class _Parser(argparse.ArgumentParser):
     """Raises what argparse would print before it exits, for the Pod's status to show it too."""
 
+    commands: argparse._SubParsersAction[_Parser]
+
+    def help_of_commands(self) -> dict[str, str]:
+        """The help of each command."""
+        return {name: parser.format_help() for name, parser in self.commands.choices.items()}
+
     def error(self, message: str) -> NoReturn:
         raise BadUsageError(self, message)
 
@@ -97,7 +108,7 @@ class _Parser(argparse.ArgumentParser):
         raise _AnsweredError
 
 
-def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
+def make_parser(prog: str = "lls-provider.pyz") -> _Parser:
     """The parser; an environment variable sets the default of its flag.
 
     Parsing raises BadUsageError.
@@ -110,6 +121,7 @@ def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lls-provider {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.commands = commands
     _add_install(_command(commands, "install", "phase 1: install a provider", _INSTALL_EXAMPLE))
     _add_install_all(
         _command(
@@ -131,6 +143,8 @@ def make_parser(prog: str = "lls-provider.pyz") -> argparse.ArgumentParser:
     _add_start(
         _command(commands, "start", "all phases in one container, then the server", _START_EXAMPLE)
     )
+    for command in commands.choices.values():
+        _add_output(command)
     return parser
 
 
@@ -241,7 +255,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "server", nargs="+", metavar="COMMAND", help="what to become: the image's entry point"
     )
-    parser.set_defaults(termination_log=TERMINATION_LOG, run=main)
+    parser.set_defaults(termination_log=TERMINATION_LOG, run=main, alike=output_arguments)
 
 
 def _add_merge(parser: argparse.ArgumentParser) -> None:
@@ -279,6 +293,29 @@ def _add_preflight(parser: argparse.ArgumentParser) -> None:
         "writable",
     )
     parser.set_defaults(termination_log=TERMINATION_LOG)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        dest="form",
+        help="how the result is written to stdout (default: %(default)s)",
+    )
+    verbosity = parser.add_mutually_exclusive_group()
+    verbosity.add_argument(
+        "-q", "--quiet", action="store_true", help="show only the result, warnings and errors"
+    )
+    verbosity.add_argument(
+        "-v", "--verbose", action="store_true", help="show also when each step began"
+    )
+
+
+def output_arguments(options: argparse.Namespace) -> list[str]:
+    """The arguments that have another command write as this one does."""
+    flags = ["--quiet"] * options.quiet + ["--verbose"] * options.verbose
+    return ["--format", options.form, *flags]
 
 
 def _add_root(parser: argparse.ArgumentParser) -> None:
@@ -344,6 +381,16 @@ def _complete(options: argparse.Namespace) -> None:
             config,
         ]
     )
+
+
+def _show_done(options: argparse.Namespace) -> None:
+    if not options.quiet:
+        sys.stderr.write(f"lls-provider: '{options.provider_id}' is installed already\n")
+    if options.form == "json":
+        from lls_provider.runtime.cli import commands
+
+        console = commands.Console(form=options.form)
+        console.result("install/1", {"provider_id": options.provider_id, "up_to_date": True}, "")
 
 
 def _is_done(options: argparse.Namespace) -> bool:

@@ -10,7 +10,8 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,16 +26,36 @@ from lls_provider.untrusted import CHARACTERS_LIMIT, escaped, one_line
 class Console(Silent):
     """The progress of the runtime's own command line: plain lines for a container's log.
 
-    A step or a note is one line, whatever it quotes.
+    A step or a note is one line, whatever it quotes. ``form`` is that of the result, text or json.
     """
+
+    def __init__(
+        self, *, form: str = "text", is_quiet: bool = False, is_verbose: bool = False
+    ) -> None:
+        self.is_json = form == "json"
+        self.is_quiet = is_quiet
+        self.is_verbose = is_verbose
+        self.results = 0  # written so far
+        self._began = time.monotonic()
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Console:
+        """The console that --format, --quiet and --verbose ask for."""
+        return cls(form=options.form, is_quiet=options.quiet, is_verbose=options.verbose)
 
     def step(self, text: str, /) -> None:
         """A phase starts."""
-        self.error(f"lls-provider: {one_line(text, CHARACTERS_LIMIT)}")
+        self._progress(f"lls-provider: {one_line(text, CHARACTERS_LIMIT)}")
 
     def note(self, text: str, /) -> None:
         """A detail."""
-        self.error(f"lls-provider: note: {one_line(text, CHARACTERS_LIMIT)}")
+        self._progress(f"lls-provider: note: {one_line(text, CHARACTERS_LIMIT)}")
+
+    def _progress(self, line: str) -> None:
+        if self.is_quiet:
+            return
+        before = f"[{time.monotonic() - self._began:6.2f} s] " if self.is_verbose else ""
+        self.error(before + line)
 
     def warn(self, text: str, /) -> None:
         """A warning; layouts that begin with WARNING are shown unchanged."""
@@ -44,8 +65,13 @@ class Console(Silent):
         """Write one or more lines to stderr."""
         self._write(sys.stderr, text)
 
-    def result(self, text: str) -> None:
-        """Write a line of the result to stdout."""
+    def result(self, schema: str, document: Mapping[str, object], text: str) -> None:
+        """Write the result to stdout: ``text``, or ``document`` as JSON that names its schema."""
+        self.results += 1
+        if self.is_json:
+            import json
+
+            text = json.dumps({"schema": f"lls-provider/{schema}", **document})
         self._write(sys.stdout, text)
 
     @staticmethod
@@ -73,7 +99,7 @@ _QUOTED = re.compile(r"'([^']{4,})'")
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; an error goes to stderr and the termination log."""
-    console = Console()
+    console = Console.of(options)
     try:
         with stop_signals():
             return int(_COMMANDS[options.command](options, console))
@@ -86,12 +112,17 @@ def run(options: argparse.Namespace) -> int:
         return _show(_internal(error, options.command), options.termination_log, console)
 
 
-def bad_usage(parser: argparse.ArgumentParser, message: str, log: str) -> int:
-    """Report wrong arguments, on stderr and in the termination log ``log``."""
+def bad_usage(
+    parser: argparse.ArgumentParser, message: str, log: str, meant: Iterable[str] = ()
+) -> int:
+    """Report wrong arguments, on stderr and in the termination log ``log``.
+
+    ``meant`` are sentences about what was probably meant.
+    """
     error = SdkError(
         Code.USAGE,
         f"'{parser.prog}' cannot be run like this",
-        why=message,
+        why="\n".join([message, *meant]),
         resolution="Correct the arguments of the container, or the variables that replace them; "
         f"'{parser.prog} --help' lists both.",
     )
@@ -179,8 +210,15 @@ def _install(options: argparse.Namespace, console: Console) -> ExitStatus:
         with fixed_umask():
             record = install(request, console, ahead=ahead).record
     console.result(
+        "install/1",
+        {
+            "provider_id": record.provider_id,
+            "up_to_date": False,
+            "order": record.order,
+            "packages": [{"name": it.name, "version": it.version} for it in record.packages],
+        },
         f"Installed provider '{record.provider_id}' (order {record.order}): "
-        f"{counted(len(record.packages), 'package')}"
+        f"{counted(len(record.packages), 'package')}",
     )
     return ExitStatus.OK
 
@@ -200,7 +238,8 @@ def _extract(options: argparse.Namespace, console: Console) -> ExitStatus:
     from lls_provider.runtime.extract import extract
 
     source = extract(Path(options.root), given=options.config_path)
-    console.result(f"Copied the distribution's configuration from {source}")
+    text = f"Copied the distribution's configuration from {source}"
+    console.result("extract/1", {"source": str(source)}, text)
     return ExitStatus.OK
 
 
@@ -221,7 +260,8 @@ def _start(options: argparse.Namespace, console: Console) -> ExitStatus:  # noqa
         options.merged,
         options.server,
     )
-    return ExitStatus(start(request, options.run))
+    alike = options.alike(options)
+    return ExitStatus(start(request, lambda arguments: options.run([*arguments, *alike])))
 
 
 def _merge(options: argparse.Namespace, console: Console) -> ExitStatus:
@@ -232,7 +272,8 @@ def _merge(options: argparse.Namespace, console: Console) -> ExitStatus:
     base = Path(options.base) if options.base is not None else VolumeTree(root).base_config
     result = merge(root, base=base, output_name=options.output_name, progress=console)
     merged = counted(len(result.providers), "external provider")
-    console.result(f"Merged {merged} into {result.path}")
+    document = {"path": str(result.path), "providers": list(result.providers)}
+    console.result("merge/1", document, f"Merged {merged} into {result.path}")
     return ExitStatus.OK
 
 
@@ -246,7 +287,7 @@ def _preflight(options: argparse.Namespace, console: Console) -> ExitStatus:
         keep_bytecode=options.keep_bytecode,
         progress=console,
     )
-    console.result("All providers validated successfully")
+    console.result("preflight/1", {"ok": True}, "All providers validated successfully")
     return ExitStatus.OK
 
 
@@ -263,6 +304,10 @@ _COMMANDS = {
 def _show(error: SdkError, log: str, console: Console) -> int:
     message = error.render()
     console.error(message)
+    if console.is_json and not console.results:
+        error_document = {**error.to_document(), "message": message}
+        document = {"exit_status": int(error.status), "error": error_document}
+        console.result("error/1", document, "")
     write_termination_log(message + "\n", log)
     if path := os.environ.get(ERROR_FILE):
         write_error_file(error, path)

@@ -76,6 +76,21 @@ def find_credential(
     return None
 
 
+def known_registries(environment: Mapping[str, str] | None = None) -> list[str]:
+    """The registries, and repositories of them, that an entry or a helper has a login for.
+
+    A helper that answers for every registry is ``*``. No helper is run. Raises SdkError
+    CREDENTIALS_INVALID for a file that cannot be read.
+    """
+    found: dict[str, None] = {}
+    for path, document in _documents(os.environ if environment is None else environment):
+        keys = [*_table(path, document, "credHelpers"), *_table(path, document, "auths")]
+        found |= dict.fromkeys(_normal(key) for key in keys)
+        if document.get("credsStore"):
+            found["*"] = None
+    return list(found)
+
+
 def _documents(variables: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the existing files, and the content of the variable that Docker and GitLab read."""
     if value := variables.get(_VARIABLE):

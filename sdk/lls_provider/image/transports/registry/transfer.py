@@ -51,7 +51,8 @@ from lls_provider.image.transports.registry.repository import (
     upload_bytes,
 )
 from lls_provider.progress import SILENT, shown_size
-from lls_provider.system.cache import cache_root, writing
+from lls_provider.system.cache import writing
+from lls_provider.system.cache_sections import cache_section
 from lls_provider.system.files import write_atomically
 
 if TYPE_CHECKING:
@@ -393,7 +394,7 @@ def _origin(reference: Reference, digest: str) -> Origin:
 
 
 def _cached(digest: str) -> Path:
-    return cache_root() / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    return cache_section("blobs") / "sha256" / digest.removeprefix("sha256:")
 
 
 def _read_cached(digest: str) -> bytes | None:

@@ -1,0 +1,35 @@
+"""``lls-provider completion``: the script that completes commands in a shell."""
+
+from __future__ import annotations
+
+import click
+
+from lls_provider.cli.boundary import EXIT_STATUSES, current, show, show_result
+from lls_provider.cli.options import Choice, output_options
+
+
+@click.command(
+    "completion",
+    epilog="Example: lls-provider completion bash > "
+    "~/.local/share/bash-completion/completions/lls-provider\n\n" + EXIT_STATUSES,
+)
+@click.argument("shell", metavar="SHELL", type=Choice(("bash", "zsh", "fish")))
+@output_options()
+def command(shell: str) -> None:
+    """Show the script that completes the commands, options and values in SHELL.
+
+    \b
+    bash (4.4 or later), for this session:
+      source <(lls-provider completion bash)
+    zsh, in ~/.zshrc after compinit:
+      source <(lls-provider completion zsh)
+    fish:
+      lls-provider completion fish > ~/.config/fish/completions/lls-provider.fish
+    """
+    from lls_provider.cli.shells import script
+
+    text = script(shell)
+    if current().is_json:
+        show_result("completion/1", lambda: {"shell": shell, "script": text}, str)
+    else:
+        show(text.rstrip("\n"))  # as it is: a terminal's width must not change it

@@ -1,0 +1,34 @@
+"""What was probably meant by arguments that the runtime does not know."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+def suggestions(argv: Sequence[str], commands: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each unknown command or option that resembles a known one.
+
+    ``commands`` has the help of each command, which lists its options.
+    """
+    if not argv:
+        return
+    if argv[0] not in commands:
+        yield from _about(argv[0], list(commands))
+        return
+    known = _OPTION.findall(commands[argv[0]])
+    for word in argv[1:]:
+        if word == "--":
+            return
+        option = word.partition("=")[0]
+        if option.startswith("--") and option not in known:
+            yield from _about(option, known)
+
+
+def _about(word: str, known: list[str]) -> Iterator[str]:
+    near = difflib.get_close_matches(word, known, 1)
+    if near:
+        yield f"There is no {word:.100}; did you mean '{near[0]}'?"

@@ -1,0 +1,93 @@
+"""How commands look in a real terminal of 60, 80 and 120 columns.
+
+``python tests/cli/test_terminal.py`` makes the golden files in tests/cli/golden again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.engines.terminal import terminal
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden"
+WIDTHS = (60, 80, 120)
+MINE = [sys.executable, "-m", "lls_provider.cli"]
+PODS = "tests/deploy/pods"
+
+# what a download shows after 7 seconds; the clock stands still, so that the picture does
+PROGRESS = """
+import sys
+from lls_provider.cli.console import RunningTask, Terminal
+now = [0.0]
+console = Terminal(clock=lambda: now[0])
+console.interval = 0.01
+console.step("resolving 3 requirements against llama-stack==0.7.3 for linux/amd64 and linux/arm64")
+console.note("torch 2.6.0 is provided by the distribution")
+console.step("fetching 92 packages (310.4 MB)")
+console.warn("sentencepiece has no wheel for linux/arm64")
+with console.task("fetching", 310_400_000) as fetched:
+    with console.task("pulling sha256:0123456789ab", 0) as pulled:
+        fetched(81_250_000); pulled(1_200_000); now[0] = 7.0
+        sys.stdin.read()
+"""
+
+SCENES: dict[str, list[str]] = {
+    "help": [*MINE, "--help"],
+    "help-cache": [*MINE, "cache", "--help"],
+    "misspelt": [*MINE, "biuld"],
+    "error": [*MINE, "check", "acme-echo", "--format", "jsn"],
+    "diagnose": [*MINE, "diagnose", f"{PODS}/failed-conflict.json"],
+    "diagnose-ready": [*MINE, "diagnose", f"{PODS}/ready.json"],
+    "progress": [sys.executable, "-c", PROGRESS],
+}
+
+
+def seen(tmux: str, socket: Path, scene: str, width: int) -> str:
+    """What the terminal shows when the scene is over, or stands still."""
+
+    def is_over(shown: str) -> bool:
+        if scene == "progress":
+            return "1.2 MB" in shown and ", 7 s" in shown
+        return "[exit " in shown
+
+    with terminal(tmux, socket, SCENES[scene], width=width, cwd=ROOT) as screen:
+        return screen.until(is_over)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_terminal_shows_what_it_showed(
+    engine: Callable[[str], str], tmp_path: Path, scene: str, width: int
+) -> None:
+    shown = seen(engine("tmux"), tmp_path / "tmux", scene, width)
+    golden = (GOLDEN / f"{scene}-{width}.txt").read_text("utf-8")
+    assert shown == golden, "if this is meant: python tests/cli/test_terminal.py"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_line_of_help_or_progress_is_broken_by_the_terminal(width: int) -> None:
+    for scene in ("help", "help-cache", "progress"):
+        lines = (GOLDEN / f"{scene}-{width}.txt").read_text("utf-8").splitlines()
+        assert max(map(len, lines)) <= width
+
+
+def main() -> None:
+    tmux = shutil.which("tmux")
+    assert tmux is not None, "tmux is missing: tests/engines/install"
+    GOLDEN.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory:
+        for scene in SCENES:
+            for width in WIDTHS:
+                text = seen(tmux, Path(directory) / f"{scene}-{width}", scene, width)
+                (GOLDEN / f"{scene}-{width}.txt").write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
