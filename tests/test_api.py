@@ -291,7 +291,8 @@ def test_push_leaves_no_trace_in_the_process(image: Path, registry: str) -> None
         (found,) = lls_provider.inspect(f"docker://{target}", insecure=True).images
         again = lls_provider.push(found, [f"{registry}/acme/echo:more"], insecure=True)
     assert pushed.to_document() == {
-        "outputs": [{"output": f"docker://{target}", "digest": found.digest}]
+        "dry_run": False,
+        "outputs": [{"output": f"docker://{target}", "digest": found.digest}],
     }
     assert again.outputs[0].digest == found.digest
 

@@ -44,7 +44,7 @@ def asked(cli: Cli, place: Path, line: str, shell: str = "bash") -> list[str]:
     env = {shells.VARIABLE: f"{shell}_complete", "COMP_LINE": line}
     done = cli(cwd=place, env=env)
     assert (done.returncode, done.stderr) == (0, "")
-    return [it.partition(",")[2] for it in done.stdout.splitlines()]
+    return [it.partition(",")[2] for it in done.stdout.splitlines() if it]
 
 
 @pytest.mark.parametrize(

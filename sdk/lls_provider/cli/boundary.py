@@ -11,7 +11,6 @@ import select
 import sys
 import traceback
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
@@ -95,7 +94,9 @@ def _run(command: click.Command, argv: Sequence[str], output: Output) -> int:
         show(error.format_message(), err=True)
         return ExitStatus.USAGE
     except click.UsageError as error:
-        if _asks_for_json(argv):  # click may not have come as far as --format
+        from lls_provider.runtime.cli.suggestions import asks_for_json
+
+        if asks_for_json(argv):  # click may not have come as far as --format
             output.form = JSON
         return _show(usage_error(error), output)
     except click.ClickException as error:
@@ -184,12 +185,6 @@ def error_document(error: SdkError) -> dict[str, object]:
         "exit_status": int(error.status),
         "error": {**error.to_document(), "message": error.render()},
     }
-
-
-def _asks_for_json(argv: Sequence[str]) -> bool:
-    """Whether a command line that cannot be parsed has ``--format json``."""
-    words = list(argv[: argv.index("--")] if "--" in argv else argv)
-    return f"--format={JSON}" in words or ("--format", JSON) in pairwise(words)
 
 
 def _drop_output() -> None:

@@ -128,7 +128,9 @@ def test_a_config_that_is_none_is_refused_with_its_place(text: bytes, code: Code
 def _options(tmp_path: Path, command: str) -> argparse.Namespace:
     log = tmp_path / "log"
     log.write_text("")
-    return argparse.Namespace(command=command, termination_log=str(log))
+    return argparse.Namespace(
+        command=command, termination_log=str(log), form="text", quiet=False, verbose=False
+    )
 
 
 def _run_with(

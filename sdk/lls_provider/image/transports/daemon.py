@@ -292,12 +292,12 @@ class Daemon:
         """Return what the daemon is, and its version. Raises SdkError DAEMON_FAILED."""
         with _wrapped(self.address, tunnel=self.tunnel):
             found = _object(self.client.version())
-        platform = found.get("Platform")
-        name = platform.get("Name") if isinstance(platform, dict) else None
         components = found.get("Components")
-        if not name and isinstance(components, list) and components:
-            name = _object(components[0]).get("Name")
-        return f"{name or 'a daemon'} {found.get('Version') or ''}".strip()
+        first = components[0] if isinstance(components, list) and components else {}
+        name = first.get("Name") if isinstance(first, dict) else None
+        # Docker's own component is the "Engine", Podman's the "Podman Engine"
+        name = "Docker Engine" if name in (None, "Engine") else name
+        return f"{name} {found.get('Version') or ''}".strip()
 
     def inspect(self, reference: Reference) -> JsonObject:
         """Return the daemon's description of an image. Raises SdkError IMAGE_MISSING,

@@ -61,11 +61,14 @@ def main(argv: Sequence[str], *, prog: str = "lls-provider.pyz") -> int:
         options = parser.parse_args(list(argv))
     except BadUsageError as error:
         from lls_provider.runtime.cli import commands
-        from lls_provider.runtime.cli.suggestions import suggestions
+        from lls_provider.runtime.cli.suggestions import asks_for_json, suggestions
 
-        log = termination_log_argument(argv)
         return commands.bad_usage(
-            error.parser, str(error), log, suggestions(argv, parser.help_of_commands())
+            error.parser,
+            str(error),
+            termination_log_argument(argv),
+            meant=suggestions(argv, parser.help_of_commands()),
+            form="json" if asks_for_json(argv) else "text",
         )
     except _AnsweredError:
         return OK

@@ -113,11 +113,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def bad_usage(
-    parser: argparse.ArgumentParser, message: str, log: str, meant: Iterable[str] = ()
+    parser: argparse.ArgumentParser,
+    message: str,
+    log: str,
+    *,
+    meant: Iterable[str] = (),
+    form: str = "text",
 ) -> int:
     """Report wrong arguments, on stderr and in the termination log ``log``.
 
-    ``meant`` are sentences about what was probably meant.
+    ``meant`` are sentences about what was probably meant; ``form`` is that of the result.
     """
     error = SdkError(
         Code.USAGE,
@@ -126,7 +131,7 @@ def bad_usage(
         resolution="Correct the arguments of the container, or the variables that replace them; "
         f"'{parser.prog} --help' lists both.",
     )
-    console = Console()
+    console = Console(form=form)
     console.error(parser.format_usage())
     return _show(error, log, console)
 

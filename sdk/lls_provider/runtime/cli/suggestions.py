@@ -1,10 +1,11 @@
-"""What was probably meant by arguments that the runtime does not know."""
+"""What was meant by arguments that the runtime does not know, or could not parse."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
@@ -32,3 +33,9 @@ def _about(word: str, known: list[str]) -> Iterator[str]:
     near = difflib.get_close_matches(word, known, 1)
     if near:
         yield f"There is no {word:.100}; did you mean '{near[0]}'?"
+
+
+def asks_for_json(argv: Sequence[str]) -> bool:
+    """Whether arguments that cannot be parsed have ``--format json``."""
+    words = list(argv[: argv.index("--")] if "--" in argv else argv)
+    return "--format=json" in words or ("--format", "json") in pairwise(words)
