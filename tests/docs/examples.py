@@ -80,7 +80,7 @@ def run(*words: str) -> object:
 
 def finding(code: Code, target: str) -> Finding:
     """The lines in which ``check`` shows the first complaint of a code."""
-    (report,) = json.loads(str(run("check", target, "--format", "json")))
+    (report,) = json.loads(str(run("check", target, "--format", "json")))["reports"]
     what = next(it["what"] for it in report["findings"] if it.get("code") == code.slug)
     lines = str(run("check", target)).splitlines()
     first = next(place for place, line in enumerate(lines) if str(what) in line)

@@ -31,6 +31,7 @@ from lls_provider.project.settings import SampleCall, read_settings
 from lls_provider.project.template import TemplateVersions
 from lls_provider.project.tests import _failed
 from lls_provider.system.cache import unwritable_cache
+from lls_provider.system.cache_sections import cache_in_use
 from lls_provider.wheels.interpreter import find_interpreter
 from lls_provider.wheels.lock import (
     LockInputs,
@@ -309,6 +310,11 @@ def _(_folder: Path) -> object:
 def _(_folder: Path) -> object:
     with mock.patch.dict(os.environ, {"PATH": "/no-such"}):
         return run("diagnose", "pod/my-pod")
+
+
+@author(Code.CACHE_IN_USE, "A server stays up meanwhile. `lls-provider cache prune` prints:")
+def _(_folder: Path) -> object:
+    return cache_in_use(Path("/home/me/.cache/lls-provider"), [4711])
 
 
 @author(Code.TOOL_FAILED, "uv refuses a setting of the project. `lls-provider build` prints:")

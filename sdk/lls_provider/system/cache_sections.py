@@ -168,18 +168,23 @@ def _alone(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holders = ", ".join(map(str, _holders(handle)))
-            raise SdkError(
-                Code.CACHE_IN_USE,
-                "The cache is in use",
-                why=f"Process {holders} uses it." if holders else "Another run uses it.",
-                where=Where(file=str(root)),
-                resolution="Wait until the other runs of lls-provider have ended, such as one that "
-                "keeps a server up, then prune again.",
-            ) from error
+            raise cache_in_use(root, _holders(handle)) from error
         yield
     finally:
         os.close(handle)
+
+
+def cache_in_use(root: Path, holders: Iterable[int]) -> SdkError:
+    """The error CACHE_IN_USE, with the processes that hold the cache as far as they are known."""
+    named = ", ".join(map(str, holders))
+    return SdkError(
+        Code.CACHE_IN_USE,
+        "The cache is in use",
+        why=f"Process {named} uses it." if named else "Another run uses it.",
+        where=Where(file=str(root)),
+        resolution="Wait until the other runs of lls-provider have ended, such as one that keeps a "
+        "server up, then prune again.",
+    )
 
 
 def _holders(handle: int) -> list[int]:

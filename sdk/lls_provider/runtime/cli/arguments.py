@@ -227,7 +227,7 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
 def _add_install_all(parser: argparse.ArgumentParser) -> None:
     _add_providers(parser)
     _add_root(parser)
-    parser.set_defaults(termination_log=TERMINATION_LOG, run=main)
+    parser.set_defaults(termination_log=TERMINATION_LOG, run=main, alike=output_arguments)
 
 
 def _add_providers(parser: argparse.ArgumentParser) -> None:

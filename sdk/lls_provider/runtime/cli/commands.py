@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -252,7 +252,7 @@ def _install_all(options: argparse.Namespace, console: Console) -> ExitStatus:  
     from lls_provider.runtime.start import install_commands, parse_providers, run_all
 
     lines = install_commands(parse_providers(options.providers), options.root)
-    return ExitStatus(run_all(lines, options.run))
+    return ExitStatus(run_all(lines, _alike(options)))
 
 
 def _start(options: argparse.Namespace, console: Console) -> ExitStatus:  # noqa: ARG001
@@ -265,8 +265,12 @@ def _start(options: argparse.Namespace, console: Console) -> ExitStatus:  # noqa
         options.merged,
         options.server,
     )
-    alike = options.alike(options)
-    return ExitStatus(start(request, lambda arguments: options.run([*arguments, *alike])))
+    return ExitStatus(start(request, _alike(options)))
+
+
+def _alike(options: argparse.Namespace) -> Callable[[Sequence[str]], int]:
+    """What runs another command so that it writes as this one does."""
+    return lambda arguments: options.run([*arguments, *options.alike(options)])
 
 
 def _merge(options: argparse.Namespace, console: Console) -> ExitStatus:
@@ -309,13 +313,13 @@ _COMMANDS = {
 def _show(error: SdkError, log: str, console: Console) -> int:
     message = error.render()
     console.error(message)
+    write_termination_log(message + "\n", log)
+    if path := os.environ.get(ERROR_FILE):
+        write_error_file(error, path)
     if console.is_json and not console.results:
         error_document = {**error.to_document(), "message": message}
         document = {"exit_status": int(error.status), "error": error_document}
         console.result("error/1", document, "")
-    write_termination_log(message + "\n", log)
-    if path := os.environ.get(ERROR_FILE):
-        write_error_file(error, path)
     return int(error.status)
 
 
