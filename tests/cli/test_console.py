@@ -134,13 +134,6 @@ def test_where_nobody_watches_a_long_step_is_repeated(monkeypatch: pytest.Monkey
     assert "  pulling: 5.0 MB of 10.0 MB" in lines
 
 
-def test_without_a_live_display_nothing_is_started() -> None:
-    progress = Plain(is_live=False)
-    progress.step("testing")
-    with progress.task("x", 1):
-        assert progress._timer is None
-
-
 def test_verbose_lines_begin_with_the_time(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     progress = Plain(is_verbose=True, clock=clock)

@@ -43,11 +43,11 @@ EXIT_STATUSES = (
 )
 
 
-def console(waiting: str = "", *, live: bool = True) -> Progress:
+def console(waiting: str = "") -> Progress:
     """The progress display of this run; see `lls_provider.cli.console.console`."""
     from lls_provider.cli.console import console as make  # --help shows no progress
 
-    return make(waiting, live=live)
+    return make(waiting)
 
 
 _COMPLETE = "_LLS_PROVIDER_COMPLETE"  # shells.VARIABLE, which --help does not load

@@ -23,8 +23,8 @@ def command(shell: str) -> None:
       source <(lls-provider completion bash)
     zsh, in ~/.zshrc after compinit:
       source <(lls-provider completion zsh)
-    fish:
-      lls-provider completion fish > ~/.config/fish/completions/lls-provider.fish
+    fish, in ~/.config/fish/config.fish:
+      lls-provider completion fish | source
     """
     from lls_provider.cli.shells import script
 

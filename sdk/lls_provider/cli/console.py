@@ -37,11 +37,10 @@ _ASCII = ("|/-\\", "#", ".", "...")
 Clock = Callable[[], float]
 
 
-def console(waiting: str = "", *, live: bool = True) -> Progress:
+def console(waiting: str = "") -> Progress:
     """The progress display that suits stderr and --quiet or --verbose.
 
-    ``waiting`` names what is done before the first step. Without ``live`` nothing moves and no
-    reminder is written: something else writes to the terminal meanwhile.
+    ``waiting`` names what is done before the first step.
     """
     output = current()
     output.close()
@@ -52,7 +51,7 @@ def console(waiting: str = "", *, live: bool = True) -> Progress:
 
         show_details(lambda text: _say(f"  {one_line(text, CHARACTERS_LIMIT)}", dim=True))
     kind = Terminal if is_watched(os.environ) else Plain
-    shown = kind(is_verbose=output.verbosity is Verbosity.VERBOSE, is_live=live)
+    shown = kind(is_verbose=output.verbosity is Verbosity.VERBOSE)
     output.closing = shown.end
     if waiting:
         shown.begin(waiting)
@@ -151,11 +150,8 @@ class Plain:
 
     interval = REMINDER
 
-    def __init__(
-        self, *, is_verbose: bool = False, is_live: bool = True, clock: Clock = time.monotonic
-    ) -> None:
+    def __init__(self, *, is_verbose: bool = False, clock: Clock = time.monotonic) -> None:
         self._is_verbose = is_verbose
-        self._is_live = is_live
         self._clock = clock
         self._began = clock()
         self._work = Work()
@@ -167,8 +163,7 @@ class Plain:
         with self._lock:
             self.end()
             self._work.step, self._work.started = one_line(text), self._clock()
-            if self._is_live:
-                self._start_timer()
+            self._start_timer()
 
     def end(self) -> None:
         """Show no more of what is waited for, until the next step begins."""
@@ -204,7 +199,7 @@ class Plain:
 
         with self._lock:
             self._work.tasks.append(task)
-            if self._timer is None and self._is_live:
+            if self._timer is None:
                 self._start_timer()
         try:
             yield advance

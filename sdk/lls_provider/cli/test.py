@@ -47,7 +47,8 @@ def command(
         arguments=pytest_args,
         # pytest writes to the terminal itself; with --format json stdout is for the result
         stdout=sys.stderr.fileno() if current().is_json else None,
-        progress=console(live=False),
+        before_tests=current().close,
+        progress=console(),
     )
     if current().is_json:
         show_result("test/1", lambda: {"project": settings.name, "ok": True}, str)

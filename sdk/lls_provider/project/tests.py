@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,14 +56,16 @@ def run_tests(
     python: str | None = None,
     arguments: Sequence[str] = (),
     stdout: int | None = None,
+    before_tests: Callable[[], object] = lambda: None,
     progress: Progress = SILENT,
 ) -> int:
     """Run pytest in the project, in an environment of the distribution and the provider's wheel.
 
     Its output is not captured, and goes to the descriptor ``stdout`` if one is given;
-    ``arguments`` are pytest's; ``load`` loads a distribution by name.
-    Returns 0. Raises SdkError TESTS_FAILED when a test fails or there is none, SETTINGS_INVALID
-    when no distribution is named anywhere, and what building, resolving and installing raise.
+    ``before_tests`` is called before it writes. ``arguments`` are pytest's; ``load`` loads a
+    distribution by name. Returns 0. Raises SdkError TESTS_FAILED when a test fails or there is
+    none, SETTINGS_INVALID when no distribution is named anywhere, and what building, resolving and
+    installing raise.
     """
 
     named = distribution or next(iter(settings.distributions), None)
@@ -85,6 +87,7 @@ def run_tests(
     wanted = ("pytest", *settings.test_requirements)
     with provider_environment(settings, server, extra=wanted, progress=progress) as environment:
         progress.step(f"testing {settings.name} beside {server.label}")
+        before_tests()
         status = _pytest(environment.python, settings.root, arguments, stdout)
         if status != 0:
             raise _failed(settings, status, environment.python)
