@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -55,6 +56,8 @@ def test_an_update_says_what_it_did_and_how_to_undo_it(cli: Cli, tmp_path: Path)
     assert dry.returncode == 0, dry.stderr
     assert "+version = " in dry.stdout
     assert f"Would update {project} from version 1 to " in dry.stdout
+    listed = cli("new", project, "--update", "--dry-run", "--no-input", "--format", "json")
+    assert {"path": "pyproject.toml", "change": "changed"} in json.loads(listed.stdout)["files"]
     assert git(project, "status", "--porcelain") == ""
 
     done = cli("new", "--update", "--no-input", cwd=project)
@@ -85,8 +88,13 @@ def test_an_update_with_a_conflict_is_an_error(cli: Cli, tmp_path: Path) -> None
     assert "CONFLICT (content): Merge conflict in pyproject.toml" in done.stderr
 
 
-def test_a_dry_run_belongs_to_an_update(cli: Cli, tmp_path: Path) -> None:
-    done = cli("new", "acme-echo", "--no-input", "--dry-run", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "--dry-run belongs to --update" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+def test_a_dry_run_lists_the_files_and_makes_none(cli: Cli, tmp_path: Path) -> None:
+    words = ("acme-echo", "--no-input")
+    dry = cli("new", *words, "--dry-run", cwd=tmp_path)
+    assert (dry.returncode, list(tmp_path.iterdir())) == (0, [])
+    first, *files = dry.stdout.splitlines()
+    assert first == "Would make acme-echo:"
+    assert cli("new", *words, "--format", "json", cwd=tmp_path).returncode == 0
+    made = tmp_path / "acme-echo"
+    found = sorted(str(it.relative_to(made)) for it in made.rglob("*") if it.is_file())
+    assert [it.strip() for it in files] == found

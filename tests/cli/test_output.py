@@ -47,13 +47,8 @@ def test_every_command_has_the_options_and_a_schema(name: str) -> None:
 
 def test_every_schema_is_named_as_its_documents_are() -> None:
     known = {f"{name.replace(' ', '-')}-1" for name in commands()} | {"error-1"}
-    known |= {
-        "install-1",
-        "extract-1",
-        "merge-1",
-        "preflight-1",
-        "new-update-1",
-    }  # start becomes the server
+    # start becomes the server, and install-all writes what install does
+    known |= {"install-1", "extract-1", "merge-1", "preflight-1", "new-update-1"}
     assert {file.stem for file in results.SCHEMAS.glob("*.json")} == known
     for file in results.SCHEMAS.glob("*.json"):
         schema = json.loads(file.read_text("utf-8"))

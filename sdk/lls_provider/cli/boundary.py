@@ -20,7 +20,7 @@ import click
 from lls_provider import __version__
 from lls_provider.cli.output import (
     JSON,
-    Output,
+    CommandOutput,
     current,
     named,
     prepare_streams,
@@ -59,7 +59,7 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
     """Run ``command`` and return its exit status; never raises."""
     if question := os.environ.get(_COMPLETE):
         return _complete(command, question)
-    output = Output(tuple(argv))
+    output = CommandOutput(tuple(argv))
     prepare_streams(os.environ)
     try:
         return _run(command, argv, output)
@@ -77,7 +77,7 @@ def _complete(command: click.Command, question: str) -> int:
         return ExitStatus.WRONG
 
 
-def _run(command: click.Command, argv: Sequence[str], output: Output) -> int:
+def _run(command: click.Command, argv: Sequence[str], output: CommandOutput) -> int:
     from lls_provider.runtime.process.signals import StoppedBySignal, stop_signals
 
     try:
@@ -168,7 +168,7 @@ def internal_error(error: BaseException) -> SdkError:
     )
 
 
-def _show(error: SdkError, output: Output, cause: BaseException | None = None) -> int:
+def _show(error: SdkError, output: CommandOutput, cause: BaseException | None = None) -> int:
     """Write the error as text to stderr, and as JSON to stdout if nothing else is there."""
     output.close()
     if os.environ.get(DEBUG):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lls_provider.cli.output import JSON, TEXT, Output, Verbosity
+from lls_provider.cli.output import JSON, TEXT, CommandOutput, Verbosity
 
 if TYPE_CHECKING:
     from lls_provider.wheels.uv_settings import Indexes
@@ -20,8 +20,8 @@ DISTRIBUTION = "REQUIREMENT|FILE|python:PATH|profile:NAME|IMAGE"
 def output_options(*machines: str) -> Decorator:
     """``--format``, ``--quiet`` and ``--verbose``, which every command has.
 
-    ``machines`` are the formats besides text (default: json). They set the `Output` of the run,
-    and are no arguments of the command's function.
+    ``machines`` are the formats besides text (default: json). They set the run's
+    `CommandOutput`, and are no arguments of the command's function.
     """
     options = (
         click.option(
@@ -63,7 +63,7 @@ def output_options(*machines: str) -> Decorator:
 
 
 def _set_form(ctx: click.Context, _option: click.Parameter, value: str) -> None:
-    ctx.ensure_object(Output).form = value
+    ctx.ensure_object(CommandOutput).form = value
 
 
 _VERBOSITIES = {"quiet": Verbosity.QUIET, "verbose": Verbosity.VERBOSE}
@@ -72,7 +72,7 @@ _VERBOSITIES = {"quiet": Verbosity.QUIET, "verbose": Verbosity.VERBOSE}
 def _set_verbosity(ctx: click.Context, option: click.Parameter, value: bool) -> None:
     if not value:
         return
-    output = ctx.ensure_object(Output)
+    output = ctx.ensure_object(CommandOutput)
     if output.verbosity is not Verbosity.NORMAL:
         raise click.UsageError("--quiet and --verbose exclude each other.", ctx)
     output.verbosity = _VERBOSITIES[option.name or ""]

@@ -1,8 +1,8 @@
 """What a command writes: its result to stdout, in the form of --format; all else to stderr.
 
 Everything passes through `show` or `show_document`, so that nothing a provider, an image or a
-registry says reaches a terminal unescaped. `Output` holds what --format, --quiet and --verbose
-asked for; it is the object of click's context, so that one mechanism serves every command.
+registry says reaches a terminal unescaped. `CommandOutput` holds what --format, --quiet and
+--verbose asked for; it is the object of click's context, so that one mechanism serves all commands.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Verbosity(IntEnum):
 
 
 @dataclass(slots=True)
-class Output:
+class CommandOutput:
     """How one run of the command line writes."""
 
     arguments: tuple[str, ...] = ()
@@ -59,13 +59,13 @@ class Output:
             self.closing()
 
 
-_outside = Output()
+_outside = CommandOutput()
 
 
-def current() -> Output:
+def current() -> CommandOutput:
     """The output of the command that runs; one and the same outside of commands."""
     context = click.get_current_context(silent=True)
-    found = context.find_object(Output) if context is not None else None
+    found = context.find_object(CommandOutput) if context is not None else None
     return found if found is not None else _outside
 
 
