@@ -47,7 +47,6 @@ PLAIN = {
     "subsequent to": "after",
     "in the event that": "if",
     "due to the fact that": "because",
-    "a number of": "several",
     "is able to": "can",
     "are able to": "can",
     "whether or not": "whether",
@@ -115,7 +114,9 @@ def _blank(found: re.Match[str]) -> str:
     code = found[0].startswith("`") and not found[0].startswith("```")
     # a code span is a word of its sentence, and not the same word as the next one
     letter = "BCDFGHJKLM"[found.start() % 10] if code else " "
-    return re.sub(r"[^\n]", letter, found[0])
+    text = re.sub(r"[^\n]", letter, found[0])
+    # a block stands between what is before it and what follows
+    return f"—{text[1:]}" if found[0].startswith("```") else text
 
 
 def complaints(page: str, text: str) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tools import write_reference
 
 from lls_provider.contract import names as paths
 from lls_provider.contract.names import APIS
@@ -18,6 +19,12 @@ from lls_provider.runtime.volume.installed import ProviderRecord
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
+
+
+@pytest.mark.parametrize("name", write_reference.PAGES)
+def test_a_page_is_what_the_script_writes(name: str) -> None:
+    text = (REFERENCE / name).read_text("utf-8")
+    assert text == write_reference.PAGES[name](), "write it again: python tools/write_reference.py"
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
