@@ -22,6 +22,8 @@ PAGES = (
     "deploy-with-the-released-operator.md",
     "deploy-several-providers.md",
     "update-a-provider.md",
+    "override-a-provider.md",
+    "from-a-distribution-image.md",
     "deploy-without-internet-access.md",
 )
 SAMPLES = {"acme/echo:1.0": "echo-inference", "acme/guard:1.0": "guard-safety"}

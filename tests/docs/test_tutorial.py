@@ -41,7 +41,7 @@ class Session:
         self._environment = {
             **os.environ,
             "PATH": f"{bin_directory}{os.pathsep}{os.environ['PATH']}",
-            "COLUMNS": "100",
+            "COLUMNS": "80",
             "PYTHONUNBUFFERED": "1",  # stdout and stderr in their order
         }
 
@@ -64,8 +64,10 @@ class Session:
         return self._outputs[key]
 
     def _settings(self) -> str:
+        """The project's settings, without the one that only changes what the provider says."""
         path = self.folder / PROJECT / "pyproject.toml"
-        return path.read_text("utf-8") if path.is_file() else ""
+        text = path.read_text("utf-8") if path.is_file() else ""
+        return re.sub(r"^prefix = .*$", "", text, flags=re.MULTILINE)
 
     def _meant(self, line: str, folder: Path) -> str:
         """The command with the project's name for '.', without what is the default."""
@@ -88,8 +90,8 @@ def tutorial(session: Session) -> dict[str, str]:
             case Edit(name, old, new):
                 path = session.folder / name
                 text = path.read_text("utf-8")
-                assert text.count(old) == 1, f"{old!r} is not once in {name}"
-                path.write_text(text.replace(old, new), "utf-8")
+                assert old in text, f"{old!r} is not in {name}"
+                path.write_text(text.replace(old, new, 1), "utf-8")
             case Excerpt(text):
                 assert settings(text) in settings(file.read_text("utf-8"))
             case Command(line, shown):
@@ -113,15 +115,11 @@ def test_every_command_of_the_tutorial_does_what_it_shows(tutorial: dict[str, st
 
 def recorded() -> Iterator[tuple[str, str]]:
     """The commands of the recording, each with its output."""
-    line = output = ""
-    for event in record_terminal.CAST.read_text("utf-8").splitlines()[1:]:
-        text = str(json.loads(event)[2]).replace("\r\n", "\n")
-        if text.startswith(record_terminal.PROMPT):
-            line, output = text.removeprefix(record_terminal.PROMPT).strip(), ""
-        elif text == "\n":
-            yield line, output
-        else:
-            output += text
+    events = record_terminal.CAST.read_text("utf-8").splitlines()[1:]
+    text = "".join(str(json.loads(event)[2]) for event in events).replace("\r\n", "\n")
+    for part in f"\n{text}".split(f"\n{record_terminal.PROMPT}")[1:]:
+        line, _, output = part.partition("\n")
+        yield line, output
 
 
 def blurred(output: str) -> str:
