@@ -95,6 +95,7 @@ class Code(Enum):
     BUNDLE_INVALID = ("bundle-invalid", ExitStatus.WRONG)
     TESTS_FAILED = ("tests-failed", ExitStatus.WRONG)
     SERVER_FAILED = ("server-failed", ExitStatus.WRONG)
+    SERVICE_FAILED = ("service-failed", ExitStatus.WRONG)
     CALL_FAILED = ("call-failed", ExitStatus.WRONG)
     OUTPUT_UNWRITABLE = ("output-unwritable", ExitStatus.ENVIRONMENT)
     CACHE_UNWRITABLE = ("cache-unwritable", ExitStatus.ENVIRONMENT)

@@ -27,6 +27,8 @@ from lls_provider.bundle.lock import stale_lock_error
 from lls_provider.cli.boundary import internal_error, usage_error
 from lls_provider.errors import Code, Where
 from lls_provider.local.call import list_providers, port_taken, send
+from lls_provider.local.service import start_service
+from lls_provider.local.workspace import Workspace
 from lls_provider.project.settings import SampleCall, read_settings
 from lls_provider.project.template import TemplateVersions
 from lls_provider.project.tests import _failed
@@ -236,6 +238,14 @@ def _(_folder: Path) -> object:
 def _(_folder: Path) -> object:
     with FakeRegistry() as other:  # any HTTP server
         return list_providers(int(other.host.rpartition(":")[2]))
+
+
+@author(Code.SERVICE_FAILED, "The stand-in service has a mistake. `lls-provider up` prints:")
+def _(folder: Path) -> object:
+    (folder / "stand_in.py").write_text("import flask\n")
+    with Workspace() as workspace:
+        python = Path(sys.executable)
+        return start_service(Path("stand_in.py"), workspace, python, dict(os.environ))
 
 
 @author(Code.CALL_FAILED, "The server hangs up on the sample call. `lls-provider up` prints:")

@@ -27,7 +27,7 @@ OGX = "ogx==1.5.0"
 
 
 def make(tmp_path: Path, api: str = "inference") -> Path:
-    return new(tmp_path / "acme", {"name": "acme-thing", "api": api}).path
+    return new(tmp_path / "acme", {"name": "acme-thing", "api": api, "kind": "inline"}).path
 
 
 def bundled(settings: Settings, out: Path) -> Bundle:

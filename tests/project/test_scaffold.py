@@ -13,7 +13,6 @@ from lls_provider.contract.models import PROVIDER_ID_LIMIT
 from lls_provider.errors import Code, SdkError
 from lls_provider.project.scaffold import (
     ANSWERS,
-    KINDS,
     Question,
     complete_answers,
     parse_answers,
@@ -21,6 +20,7 @@ from lls_provider.project.scaffold import (
 )
 from lls_provider.project.settings import read_settings
 from lls_provider.project.template import TemplateVersions
+from lls_provider.project.template_apis import template_apis
 
 DEFAULTS = {
     "name": "acme-echo",
@@ -46,9 +46,12 @@ def refused(answers: dict[str, str], directory: Path | None = None) -> SdkError:
     return caught.value
 
 
-@pytest.mark.parametrize("api", KINDS)
-def test_a_new_project_has_valid_settings(tmp_path: Path, api: str) -> None:
-    made = scaffold(tmp_path / "made", {"name": "acme-thing", "api": api})
+CELLS = [(api, kind) for api, it in template_apis().items() for kind in it.kinds]
+
+
+@pytest.mark.parametrize(("api", "kind"), CELLS)
+def test_a_new_project_has_valid_settings(tmp_path: Path, api: str, kind: str) -> None:
+    made = scaffold(tmp_path / "made", {"name": "acme-thing", "api": api, "kind": kind})
 
     settings = read_settings(made.path)
 
@@ -56,7 +59,7 @@ def test_a_new_project_has_valid_settings(tmp_path: Path, api: str) -> None:
     assert settings.name == "acme-thing"
     assert settings.module == "acme_thing"
     assert settings.api == api
-    assert settings.provider_type == f"{KINDS[api]}::acme-thing"
+    assert settings.provider_type == f"{kind}::acme-thing"
     assert settings.up.call is not None
 
 
@@ -205,9 +208,9 @@ def test_settings_of_cookiecutter_change_nothing(
     ("answers", "what", "resolution"),
     [
         ({"nmae": "x"}, "unknown answer 'nmae'; did you mean 'name'?", "vendor: the organisation"),
-        ({"api": "inferense"}, "did you mean 'inference'?", "inference, safety, file_processors"),
-        ({"api": "eval"}, "api cannot be 'eval'", "inference, safety, file_processors"),
-        ({"kind": "inline"}, "no template for a inline inference provider", "Use kind=remote"),
+        ({"api": "inferense"}, "did you mean 'inference'?", "safety"),
+        ({"api": "agents"}, "api cannot be 'agents'", "inference, "),
+        ({"kind": "inlin"}, "kind cannot be 'inlin'; did you mean 'inline'?", "remote, inline"),
         ({"name": "acme_Echo"}, "must consist of lower-case letters", "such as acme-echo."),
         ({"name": "7up"}, "begins with a digit", "such as up."),
         ({"name": "email"}, "Python knows another 'email'", "such as email-provider."),
@@ -269,6 +272,7 @@ def test_only_what_is_open_is_asked() -> None:
     assert [question.key for question in asked] == [
         "name",
         "api",
+        "kind",
         "description",
         "maintainer",
         "license",

@@ -189,6 +189,8 @@ def test_what_the_tests_need_can_be_an_extra(project: Path) -> None:
         ('LOG = "debug"', "LOG = 1", 20, 15, "must be text, not the number 1"),
         ("env =", 'base = "base.yaml"\nenv =', 20, 8, "there is no file 'base.yaml'"),
         ("env =", 'base = "../base.yaml"\nenv =', 20, 8, "is outside the project"),
+        ("env =", 'service = "tests/service.py"\nenv =', 20, 11, "there is no file"),
+        ('"/v1/models"', '"/"\nexpect-text = 1', 24, 15, "must be text"),
         ("env =", "resources = { models = 1 }\nenv =", 20, 24, "must be a list of tables"),
         ('"/v1/models"', '"v1/models"', 23, 8, "a path that begins with /"),
         ('"/v1/models"', '"/"\nmethod = "post"', 24, 10, "did you mean 'POST'?"),
@@ -490,7 +492,7 @@ def test_the_known_keys_are_named_once_each(project: Path) -> None:
     change(project, "[tool.lls-provider.up]", "[tool.lls-provider.up]\nsomething = 1")
 
     known = refused(project).resolution.rpartition("known keys are ")[2].rstrip(".").split(", ")
-    assert known == ["base", "call", "config", "env", "resources"]
+    assert known == ["base", "call", "config", "env", "resources", "service"]
 
 
 def test_a_dependency_that_is_no_requirement_is_told_with_its_line(project: Path) -> None:

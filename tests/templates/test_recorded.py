@@ -10,8 +10,9 @@ import pytest
 from tests.factories.template_versions import commit, git, make_project, tree
 from tools.record_template import contents, record
 
-from lls_provider.project.scaffold import ANSWERS, KINDS, scaffold
+from lls_provider.project.scaffold import ANSWERS, scaffold
 from lls_provider.project.template import Template, TemplateVersions
+from lls_provider.project.template_apis import template_apis
 from lls_provider.project.update import update_project
 
 VERSIONS = TemplateVersions.shipped()
@@ -26,7 +27,7 @@ def made(template: Template) -> Iterator[dict[str, str]]:
         yield {
             **known,
             "api": api,
-            "kind": KINDS[api],
+            "kind": template_apis()[api].kinds[0],
             "description": f"A provider for {api}.",
             **({"license": context["license"][0]} if "license" in context else {}),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import compileall
 import subprocess
 import sys
 from pathlib import Path
@@ -14,18 +13,18 @@ from cookiecutter.main import cookiecutter
 
 from lls_provider import resources
 from lls_provider.contract.models import PROVIDER_ID_LIMIT
-from lls_provider.project.scaffold import ANSWERS, KINDS, scaffold
+from lls_provider.project.scaffold import ANSWERS, scaffold
 from lls_provider.project.settings import read_settings
-from lls_provider.project.template import TEMPLATE
+from lls_provider.project.template import TEMPLATE, TemplateVersions, render
+from lls_provider.project.template_apis import template_apis
 
 pytestmark = pytest.mark.slow
 
-SAMPLES = {
-    "echo-inference": "inference",
-    "guard-safety": "safety",
-    "text-file-processor": "file_processors",
-}
+SAMPLES = {"guard-safety": "safety", "text-file-processor": "file_processors"}
+EARLIER = {"echo-inference": 1}
+"""Samples that stay what an earlier version of the template made, with that version."""
 NAMES = ["a", "acme-echo", "acme-" + "x" * (PROVIDER_ID_LIMIT - 5)]
+CELLS = [(api, kind) for api, it in template_apis().items() for kind in it.kinds]
 LEFT_BY_TOOLS = {"__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache"}
 
 
@@ -50,9 +49,20 @@ def run(project: Path, *command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture(params=list(template_apis()))
 def api(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
+    """A project of each cell, all with the same name."""
+    root = tmp_path_factory.mktemp("projects")
+    answers = {"name": "acme-thing", "sdk": 'x @ "file"'}
+    return {
+        (api, kind): scaffold(root / api / kind, {**answers, "api": api, "kind": kind}).path
+        for api, kind in CELLS
+    }
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -62,51 +72,71 @@ def test_a_sample_is_what_the_template_renders(tmp_path: Path, name: str) -> Non
     assert tree(samples() / name) == tree(made.path)
 
 
+@pytest.mark.parametrize("name", EARLIER)
+def test_a_sample_is_what_an_earlier_version_rendered(tmp_path: Path, name: str) -> None:
+    recorded = read_settings(samples() / name).pyproject.data["tool"]["lls-provider"]["template"]
+
+    with TemplateVersions.shipped().opened(EARLIER[name]) as template:
+        assert template is not None
+        made = render(template, recorded["answers"], tmp_path)
+
+    assert tree(samples() / name) == tree(made)
+
+
 def test_every_sample_is_compared() -> None:
-    assert {path.name for path in samples().iterdir() if path.is_dir()} == set(SAMPLES)
+    found = {path.name for path in samples().iterdir() if path.is_dir()}
+
+    assert found == SAMPLES.keys() | EARLIER.keys()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_code_is_clean_for_any_name(tmp_path: Path, name: str, api: str) -> None:
-    made = scaffold(tmp_path / "made", {"name": name, "api": api})
+def test_the_code_is_clean_for_any_name(tmp_path: Path, name: str) -> None:
+    """Of all projects at once: each has its own settings of ruff."""
+    for api, kind in CELLS:
+        scaffold(tmp_path / api / kind, {"name": name, "api": api, "kind": kind})
 
-    run(made.path, "ruff", "check", "--no-cache", ".")
-    run(made.path, "ruff", "format", "--no-cache", "--check", ".")
-    assert compileall.compile_dir(made.path, quiet=1)
+    run(tmp_path, "ruff", "check", "--no-cache", ".")
+    run(tmp_path, "ruff", "format", "--no-cache", "--check", ".")
 
 
-@pytest.mark.parametrize("file", ["pyproject.toml", "README.md", "LICENSE", ".gitignore"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_files_end_with_one_line_end_and_hold_no_template(
-    tmp_path: Path, api: str, file: str
+    projects: dict[tuple[str, str], Path], cell: tuple[str, str]
 ) -> None:
-    made = scaffold(tmp_path / "made", {"name": "acme", "api": api})
-
-    text = (made.path / file).read_text()
-
-    assert text.endswith("\n")
-    assert "\n\n\n" not in text
-    assert not text.endswith("\n\n")
-    assert "cookiecutter" not in text
-    assert "{%" not in text
+    for path in projects[cell].rglob("*"):
+        text = path.read_text() if path.is_file() else ""
+        assert not text or text.endswith("\n"), path
+        assert path.suffix == ".py" or "\n\n\n" not in text, path
+        assert not text.endswith("\n\n"), path
+        assert "cookiecutter" not in text, path
+        assert "{%" not in text, path
 
 
-def test_the_readme_names_every_file_that_it_explains(tmp_path: Path, api: str) -> None:
-    made = scaffold(tmp_path / "made", {"name": "acme-thing", "api": api})
-    text = (made.path / "README.md").read_text()
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_readme_names_every_file_that_it_explains(
+    projects: dict[tuple[str, str], Path], cell: tuple[str, str]
+) -> None:
+    text = (projects[cell] / "README.md").read_text()
 
-    named = [part for part in text.split("`")[1::2] if part.startswith(("src/", ".github/"))]
+    named = [
+        part for part in text.split("`")[1::2] if part.startswith(("src/", "tests/", ".github/"))
+    ]
 
-    assert f"src/acme_thing/{api}.py" in named
-    assert all((made.path / name).is_file() for name in named)
+    assert f"src/acme_thing/{cell[0]}.py" in named
+    assert all((projects[cell] / name).is_file() for name in named)
 
 
-def test_the_safety_readme_says_that_ogx_has_no_safety_api(tmp_path: Path) -> None:
-    made = scaffold(tmp_path / "made", {"name": "acme", "api": "safety"})
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_readme_says_where_it_runs(
+    projects: dict[tuple[str, str], Path], cell: tuple[str, str]
+) -> None:
+    servers = template_apis()[cell[0]].servers
 
-    text = (made.path / "README.md").read_text()
+    text = (projects[cell] / "README.md").read_text()
 
-    assert "**It runs on llama-stack only.**" in text
-    assert "--server" not in text
+    only = [name for name in ("llama-stack", "ogx") if f"**It runs on {name} only.**" in text]
+    assert only == ([] if len(servers) > 1 else list(servers))
+    assert ("--server" in text) == (len(servers) > 1)
 
 
 def workflow(project: Path) -> Any:
@@ -114,31 +144,29 @@ def workflow(project: Path) -> Any:
     return yaml.safe_load((project / ".github" / "workflows" / "provider.yml").read_text())
 
 
+@pytest.mark.parametrize("cell", CELLS)
 def test_the_workflow_is_valid_and_tests_on_the_servers_that_have_the_api(
-    tmp_path: Path, api: str
+    projects: dict[tuple[str, str], Path], cell: tuple[str, str]
 ) -> None:
-    made = scaffold(tmp_path / "made", {"name": "acme", "api": api, "sdk": 'x @ "file"'})
-
-    document = workflow(made.path)
+    document = workflow(projects[cell])
     job = document["jobs"]["provider"]
 
     assert set(document) == {"name", True, "permissions", "env", "jobs"}
     assert document["permissions"] == {"contents": "read"}
     assert document["env"] == {"LLS_PROVIDER_SDK": 'x @ "file"'}
-    servers = ["llama-stack==0.7.3"] + (["ogx==1.5.0"] if api != "safety" else [])
-    assert job["strategy"]["matrix"]["server"] == servers
+    servers = [name.partition("=")[0] for name in job["strategy"]["matrix"]["server"]]
+    assert servers == list(template_apis()[cell[0]].servers)
     commands = [step["run"].split()[1] for step in job["steps"] if "lls-" in step.get("run", "")]
     assert commands == ["test", "check", "up", "build"]
 
 
+@pytest.mark.parametrize("cell", CELLS)
 def test_the_distribution_of_the_settings_is_a_server_of_the_workflow(
-    tmp_path: Path, api: str
+    projects: dict[tuple[str, str], Path], cell: tuple[str, str]
 ) -> None:
-    made = scaffold(tmp_path / "made", {"name": "acme", "api": api})
+    servers = workflow(projects[cell])["jobs"]["provider"]["strategy"]["matrix"]["server"]
 
-    servers = workflow(made.path)["jobs"]["provider"]["strategy"]["matrix"]["server"]
-
-    assert set(read_settings(made.path).distributions) <= set(servers)
+    assert set(read_settings(projects[cell]).distributions) <= set(servers)
 
 
 def test_cookiecutter_alone_renders_the_same(

@@ -4,8 +4,11 @@ from typing import Any
 import pytest
 
 from guard_safety._server import api
-from guard_safety.config import KeywordConfig
-from guard_safety.safety import KeywordShield, get_provider_impl
+from guard_safety.config import Config
+from guard_safety.safety import (
+    KeywordShield,
+    get_provider_impl,
+)
 
 pytestmark = pytest.mark.skipif(
     not hasattr(api.Api, "safety"), reason=f"{api.__name__} has no safety API"
@@ -13,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def shield() -> KeywordShield:
-    config = KeywordConfig(blocked=["password"], message="Not that.")
+    config = Config(blocked=["password"], message="Not that.")
     return asyncio.run(get_provider_impl(config, {}))
 
 

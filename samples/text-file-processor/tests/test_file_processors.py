@@ -7,7 +7,7 @@ import pytest
 from fastapi import UploadFile
 
 from text_file_processor._server import api
-from text_file_processor.config import TextConfig
+from text_file_processor.config import Config
 from text_file_processor.file_processors import (
     TextProcessor,
     get_provider_impl,
@@ -18,7 +18,7 @@ SAMPLE = (Path(__file__).parent / "sample.txt").read_bytes()
 
 
 def processor() -> TextProcessor:
-    return asyncio.run(get_provider_impl(TextConfig(chunk_words=50), {}))
+    return asyncio.run(get_provider_impl(Config(chunk_words=50), {}))
 
 
 def process(content: bytes, strategy: Any = None) -> Any:

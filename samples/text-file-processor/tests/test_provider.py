@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from text_file_processor._server import api
-from text_file_processor.config import TextConfig
+from text_file_processor.config import Config
 from text_file_processor.provider import get_provider_spec
 
 
@@ -15,10 +15,10 @@ def test_the_spec_says_what_the_settings_say() -> None:
     assert spec.api == api.Api.file_processors
     assert callable(importlib.import_module(spec.module).get_provider_impl)
     module, _, name = spec.config_class.rpartition(".")
-    assert getattr(importlib.import_module(module), name) is TextConfig
+    assert getattr(importlib.import_module(module), name) is Config
 
 
 def test_an_empty_config_has_defaults_and_an_unknown_key_is_refused() -> None:
-    TextConfig()
+    Config()
     with pytest.raises(ValidationError, match="Extra inputs"):
-        TextConfig.model_validate({"unknown": 1})
+        Config.model_validate({"unknown": 1})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,19 @@ import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_result
 from lls_provider.cli.options import completed_by, dry_run_option, output_options
-from lls_provider.project.scaffold import ANSWERS, KINDS, parse_answers, prompt
+from lls_provider.project.scaffold import ANSWERS, parse_answers, prompt
+from lls_provider.project.template_apis import template_apis
 from lls_provider.untrusted import one_line
 
 if TYPE_CHECKING:
     from lls_provider.project.scaffold import ScaffoldedProject
     from lls_provider.project.update import ProjectUpdate
 
-_PAIRS = ", ".join(f"{kind} {api}" for api, kind in KINDS.items())
+
+def _lines(entries: Mapping[str, str]) -> str:
+    return "\n".join(f"  {key:15} {text}" for key, text in entries.items())
+
+
 # \b keeps click from folding the list into a paragraph
 _HELP = f"""Scaffold a provider project in DIR (default: a directory of the provider's name).
 
@@ -26,11 +31,15 @@ With --update DIR (default: here) is a project that this command made: what a la
 changes is merged into it with git.
 
 Each answer that is not given as KEY=VALUE is asked for; with --no-input it takes its default.
-There are templates for {_PAIRS}.
 
 \b
 The answers:
-""" + "\n".join(f"  {key:12} {text}" for key, text in ANSWERS.items())
+{_lines(ANSWERS)}
+
+\b
+The APIs, with an implementation that calls a service and one that does the work itself for each:
+{_lines({name: it.explanation for name, it in template_apis().items()})}
+"""
 
 
 @click.command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -56,16 +57,22 @@ def answer(server: Server, call: SampleCall) -> Answer:
         raise server.suspects.error(error.code, error.what, log, why=error.why) from error
 
 
-def require_status(server: Server, call: SampleCall, given: Answer) -> None:
-    """Raise SdkError CALL_FAILED if the reply has another status than the call expects."""
+def require_expected(server: Server, call: SampleCall, given: Answer) -> None:
+    """Raise SdkError CALL_FAILED if the reply lacks the status or the text of the call."""
     reply = given.reply
+    text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body, ensure_ascii=False)
     if reply.status != call.expect_status:
-        raise server.suspects.error(
-            Code.CALL_FAILED,
-            f"{call.method} {call.path} returned status {reply.status}, not {call.expect_status}",
-            server.log_text(given.log_start),
-            why=f"The reply: {shown_body(reply.body)}",
-        )
+        what = f"returned status {reply.status}, not {call.expect_status}"
+    elif call.expect_text not in text:
+        what = f"did not return the text {call.expect_text!r}"
+    else:
+        return
+    raise server.suspects.error(
+        Code.CALL_FAILED,
+        f"{call.method} {call.path} {what}",
+        server.log_text(given.log_start),
+        why=f"The reply: {shown_body(reply.body)}",
+    )
 
 
 def _not_listed(server: Server, missing: Sequence[PlannedProvider]) -> SdkError:

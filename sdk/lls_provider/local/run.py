@@ -35,8 +35,9 @@ from lls_provider.local.plan import (
     UpOptions,
     UpResult,
 )
-from lls_provider.local.questions import answer, require_status, served_providers
+from lls_provider.local.questions import answer, require_expected, served_providers
 from lls_provider.local.server import Server, server_environment, start_command
+from lls_provider.local.service import SERVICE_URL, choose_service, start_service
 from lls_provider.local.workspace import Workspace
 from lls_provider.operations.targets import SourceKind
 from lls_provider.progress import SILENT, Progress
@@ -84,6 +85,7 @@ class Up:
         self._port = options.port
         self._prepared_server: PreparedServer | None = None
         self._image_variables: Mapping[str, str] = {}
+        self._service: dict[str, str] = {}  # the variable with the address of the stand-in service
         self._bundles = TargetBundles(self._workspace, self._phase, progress)
         self._stale: set[Path] = set()  # projects that changed and were not built since
         self._volumes = 0
@@ -209,6 +211,7 @@ class Up:
         """Choose the server and the base configuration; refuse what contradicts itself."""
         self._named = plan.choose_server(self.options.server, self._candidates)
         plan.choose_base(self.options.base_config, self._settings)
+        choose_service(self._settings)
         self.result.server = self._named
 
     def _reconsider(self, changed: Collection[Path]) -> None:
@@ -332,6 +335,7 @@ class Up:
 
     def _serve(self, pod: InstalledPod) -> None:
         """Run phase 5; a server that does not list the providers is stopped."""
+        self._start_service(pod)
         server = self._started(pod)
         try:
             with self._phase("providers", "asking the server for its providers"):
@@ -411,8 +415,22 @@ class Up:
             home=home,
             temporary=temporary,
             packages=[volume.python_packages],
-            given={**self._image_variables, **given},
+            given={**self._image_variables, **self._service, **given},
         )
+
+    def _start_service(self, pod: InstalledPod) -> None:
+        """Start the project's stand-in service, if there is one; it goes on until the end."""
+        file = choose_service(self._settings)
+        if file is None or self._service:
+            return
+        with self._phase("service", f"starting the service {file.name}"):
+            url = start_service(
+                file,
+                self._workspace,
+                pod.server.environment.python,
+                self._variables(pod.volume),
+            )
+        self._service[SERVICE_URL] = url
 
     def _started(self, pod: InstalledPod) -> Server:
         """Run phase 5, on a free port if none was requested or used before."""
@@ -463,7 +481,7 @@ class Up:
         with self._phase("call", f"calling {call.method} {call.path}"):
             given = answer(server, call)
             self.result.call = given.reply
-            require_status(server, call, given)
+            require_expected(server, call, given)
 
 
 _PORT_ATTEMPTS = 3

@@ -21,12 +21,10 @@ from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.project.pyproject import metadata_rule
 from lls_provider.project.template import TemplateVersions, render
+from lls_provider.project.template_apis import template_apis
 
 if TYPE_CHECKING:
     from lls_provider.progress import Progress
-
-KINDS = {"inference": "remote", "safety": "inline", "file_processors": "inline"}
-"""The APIs that the template supports, with the kind of each."""
 
 ANSWERS = {
     "name": "the provider's name, such as acme-echo: its type and providerId come from it",
@@ -162,14 +160,6 @@ def complete_answers(
         may_ask = ask is not None and key != "sdk" and len(question.choices) != 1
         answers[key] = ask(question) if ask is not None and may_ask else question.default
         _refuse([found] if (found := _problem(key, answers[key])) else [])
-    kind = KINDS[answers["api"]]
-    if answers["kind"] != kind:
-        raise SdkError(
-            Code.USAGE,
-            f"There is no template for a {answers['kind']} {answers['api']} provider",
-            why="There are: " + ", ".join(f"{kind} {api}" for api, kind in KINDS.items()) + ".",
-            resolution=f"Use kind={kind}, or leave kind out.",
-        )
     return answers
 
 
@@ -258,8 +248,8 @@ def _question(key: str, answers: Mapping[str, str], defaults: Mapping[str, str])
     choices = _choices(key)
     default = choices[0] if choices else defaults.get(key, "")
     if key == "kind":
-        default = KINDS[answers["api"]]
-        choices = (default,)
+        choices = template_apis()[answers["api"]].kinds
+        default = choices[0]
     elif key == "description":
         kind = answers["kind"].capitalize()
         default = f"{kind} {answers['api']} provider {answers['name']}"
@@ -267,7 +257,9 @@ def _question(key: str, answers: Mapping[str, str], defaults: Mapping[str, str])
 
 
 def _choices(key: str) -> tuple[str, ...]:
-    return {"api": tuple(KINDS), "kind": ("remote", "inline"), "license": _LICENSES}.get(key, ())
+    return {"api": tuple(template_apis()), "kind": ("remote", "inline"), "license": _LICENSES}.get(
+        key, ()
+    )
 
 
 def _unknown(given: Mapping[str, str]) -> list[Problem]:

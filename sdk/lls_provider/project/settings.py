@@ -50,7 +50,7 @@ class SampleCall:
     """A request to the server that shows that the provider works.
 
     ``body`` is sent as JSON. ``form`` and ``files`` make it a multipart form instead, as file
-    processors take it.
+    processors take it. The reply must have ``expect_status`` and hold ``expect_text``.
     """
 
     method: str
@@ -59,6 +59,7 @@ class SampleCall:
     expect_status: int = 200
     form: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
+    expect_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class UpSettings:
     config: dict[str, Any] | None = None
     resources: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     base: Path | None = None
+    service: Path | None = None
     env: dict[str, str] = field(default_factory=dict)
     call: SampleCall | None = None
 
@@ -309,11 +311,12 @@ def _up(root: Path, own: TableReader) -> UpSettings:
     if up is None:
         return UpSettings()
     config = up.section("config")
-    base = up.text("base")
+    base, service = up.text("base"), up.text("service")
     settings = UpSettings(
         config=up.plain("config") if config is not None else None,
         resources=_resources(up),
         base=_file(root, up, base, "base") if base is not None else None,
+        service=_file(root, up, service, "service") if service is not None else None,
         env=up.mapping("env"),
         call=_call(root, up),
     )
@@ -367,9 +370,10 @@ def _call(root: Path, up: TableReader) -> SampleCall | None:
             key=True,
         )
     status = call.number("expect-status", 200)
+    expected = call.text("expect-text") or ""
     call.closed()
-    sends = body is not None or form or files
-    return SampleCall(method or ("POST" if sends else "GET"), path or "", body, status, form, files)
+    method = method or ("POST" if body is not None or form or files else "GET")
+    return SampleCall(method, path or "", body, status, form, files, expected)
 
 
 def _file(root: Path, section: TableReader, name: str, *steps: str) -> Path | None:

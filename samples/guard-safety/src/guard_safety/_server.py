@@ -1,4 +1,4 @@
-"""The API package of the server that runs us: one wheel serves ogx and llama-stack."""
+"""The API package of the server that runs us."""
 
 try:
     import ogx_api as api

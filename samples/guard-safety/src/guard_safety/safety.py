@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ._server import api
-from .config import KeywordConfig
+from .config import Config
 
 
-async def get_provider_impl(config: KeywordConfig, _deps: Mapping[Any, Any]) -> KeywordShield:
+async def get_provider_impl(config: Config, _deps: Mapping[Any, Any]) -> KeywordShield:
     """Make the shield; the server calls this once, when it starts."""
     return KeywordShield(config)
 
@@ -18,7 +18,7 @@ async def get_provider_impl(config: KeywordConfig, _deps: Mapping[Any, Any]) -> 
 class KeywordShield:
     """The server's safety API. Names and parameters of the methods are the server's."""
 
-    def __init__(self, config: KeywordConfig) -> None:
+    def __init__(self, config: Config) -> None:
         """Keep the validated configuration; load models here."""
         self.config = config
 

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class TextConfig(BaseModel):
+class Config(BaseModel):
     """The ``config`` of this provider; the server validates it before anything runs."""
 
     model_config = ConfigDict(extra="forbid")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._server import api
-from .config import TextConfig
+from .config import Config
 
 if TYPE_CHECKING:
     from fastapi import UploadFile
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PROCESSOR = "text-file-processor"
 
 
-async def get_provider_impl(config: TextConfig, _deps: Mapping[Any, Any]) -> TextProcessor:
+async def get_provider_impl(config: Config, _deps: Mapping[Any, Any]) -> TextProcessor:
     """Make the processor; the server calls this once, when it starts."""
     return TextProcessor(config)
 
@@ -23,7 +23,7 @@ async def get_provider_impl(config: TextConfig, _deps: Mapping[Any, Any]) -> Tex
 class TextProcessor:
     """The server's file processors API. Names and parameters are the server's."""
 
-    def __init__(self, config: TextConfig) -> None:
+    def __init__(self, config: Config) -> None:
         """Keep the validated configuration; load models here."""
         self.config = config
 
@@ -41,10 +41,13 @@ class TextProcessor:
             text = (await file.read()).decode(self.config.encoding)
         except UnicodeDecodeError as error:
             raise ValueError(f"{name} is no text in {self.config.encoding}: {error}") from error
+        return self._processed(text, name, request.chunking_strategy)
+
+    def _processed(self, text: str, name: str, strategy: Any) -> api.ProcessFileResponse:
         document_id = str(uuid.uuid4())
         chunks = [
             _chunk(document_id, index, part, name)
-            for index, part in enumerate(self._parts(text, request.chunking_strategy))
+            for index, part in enumerate(self._parts(text, strategy))
         ]
         metadata = {"processor": PROCESSOR, "characters": len(text)}
         return api.ProcessFileResponse(chunks=chunks, metadata=metadata)

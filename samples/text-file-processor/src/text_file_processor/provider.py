@@ -10,6 +10,6 @@ def get_provider_spec() -> api.ProviderSpec:
     return api.InlineProviderSpec(
         api=api.Api.file_processors,
         provider_type=PROVIDER_TYPE,
-        config_class="text_file_processor.config.TextConfig",
+        config_class="text_file_processor.config.Config",
         module="text_file_processor.file_processors",
     )

@@ -1,1 +1,1 @@
-{% include cookiecutter.api ~ "/test_implementation.py" %}
+{% include cookiecutter.api ~ "/" ~ cookiecutter.kind ~ "/test.py" %}

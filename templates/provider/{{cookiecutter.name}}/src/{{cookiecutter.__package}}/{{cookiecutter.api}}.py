@@ -1,1 +1,1 @@
-{% include cookiecutter.api ~ "/implementation.py" %}
+{% include cookiecutter.api ~ "/" ~ cookiecutter.kind ~ "/implementation.py" %}

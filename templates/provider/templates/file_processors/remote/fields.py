@@ -1,0 +1,3 @@
+    chunk_words: int = Field(
+        default=200, gt=0, description="The size of a chunk when a request leaves it to us."
+    )

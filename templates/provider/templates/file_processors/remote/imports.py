@@ -1,0 +1,2 @@
+from email import message_from_bytes
+from email.policy import HTTP

@@ -1,0 +1,2 @@
+def reply(request: Request, _stored: dict[str, Any]) -> Reply:
+    return model_reply(request)
