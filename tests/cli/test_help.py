@@ -12,7 +12,8 @@ import pytest
 
 from lls_provider import __version__
 from lls_provider.cli.group import COMMANDS
-from lls_provider.project.scaffold import ANSWERS
+from lls_provider.project.answers import ANSWERS
+from lls_provider.project.template_apis import template_apis
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -47,9 +48,10 @@ def test_every_help_lists_the_exit_statuses(cli: Cli, name: str | None) -> None:
     assert "Exit status: 0 fine, 1 the thing checked is wrong, 2 bad usage" in text
 
 
-def test_the_help_of_new_lists_every_answer(cli: Cli) -> None:
+def test_the_help_of_new_lists_every_answer_and_every_api(cli: Cli) -> None:
     text = cli("new", "--help").stdout
-    assert re.findall(r"^    ([a-z]+) +\S", text, re.MULTILINE) == list(ANSWERS)
+    listed = re.findall(r"^    ([a-z_]+) +\S", text, re.MULTILINE)
+    assert listed == [*ANSWERS, *template_apis()]
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])

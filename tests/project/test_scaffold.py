@@ -1,35 +1,15 @@
 from __future__ import annotations
 
-import keyword
-import string
-import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lls_provider.contract.models import PROVIDER_ID_LIMIT
 from lls_provider.errors import Code, SdkError
-from lls_provider.project.scaffold import (
-    ANSWERS,
-    Question,
-    complete_answers,
-    parse_answers,
-    scaffold,
-)
+from lls_provider.project.answers import ANSWERS
+from lls_provider.project.scaffold import scaffold
 from lls_provider.project.settings import read_settings
 from lls_provider.project.template import TemplateVersions
 from lls_provider.project.template_apis import template_apis
-
-DEFAULTS = {
-    "name": "acme-echo",
-    "api": "inference",
-    "vendor": "Acme",
-    "maintainer": "",
-    "license": "Apache-2.0",
-    "sdk": "lls-provider-sdk",
-}
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -228,7 +208,15 @@ def test_settings_of_cookiecutter_change_nothing(
         ({"description": "a\nb"}, "one line of printable text", "in one sentence"),
         ({"description": "a" * 201}, "201 characters; 200 are allowed", "in one sentence"),
         ({"maintainer": "nobody"}, "maintainer cannot be 'nobody'", "e-mail"),
-        ({"license": "MIT"}, "license cannot be 'MIT'", "Apache-2.0, none"),
+        ({"license": "MTI"}, "license cannot be 'MTI'", "Apache-2.0, MIT, BSD-3-Clause"),
+        ({"ci": "jenkins"}, "ci cannot be 'jenkins'", "all, github, gitlab, tekton, none"),
+        ({"sdk": ""}, "sdk may not be empty", "a requirement with a bound"),
+        ({"sdk": "not a requirement"}, "sdk cannot be 'not a requirement'", "a git address"),
+        ({"sdk": "lls-provider-sdk @ ftp://x.example/a.whl"}, "sdk cannot be 'ftp:", "or a URL"),
+        ({"sdk": "git+https://me:token@git.example/sdk"}, "sdk has a password", "git address"),
+        ({"sdk_index": "index.example"}, "sdk_index cannot be 'index.example'", "in place of PyPI"),
+        ({"sdk_index": "https://me:token@x.example"}, "sdk_index has a password", "the index"),
+        ({"sdk_index": "https://[x"}, "sdk_index cannot be", "in place of PyPI"),
     ],
 )
 def test_wrong_answers_are_refused_with_a_way_out(
@@ -247,65 +235,3 @@ def test_several_wrong_answers_are_told_at_once(tmp_path: Path) -> None:
 
     assert error.what == "3 answers cannot be used"
     assert len(error.problems) == 3
-
-
-def test_key_value_texts_are_answers() -> None:
-    assert parse_answers(["name=acme", "description=a=b"]) == {"name": "acme", "description": "a=b"}
-
-
-@pytest.mark.parametrize("texts", [["name"], ["name=a", "name=b"]])
-def test_other_texts_are_no_answers(texts: list[str]) -> None:
-    with pytest.raises(SdkError) as caught:
-        parse_answers(texts)
-    assert caught.value.code is Code.USAGE
-
-
-def test_only_what_is_open_is_asked() -> None:
-    asked: list[Question] = []
-
-    def ask(question: Question) -> str:
-        asked.append(question)
-        return "safety" if question.key == "api" else question.default
-
-    answers = complete_answers({"vendor": "Acme"}, ask, DEFAULTS)
-
-    assert [question.key for question in asked] == [
-        "name",
-        "api",
-        "kind",
-        "description",
-        "maintainer",
-        "license",
-    ]
-    assert answers["kind"] == "inline"
-    assert answers["description"] == "Inline safety provider acme-echo"
-    assert asked[0].problem("Acme") is not None
-    assert asked[0].problem("acme") is None
-
-
-def test_an_ended_input_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with (tmp_path / "empty").open("w+") as stream:
-        monkeypatch.setattr(sys, "stdin", stream)
-        with pytest.raises(SdkError) as caught:
-            scaffold(tmp_path / "made", {}, interactive=True)
-
-    assert caught.value.code is Code.USAGE
-    assert "--no-input" in caught.value.resolution
-
-
-NAMES = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=50)
-
-
-@given(NAMES)
-def test_an_accepted_name_is_a_package_and_a_provider_id(name: str) -> None:
-    try:
-        answers = complete_answers({"name": name}, None, DEFAULTS)
-    except SdkError as error:
-        assert error.code is Code.USAGE
-        better = error.resolution.removeprefix("Use a name such as ").removesuffix(".")
-        assert complete_answers({"name": better}, None, DEFAULTS)["name"] == better
-    else:
-        package = answers["name"].replace("-", "_")
-        assert package.isidentifier()
-        assert not keyword.iskeyword(package)
-        assert len(name) <= PROVIDER_ID_LIMIT

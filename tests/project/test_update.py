@@ -29,7 +29,7 @@ from lls_provider.project.template import TemplateVersions
 from lls_provider.project.update import ProjectUpdate, update_project
 
 if TYPE_CHECKING:
-    from lls_provider.project.scaffold import Question
+    from lls_provider.project.answers import Question
 
 pytestmark = pytest.mark.slow
 
@@ -154,7 +154,7 @@ def test_the_same_version_changes_nothing_outside_git_too(
 
 
 def complete(versions: TemplateVersions) -> dict[str, str]:
-    from lls_provider.project.scaffold import complete_answers
+    from lls_provider.project.answers import complete_answers
 
     return complete_answers(ANSWERS, None, versions.current.context)
 

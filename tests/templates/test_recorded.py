@@ -10,7 +10,8 @@ import pytest
 from tests.factories.template_versions import commit, git, make_project, tree
 from tools.record_template import contents, record
 
-from lls_provider.project.scaffold import ANSWERS, scaffold
+from lls_provider.project.answers import ANSWERS
+from lls_provider.project.scaffold import scaffold
 from lls_provider.project.template import Template, TemplateVersions
 from lls_provider.project.template_apis import template_apis
 from lls_provider.project.update import update_project

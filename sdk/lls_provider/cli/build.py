@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     multiple=True,
-    metavar="docker://REF|docker-daemon:REF|oci:DIR|oci-archive:FILE|docker-archive:FILE",
+    metavar="docker://REF|docker-daemon:REF|oci:DIR|oci-archive:FILE|docker-archive:FILE|"
+    "bundle:DIR",
     help="Where the image goes (repeatable): a registry, a Docker or Podman daemon, an OCI layout, "
     "or one file as skopeo or `docker load` read it. oci: and oci-archive: take :TAG after the "
-    "name, docker-archive: takes :NAME:TAG.",
+    "name, docker-archive: takes :NAME:TAG. bundle: gets the files of /lls-provider.",
     shell_complete=completed_by("outputs"),
 )
 @distribution_option(

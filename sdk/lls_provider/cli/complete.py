@@ -56,11 +56,9 @@ def apis(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
 
 def answers(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """The answers of ``new``: their keys, and the values of those that have choices."""
-    from lls_provider.project.scaffold import ANSWERS
-    from lls_provider.project.template_apis import template_apis
+    from lls_provider.project.answers import ANSWERS, choices
 
-    values = {"api": tuple(template_apis()), "kind": ("remote", "inline")}
-    found = [f"{key}={value}" for key, all_ in values.items() for value in all_]
+    found = [f"{key}={value}" for key in ANSWERS for value in choices(key)]
     if "=" not in incomplete:
         found = [f"{key}=" for key in ANSWERS]
     return _fitting(found, incomplete)

@@ -11,7 +11,7 @@ import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_result
 from lls_provider.cli.options import completed_by, dry_run_option, output_options
-from lls_provider.project.scaffold import ANSWERS, parse_answers, prompt
+from lls_provider.project.answers import ANSWERS, parse_answers
 from lls_provider.project.template_apis import template_apis
 from lls_provider.untrusted import one_line
 
@@ -30,7 +30,8 @@ _HELP = f"""Scaffold a provider project in DIR (default: a directory of the prov
 With --update DIR (default: here) is a project that this command made: what a later template
 changes is merged into it with git.
 
-Each answer that is not given as KEY=VALUE is asked for; with --no-input it takes its default.
+Each answer that is not given as KEY=VALUE is asked for, with the arrow keys where there is a
+terminal; with --no-input it takes its default.
 
 \b
 The answers:
@@ -64,6 +65,7 @@ def command(
     directory: Path | None, answers: tuple[str, ...], no_input: bool, update: bool, dry_run: bool
 ) -> None:
     """Make the project and show the commands to run next, or update one."""
+    from lls_provider.cli.asking import asker
     from lls_provider.project.scaffold import scaffold
 
     if directory is not None and "=" in str(directory) and not directory.exists():
@@ -74,7 +76,7 @@ def command(
     made = scaffold(
         directory,
         parse_answers(answers),
-        interactive=not no_input,
+        ask=None if no_input else asker(),
         dry=dry_run,
         progress=console(),
     )
@@ -100,12 +102,13 @@ def _made(made: ScaffoldedProject, commands: list[str]) -> Iterator[str]:
 
 
 def _update(directory: Path, answers: tuple[str, ...], *, no_input: bool, dry_run: bool) -> None:
+    from lls_provider.cli.asking import asker
     from lls_provider.project.update import update_project
 
     result = update_project(
         directory,
         parse_answers(answers),
-        ask=None if no_input else prompt,
+        ask=None if no_input else asker(),
         dry=dry_run,
         progress=console(),
     )

@@ -105,13 +105,7 @@ def unpack(image: Image, destination: Path, *, limits: UnpackLimits = DEFAULT_LI
     the image has no /lls-provider, IMAGE_INVALID for damaged layers and for links, devices, paths
     with ``..`` or too much content, TARGET_EXISTS, NO_SPACE, OUTPUT_UNWRITABLE.
     """
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise SdkError(
-            Code.TARGET_EXISTS,
-            f"{destination} exists and is not empty",
-            where=Where(file=str(destination)),
-            resolution="Choose another directory, or remove this one first.",
-        )
+    require_empty(destination)
     with output_directory(destination, "the unpacked image") as staging:
         walk = LayerEntries(image, "The image cannot be unpacked", _REBUILD, limits)
         tree = _Tree(staging, limits, walk)
@@ -127,6 +121,17 @@ def unpack(image: Image, destination: Path, *, limits: UnpackLimits = DEFAULT_LI
                 resolution="Name an image that `lls-provider build` made, or build one.",
             )
     return destination
+
+
+def require_empty(destination: Path) -> None:
+    """Raise SdkError TARGET_EXISTS unless ``destination`` is missing or an empty directory."""
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise SdkError(
+            Code.TARGET_EXISTS,
+            f"{destination} exists and is not empty",
+            where=Where(file=str(destination)),
+            resolution="Choose another directory, or remove this one first.",
+        )
 
 
 def base_length(image: Image) -> int:

@@ -23,7 +23,7 @@ RECORDED = "templates/recorded"
 CONTEXT = "cookiecutter.json"
 
 # the template derives other values from these; they hold no special characters
-_IDENTIFIERS = ("name", "api", "kind", "license")
+_IDENTIFIERS = ("name", "api", "kind", "license", "ci")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +99,12 @@ def render(template: Template, answers: Mapping[str, str], directory: Path) -> P
         output_dir=str(directory),
         accept_hooks=False,
     )
+    _remove_empty_directories(Path(rendered))
     return Path(rendered)
+
+
+def _remove_empty_directories(root: Path) -> None:
+    """Remove the directories of files that these answers leave out."""
+    for directory in sorted((it for it in root.rglob("*") if it.is_dir()), reverse=True):
+        if not any(directory.iterdir()):
+            directory.rmdir()

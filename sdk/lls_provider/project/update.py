@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from lls_provider.contract.schema import shown
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress, counted
+from lls_provider.project.answers import ANSWERS, complete_answers
 from lls_provider.project.pyproject import load_pyproject
-from lls_provider.project.scaffold import ANSWERS, complete_answers
 from lls_provider.project.template import TemplateVersions, render
 from lls_provider.project.tree_merge import CommittedProject, TreeMerge
 from lls_provider.system.cache import scratch
 
 if TYPE_CHECKING:
+    from lls_provider.project.answers import Ask
     from lls_provider.project.pyproject import PyProject
-    from lls_provider.project.scaffold import Ask
 
 TABLE = ("tool", "lls-provider", "template")
 _RESTORE = (

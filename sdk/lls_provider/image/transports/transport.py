@@ -29,6 +29,7 @@ _OCI_ARCHIVE = "oci-archive:"
 _DOCKER_ARCHIVE = "docker-archive:"
 _REGISTRY = "docker://"
 _DAEMON = "docker-daemon:"
+_BUNDLE = "bundle:"  # not skopeo's: a directory with the bundle itself
 _PREFIXES = (_REGISTRY, _DAEMON, _OCI, _OCI_ARCHIVE, _DOCKER_ARCHIVE)
 _PLACES = (
     "docker://REGISTRY/NAME[:TAG], docker-daemon:NAME[:TAG], oci:DIR[:TAG], "
@@ -95,6 +96,12 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
         return DaemonOutput(reference.tagged(text.removeprefix(_DAEMON)))
     kind, colon, place = text.partition(":")
     prefix = kind + colon
+    if place and prefix == _BUNDLE:
+        from lls_provider.image.bundle_image import require_empty
+        from lls_provider.image.transports.directory import BundleDirectory
+
+        require_empty(Path(place))
+        return BundleDirectory(Path(place))
     if place and prefix in (_OCI, _OCI_ARCHIVE, _DOCKER_ARCHIVE):
         from lls_provider.image.transports import archive, layout
 
@@ -108,7 +115,7 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
             return archive.OciArchive(path, tag or DEFAULT_TAG)
         layout.writable_layout(path)
         return OciLayout(path, tag or DEFAULT_TAG)
-    raise _unknown("--output", text, _PLACES)
+    raise _unknown("--output", text, f"{_PLACES}, or {_BUNDLE}DIR")
 
 
 def require_index_sinks(outputs: Sequence[Output]) -> None:
