@@ -2,58 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
 from lls_provider import resources
+from lls_provider.conformance.vectors import DocumentVector, document_vectors
 from lls_provider.contract import schema, validation
-from lls_provider.contract.document import Document, load, load_file
+from lls_provider.contract.document import Document, load
 from lls_provider.contract.plain_data import Timestamp
 from lls_provider.errors import Code, Problem, SdkError
 
-FOLDER = resources.data_path("contract/vectors")
 SOURCE = "document.yaml"
 # What a JSON Schema validator cannot see, because no schema can express it.
 BEYOND_SCHEMA = {Code.PROVIDER_DUPLICATE}
 
 
-@dataclass(frozen=True)
-class Vector:
-    schema: str | None
-    name: str
-    data: bytes
-    errors: list[dict[str, Any]]
-    value: Any
-
-    def __str__(self) -> str:
-        return f"{self.schema or 'document'}: {self.name}"
-
-
-def _read(path: Path) -> Iterator[Vector]:
-    content = load_file(path).value
-    for vector in content["vectors"]:
-        if "base64" in vector:
-            data = base64.b64decode(vector["base64"])
-        elif "parts" in vector:
-            data = "".join(part["text"] * part["times"] for part in vector["parts"]).encode()
-        else:
-            data = vector["document"].encode()
-        yield Vector(content["schema"], vector["name"], data, vector["errors"], vector.get("value"))
-
-
-VECTORS = [vector for path in sorted(FOLDER.glob("*.yaml")) for vector in _read(path)]
+VECTORS = document_vectors()
 SCHEMA_VECTORS = [vector for vector in VECTORS if vector.schema is not None]
 
 
-def _told(vector: Vector) -> list[Problem]:
+def _told(vector: DocumentVector) -> list[Problem]:
     """Every complaint about the vector's document, from loading or from the schema."""
     try:
         document = load(vector.data, SOURCE)
@@ -67,7 +39,7 @@ def _told(vector: Vector) -> list[Problem]:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=str)
-def test_vector(vector: Vector) -> None:
+def test_vector(vector: DocumentVector) -> None:
     found = [
         {
             "code": problem.code.slug,
@@ -87,7 +59,7 @@ def test_vector(vector: Vector) -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=str)
-def test_every_complaint_names_the_file_and_a_step(vector: Vector) -> None:
+def test_every_complaint_names_the_file_and_a_step(vector: DocumentVector) -> None:
     try:
         document = load(vector.data, SOURCE)
         if vector.schema is not None:
@@ -112,7 +84,7 @@ def _json(value: Any) -> Any:
     return datetime.date.min if isinstance(value, Timestamp) else value
 
 
-def _loaded(vector: Vector) -> Document | None:
+def _loaded(vector: DocumentVector) -> Document | None:
     try:
         return load(vector.data, SOURCE)
     except SdkError:
@@ -120,7 +92,7 @@ def _loaded(vector: Vector) -> Document | None:
 
 
 @pytest.mark.parametrize("vector", SCHEMA_VECTORS, ids=str)
-def test_jsonschema_agrees(vector: Vector) -> None:
+def test_jsonschema_agrees(vector: DocumentVector) -> None:
     assert vector.schema is not None
     document = _loaded(vector)
     assert document is not None

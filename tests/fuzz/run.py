@@ -20,9 +20,8 @@ from tests.factories.wheels import record_of, zip_bytes
 from tests.fuzz.mutate import INFO, mutate, mutated_parts, wheel_contents
 from tests.fuzz.targets import TARGETS
 
-from lls_provider.contract.document import load_file
+from lls_provider.conformance.vectors import document_vectors
 
-ROOT = Path(__file__).parents[2]
 SLOW = 5.0
 """Seconds after which an execution counts as a finding: nothing this small may take so long."""
 
@@ -31,9 +30,9 @@ def seeds() -> dict[str, list[bytes]]:
     """What the mutations start from."""
     contents = wheel_contents()
     contents[f"{INFO}/RECORD"] = record_of(contents, f"{INFO}/RECORD").encode()
-    cases = {
-        path.stem: _documents(path) for path in sorted((ROOT / "contract/vectors").glob("*.yaml"))
-    }
+    cases: dict[str, list[bytes]] = {}
+    for vector in document_vectors():
+        cases.setdefault(vector.file, []).append(vector.data)
     documents = [case for found in cases.values() for case in found if len(case) < 2000]
     configs = [b'{"url": "http://x", "n": [1, 2.5, 1e3, null, true], "deep": {"a": {"b": []}}}']
     return {
@@ -42,11 +41,6 @@ def seeds() -> dict[str, list[bytes]]:
         "metadata": [*cases["provider-package"], *cases["manifest"]],
         "config": [*configs, *documents[::7]],
     }
-
-
-def _documents(path: Path) -> list[bytes]:
-    vectors = load_file(path).value["vectors"]
-    return [it["document"].encode() for it in vectors if isinstance(it.get("document"), str)]
 
 
 def execute(number: int, seed: int, starts: dict[str, list[bytes]], folder: Path) -> str:

@@ -11,9 +11,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lls_provider import resources
 from lls_provider.bundle.compat import compatibility
-from lls_provider.contract.document import load_file
+from lls_provider.conformance.cases import all_cases
+from lls_provider.conformance.vectors import ConflictImage, ConflictVector, conflict_vectors
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.install.conflict import (
     Candidate,
@@ -28,29 +28,13 @@ from lls_provider.runtime.target_python import TargetPython, parse_python_tag
 
 MakeBundle = Callable[..., Path]
 MakeWheel = Callable[..., Path]
-Vector = Mapping[str, Any]
-Image = Mapping[str, Any]
-
-FOLDER = resources.data_path("contract/vectors/conflicts")
-VECTORS: list[Vector] = [
-    {"file": path.stem, **vector}
-    for path in sorted(FOLDER.glob("*.yaml"))
-    for vector in load_file(path).value["vectors"]
-]
+each_vector = pytest.mark.parametrize("vector", conflict_vectors(), ids=str)
 
 
-def _id(vector: Vector) -> str:
-    return f"{vector['file']}: {vector['name']}"
-
-
-each_vector = pytest.mark.parametrize("vector", VECTORS, ids=_id)
-
-
-def _target(vector: Vector) -> TargetPython:
-    told = vector.get("target", {})
-    minor = parse_python_tag(told.get("python", "cp312"))
+def _target(vector: ConflictVector) -> TargetPython:
+    minor = parse_python_tag(vector.python)
     assert minor is not None
-    return TargetPython(minor, told.get("machine", "x86_64"))
+    return TargetPython(minor, vector.machine)
 
 
 def _packages(packages: Mapping[str, Sequence[str]], source: Source | None) -> list[Candidate]:
@@ -62,25 +46,24 @@ def _packages(packages: Mapping[str, Sequence[str]], source: Source | None) -> l
     return found
 
 
-def _source(image: Image) -> Source:
-    provided = image.get("provided")
+def _source(image: ConflictImage) -> Source:
     return Source(
-        image["provider"],
-        f"registry.example.com/{image['provider']}:1.0",
-        canonicalize_name(next(iter(image["packages"])).split("==")[0]),
-        None if provided is None else parse_provided(provided),
-        parse_overrides(image.get("overrides", [])),
+        image.provider,
+        image.image,
+        canonicalize_name(image.own.split("==")[0]),
+        None if image.provided is None else parse_provided(image.provided),
+        parse_overrides(image.overrides),
     )
 
 
-def _decided(vector: Vector) -> tuple[Decision, dict[str, str]]:
+def _decided(vector: ConflictVector) -> tuple[Decision, dict[str, str]]:
     """The decision on the last image, and the versions that are in the tree after it."""
     environments = _target(vector).environments()
-    tree = {item.name: item for item in _packages(vector.get("strangers", {}), None)}
+    tree = {item.name: item for item in _packages(vector.strangers, None)}
     decision = Decision()
-    for image in (*vector.get("installed", []), vector["new"]):
+    for image in vector.images:
         assert not decision.conflicts, "what is installed has been installed"
-        new = _packages(image["packages"], _source(image))
+        new = _packages(image.packages, _source(image))
         decision = decide(list(tree.values()), new, environments)
         chosen = {*decision.install, *decision.replace}
         tree.update({item.name: item for item in new if item.name in chosen})
@@ -105,28 +88,40 @@ def _document(conflict: Conflict) -> dict[str, Any]:
 
 
 def test_there_are_enough_vectors_and_each_has_a_name_of_its_own() -> None:
-    assert len(VECTORS) >= 40
-    assert len({_id(vector) for vector in VECTORS}) == len(VECTORS)
-    outcomes = {key for vector in VECTORS for key in vector["expect"]}
+    vectors = conflict_vectors()
+    assert len(vectors) >= 40
+    assert len({str(vector) for vector in vectors}) == len(vectors)
+    outcomes = {key for vector in vectors for key in vector.expect}
     assert outcomes == {"install", "replace", "keep", "conflicts"}
 
 
 @each_vector
-def test_the_rule_decides_as_the_vector_says(vector: Vector) -> None:
+def test_the_rule_decides_as_the_vector_says(vector: ConflictVector) -> None:
     decision, _ = _decided(vector)
-    expected = vector["expect"]
+    expected = vector.expect
     assert [_document(conflict) for conflict in decision.conflicts] == expected.get("conflicts", [])
     assert list(decision.install) == expected.get("install", [])
     assert list(decision.replace) == expected.get("replace", [])
     assert {name: str(it) for name, it in decision.keep.items()} == expected.get("keep", {})
 
 
+@each_vector
+def test_the_runner_expects_what_the_rule_leaves(vector: ConflictVector) -> None:
+    decision, tree = _decided(vector)
+    (case,) = [it for it in all_cases(["installer"]) if it.id == f"installer: {vector}"]
+    expect = case.runs[-1].expect
+    assert expect.unchanged == bool(decision.conflicts)
+    assert expect.packages == (None if decision.conflicts else tree)
+
+
 @pytest.fixture
-def bundle_of(make_bundle: MakeBundle, make_wheel: MakeWheel) -> Callable[[Vector, Image], Path]:
+def bundle_of(
+    make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> Callable[[ConflictVector, ConflictImage], Path]:
     """Makes an image of a vector real: its bundle, with a wheel for each package."""
 
-    def make(vector: Vector, image: Image) -> Path:
-        (own, requires), *rest = image["packages"].items()
+    def make(vector: ConflictVector, image: ConflictImage) -> Path:
+        (own, requires), *rest = image.packages.items()
         name, version = own.split("==")
         target = _target(vector)
         return make_bundle(
@@ -134,9 +129,9 @@ def bundle_of(make_bundle: MakeBundle, make_wheel: MakeWheel) -> Callable[[Vecto
             version=version,
             requires=requires,
             dependencies=[make_wheel(*text.split("=="), requires=needs) for text, needs in rest],
-            manifest="provided" in image,
-            provided=image.get("provided"),
-            overrides=image.get("overrides", []),
+            manifest=image.provided is not None,
+            provided=image.provided,
+            overrides=image.overrides,
             python_tag=target.tag,
             machine=target.machine,
         )
@@ -144,8 +139,8 @@ def bundle_of(make_bundle: MakeBundle, make_wheel: MakeWheel) -> Callable[[Vecto
     return make
 
 
-def _put_strangers(vector: Vector, packages: Path) -> None:
-    for text, requires in vector.get("strangers", {}).items():
+def _put_strangers(vector: ConflictVector, packages: Path) -> None:
+    for text, requires in vector.strangers.items():
         name, version = text.split("==")
         folder = packages / f"{name}-{version}.dist-info"
         folder.mkdir(parents=True)
@@ -155,23 +150,23 @@ def _put_strangers(vector: Vector, packages: Path) -> None:
 
 @each_vector
 def test_the_installer_does_as_the_vector_says(
-    vector: Vector, pod: Any, bundle_of: Callable[[Vector, Image], Path]
+    vector: ConflictVector, pod: Any, bundle_of: Callable[[ConflictVector, ConflictImage], Path]
 ) -> None:
     decision, tree = _decided(vector)
     _put_strangers(vector, pod.packages)
     tag = _target(vector).tag
-    for image in vector.get("installed", []):
-        pod.install(bundle_of(vector, image), image["provider"], python_tag=tag)
+    for image in vector.installed:
+        pod.install(bundle_of(vector, image), image.provider, python_tag=tag)
     before = pod.snapshot() if pod.external.exists() else {}
-    new = vector["new"]
+    new = vector.new
     if decision.conflicts:
         with pytest.raises(SdkError) as caught:
-            pod.install(bundle_of(vector, new), new["provider"], python_tag=tag)
+            pod.install(bundle_of(vector, new), new.provider, python_tag=tag)
         assert caught.value.code is Code.DEPENDENCY_CONFLICT
         assert caught.value.why == "\n".join(it.render() for it in decision.conflicts)
         assert pod.snapshot() == before
         return
-    pod.install(bundle_of(vector, new), new["provider"], python_tag=tag)
+    pod.install(bundle_of(vector, new), new.provider, python_tag=tag)
     found = {}
     for folder in pod.packages.glob("*.dist-info"):
         name, version = folder.name.removesuffix(".dist-info").split("-")
@@ -180,20 +175,20 @@ def test_the_installer_does_as_the_vector_says(
 
 
 @pytest.mark.parametrize(
-    "vector", [vector for vector in VECTORS if "strangers" not in vector], ids=_id
+    "vector", [vector for vector in conflict_vectors() if not vector.strangers], ids=str
 )
 def test_compat_says_what_the_installer_would(
-    vector: Vector, bundle_of: Callable[[Vector, Image], Path]
+    vector: ConflictVector, bundle_of: Callable[[ConflictVector, ConflictImage], Path]
 ) -> None:
     decision, _ = _decided(vector)
     bundles = []
-    for image in (*vector.get("installed", []), vector["new"]):
+    for image in vector.images:
         root = bundle_of(vector, image)
-        own = next(iter(image["packages"])).split("==")[0]
-        if own != image["provider"]:  # a second provider of one package
+        own = image.own.split("==")[0]
+        if own != image.provider:  # a second provider of one package
             spec = root / "lls-provider-spec.yaml"
-            spec.write_text(spec.read_text().replace(f"name: {own}", f"name: {image['provider']}"))
-        bundles.append((f"registry.example.com/{image['provider']}:1.0", root))
+            spec.write_text(spec.read_text().replace(f"name: {own}", f"name: {image.provider}"))
+        bundles.append((image.image, root))
     target = _target(vector)
     *before, last = compatibility(bundles, python_tag=target.tag).verdicts
     assert all(verdict.error is None for verdict in before)

@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "up": "Run all five phases here, with the real server.",
     "render": "Render a provider file as Kubernetes manifests.",
     "diagnose": "Report why the providers of a Pod do not start, and what to do.",
+    "conformance": "Check any implementation of the contract, by its vectors.",
     "doctor": "Show what this machine has and lacks for each command.",
     "cache": "Show what is cached on this machine, and free it.",
     "completion": "Show the script that completes commands in bash, zsh or fish.",

@@ -1,0 +1,226 @@
+"""``lls-provider conformance``: checks any implementation of the contract by its vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+import click
+
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
+from lls_provider.cli.options import format_option
+from lls_provider.progress import counted
+from lls_provider.untrusted import bounded, escaped, one_line
+
+if TYPE_CHECKING:
+    from lls_provider.conformance.runner import CaseResult, ConformanceReport
+
+_EXAMPLE = (
+    "Example: lls-provider conformance run --installer './my-installer {source} {root}' "
+    "--merger './my-merger {root}'\n\n"
+)
+
+
+@click.group("conformance")
+def command() -> None:
+    """Check any implementation of the contract, by the vectors of contract/.
+
+    An implementation is a command line: of an installer, a merger, a preflight, an operator or a
+    checker of images.
+    """
+
+
+@command.command("run", epilog=_EXAMPLE + EXIT_STATUSES)
+@click.option(
+    "--installer",
+    metavar="COMMAND",
+    help="Installs the image unpacked at {source} onto the volume {root}; LLS_PROVIDER_ID and the "
+    "other variables say the rest.",
+)
+@click.option(
+    "--merger", metavar="COMMAND", help="Merges on the volume {root}; the base is {base}."
+)
+@click.option(
+    "--preflight",
+    metavar="COMMAND",
+    help="Checks the providers of the configuration {run_yaml} on the volume {root}.",
+)
+@click.option(
+    "--operator",
+    metavar="COMMAND",
+    help="Writes to stdout the manifests for the custom resource {cr}, or for {provider_file}.",
+)
+@click.option("--checker", metavar="COMMAND", help="Checks the image unpacked at {source}.")
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="PATTERN",
+    help="Run only the vectors whose ID contains or matches this, or that check this requirement "
+    "(repeatable).",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one run of a command may take.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many vectors run at a time.  [default: one a processor]",
+)
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write the result as JUnit XML.",
+)
+@format_option("json", "junit")
+def run(
+    select: tuple[str, ...],
+    *,
+    time_limit: float,
+    jobs: int | None,
+    junit: Path | None,
+    form: str,
+    **commands: str | None,
+) -> int:
+    """Run the vectors of each role against the command given for it.
+
+    COMMAND is split into words as a shell does it, but no shell runs. A placeholder such as {root}
+    is replaced within its word. The command runs in the current directory, with your environment
+    but for variables that begin with LLS_. contract/CONFORMANCE.md tells what each role must do.
+    """
+    from lls_provider.conformance.runner import run_conformance
+    from lls_provider.conformance.template import parse_template
+    from lls_provider.conformance.vectors import ROLES
+    from lls_provider.system.files import output_file
+
+    templates = [
+        parse_template(role, text) for role in ROLES if (text := commands[role]) is not None
+    ]
+    if not templates:
+        raise click.UsageError("Give the command of at least one role, such as --installer.")
+    report = run_conformance(
+        templates, select=select, time_limit=time_limit, jobs=jobs, progress=console()
+    )
+    if junit is not None:
+        with output_file(junit, "the JUnit report") as stream:
+            stream.write(junit_xml(report).encode("ascii"))
+    if form == "json":
+        show_document(report.to_document())
+    elif form == "junit":
+        show(junit_xml(report))
+    else:
+        show(describe(report))
+    return report.status
+
+
+@command.command(
+    "list", epilog="Example: lls-provider conformance list --role merger\n\n" + EXIT_STATUSES
+)
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(("installer", "merger", "preflight", "operator", "checker")),
+    help="Only the vectors of this role (repeatable).",
+)
+def list_command(roles: tuple[str, ...]) -> None:
+    """List the vectors by requirement, each with the ID that --select takes."""
+    from lls_provider.conformance.cases import all_cases
+    from lls_provider.conformance.vectors import ROLES, requirements
+
+    cases = all_cases(roles or ROLES)
+    for requirement in requirements().values():
+        own = [case for case in cases if case.requirement == requirement.id]
+        if own:
+            level = requirement.level.upper()
+            show(f"{requirement.id} ({level}, contract section {requirement.section})")
+            for case in own:
+                show(f"  {case.id}")
+
+
+def describe(report: ConformanceReport) -> str:
+    """Return the report as text: what failed, then a line for each requirement, then the sum."""
+    lines: list[str] = []
+    for result in report.failed:
+        lines += [*_failure(result), ""]
+    lines += [f"{role}: {one_line(text)}" for role, text in report.commands.items()] + [""]
+    for requirement, results in report.by_requirement():
+        passed = sum(result.passed for result in results)
+        mark = "ok" if passed == len(results) else "FAILED"
+        if mark == "FAILED" and requirement.level == "should":
+            mark = "warning"
+        level = requirement.level.upper()
+        counts = f"{passed}/{len(results)}"
+        lines.append(f"{mark:8} {counts:>8}  {requirement.id} ({level})")
+    failed = len(report.failed)
+    verdict = "conformant" if not report.status else "not conformant"
+    vectors = counted(len(report.results), "vector")
+    lines += ["", f"{verdict} with contract {report.contract}: {failed} of {vectors} failed"]
+    return "\n".join(lines)
+
+
+def _failure(result: CaseResult) -> list[str]:
+    requirement = result.requirement
+    lines = [f"FAILED  {result.case.id}"]
+    for difference in result.differences:
+        lines += _indented("expected", difference.expected)
+        lines += _indented("found", difference.found)
+    return [*lines, *_indented("contract", requirement.described())]
+
+
+def _indented(label: str, text: str) -> list[str]:
+    first, *rest = bounded(text).split("\n")
+    return [f"  {label + ':':9} {first}", *(f"            {line}" for line in rest)]
+
+
+def junit_xml(report: ConformanceReport) -> str:
+    """Return JUnit XML: a test suite a role, a test case a vector."""
+    root = Element("testsuites", name=f"contract {report.contract}")
+    for role, text in report.commands.items():
+        results = [it for it in report.results if it.case.role == role]
+        failed = [it for it in results if not it.passed]
+        wrong = [it for it in failed if it.requirement.level == "must"]
+        suite = SubElement(
+            root,
+            "testsuite",
+            name=role,
+            tests=str(len(results)),
+            failures=str(len(wrong)),
+            errors="0",
+            skipped="0",
+        )
+        properties = SubElement(suite, "properties")
+        SubElement(properties, "property", name="command", value=escaped(text))
+        for result in results:
+            _testcase(suite, result)
+    indent(root)
+    # ASCII with character references is valid in every encoding of the stream
+    data: bytes = tostring(root, encoding="us-ascii", xml_declaration=True)
+    return data.decode("ascii")
+
+
+def _testcase(suite: Element, result: CaseResult) -> None:
+    case = SubElement(
+        suite,
+        "testcase",
+        classname=f"{result.case.role}.{result.requirement.id}",
+        name=escaped(f"{result.case.file}: {result.case.name}"),
+    )
+    if result.passed:
+        return
+    text = escaped("\n".join(_failure(result)[1:]))
+    if result.requirement.level == "must":
+        first = result.differences[0]
+        message = f"expected {one_line(first.expected)}, found {one_line(first.found)}"
+        failure = SubElement(case, "failure", message=escaped(message))
+        failure.set("type", result.requirement.id)
+        failure.text = text
+    else:
+        SubElement(case, "system-out").text = f"WARNING: {text}"
