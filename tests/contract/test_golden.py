@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from lls_provider.conformance.layout import MessagePattern
+from lls_provider.conformance.message_layout import MessagePattern
 from lls_provider.conformance.vectors import (
     GoldenMessage,
     contract_path,

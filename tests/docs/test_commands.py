@@ -11,7 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lls_provider.cli.group import COMMANDS
+import click
+
+from lls_provider.cli.group import COMMANDS, group
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -46,6 +48,9 @@ def made() -> str:
     shown = f"\n```text\n{told()}\n```\n"
     for name in COMMANDS:
         shown += f"\n## {name}\n\n```text\n{told(name)}\n```\n"
+        command = group.get_command(click.Context(group), name)
+        for inner in command.commands if isinstance(command, click.Group) else ():
+            shown += f"\n### {name} {inner}\n\n```text\n{told(name, inner)}\n```\n"
     return INTRODUCTION + table + shown
 
 

@@ -82,7 +82,8 @@ def test_the_version_has_an_entry_in_the_changelog() -> None:
 def test_the_recorded_results_are_of_these_vectors(role: str) -> None:
     text = RESULTS.read_text("utf-8")
     assert f"contract {contract_version()}" in text
-    cases = [case for case in all_cases([role]) if case.role == role]
+    # our operator reads provider files, not custom resources
+    cases = [case for case in all_cases([role]) if "cr" not in case.needs]
     for name, counts in _recorded(text):
         if name in requirements() and requirements()[name].role == role:
             total = sum(case.requirement == name for case in cases)

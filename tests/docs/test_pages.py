@@ -125,7 +125,12 @@ def parse(words: list[str]) -> None:
     command = group if name.startswith("-") else group.get_command(context, name)
     assert isinstance(command, click.Command), f"there is no command {name!r}"
     try:
-        command.make_context(name, arguments[0 if command is group else 1 :], parent=context)
+        given = arguments[0 if command is group else 1 :]
+        context = command.make_context(name, [*given], parent=context)
+        if isinstance(command, click.Group) and command is not group:
+            inner = command.commands.get(given[0])
+            assert inner is not None, f"there is no command {name} {given[0]!r}"
+            inner.make_context(given[0], given[1:], parent=context)
     except click.exceptions.Exit:  # --help and --version show themselves
         return
 
@@ -156,6 +161,10 @@ def test_the_readers_of_this_test_find_what_is_wrong(tmp_path: Path) -> None:
         parse(first)
     with pytest.raises(AssertionError, match="no command 'fly'"):
         parse(second)
+    with pytest.raises(click.NoSuchOption):
+        parse(["lls-provider", "conformance", "run", "--no-such"])
+    with pytest.raises(AssertionError, match="no command conformance 'fly'"):
+        parse(["lls-provider", "conformance", "fly"])
     (zipapp,) = command_lines("```sh\nunshare -n python3 -I x/lls-provider.pyz merge --no\n```\n")
     with pytest.raises(pytest.fail.Exception, match="--no"):
         parse(zipapp)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.conformance.cases import ANY_FAILURE, Expectation, ExpectedMessage
-from lls_provider.conformance.layout import MessagePattern
+from lls_provider.conformance.message_layout import MessagePattern
 from lls_provider.conformance.pods import pod_differences
 from lls_provider.conformance.volume_state import VolumeState
 from lls_provider.contract.document import load

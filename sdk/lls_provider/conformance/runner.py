@@ -21,7 +21,7 @@ from lls_provider.conformance.documents import custom_resource, provider_file
 from lls_provider.conformance.images import write_image
 from lls_provider.conformance.judge import Difference, Observed, differences
 from lls_provider.conformance.process import CommandResult, run_command
-from lls_provider.conformance.vectors import Requirement, contract_version, requirements
+from lls_provider.conformance.vectors import ContractRequirement, contract_version, requirements
 from lls_provider.conformance.volume_state import VolumeState, read_volume
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.progress import SILENT, Progress, counted
@@ -38,7 +38,7 @@ class CaseResult:
     """What a case showed; it is passed if nothing differs."""
 
     case: ConformanceCase
-    requirement: Requirement
+    requirement: ContractRequirement
     differences: tuple[Difference, ...]
 
     @property
@@ -66,7 +66,7 @@ class ConformanceReport:
         wrong = any(it.requirement.level == "must" for it in self.failed)
         return ExitStatus.WRONG if wrong else ExitStatus.OK
 
-    def by_requirement(self) -> list[tuple[Requirement, list[CaseResult]]]:
+    def by_requirement(self) -> list[tuple[ContractRequirement, list[CaseResult]]]:
         """The results of each requirement that was checked, in the contract's order."""
         found: dict[str, list[CaseResult]] = {name: [] for name in requirements()}
         for result in self.results:

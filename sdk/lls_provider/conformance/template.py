@@ -57,6 +57,7 @@ class CommandTemplate:
 
     role: str
     words: tuple[str, ...]
+    text: str
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -68,7 +69,7 @@ class CommandTemplate:
         return [_PLACEHOLDER.sub(lambda match: values[match[1]], word) for word in self.words]
 
     def __str__(self) -> str:
-        return shlex.join(self.words)
+        return self.text
 
 
 def parse_template(role: str, text: str) -> CommandTemplate:
@@ -84,7 +85,7 @@ def parse_template(role: str, text: str) -> CommandTemplate:
         raise _usage(option, f"It cannot be split into words: {error}.", role) from error
     if not words:
         raise _usage(option, "It is empty.", role)
-    template = CommandTemplate(role, tuple(words))
+    template = CommandTemplate(role, tuple(words), text)
     known = PLACEHOLDERS[role]
     for name in sorted(template.placeholders - set(known)):
         raise _usage(option, f"There is no placeholder {{{name}}} for it.", role)

@@ -21,7 +21,7 @@ ROLES = ("installer", "merger", "preflight", "operator", "checker")
 
 
 @dataclass(frozen=True, slots=True)
-class Requirement:
+class ContractRequirement:
     """One thing that a conformant implementation does; ``level`` is must or should."""
 
     id: str
@@ -118,10 +118,10 @@ def contract_version() -> str:
 
 
 @cache
-def requirements() -> Mapping[str, Requirement]:
+def requirements() -> Mapping[str, ContractRequirement]:
     """The requirements by their id, in their order."""
     content = load_file(contract_path("requirements.yaml")).value
-    return {entry["id"]: Requirement(**entry) for entry in content["requirements"]}
+    return {entry["id"]: ContractRequirement(**entry) for entry in content["requirements"]}
 
 
 def vector_files(folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
