@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_document
-from lls_provider.cli.options import format_option
+from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_result
+from lls_provider.cli.command_group import SuggestingGroup
+from lls_provider.cli.options import Choice, output_options
 from lls_provider.progress import counted
 from lls_provider.untrusted import bounded, escaped, one_line
 
 if TYPE_CHECKING:
     from lls_provider.conformance.runner import CaseResult, ConformanceReport
+    from lls_provider.conformance.vectors import ContractRequirement
 
 _EXAMPLE = (
     "Example: lls-provider conformance run --installer './my-installer {source} {root}' "
@@ -22,7 +25,7 @@ _EXAMPLE = (
 )
 
 
-@click.group("conformance")
+@click.group("conformance", cls=SuggestingGroup, epilog=_EXAMPLE + EXIT_STATUSES)
 def command() -> None:
     """Check any implementation of the contract, by the vectors of contract/.
 
@@ -79,14 +82,13 @@ def command() -> None:
     metavar="FILE",
     help="Also write the result as JUnit XML.",
 )
-@format_option("json", "junit")
+@output_options("json", "junit")
 def run(
     select: tuple[str, ...],
     *,
     time_limit: float,
     jobs: int | None,
     junit: Path | None,
-    form: str,
     **commands: str | None,
 ) -> int:
     """Run the vectors of each role against the command given for it.
@@ -106,17 +108,19 @@ def run(
     if not templates:
         raise click.UsageError("Give the command of at least one role, such as --installer.")
     report = run_conformance(
-        templates, select=select, time_limit=time_limit, jobs=jobs, progress=console()
+        templates,
+        select=select,
+        time_limit=time_limit,
+        jobs=jobs,
+        progress=console("running vectors"),
     )
     if junit is not None:
         with output_file(junit, "the JUnit report") as stream:
             stream.write(junit_xml(report).encode("ascii"))
-    if form == "json":
-        show_document(report.to_document())
-    elif form == "junit":
+    if current().form == "junit":
         show(junit_xml(report))
     else:
-        show(describe(report))
+        show_result("conformance-run/1", report.to_document, lambda: describe(report))
     return report.status
 
 
@@ -127,22 +131,34 @@ def run(
     "--role",
     "roles",
     multiple=True,
-    type=click.Choice(("installer", "merger", "preflight", "operator", "checker")),
+    type=Choice(("installer", "merger", "preflight", "operator", "checker")),
     help="Only the vectors of this role (repeatable).",
 )
+@output_options()
 def list_command(roles: tuple[str, ...]) -> None:
     """List the vectors by requirement, each with the ID that --select takes."""
     from lls_provider.conformance.cases import all_cases
-    from lls_provider.conformance.vectors import ROLES, requirements
+    from lls_provider.conformance.vectors import ROLES, contract_version, requirements
 
     cases = all_cases(roles or ROLES)
-    for requirement in requirements().values():
-        own = [case for case in cases if case.requirement == requirement.id]
-        if own:
-            level = requirement.level.upper()
-            show(f"{requirement.id} ({level}, contract section {requirement.section})")
-            for case in own:
-                show(f"  {case.id}")
+    found = [
+        (requirement, [case.id for case in cases if case.requirement == requirement.id])
+        for requirement in requirements().values()
+        if requirement.role in (roles or ROLES)
+    ]
+    show_result(
+        "conformance-list/1",
+        lambda: {
+            "contract": contract_version(),
+            "requirements": [{**asdict(it), "vectors": vectors} for it, vectors in found],
+        },
+        lambda: "\n".join("\n  ".join([_heading(it), *vectors]) for it, vectors in found),
+    )
+
+
+def _heading(requirement: ContractRequirement) -> str:
+    level = requirement.level.upper()
+    return f"{requirement.id} ({level}, contract section {requirement.section})"
 
 
 def describe(report: ConformanceReport) -> str:

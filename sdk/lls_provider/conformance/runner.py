@@ -29,6 +29,7 @@ from lls_provider.progress import SILENT, Progress, counted
 if TYPE_CHECKING:
     from lls_provider.conformance.template import CommandTemplate
 
+_REPORTED = 50  # vectors, after which the number is shown
 TIME_LIMIT = 60.0
 """Seconds that one run of an implementation may take."""
 
@@ -149,15 +150,16 @@ def run_conformance(
     results = []
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
         try:
-            with progress.task("vectors", 0):
-                tasks = [
-                    pool.submit(_judged, case, commands[case.role], time_limit, stopped)
-                    for case in cases
-                ]
-                for task in tasks:
-                    results.append(task.result())
-                    if not results[-1].passed:
-                        progress.note(f"failed: {results[-1].case.id}")
+            tasks = [
+                pool.submit(_judged, case, commands[case.role], time_limit, stopped)
+                for case in cases
+            ]
+            for task in tasks:
+                results.append(task.result())
+                if not results[-1].passed:
+                    progress.note(f"failed: {results[-1].case.id}")
+                if len(results) % _REPORTED == 0:
+                    progress.step(f"ran {len(results)} of {counted(len(cases), 'vector')}")
         except BaseException:
             stopped.set()  # ends the processes, so that the pool's threads do
             pool.shutdown(wait=False, cancel_futures=True)
