@@ -149,8 +149,13 @@ def test_a_distribution_of_the_settings_is_never_a_file_of_the_working_directory
 def test_the_result_for_people_and_for_programs(cli: Cli, project: Path, tmp_path: Path) -> None:
     one, two = f"oci:{tmp_path / 'one'}", f"oci:{tmp_path / 'two'}:v1"
     words = ("build", project, "--base", "scratch", "--output", one, "--output", two)
+    dry = cli(*words, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert list(tmp_path.glob("one*")) == list(tmp_path.glob("two*")) == []
     shown = cli(*words)
     assert shown.returncode == 0, shown.stderr
+    assert dry.stdout.replace("would write ", "") == shown.stdout
+    assert dry.stdout.count("would write ") == 2
     done = cli(*words, "--format", "json")
     result = json.loads(done.stdout)
     assert result["provider"]["provider_id"] == "echo-inference"
@@ -165,6 +170,12 @@ def test_the_result_for_people_and_for_programs(cli: Cli, project: Path, tmp_pat
     assert lines[0] == "echo-inference 0.1.0: inference remote::echo-inference"
     assert lines[-2:] == [f"  {it['output']} {it['digest']}" for it in result["outputs"]]
     assert any(line.startswith("  wheels:   1, ") for line in lines)
+
+
+def test_a_lock_is_no_dry_run(cli: Cli, project: Path) -> None:
+    done = cli("build", project, "--lock", "--dry-run", "--output", "oci:x")
+    assert done.returncode == 2
+    assert "Give --lock or --dry-run, not both" in done.stderr
 
 
 def test_a_platform_that_the_settings_have_wrong_is_told_with_its_place(

@@ -40,6 +40,23 @@ def written(tmp_path: Path, runtime: dict[str, Any]) -> Path:
 
 
 @pytest.mark.engine
+def test_a_dry_run_asks_what_the_registry_lacks(cli: Cli, layout: Path, registry: str) -> None:
+    name = f"{registry}/cli/dry:1"
+    words = ("push", f"oci:{layout}", name)
+    first = json.loads(cli(*words, "--dry-run", "--format", "json").stdout)
+    assert cli("inspect", name).returncode == 1  # nothing was sent
+    pushed = json.loads(cli(*words, "--format", "json").stdout)
+    assert (first["dry_run"], pushed["dry_run"]) == (True, False)
+    (would,), (sent,) = first["outputs"], pushed["outputs"]
+    image = json.loads(cli("inspect", f"oci:{layout}", "--format", "json").stdout)
+    assert would.pop("to_send") == sum(it["size"] for it in image["layers"])
+    assert would == sent
+    again = cli(*words, "--dry-run")
+    assert again.stdout == f"Would push {name} {sent['digest']}: 0 bytes to send\n"
+    assert f"{registry} lacks 0 of 1 layer, 0 bytes" in again.stderr
+
+
+@pytest.mark.engine
 def test_what_is_pushed_can_be_inspected(cli: Cli, layout: Path, registry: str) -> None:
     names = [f"{registry}/cli/echo:1", f"docker://{registry}/cli/copy:2"]
     done = cli("push", f"oci:{layout}", *names, "--format", "json")
