@@ -210,3 +210,20 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_who_waits_for_another_says_so_before(tmp_path: Path) -> None:
+    order: list[str] = []
+    waits = threading.Event()
+
+    def second() -> None:
+        with locked(tmp_path / "x.lock", waiting=waits.set):
+            order.append("second")
+
+    with locked(tmp_path / "x.lock", waiting=lambda: order.append("nobody is waited for")):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waits.wait(timeout=30)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, current, show, show_result
+from lls_provider.cli.boundary import EXIT_STATUSES, show_result
 from lls_provider.cli.options import Choice, output_options
 
 
@@ -29,7 +29,5 @@ def command(shell: str) -> None:
     from lls_provider.cli.shells import script
 
     text = script(shell)
-    if current().is_json:
-        show_result("completion/1", lambda: {"shell": shell, "script": text}, str)
-    else:
-        show(text.rstrip("\n"))  # as it is: a terminal's width must not change it
+    document = {"shell": shell, "script": text}
+    show_result("completion/1", lambda: document, lambda: text.rstrip("\n"), verbatim=True)

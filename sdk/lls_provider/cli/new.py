@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_result
+from lls_provider.cli.boundary import EXIT_STATUSES, console, show_result
 from lls_provider.cli.options import completed_by, dry_run_option, output_options
 from lls_provider.project.answers import ANSWERS, parse_answers
 from lls_provider.project.template_apis import template_apis
@@ -88,6 +88,7 @@ def command(
         "new/1",
         lambda: {**made.to_document(), "next": [] if dry_run else commands},
         lambda: "\n".join(_made(made, commands)),
+        verbatim=True,  # commands to copy
     )
 
 
@@ -112,10 +113,7 @@ def _update(directory: Path, answers: tuple[str, ...], *, no_input: bool, dry_ru
         dry=dry_run,
         progress=console(),
     )
-    if current().is_json:
-        show_result("new-update/1", result.to_document, str)
-    else:
-        show(describe(result))  # a diff, which is not broken between words
+    show_result("new-update/1", result.to_document, lambda: describe(result), verbatim=True)
     if (error := result.conflict_error()) is not None:
         raise error
 

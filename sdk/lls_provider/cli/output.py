@@ -113,14 +113,21 @@ def fitted(text: str, width: int | None) -> str:
 
 
 def show_result(
-    schema: str, document: Callable[[], Mapping[str, Any]], text: Callable[[], str]
+    schema: str,
+    document: Callable[[], Mapping[str, Any]],
+    text: Callable[[], str],
+    *,
+    verbatim: bool = False,
 ) -> None:
     """Write a command's result in the form that --format names.
 
-    ``schema`` is the name and version of the JSON form, such as ``build/1``.
+    ``schema`` is the name and version of the JSON form, such as ``build/1``. Text that is
+    ``verbatim``, such as a script or a diff, is not broken at a terminal's width.
     """
     if current().is_json:
         show_document(named(schema, document()))
+    elif verbatim:
+        show(text())
     else:
         show_prose(text())
 

@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from lls_provider.errors import Code, SdkError, Where
@@ -71,18 +71,25 @@ def _user_caches() -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(
+    path: Path, *, shared: bool = False, waiting: Callable[[], object] = lambda: None
+) -> Iterator[None]:
     """Hold the kernel lock of the file ``path``, which is created if needed.
 
     The lock ends with its process. Several processes may hold a ``shared`` lock, as long as none
-    holds an exclusive one.
+    holds an exclusive one. ``waiting`` is called before another process is waited for.
     """
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         with writing(path):
-            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            try:
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(handle, kind)
         yield
     finally:
         os.close(handle)

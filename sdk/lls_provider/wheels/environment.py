@@ -56,7 +56,11 @@ def ensure_environment(distribution: Distribution, *, progress: Progress = SILEN
     if found := existing_environment(distribution):
         return found
     directory = _directory(distribution)
-    with locked(directory.with_name(directory.name + ".lock")):
+
+    def waiting() -> None:
+        progress.step(f"waiting for another run, which installs {distribution.label}")
+
+    with locked(directory.with_name(directory.name + ".lock"), waiting=waiting):
         if found := existing_environment(distribution):
             return found
         progress.step(

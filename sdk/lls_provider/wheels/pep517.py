@@ -355,7 +355,11 @@ def wheel_of_source(
     else:
         key = package.sha256
     directory = cache_section("built") / f"{key}-{interpreter.tag}-{os.uname().machine}"
-    with locked(directory.with_name(directory.name + ".lock")):
+
+    def waiting() -> None:
+        progress.step(f"waiting for another run, which builds {package.name}")
+
+    with locked(directory.with_name(directory.name + ".lock"), waiting=waiting):
         built = sorted(directory.glob("*.whl"))
         if len(built) == 1 and package.sha256 is not None:
             wheel = built[0]
