@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import socket
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests import results
 
 from lls_provider.bundle.bundle import Bundle
 from lls_provider.local.call import HOST
@@ -44,8 +44,9 @@ def test_check_prints_the_documents_fields_and_nothing_else_on_stdout(
 ) -> None:
     done = run(str(make_provider().root), "--check", "--format", "json", *CALL)
     assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert list(document) == ["server", "phases", "providers", "call"]
+    (document,) = results.check(done.stdout)
+    assert list(document) == ["schema", "server", "phases", "providers", "call", "error"]
+    assert document["error"] is None
     assert document["server"] == SERVER
     assert all(set(phase) == {"name", "seconds", "ok"} for phase in document["phases"])
     assert document["providers"] == [
@@ -64,8 +65,9 @@ def test_a_failure_in_json_shows_the_phases_and_the_cause_on_stderr(
     bundle = make_provider(files={"provider.py": "import absent_dependency\n"})
     done = run(str(bundle.root), "--check", "--format", "json")
     assert done.returncode == 1
-    document = json.loads(done.stdout)
+    (document,) = results.check(done.stdout)
     assert [phase["name"] for phase in document["phases"] if not phase["ok"]] == ["preflight"]
+    assert document["error"]["code"] == "validation-failed"
     assert (document["providers"], document["call"]) == ([], None)
     assert "ERROR: Provider validation failed" in done.stderr
     assert "Traceback" not in done.stderr
