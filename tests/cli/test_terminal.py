@@ -1,6 +1,6 @@
 """How commands look in a real terminal of 60, 80 and 120 columns.
 
-``python tests/cli/test_terminal.py`` makes the golden files in tests/cli/golden again.
+``python -m tests.cli.test_terminal`` makes the golden files in tests/cli/golden again.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ SCENES: dict[str, list[str]] = {
     "help-cache": [*MINE, "cache", "--help"],
     "misspelt": [*MINE, "biuld"],
     "error": [*MINE, "check", "acme-echo", "--format", "jsn"],
+    "check": [*MINE, "check", "samples/echo-inference/pyproject.toml"],
     "diagnose": [*MINE, "diagnose", f"{PODS}/failed-conflict.json"],
     "diagnose-ready": [*MINE, "diagnose", f"{PODS}/ready.json"],
     "progress": [sys.executable, "-c", PROGRESS],
@@ -68,7 +69,7 @@ def test_a_terminal_shows_what_it_showed(
 ) -> None:
     shown = seen(engine("tmux"), tmp_path / "tmux", scene, width)
     golden = (GOLDEN / f"{scene}-{width}.txt").read_text("utf-8")
-    assert shown == golden, "if this is meant: python tests/cli/test_terminal.py"
+    assert shown == golden, "if this is meant: python -m tests.cli.test_terminal"
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -68,7 +68,7 @@ def scaffold(
     found = complete_answers(answers, ask, {**context, "name": suggested or context["name"]})
     target = directory if directory is not None else Path(found["name"])
     _require_empty(target)
-    if progress is not None:
+    if progress is not None and not dry:
         progress.step(f"making {found['name']} in {target}")
     from lls_provider.system.cache import scratch
 
