@@ -12,12 +12,16 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lls_provider import __version__
 from lls_provider.bundle.zipapp import zipapp_path
-from lls_provider.conformance.runner import ConformanceReport, run_conformance
+from lls_provider.conformance.runner import run_conformance
 from lls_provider.conformance.template import parse_template
 from lls_provider.conformance.vectors import contract_version, requirements
+
+if TYPE_CHECKING:
+    from lls_provider.conformance.report import ConformanceReport
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "conformance.md"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree.ElementTree import fromstring
@@ -123,6 +126,37 @@ def test_a_wrong_call_is_refused(cli: Cli, words: tuple[str, ...], status: int, 
     assert text in done.stderr
     assert "Resolution: " in done.stderr
     assert done.stdout == ""
+
+
+def test_an_interrupt_ends_the_commands_that_run(tmp_path: Path) -> None:
+    script = tmp_path / "mine"
+    script.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/$$.new\nexec sleep 600\n")
+    script.chmod(0o755)
+    words = ("conformance", "run", "--merger", f"{script} {{root}}", "--select", "merger: merger/")
+    with subprocess.Popen(
+        [sys.executable, "-m", "lls_provider.cli", *words, "--jobs", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while len(pids := [int(it.stem) for it in tmp_path.glob("*.new")]) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out == ""
+    assert "stopped by SIGINT" in err
+    assert not any(_runs(pid) for pid in pids)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process has not ended; nobody may have asked for the status of one that has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_the_vectors_are_listed_by_requirement(cli: Cli) -> None:

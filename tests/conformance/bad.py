@@ -54,6 +54,20 @@ def delete(root: Path) -> None:
     shutil.rmtree(root)
 
 
+def uproot(root: Path) -> None:
+    """Removes what is beside the volume, the second time."""
+    if (root / "seen").exists():
+        shutil.rmtree(root.parent)
+    else:
+        (root / "seen").touch()
+
+
+def link(root: Path) -> None:
+    """Puts a link in the place of what the next run gets."""
+    shutil.rmtree(root.parent / "inputs")
+    (root.parent / "inputs").symlink_to(os.environ["OUTSIDE"])
+
+
 def flood(root: Path) -> None:
     block = b"x" * (1 << 20)
     for _ in range(100):

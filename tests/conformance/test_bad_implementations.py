@@ -6,13 +6,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lls_provider.conformance import runner
-from lls_provider.conformance.runner import ConformanceReport, run_conformance
+from lls_provider.conformance import harness
+from lls_provider.conformance.runner import run_conformance
 from lls_provider.conformance.template import parse_template
 from lls_provider.conformance.volume_state import VolumeState, read_volume
+
+if TYPE_CHECKING:
+    from lls_provider.conformance.report import ConformanceReport
 
 BAD = Path(__file__).parent / "bad.py"
 ONE = "installer/install: a provider with a dependency"
@@ -60,6 +64,29 @@ def test_it_fails_where_files_are_read(tmp_path: Path, monkeypatch: pytest.Monke
     assert list(tmp_path.iterdir()) == []  # what is shut and deep is removed too
 
 
+@pytest.mark.parametrize(
+    ("select", "expected"),
+    [
+        ("slots: a failed update", "run 2 of 2: a volume that can be read"),
+        ("slots: a later image", "run 2 of 2: the files beside the volume left as they were"),
+    ],
+)
+def test_what_is_beside_the_volume_may_go_too(select: str, expected: str) -> None:
+    report = run("uproot", select)
+    assert [it.expected for result in report.failed for it in result.differences][-1] == expected
+
+
+def test_links_in_place_of_inputs_are_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTSIDE", str(tmp_path))
+    (tmp_path / "kept").touch(0o600)
+    tmp_path.chmod(0o711)
+    assert run("link", "slots: the container runs again").failed
+    assert (tmp_path / "kept").exists()
+    assert tmp_path.stat().st_mode & 0o777 == 0o711
+
+
 def test_what_it_left_in_the_background_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     pids: list[int] = []
 
@@ -69,7 +96,7 @@ def test_what_it_left_in_the_background_ends(monkeypatch: pytest.MonkeyPatch) ->
             pids.append(int(text))
         return state
 
-    monkeypatch.setattr(runner, "read_volume", reading)
+    monkeypatch.setattr(harness, "read_volume", reading)
     started = time.monotonic()
     report = run("background")
     assert time.monotonic() - started < 20

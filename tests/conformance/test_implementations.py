@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lls_provider.conformance.runner import ConformanceReport, run_conformance
+from lls_provider.conformance.runner import run_conformance
 from lls_provider.conformance.template import parse_template
+
+if TYPE_CHECKING:
+    from lls_provider.conformance.report import ConformanceReport
 
 COMMANDS = {
     "installer": "install --source {source} --root {root} --termination-log {termination_log}",

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.conformance.cases import Expectation, all_cases
+from lls_provider.conformance.cases import Expectation
+from lls_provider.conformance.derived_cases import all_cases
 from lls_provider.conformance.vectors import (
     ROLES,
     contract_path,

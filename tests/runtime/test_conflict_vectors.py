@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lls_provider.bundle.compat import compatibility
-from lls_provider.conformance.cases import all_cases
+from lls_provider.conformance.derived_cases import all_cases
 from lls_provider.conformance.vectors import ConflictImage, ConflictVector, conflict_vectors
 from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.install.conflict import (

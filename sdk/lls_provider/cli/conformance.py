@@ -16,7 +16,7 @@ from lls_provider.progress import counted
 from lls_provider.untrusted import bounded, escaped, one_line
 
 if TYPE_CHECKING:
-    from lls_provider.conformance.runner import CaseResult, ConformanceReport
+    from lls_provider.conformance.report import CaseResult, ConformanceReport
     from lls_provider.conformance.vectors import ContractRequirement
 
 _EXAMPLE = (
@@ -137,7 +137,7 @@ def run(
 @output_options()
 def list_command(roles: tuple[str, ...]) -> None:
     """List the vectors by requirement, each with the ID that --select takes."""
-    from lls_provider.conformance.cases import all_cases
+    from lls_provider.conformance.derived_cases import all_cases
     from lls_provider.conformance.vectors import ROLES, contract_version, requirements
 
     cases = all_cases(roles or ROLES)
