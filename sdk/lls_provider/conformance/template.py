@@ -116,5 +116,5 @@ def _usage(option: str, why: str, role: str) -> SdkError:
         Code.USAGE,
         f"The command line of {option} cannot be used",
         why=f"{why}\nIts placeholders are:\n{known}",
-        resolution=f"Correct it; 'lls-provider conformance run --help' has an example of {option}.",
+        resolution=f"Correct it; 'lls-provider conformance run --help' describes {option}.",
     )
