@@ -1,0 +1,2 @@
+
+    timeout: float = Field(default=60.0, gt=0, description="The seconds that a model may take.")
