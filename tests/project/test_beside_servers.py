@@ -98,12 +98,12 @@ def test_the_spec_of_a_new_project_agrees_with_its_settings(tmp_path: Path, serv
 
 def test_a_spec_that_says_something_else_is_an_error(tmp_path: Path) -> None:
     project = make(tmp_path)
-    change(project / "src/acme_thing/provider.py", '"remote::acme-thing"', '"remote::other"')
+    change(project / "src/acme_thing/provider.py", '"inline::acme-thing"', '"inline::other"')
 
     (error,) = check_project(project).errors
 
     assert error.rule == "spec"
-    assert "'remote::acme-thing' in the settings, but 'remote::other'" in error.what
+    assert "'inline::acme-thing' in the settings, but 'inline::other'" in error.what
     assert error.problem is not None
     assert error.problem.where == read_settings(project).where("provider-type")
 
