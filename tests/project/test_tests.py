@@ -44,10 +44,11 @@ def test_imports_are_found_at_the_top_of_tests(tmp_path: Path) -> None:
     (tests / ".venv").mkdir(parents=True)
     (tests / ".venv" / "test_hidden.py").write_text("import hidden_module\n")
     (tests / "helper.py").write_text("import only_of_helper\n")
+    (tests / "stand_in.py").touch()  # no test, and still found
     (tests / "conftest.py").write_text("from nowhere_a.b import c\nimport os\n")
     (tests / "test_broken.py").write_text("import (\n")
     (tests / "test_one.py").write_text(
-        "import nowhere_b.c, json\nfrom . import x\nfrom conftest import y\n"
+        "import nowhere_b.c, json\nfrom . import x\nfrom conftest import y\nimport stand_in\n"
         "def test_it():\n    import nowhere_inside\n"
     )
     assert missing_imports(Path(sys.executable), tmp_path) == ["nowhere_a", "nowhere_b"]

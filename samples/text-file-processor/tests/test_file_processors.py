@@ -69,3 +69,7 @@ def test_a_stored_file_is_refused() -> None:
 
     with pytest.raises(ValueError, match="not supported"):
         asyncio.run(processor().process_file(request))
+
+
+def test_it_is_healthy() -> None:
+    assert asyncio.run(processor().health())["status"] == api.HealthStatus.OK

@@ -155,7 +155,9 @@ def missing_imports(python: Path, root: Path) -> list[str]:
     Empty if that cannot be determined.
     """
     files = list(_test_files(root))
-    local = {path.stem for path in files} | {path.parent.name for path in files}
+    folders = {path.parent for path in files}
+    local = {it.stem for folder in folders for it in folder.glob("*.py")}
+    local |= {folder.name for folder in folders}
     wanted = {name for path in files for name in _imported(path)} - local
     try:
         done = subprocess.run(

@@ -30,6 +30,10 @@ class TextProcessor:
     async def shutdown(self) -> None:
         """Release what was loaded; the server calls this when it stops."""
 
+    async def health(self) -> api.HealthResponse:
+        """Tell whether files can be read; servers list it with the providers."""
+        return api.HealthResponse(status=api.HealthStatus.OK)
+
     async def process_file(
         self, request: api.ProcessFileRequest, file: UploadFile | None = None
     ) -> api.ProcessFileResponse:

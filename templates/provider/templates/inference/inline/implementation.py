@@ -28,6 +28,10 @@ class EchoModel:
     async def shutdown(self) -> None:
         """Release what was loaded; the server calls this when it stops."""
 
+    async def health(self) -> api.HealthResponse:
+        """Tell whether the model works; servers list it with the providers."""
+        return api.HealthResponse(status=api.HealthStatus.OK)
+
     async def should_refresh_models(self) -> bool:
         """Tell whether `list_models` should be asked again from time to time."""
         return False

@@ -88,3 +88,7 @@ def test_models_are_left_to_the_configuration() -> None:
 
     assert asyncio.run(model().list_models()) is None
     assert asyncio.run(model().register_model(registered)) is registered
+
+
+def test_it_is_healthy() -> None:
+    assert asyncio.run(model().health())["status"] == api.HealthStatus.OK

@@ -25,6 +25,10 @@ class KeywordShield:
     async def shutdown(self) -> None:
         """Release what was loaded; the server calls this when it stops."""
 
+    async def health(self) -> api.HealthResponse:
+        """Tell whether messages can be judged; servers list it with the providers."""
+        return api.HealthResponse(status=api.HealthStatus.OK)
+
     async def register_shield(self, shield: api.Shield) -> None:
         """Accept a shield of the configuration; raise ValueError for one you do not have."""
 

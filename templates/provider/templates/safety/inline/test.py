@@ -56,3 +56,7 @@ def test_a_shield_of_the_configuration_is_accepted() -> None:
     keywords = api.Shield(identifier="keywords", provider_resource_id="k", provider_id="any")
 
     asyncio.run(shield().register_shield(keywords))
+
+
+def test_it_is_healthy() -> None:
+    assert asyncio.run(shield().health())["status"] == api.HealthStatus.OK
