@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,33 @@ def run(line: str, directory: Path, programs: Path) -> subprocess.CompletedProce
         text=True,
         check=False,
     )
+
+
+@pytest.mark.network
+@pytest.mark.server
+def test_a_provider_is_adopted_as_the_page_and_the_error_of_up_say(
+    tmp_path: Path, programs: Path
+) -> None:
+    project = Path(shutil.copytree(ROOT / "samples" / "echo-inference", tmp_path / "acme-echo"))
+    file = project / "pyproject.toml"
+    before, table, after = file.read_text().partition("[tool.lls-provider]")
+    _, rest, tail = after.partition("[tool.pytest")
+    assert table
+    assert rest
+    file.write_text(before + rest + tail)
+    failed = run("lls-provider up acme-echo --check", tmp_path, programs)
+    assert failed.returncode == 1
+    advice = re.findall(r"`(lls-provider init [^`]+)`", failed.stderr)
+    lines = console("adopt-an-existing-provider.md")
+    assert len(lines) == 5
+    assert advice == [lines[1]]
+    for line in lines:
+        done = run(line, tmp_path, programs)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        if "--dry-run" in line:
+            assert file.read_text() == before + rest + tail
+    assert 'distribution = ["llama-stack==0.7.3", "ogx==1.5.0"]\n' in file.read_text()
+    assert "remote::echo-inference" in done.stdout
 
 
 @pytest.fixture

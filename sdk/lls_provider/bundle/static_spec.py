@@ -111,6 +111,33 @@ def unreadable_modules(wheel: Path) -> frozenset[str]:
     )
 
 
+def specs_of_source(module: str, source: bytes) -> tuple[tuple[StaticSpec, ...], bool]:
+    """The specs that the source of one provider module makes, and whether there may be more."""
+    tree = _parsed_source(source)
+    if tree is None:
+        return (), True
+    specs = [_spec(call, tree, module) for call in _calls(tree)]
+    readable = sorted({spec for spec in specs if spec is not None})
+    return tuple(readable), not specs or None in specs
+
+
+def imported_modules(wheel: Path) -> frozenset[str]:
+    """The top-level modules that the Python files of a wheel import, in functions too.
+
+    Raises SdkError WHEEL_NOT_ZIP.
+    """
+    found: set[str] = set()
+    with _opened(wheel) as archive:
+        for name in archive.namelist():
+            tree = _parsed(archive, name, wheel) if name.endswith(".py") else None
+            for node in ast.walk(tree) if tree is not None else ():
+                if isinstance(node, ast.Import):
+                    found.update(alias.name.partition(".")[0] for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                    found.add(node.module.partition(".")[0])
+    return frozenset(found)
+
+
 def defines_spec(wheel: Path, member: str) -> bool:
     """Whether a module binds ``get_provider_spec``; true if that is known only by running it."""
     try:
@@ -208,9 +235,14 @@ def _parsed(archive: zipfile.ZipFile, member: str, wheel: Path) -> ast.Module | 
     """The parsed source of a member; None if this Python cannot parse it, or it is too large."""
     try:
         info = archive.getinfo(member)
-        return None if info.file_size > _SOURCE_LIMIT else ast.parse(archive.read(info))
+        return None if info.file_size > _SOURCE_LIMIT else _parsed_source(archive.read(info))
     except zipfile.BadZipFile as error:
         raise wheel_error(Code.WHEEL_NOT_ZIP, wheel, str(error)) from error
+
+
+def _parsed_source(source: bytes) -> ast.Module | None:
+    try:
+        return ast.parse(source)
     except (SyntaxError, ValueError):
         return None  # for another Python than this one
     except (RecursionError, MemoryError):

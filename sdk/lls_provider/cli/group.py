@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # The descriptions are here so that --help imports no command.
 COMMANDS: dict[str, str] = {
     "new": "Scaffold a provider project.",
+    "init": "Adopt a provider's project that exists: write its settings.",
     "check": "Check projects, bundles and images against every rule of the contract.",
     "test": "Run a project's own tests in its distribution's environment.",
     "build": "Build a provider into an image.",

@@ -109,6 +109,7 @@ def command(
     server's image, with the commands that `render` writes. What only a cluster has, such as a
     Secret, is an error that names the option to use.
     """
+    from lls_provider.cli.init import offer
     from lls_provider.local.call import parse_call
     from lls_provider.local.from_file import with_provider_file
     from lls_provider.local.plan import (
@@ -119,7 +120,7 @@ def command(
         require_watchable,
     )
     from lls_provider.local.run import Up
-    from lls_provider.operations.targets import resolve_targets
+    from lls_provider.operations.targets import SourceKind, resolve_targets
     from lls_provider.runtime.preflight.probe_client import time_limit
 
     time_limit()  # reports a wrong value before any work
@@ -137,6 +138,9 @@ def command(
     )
     progress = console()
     found = resolve_targets(targets)
+    for source in found.sources:
+        if source.kind is SourceKind.PROJECT:
+            offer(source.path, [server] if server is not None else [], insecure=insecure)
     options = with_provider_file(found, options, progress)
     if watch:
         require_watchable(found.sources, check=check)

@@ -33,6 +33,7 @@ _RESOLVING = ("python", "uv", "index", "cache", "temporary")
 _IMAGES = ("registry", "daemon")
 NEEDS: Mapping[str, CommandNeeds] = {
     "new": CommandNeeds(("temporary",)),
+    "init": CommandNeeds(("temporary",), ("python", "uv", "index", "cache", *_IMAGES)),
     "check": CommandNeeds(("temporary",), ("python", "uv", "index", "cache", *_IMAGES)),
     "test": CommandNeeds(_RESOLVING),
     "build": CommandNeeds(_RESOLVING, _IMAGES),

@@ -66,7 +66,7 @@ class PyProject:
         place = self.positions.get(path)
         while place is None:
             path = path[:-1]
-            place = self.positions[path]
+            place = self.positions.get(path)
         mark = place.key if key else place.value
         return Where(file=self.source, line=mark.line, column=mark.column)
 
@@ -77,13 +77,18 @@ def load_pyproject(project: Path) -> PyProject:
     Raises SdkError PROJECT_INVALID if there is none, when it cannot be read, or, with line and
     column, when it is not TOML.
     """
-    import tomllib  # the module is imported before any project is read
-
     file = project / FILE
     try:
         data = file.read_bytes()
     except OSError as error:
         raise _unreadable(project, error) from error
+    return parse_pyproject(file, data)
+
+
+def parse_pyproject(file: Path, data: bytes) -> PyProject:
+    """Parse the content of a ``pyproject.toml``. Raises SdkError PROJECT_INVALID."""
+    import tomllib  # the module is imported before any project is read
+
     if data.startswith(_BOMS):
         raise SdkError(
             Code.PROJECT_INVALID,

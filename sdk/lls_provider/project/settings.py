@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ from lls_provider.project.pyproject import (
 from lls_provider.runtime.wheelfile.wheel import parse_requirement
 from lls_provider.wheels.uv_messages import names_dependency
 
-_TABLE = ("tool", "lls-provider")
+TABLE = ("tool", "lls-provider")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _EXAMPLE = """\
 [tool.lls-provider]
@@ -105,11 +106,12 @@ class Settings:
         """The lowest Python that ``requires-python`` of ``[project]`` allows."""
         from lls_provider.wheels.interpreter import lowest_minor
 
-        return lowest_minor(str(self.pyproject.data["project"].get("requires-python", "")))
+        project = self.pyproject.data.get("project", {})
+        return lowest_minor(str(project.get("requires-python", "")))
 
     def where(self, key: str) -> Where:
         """Return the position of a key of ``[tool.lls-provider]``."""
-        return self.pyproject.where((*_TABLE, key))
+        return self.pyproject.where((*TABLE, key))
 
     def dependency_named_in(self, explanation: str) -> Where:
         """Return the position of the first dependency that a resolver's explanation names."""
@@ -127,38 +129,52 @@ def read_settings(project: Path) -> Settings:
     Raises SdkError: PROJECT_INVALID without a readable ``pyproject.toml``; MODULE_MISSING if the
     module is the only problem; else SETTINGS_INVALID with every problem, each with line and column.
     """
-    pyproject = load_pyproject(project)
+    return settings_of(project, load_pyproject(project))
+
+
+def settings_of(project: Path, pyproject: PyProject) -> Settings:
+    """Check settings that were read already; see `read_settings`."""
+    if (error := missing_table(project, pyproject)) is not None:
+        raise error
     top = TableReader(pyproject, (), dict(pyproject.data), [])
-    own = TableReader(pyproject, _TABLE, _own_table(pyproject), top.problems)
+    own = TableReader(pyproject, TABLE, pyproject.data["tool"]["lls-provider"], top.problems)
     settings = _settings(project, top, own)
     if top.problems:
         raise _refusal(top)
     return settings
 
 
-def _own_table(pyproject: PyProject) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class TableMissing:
+    """The detail of an SdkError: ``lls-provider init`` can write the table of this project."""
+
+    project: Path
+
+
+def missing_table(project: Path, pyproject: PyProject) -> SdkError | None:
+    """Return the error of a project without ``[tool.lls-provider]``; None if it has the table."""
     tool = pyproject.data.get("tool")
     tool = tool if isinstance(tool, dict) else {}
-    own = tool.get("lls-provider")
-    if isinstance(own, dict):
-        return own
-    meant = nearest("lls-provider", list(tool))
-    raise SdkError(
+    if isinstance(tool.get("lls-provider"), dict):
+        return None
+    meant = nearest("lls-provider", [name for name in tool if name != "lls-provider"])
+    return SdkError(
         Code.SETTINGS_INVALID,
         "pyproject.toml has no table [tool.lls-provider]",
         why="It reports the API, the type and the module of the provider."
         + (f"\nThere is [tool.{meant}]: did you mean that?" if meant else ""),
         where=pyproject.where(("tool", meant)) if meant else Where(file=pyproject.source),
-        resolution=f"Rename it to [{'.'.join(_TABLE)}]."
+        resolution=f"Rename it to [{'.'.join(TABLE)}]."
         if meant
-        else f"Add it, for example:\n\n{_EXAMPLE}",
+        else f"Let `{shlex.join(['lls-provider', 'init', str(project)])}` find these and write the "
+        f"table, or add it, for example:\n\n{_EXAMPLE}",
+        detail=None if meant else TableMissing(project),
     )
 
 
 def _settings(root: Path, top: TableReader, own: TableReader) -> Settings:
     """Return the settings; an invalid value is added to the problems and replaced by a default."""
-    known = top.section("project", required='[project] with name = "acme-echo"')
-    project = known or TableReader(top.project, (), {}, [])
+    project = _metadata(top)
     name = project.text("name", metadata_rule("metadata", "name"), required='name = "acme-echo"')
     _dependencies(project)
     api = own.text("api", metadata_rule("spec", "api"), required='api = "inference"')
@@ -191,6 +207,18 @@ def _settings(root: Path, top: TableReader, own: TableReader) -> Settings:
     own.requested.append("template")  # written by `lls-provider new`
     own.closed()
     return settings
+
+
+def _metadata(top: TableReader) -> TableReader:
+    """Return ``[project]``, or ``[tool.poetry]`` of a project that has only that (Poetry 1)."""
+    tool = top.table.get("tool")
+    poetry = tool.get("poetry") if isinstance(tool, dict) else None
+    if "project" not in top.table and isinstance(poetry, dict):
+        # its dependencies have another form, which its build backend reads
+        table = {key: value for key, value in poetry.items() if key != "dependencies"}
+        return TableReader(top.project, ("tool", "poetry"), table, top.problems)
+    known = top.section("project", required='[project] with name = "acme-echo"')
+    return known or TableReader(top.project, (), {}, [])
 
 
 def _version(project: TableReader) -> str | None:
@@ -234,6 +262,8 @@ def _maintainer(project: TableReader) -> str | None:
         entries = project.table.get(key)
         for person in entries if isinstance(entries, list) else ():
             email = person.get("email") if isinstance(person, dict) else None
+            if isinstance(person, str):  # Poetry's form: "Name <address>"
+                email = person.rpartition("<")[2].rstrip("> ")
             if isinstance(email, str) and metadata_rule("metadata", "maintainer").allows(email):
                 return email
     return None
