@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -56,6 +57,14 @@ def test_every_schema_is_named_as_its_documents_are() -> None:
         assert schema["properties"]["schema"] == {"const": f"lls-provider/{command}/{version}"}
         assert schema["$id"].endswith(f"/results/{file.name}")
         results.validator(f"lls-provider/{command}/{version}")
+
+
+def test_the_reference_lists_every_schema() -> None:
+    page = (results.SCHEMAS.parents[2] / "docs" / "reference" / "output.md").read_text("utf-8")
+    listed = re.findall(r"`([a-z-]+)/(\d+)`", page)
+    assert sorted(f"{name}-{version}" for name, version in listed) == sorted(
+        file.stem for file in results.SCHEMAS.glob("*.json")
+    )
 
 
 @pytest.mark.parametrize(
