@@ -48,7 +48,7 @@ class Report:
     """All findings of one ``check`` about one target."""
 
     target: str  # as the user named it
-    kind: str  # ``project``, ``bundle`` or ``image``
+    kind: str  # ``project``, ``bundle``, ``image`` or ``index``
     findings: tuple[Finding, ...]
 
     @property
