@@ -129,7 +129,8 @@ def picture(text: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">\n'
         "<title>A first provider is made, built and called</title>\n"
         f"<style>{style}</style>\n"
-        f'<rect width="{width}" height="{height}" rx="10" fill="{DARK}"/>\n'
+        f'<rect width="{width}" height="{height}" rx="10" fill="{DARK}" '
+        'stroke="#3d4557"/>\n'
         + "".join(
             f'<circle cx="{22 + 20 * place}" cy="20" r="6" fill="{colour}"/>'
             for place, colour in enumerate(("#ff5f57", "#febc2e", "#28c840"))
