@@ -22,7 +22,7 @@ from pathlib import Path
 
 CAST = Path(__file__).parents[1] / "docs" / "assets" / "first-provider.cast"
 COMMANDS = (
-    "lls-provider new acme-echo --no-input api=inference kind=remote vendor=Acme",
+    "lls-provider new acme-echo --no-input api=inference kind=inline vendor=Acme",
     "lls-provider build acme-echo --base scratch --output oci:image",
     "lls-provider up acme-echo --check",
 )

@@ -14,6 +14,8 @@ import pytest
 from tests.docs.test_pages import FENCE, ROOT, ours
 from tests.engines import distribution
 
+from lls_provider.runtime.messages import override
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Engine = Callable[[str], str]
 HOW_TO = ROOT / "docs" / "how-to"
@@ -28,13 +30,6 @@ PAGES = (
 )
 SAMPLES = {"acme/echo:1.0": "echo-inference", "acme/guard:1.0": "guard-safety"}
 HOST = "registry.example.com"
-
-pytestmark = [
-    pytest.mark.network,
-    pytest.mark.engine,
-    pytest.mark.server,
-    pytest.mark.xdist_group("deploy-pages"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +67,10 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
         yield language, textwrap.dedent(content)
 
 
+@pytest.mark.network
+@pytest.mark.engine
+@pytest.mark.server
+@pytest.mark.xdist_group("deploy-pages")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_work_in_its_order(
     cli: Cli, host: str, python_base: Path, tmp_path: Path, page: str
@@ -96,3 +95,8 @@ def test_the_commands_of_a_page_work_in_its_order(
                 assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
                 ran += 1
     assert ran
+
+
+def test_the_warning_of_an_override_is_what_merge_logs() -> None:
+    text = (HOW_TO / "override-a-provider.md").read_text("utf-8")
+    assert override("local", "inference", "remote::vllm", "remote::echo-inference") in text

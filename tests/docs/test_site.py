@@ -57,6 +57,13 @@ def test_every_page_of_the_documentation_is_a_page_of_the_site(site: Path) -> No
         assert (site / VERSION / address / "index.html").is_file(), place
 
 
+def test_every_page_is_listed_for_the_readers_of_the_repository() -> None:
+    text = (ROOT / "docs" / "README.md").read_text("utf-8")
+    pages = [it.relative_to(ROOT / "docs") for it in (ROOT / "docs").rglob("*.md")]
+    hidden = {"README.md", "index.md"}
+    assert [str(it) for it in pages if f"]({it})" not in text and str(it) not in hidden] == []
+
+
 def test_every_page_is_in_the_navigation(site: Path) -> None:
     text = (site / VERSION / "index.html").read_text("utf-8")
     linked = set(re.findall(r'<a href="([^"#]+)" class="md-nav__link', text))

@@ -138,6 +138,23 @@ def test_a_page_fits_and_is_whole(
     assert shown.complaints == []
 
 
+def test_every_page_fits_on_a_telephone(
+    address: str, site: Path, visit: Callable[..., Visit]
+) -> None:
+    shown = visit(address, min(WIDTHS))
+    pages = sorted((site / VERSION).rglob("index.html"))
+    assert len(pages) > 40
+    wrong = []
+    for page in pages:
+        name = page.parent.relative_to(site / VERSION).as_posix()
+        shown.page.goto(f"{address}{name}/", wait_until="load")
+        wide = shown.page.evaluate("document.documentElement.scrollWidth") > min(WIDTHS)
+        found = [*shown.page.evaluate(TOO_WIDE), *shown.page.evaluate(BROKEN)]
+        wrong += [f"{name}: {it}" for it in (["too wide"] if wide else []) + found]
+    assert wrong == []
+    assert shown.complaints == []
+
+
 def test_a_word_is_found_and_leads_to_its_page(address: str, visit: Callable[..., Visit]) -> None:
     shown = visit(address)
     shown.page.keyboard.press("/")
