@@ -57,6 +57,8 @@ def write_base(layout: Path, python: Path) -> Path:
         "os": "linux",
         "config": {"Env": ["PATH=/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1"]},
         "rootfs": {"type": "layers", "diff_ids": [described["digest"]]},
+        # buildah adds layers only to an image with an entry for each that it has
+        "history": [{"created_by": "files of this machine"}],
     }
     manifest = {
         "schemaVersion": 2,
