@@ -145,7 +145,7 @@ def test_an_ogxserver_with_a_provider_that_fails_ends_with_the_message(
     _, _, message = pod.log.partition("ERROR: ")
     reason = (
         "inline::guard-safety needs the safety API, which this server (ogx_api) does not have. "
-        "Run it on llama-stack, for example llama-stack==0.7.3."
+        "Run it on llama-stack==0.7.3."
     )
     assert message.startswith(
         "Provider validation failed\n\nProvider: guard\nModule: guard_safety\n"
