@@ -33,7 +33,7 @@ def test_a_failure_says_what_was_expected_and_found_and_where_it_stands(cli: Cli
     assert command == "merger: true {root}"
     assert counts == "FAILED        0/1  merger-fragment (MUST)"
     version = contract_version()
-    assert verdict == f"not conformant with contract {version}: 1 of 1 vector failed"
+    assert verdict == f"1 of 1 vector failed of those selected from contract {version}"
     assert f"running 1 vector of contract {version}" in done.stderr
 
 
@@ -45,8 +45,20 @@ def test_what_passes_is_printed_too(cli: Cli) -> None:
         "",
         "ok            1/1  image-metadata (MUST)",
         "",
-        f"conformant with contract {contract_version()}: 0 of 1 vector failed",
+        f"0 of 1 vector failed of those selected from contract {contract_version()}",
     ]
+
+
+def test_a_run_of_all_vectors_has_a_verdict(cli: Cli) -> None:
+    words = ("conformance", "run", "--operator", "false {provider_file}", "--format")
+    document = json.loads(cli(*words, "json").stdout)
+    assert document["conformant"] is False
+    assert document["not_run"] == 16
+    last = cli(*words, "text").stdout.splitlines()[-1]
+    failed = sum(not it["passed"] for it in document["results"])
+    total = len(document["results"])
+    counts = f"{failed} of {total} vectors failed, 16 not run"
+    assert last == f"not conformant with contract {contract_version()}: {counts}"
 
 
 def test_a_should_is_a_warning(cli: Cli, tmp_path: Path) -> None:
@@ -67,7 +79,8 @@ def test_json_and_junit_have_the_same_results(cli: Cli) -> None:
     document = json.loads(cli("conformance", "run", *ONE, "--format", "json").stdout)
     assert document["contract"] == contract_version()
     assert document["commands"] == {"merger": "true {root}"}
-    assert document["conformant"] is False
+    assert document["conformant"] is None
+    assert document["not_run"] == 0
     (result,) = document["results"]
     assert result == {
         "role": "merger",

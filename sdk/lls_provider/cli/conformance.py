@@ -175,11 +175,17 @@ def describe(report: ConformanceReport) -> str:
         level = requirement.level.upper()
         counts = f"{passed}/{len(results)}"
         lines.append(f"{mark:8} {counts:>8}  {requirement.id} ({level})")
-    failed = len(report.failed)
-    verdict = "conformant" if not report.status else "not conformant"
-    vectors = counted(len(report.results), "vector")
-    lines += ["", f"{verdict} with contract {report.contract}: {failed} of {vectors} failed"]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", _verdict(report)])
+
+
+def _verdict(report: ConformanceReport) -> str:
+    failed = f"{len(report.failed)} of {counted(len(report.results), 'vector')} failed"
+    if report.not_run:
+        failed += f", {report.not_run:,} not run"
+    if report.conformant is None:
+        return f"{failed} of those selected from contract {report.contract}"
+    verdict = "conformant" if report.conformant else "not conformant"
+    return f"{verdict} with contract {report.contract}: {failed}"
 
 
 def _failure(result: CaseResult) -> list[str]:

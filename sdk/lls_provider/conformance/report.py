@@ -30,11 +30,17 @@ class CaseResult:
 
 @dataclass(frozen=True, slots=True)
 class ConformanceReport:
-    """The results of all cases that were run, in their order."""
+    """The results of all cases that were run, in their order.
+
+    ``selected`` says that only some were asked for, ``not_run`` counts those for which a command
+    lacks a placeholder.
+    """
 
     commands: Mapping[str, str]  # by role
     results: tuple[CaseResult, ...]
     contract: str
+    selected: bool = False
+    not_run: int = 0
 
     @property
     def failed(self) -> tuple[CaseResult, ...]:
@@ -46,6 +52,11 @@ class ConformanceReport:
         """Wrong if a case of a requirement of level must failed."""
         wrong = any(it.requirement.level == "must" for it in self.failed)
         return ExitStatus.WRONG if wrong else ExitStatus.OK
+
+    @property
+    def conformant(self) -> bool | None:
+        """Whether the commands are conformant; None if only a selection was run."""
+        return None if self.selected else self.status == ExitStatus.OK
 
     def by_requirement(self) -> list[tuple[ContractRequirement, list[CaseResult]]]:
         """The results of each requirement that was checked, in the contract's order."""
@@ -59,7 +70,8 @@ class ConformanceReport:
         return {
             "contract": self.contract,
             "commands": dict(self.commands),
-            "conformant": self.status == ExitStatus.OK,
+            "conformant": self.conformant,
+            "not_run": self.not_run,
             "results": [
                 {
                     "role": result.case.role,

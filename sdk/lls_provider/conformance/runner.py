@@ -73,6 +73,7 @@ def run_conformance(
     )
     for (role, name), count in hidden.items():
         progress.note(f"{counted(count, 'vector')} not run: the {role} has no {{{name}}}")
+    wanted = len(cases)
     cases = [case for case in cases if case.needs <= commands[case.role].placeholders]
     progress.step(f"running {counted(len(cases), 'vector')} of contract {contract_version()}")
     stopped = threading.Event()
@@ -95,4 +96,6 @@ def run_conformance(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     shown = {role: str(template) for role, template in commands.items()}
-    return ConformanceReport(shown, tuple(results), contract_version())
+    return ConformanceReport(
+        shown, tuple(results), contract_version(), bool(select), wanted - len(cases)
+    )
