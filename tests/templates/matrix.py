@@ -36,7 +36,7 @@ installed, started and called on each server that has the API (`lls-provider up 
 provider calls the small service of its tests. A cell is here only if all steps succeeded.
 
 `python -m tests.templates.matrix` writes this page. CI runs every cell in a short form (one
-environment for each server, without the image and the call), and two cells as here, other ones each
+environment for each server, without the image and the call), and one cell as here, another one each
 day.
 
 """
@@ -81,11 +81,10 @@ def cells() -> tuple[Cell, ...]:
     return tuple(Cell(api, kind) for api, it in template_apis().items() for kind in it.kinds)
 
 
-def cells_of_day(day: date, count: int) -> tuple[Cell, ...]:
-    """The cells whose turn it is: ``count`` of them, and all others before these again."""
+def cell_of_day(day: date) -> Cell:
+    """The cell whose turn it is; all others have theirs before it again."""
     every = cells()
-    first = day.toordinal() * count
-    return tuple(every[(first + number) % len(every)] for number in range(count))
+    return every[day.toordinal() % len(every)]
 
 
 @dataclass(frozen=True, slots=True)
