@@ -10,6 +10,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from lls_provider.cli.group import group
+from lls_provider.cli.output import CommandOutput
 from lls_provider.errors import Code, SdkError
 
 Make = Callable[[Path], object]
@@ -72,7 +73,11 @@ def example(examples: Examples, code: Code, about: str) -> Callable[[Make], Make
 
 def run(*words: str) -> object:
     """Run a command of ours in this process, and raise what it raises."""
-    result = CliRunner().invoke(group, list(words), prog_name="lls-provider", standalone_mode=False)
+    output = CommandOutput(words)
+    result = CliRunner().invoke(
+        group, list(words), prog_name="lls-provider", standalone_mode=False, obj=output
+    )
+    output.close()  # ends the display of what is waited for
     if result.exception is not None:
         raise result.exception
     return result.output
