@@ -134,6 +134,34 @@ def test_where_nobody_watches_a_long_step_is_repeated(monkeypatch: pytest.Monkey
     assert "  pulling: 5.0 MB of 10.0 MB" in lines
 
 
+def test_a_log_that_is_gone_ends_no_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = threading.Event()
+
+    def gone(_text: str) -> None:
+        tried.set()
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Plain, "interval", 0.001)
+    progress = Plain()
+    monkeypatch.setattr(module, "_say", gone)
+    progress.begin("waiting")
+    assert progress._timer is not None
+    thread = progress._timer
+    assert tried.wait(30)
+    thread.join(30)
+    progress.end()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_display_without_a_step_ends_with_its_last_task() -> None:
+    progress = Plain()
+    with progress.task("a", 1), progress.task("b", 1):
+        assert progress._timer is not None
+    assert progress._timer is None
+
+
 def test_verbose_lines_begin_with_the_time(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     progress = Plain(is_verbose=True, clock=clock)

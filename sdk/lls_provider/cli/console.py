@@ -7,12 +7,12 @@ time to time what is still waited for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +46,12 @@ def console(waiting: str = "") -> Progress:
     output.close()
     if output.verbosity is Verbosity.QUIET:
         return Quiet()
+    kind = Terminal if is_watched(os.environ) else Plain
+    shown = kind(is_verbose=output.verbosity is Verbosity.VERBOSE)
     if output.verbosity is Verbosity.VERBOSE:
         from lls_provider.cli.details import show_details
 
-        show_details(lambda text: _say(f"  {one_line(text, CHARACTERS_LIMIT)}", dim=True))
-    kind = Terminal if is_watched(os.environ) else Plain
-    shown = kind(is_verbose=output.verbosity is Verbosity.VERBOSE)
+        show_details(shown.note)
     output.closing = shown.end
     if waiting:
         shown.begin(waiting)
@@ -140,7 +140,7 @@ class Quiet:
         """Show a warning."""
         _say(_warning(text))
 
-    def task(self, label: str, total: int, /) -> AbstractContextManager[Advance]:
+    def task(self, label: str, total: int, /) -> contextlib.AbstractContextManager[Advance]:
         """Count nothing."""
         return SILENT.task(label, total)
 
@@ -188,7 +188,7 @@ class Plain:
         """A warning."""
         self._line(_warning(text), fg="yellow")
 
-    @contextmanager
+    @contextlib.contextmanager
     def task(self, label: str, total: int, /) -> Iterator[Advance]:
         """Count bytes; a task that took long leaves a line with its rate."""
         task = RunningTask(one_line(label), total, self._clock())
@@ -206,6 +206,8 @@ class Plain:
         finally:
             with self._lock:
                 self._work.tasks.remove(task)
+                if not self._work.step and not self._work.tasks:
+                    self.end()
         seconds = self._clock() - task.started
         if seconds >= DELAY and task.done:
             ended = RunningTask(task.label, 0, task.started, task.done)
@@ -213,9 +215,14 @@ class Plain:
             self.note(f"{task.label}: {text}, took {shown_seconds(seconds)}")
 
     def _start_timer(self) -> None:
-        self._timer = threading.Timer(self.interval, self._lasts)
+        self._timer = threading.Timer(self.interval, self._ring)
         self._timer.daemon = True
         self._timer.start()
+
+    def _ring(self) -> None:
+        # a terminal or a log that is gone ends no work, and no thread with a traceback
+        with contextlib.suppress(OSError, ValueError):
+            self._lasts()
 
     def _lasts(self) -> None:
         """The step still lasts: called in the timer's thread."""
