@@ -51,7 +51,7 @@ def asked(cli: Cli, place: Path, line: str, shell: str = "bash") -> list[str]:
     ("line", "wanted"),
     [
         ("", list(COMMANDS)),
-        ("c", ["check", "compat", "cache", "completion"]),
+        ("c", [name for name in COMMANDS if name.startswith("c")]),
         ("--v", ["--version"]),
         ("build --plat", ["--platform"]),
         ("check --format ", ["text", "json", "junit"]),

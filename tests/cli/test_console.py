@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from lls_provider.cli import console as module
+from lls_provider.cli import details
 from lls_provider.cli.console import (
     Plain,
     Quiet,
@@ -198,3 +201,20 @@ def test_details_hide_logins_and_configurations() -> None:
     assert process_line("ls") == "runs ls"
     assert len(process_line(["x" * 1000])) < 310
     assert request_line('"GET /blob?sig=secret HTTP/1.1" 200') == '"GET /blob?… HTTP/1.1" 200'
+
+
+def test_details_are_heard_from_python_and_urllib3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(details, "_says", [])  # the hook stays, and says nothing afterwards
+    logger = logging.getLogger("urllib3.connectionpool")
+    before = logger.level, list(logger.handlers)
+    heard: list[str] = []
+    try:
+        details.show_details(heard.append)
+        details.show_details(heard.append)  # a second console hears the same once
+        subprocess.run(["/bin/true"], check=True)
+        logger.debug('%s "%s"', "http://h:80", "GET /v2/ HTTP/1.1")
+        sys.audit("something.else")
+    finally:
+        logger.setLevel(before[0])
+        logger.handlers[:] = before[1]
+    assert heard == ["runs /bin/true", 'http://h:80 "GET /v2/ HTTP/1.1"']

@@ -43,6 +43,7 @@ NEEDS: Mapping[str, CommandNeeds] = {
     "up": CommandNeeds(_RESOLVING, _IMAGES),
     "render": CommandNeeds((), _IMAGES),
     "diagnose": CommandNeeds((), ("kubectl",)),
+    "conformance": CommandNeeds(("temporary",)),
 }
 """The commands that need something of this machine."""
 
