@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -60,6 +61,13 @@ class _SilentTask:
 
 
 SILENT: Progress = Silent()
+
+
+def counting(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
+    """Yield the chunks, each counted when it was taken."""
+    for chunk in chunks:
+        yield chunk
+        advance(len(chunk))
 
 
 def counted(number: int, noun: str) -> str:

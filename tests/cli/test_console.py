@@ -77,7 +77,7 @@ def test_a_bar_shows_how_far_it_is() -> None:
     assert line == f"  fetching {'#' * 12}{'.' * 12} 50.0 MB of 100.0 MB, 10.0 MB/s, 5 s left"
     task.done = 120 * MB  # more than was announced
     (line,) = status_lines(Work(tasks=[task]), 5.0, 100, ascii_only=True)
-    assert f" {'#' * 24} 120.0 MB" in line
+    assert f" {'#' * 24} 100.0 MB of 100.0 MB" in line
 
 
 def test_a_step_moves_and_says_how_long() -> None:

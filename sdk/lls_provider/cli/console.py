@@ -108,7 +108,9 @@ def _task_line(task: RunningTask, now: float, width: int, signs: tuple[str, ...]
 def transferred(task: RunningTask, now: float) -> str:
     """``12.3 MB of 45.0 MB, 3.1 MB/s, 11 s left``, as far as it is known."""
     seconds = now - task.started
-    parts = [shown_size(task.done) + (f" of {shown_size(task.total)}" if task.total else "")]
+    # an archive is somewhat larger than the layers in it
+    done = min(task.done, task.total or task.done)
+    parts = [shown_size(done) + (f" of {shown_size(task.total)}" if task.total else "")]
     if task.done and seconds > 0:
         rate = task.done / seconds
         parts.append(f"{shown_size(int(rate))}/s")

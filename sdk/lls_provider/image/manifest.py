@@ -296,6 +296,11 @@ def manifests(content: Manifest) -> Iterator[Manifest]:
     yield content
 
 
+def layers_size(content: Content) -> int:
+    """The bytes of the layers of every manifest; no layer is read for it."""
+    return sum(layer.size for manifest in manifests(content) for layer in manifest.layers)
+
+
 def one_image(content: Content, place: object) -> Image:
     """Return the image of ``content`` for a ``place`` that holds one. Raises SdkError USAGE."""
     if isinstance(content, Image):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.image.bundle_image import compose
 from lls_provider.image.transports.layout import read_layout
 from lls_provider.image.transports.transport import parse_output, read_base, read_image
+from lls_provider.progress import Advance, Silent
 
 MakeBundle = Callable[..., Bundle]
 MakeLayout = Callable[..., Path]
@@ -23,6 +25,30 @@ def test_an_output_is_written_with_its_tag(make_bundle: MakeBundle, tmp_path: Pa
     assert read_layout(tmp_path / "new", "v1").digest == digest
     assert str(output) == f"oci:{tmp_path}/new:v1"
     assert str(parse_output(f"oci:{tmp_path}/other")) == f"oci:{tmp_path}/other"
+
+
+class Transfers(Silent):
+    """Keeps what each task was to transfer, and how much of it was counted."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, int, int]] = []
+
+    @contextmanager
+    def task(self, label: str, total: int, /) -> Iterator[Advance]:
+        amounts: list[int] = []
+        yield amounts.append
+        self.found.append((label, total, sum(amounts)))
+
+
+@pytest.mark.parametrize("kind", ["oci", "oci-archive", "docker-archive"])
+def test_what_is_written_is_counted(make_bundle: MakeBundle, tmp_path: Path, kind: str) -> None:
+    image = compose(make_bundle())
+    progress = Transfers()
+    parse_output(f"{kind}:{tmp_path}/image", progress=progress).write(image)
+    ((label, total, counted),) = progress.found
+    assert (label, total) == ("writing", sum(layer.size for layer in image.layers))
+    # an archive has headers besides
+    assert counted == total if kind == "oci" else counted > total
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,13 @@ from lls_provider.image.image import (
     sha256,
 )
 from lls_provider.image.layer_reader import ZSTD_MAGIC
-from lls_provider.image.manifest import Origin, RawDocument, manifests, one_image
+from lls_provider.image.manifest import (
+    Origin,
+    RawDocument,
+    layers_size,
+    manifests,
+    one_image,
+)
 from lls_provider.image.tar import CHUNK, ArchiveMember, write_tar
 from lls_provider.image.transports.layout import (
     DOCUMENT_LIMIT,
@@ -44,6 +50,7 @@ from lls_provider.image.transports.layout import (
     index_document,
 )
 from lls_provider.image.transports.registry.reference import DEFAULT_TAG, tagged
+from lls_provider.progress import SILENT, Progress, counting
 from lls_provider.system.files import output_file, wrapping_write_errors
 
 if TYPE_CHECKING:
@@ -64,13 +71,15 @@ class OciArchive:
 
     path: Path
     tag: str = DEFAULT_TAG
+    progress: Progress = SILENT
 
     def __str__(self) -> str:
         return f"oci-archive:{self.path}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
 
     def write(self, content: Content) -> str:
         """Write ``content``; returns its digest. Raises what `write_archive` raises."""
-        write_archive(oci_archive(content, self.tag), self.path)
+        with self.progress.task("writing", layers_size(content)) as advance:
+            write_archive(counting(oci_archive(content, self.tag), advance), self.path)
         return content.digest
 
 
@@ -80,6 +89,7 @@ class DockerArchive:
 
     path: Path
     reference: Reference | None = None
+    progress: Progress = SILENT
 
     def __str__(self) -> str:
         return f"docker-archive:{self.path}" + (f":{self.reference}" if self.reference else "")
@@ -90,7 +100,8 @@ class DockerArchive:
         Raises what `write_archive` raises, and SdkError USAGE for an index.
         """
         image = one_image(content, self)
-        write_archive(docker_archive(image, self.reference), self.path)
+        with self.progress.task("writing", layers_size(image)) as advance:
+            write_archive(counting(docker_archive(image, self.reference), advance), self.path)
         return sha256(image.config_bytes())
 
 

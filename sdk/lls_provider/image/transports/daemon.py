@@ -23,10 +23,11 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.image.manifest import one_image
+from lls_provider.image.manifest import layers_size, one_image
 from lls_provider.image.tar import CHUNK
 from lls_provider.image.transports.archive import docker_archive, find_archive, write_archive
 from lls_provider.image.transports.registry.reference import is_digest
+from lls_provider.progress import SILENT, Progress, counting
 from lls_provider.system.cache import locked
 from lls_provider.system.cache_sections import cache_section
 
@@ -170,6 +171,7 @@ class DaemonOutput:
     """An image of a daemon, by its name there."""
 
     reference: Reference
+    progress: Progress = SILENT
 
     def __str__(self) -> str:
         return f"docker-daemon:{self.reference}"
@@ -182,7 +184,8 @@ class DaemonOutput:
         """
         image = one_image(content, self)
         with Daemon.connect() as daemon:
-            daemon.load(docker_archive(image, self.reference))
+            with self.progress.task("loading", layers_size(image)) as advance:
+                daemon.load(counting(docker_archive(image, self.reference), advance))
             found = daemon.inspect(self.reference)
         layers = (found.get("RootFS") or {}).get("Layers")
         if layers != [layer.diff_id for layer in image.layers]:
@@ -194,7 +197,7 @@ class DaemonOutput:
         return str(found.get("Id"))
 
 
-def find_daemon(reference: Reference) -> StoredManifest:
+def find_daemon(reference: Reference, *, progress: Progress = SILENT) -> StoredManifest:
     """Return the image ``reference`` of a daemon; its layers are cached by its ID.
 
     Raises SdkError IMAGE_MISSING, DAEMON_FAILED, NO_SPACE, CACHE_UNWRITABLE, IMAGE_INVALID.
@@ -210,7 +213,8 @@ def find_daemon(reference: Reference) -> StoredManifest:
             if path.exists():
                 return find_archive(path)
             # by its ID: the name may be changed meanwhile
-            write_archive(daemon.save(known), path)
+            with progress.task("reading", 0) as advance:
+                write_archive(counting(daemon.save(known), advance), path)
             try:
                 found = find_archive(path)
                 for layer in found.image().layers:

@@ -35,6 +35,7 @@ from lls_provider.image.image import (
 )
 from lls_provider.image.manifest import Artifact, Index, Origin, RawDocument, manifests
 from lls_provider.image.transports.registry.reference import DEFAULT_TAG
+from lls_provider.progress import counting
 from lls_provider.system.files import output_directory, wrapping_write_errors
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from lls_provider.image.image import JsonObject, Layer, Platform
     from lls_provider.image.manifest import Content, Descriptor
+    from lls_provider.progress import Advance
 
 
 DOCUMENT_LIMIT = 4 << 20  # Documents of real images have kilobytes; registries accept no more.
@@ -330,8 +332,16 @@ def writable_layout(directory: Path) -> None:
     )
 
 
-def write_layout(content: Content, directory: Path, *, tag: str = DEFAULT_TAG) -> str:
+def write_layout(
+    content: Content,
+    directory: Path,
+    *,
+    tag: str = DEFAULT_TAG,
+    advance: Advance = lambda _amount: None,
+) -> str:
     """Write an OCI layout that holds only ``content``; returns its digest.
+
+    ``advance`` counts the bytes of layers.
 
     Each layer is read once and hashed while it is written. The layout appears when it is complete
     and replaces an earlier one in one step. Raises SdkError TARGET_EXISTS, NO_SPACE,
@@ -344,7 +354,7 @@ def write_layout(content: Content, directory: Path, *, tag: str = DEFAULT_TAG) -
         blobs.mkdir(parents=True)
         for manifest in manifests(content):
             for layer in manifest.layers:
-                _write_layer(layer, blobs)
+                _write_layer(layer, blobs, advance)
             for document in (*manifest.documents(), manifest.manifest_bytes()):
                 _write_blob(document, blobs)
         (staging / INDEX_FILE).write_bytes(index_document(content, tag))
@@ -371,10 +381,10 @@ def blob_path(digest: str) -> str:
     return f"{BLOBS}/{digest.replace(':', '/')}"
 
 
-def _write_layer(layer: Layer, blobs: Path) -> None:
+def _write_layer(layer: Layer, blobs: Path, advance: Advance) -> None:
     partial = blobs / "partial"
     with partial.open("wb", buffering=0) as stream:
-        for chunk in layer.chunks():
+        for chunk in counting(layer.chunks(), advance):
             view = memoryview(chunk)
             while view:
                 view = view[stream.write(view) :]

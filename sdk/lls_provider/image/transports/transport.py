@@ -51,15 +51,18 @@ class OciLayout:
 
     directory: Path
     tag: str
+    progress: Progress = SILENT
 
     def __str__(self) -> str:
         return f"{_OCI}{self.directory}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
 
     def write(self, content: Content) -> str:
         """Write ``content`` there; returns its digest. Raises what `write_layout` raises."""
+        from lls_provider.image.manifest import layers_size
         from lls_provider.image.transports.layout import write_layout
 
-        return write_layout(content, self.directory, tag=self.tag)
+        with self.progress.task("writing", layers_size(content)) as advance:
+            return write_layout(content, self.directory, tag=self.tag, advance=advance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
 
         with Daemon.connect():  # a daemon that does not answer is reported before any work
             pass
-        return DaemonOutput(reference.tagged(text.removeprefix(_DAEMON)))
+        return DaemonOutput(reference.tagged(text.removeprefix(_DAEMON)), progress)
     kind, colon, place = text.partition(":")
     prefix = kind + colon
     if place and prefix == _BUNDLE:
@@ -108,13 +111,13 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
         if prefix == _DOCKER_ARCHIVE:
             file, name = _docker_archive(place)
             archive.writable_archive(file)
-            return archive.DockerArchive(file, name)
+            return archive.DockerArchive(file, name, progress)
         path, tag = layout.parse_reference(place)
         if prefix == _OCI_ARCHIVE:
             archive.writable_archive(path)
-            return archive.OciArchive(path, tag or DEFAULT_TAG)
+            return archive.OciArchive(path, tag or DEFAULT_TAG, progress)
         layout.writable_layout(path)
-        return OciLayout(path, tag or DEFAULT_TAG)
+        return OciLayout(path, tag or DEFAULT_TAG, progress)
     raise _unknown("--output", text, f"{_PLACES}, or {_BUNDLE}DIR")
 
 
@@ -211,7 +214,7 @@ def find_transport(
         from lls_provider.image.transports.daemon import find_daemon
 
         progress.step(f"reading {path} out of the daemon")
-        return find_daemon(path)
+        return find_daemon(path, progress=progress)
     return _find_remote(path, insecure=insecure, progress=progress)
 
 
