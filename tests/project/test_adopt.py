@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
 from tests.factories.environments import make_environment
 from tests.factories.layouts import LAYOUTS, package, write_layout
 
 from lls_provider.bundle.published import SpecFlags
 from lls_provider.errors import Code, SdkError
 from lls_provider.project.adopt import AdoptedProject, adopt_project
-from lls_provider.project.discovery import DiscoveryOptions
+from lls_provider.project.discovery import DiscoveryOptions, _profile
 from lls_provider.project.settings import TableMissing, read_settings
 from lls_provider.wheels.interpreter import find_interpreter
 
@@ -371,6 +372,62 @@ def test_what_does_not_load_is_read_and_told(plain: Path, server: str) -> None:
 def test_a_server_that_cannot_be_had_is_told(plain: Path, tmp_path: Path) -> None:
     result = adopted(plain, options(str(tmp_path / "no-such-freeze.txt")))
     assert any("It was not tried beside" in note for note in result.notes)
+
+
+@pytest.mark.network
+def test_a_provider_answers_without_what_it_requires(tmp_path: Path, server: str) -> None:
+    project = write_layout(tmp_path, "setuptools_flat")
+    file = project / "pyproject.toml"
+    text = file.read_text()
+    file.write_text(text.replace("authors", 'dependencies = ["packaging==0.0.1"]\nauthors'))
+    result = adopted(project, options(server))
+    assert result.settings[0].how.endswith(", without what it requires")
+    assert any(note.startswith("Its requirements do not fit") for note in result.notes)
+    assert table(project)["provider-type"] == "remote::acme-echo"
+    assert {it.key: it.how for it in result.settings}["distribution"] == "not tried"
+
+
+@pytest.mark.network
+def test_bounds_that_no_server_satisfies_are_told(plain: Path) -> None:
+    file = plain / "pyproject.toml"
+    file.write_text(file.read_text().replace("authors", 'dependencies = ["ogx>=99"]\nauthors'))
+    (plain / "src" / "acme_echo" / "provider.py").write_text(
+        PLAIN.format(kind="Remote", api="inference", type="remote::acme-echo").replace(
+            "llama_stack_api", "ogx_api"
+        )
+    )
+    result = adopted(plain, options())
+    assert "It requires ogx>=99, of which no version was found." in result.notes
+    assert "distribution" not in table(plain)
+
+
+@pytest.mark.network
+def test_an_error_says_why_nothing_was_run(tmp_path: Path, server: str) -> None:
+    project = write_layout(tmp_path, "setuptools_flat")
+    file = project / "acme_echo" / "provider.py"
+    source = file.read_text()
+    file.write_text(f"import nothing_of_that_name\n{source}")
+    missing = str(tmp_path / "missing.txt")
+    error = refused(project, options(server, missing))
+    assert "No module named 'nothing_of_that_name'" in error.why
+    assert f"It was not tried beside {missing}: " in error.why
+    file.write_text(source)  # as it advises: a server that loads it
+    adopted(project, options(server))
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds", "expected"),
+    [
+        ("llama-stack", "", "llama-stack==0.7.3"),
+        ("ogx", ">=1.4,<2", "ogx==1.5.0"),
+        ("llama-stack", "<0.7", None),
+        ("nothing", "", None),
+    ],
+)
+def test_the_supported_version_that_satisfies_bounds(
+    name: str, bounds: str, expected: str | None
+) -> None:
+    assert _profile(name, SpecifierSet(bounds)) == expected
 
 
 @pytest.mark.network

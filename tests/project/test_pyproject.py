@@ -3,13 +3,19 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lls_provider.project.pyproject import KeyPath, Mark, toml_positions
+from lls_provider.project.pyproject import (
+    KeyPath,
+    Mark,
+    parse_pyproject,
+    toml_positions,
+)
 
 TEXT = '''\
 # a comment = [1]
@@ -116,3 +122,9 @@ def test_any_document_has_exactly_the_places_of_its_values(
         if path and isinstance(path[-1], str) and len(path) == 1 and path[0] in top:
             line = text.split("\n")[place.key.line - 1]
             assert line[place.key.column - 1 :].startswith(json.dumps(path[0]))
+
+
+@pytest.mark.parametrize("path", [("project", "version"), ("project",), ("tool", "demo", "none")])
+def test_what_is_not_there_has_the_place_of_the_nearest_table(path: KeyPath) -> None:
+    where = parse_pyproject(Path("pyproject.toml"), b"\n[tool.demo]\nx = 1\n").where(path)
+    assert (where.line, where.column) == ((2, 7) if path[0] == "tool" else (1, 1))

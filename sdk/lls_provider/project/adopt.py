@@ -33,7 +33,6 @@ from lls_provider.project.table_writer import table_text, with_table
 from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, looks_like_path
 
 _FORGES = ("github.com", "gitlab.com", "codeberg.org", "bitbucket.org")
-_PLACEHOLDER = "unknown"
 _PATHS = (ENVIRONMENT_PREFIX, "oci:", "oci-archive:", "docker-archive:")
 
 
@@ -164,14 +163,16 @@ def _settings(
                 "is (contract section 1).",
             )
         yield AdoptedSetting(key, value, found.how)
-    yield AdoptedSetting("vendor", *_vendor(pyproject, found, vendor))
+    yield AdoptedSetting("vendor", *_vendor(path, pyproject, found, vendor))
     if found.distributions:
         how = "it loads beside it" if found.loaded else "not tried"
         servers = tuple(_relative(path, named) for named in found.distributions)
         yield AdoptedSetting("distribution", servers, how)
 
 
-def _vendor(pyproject: PyProject, found: Discovery, given: str | None) -> tuple[str, str]:
+def _vendor(
+    path: Path, pyproject: PyProject, found: Discovery, given: str | None
+) -> tuple[str, str]:
     """Return the organisation and where it was found."""
     if given:
         return given, "given on the command line"
@@ -188,7 +189,9 @@ def _vendor(pyproject: PyProject, found: Discovery, given: str | None) -> tuple[
     for person in (project.get("authors") or []) if isinstance(project, dict) else ():
         if isinstance(person, dict) and isinstance(person.get("name"), str):
             return person["name"], "its author"
-    return _PLACEHOLDER, "nothing names an organisation"
+    poetry = data.get("tool", {}).get("poetry", {})
+    name = project.get("name") or (poetry.get("name") if isinstance(poetry, dict) else None)
+    return str(name or path.absolute().name), "nothing names an organisation: the project's name"
 
 
 def _notes(found: Discovery, settings: Sequence[AdoptedSetting]) -> Iterator[str]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lls_provider.project.pyproject import PyProject
     from lls_provider.runtime.preflight.probe_client import ProbeResult
     from lls_provider.runtime.wheelfile.wheel import Wheel
+    from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.interpreter import Interpreter
     from lls_provider.wheels.loading import Loader
 
@@ -80,6 +81,7 @@ class _Findings:
 
     specs: dict[StaticSpec, str] = field(default_factory=dict)  # how each was found
     loaded: dict[StaticSpec, list[str]] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)  # the modules that answered
     complete: bool = True
     unread: list[str] = field(default_factory=list)  # why a module was not run, or not read
     notes: list[str] = field(default_factory=list)
@@ -136,6 +138,14 @@ def _wheel(
 
 
 @dataclass(frozen=True, slots=True)
+class _Answers:
+    """What modules said beside one server; not ``complete`` without what they require."""
+
+    results: Mapping[str, ProbeResult]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class _Run:
     root: Path
     pyproject: PyProject
@@ -158,16 +168,16 @@ class _Run:
         candidates = self._candidates(found)
         schemas: dict[tuple[str, str], Mapping[str, Any]] = {}
         for named in candidates:
-            for module, result in self._ask(named, asked, found).items():
-                self._note(named, module, result, found)
+            answers = self._ask(named, asked, found)
+            for module, result in answers.results.items():
+                self._note(named, module, result, found, complete=answers.complete)
                 if result.config_schema is not None and result.specs:
                     schemas.setdefault(
                         (module, result.specs[0].provider_type), result.config_schema
                     )
         static = static_spec.static_specs(own)
         unreadable = static_spec.unreadable_modules(own)
-        known = {spec.module for spec in found.loaded}
-        for module in set(asked) - known:
+        for module in (it for it in asked if it not in found.asked):
             read = [spec for spec in static if spec.module == module]
             found.add(read, f"read in {module.replace('.', '/')}/provider.py")
             if not read or module in unreadable:
@@ -221,14 +231,11 @@ class _Run:
         )
         return f"{name}=={version}"
 
-    def _ask(self, named: str, modules: Sequence[str], found: _Findings) -> dict[str, ProbeResult]:
+    def _ask(self, named: str, modules: Sequence[str], found: _Findings) -> _Answers:
         """Return what the modules say beside a server; empty, with a note, if that failed."""
-        from lls_provider.bundle.closure import collect_wheels
         from lls_provider.bundle.server_constraints import server_environment_of
         from lls_provider.bundle.trial import Trial, load_provider
 
-        data = self.pyproject.data
-        sources = sources_digest(uv_sources(self.root, data))
         try:
             (server,) = self.options.load(
                 [named], python=self.options.python, at_least=self.lowest, progress=self.progress
@@ -236,40 +243,64 @@ class _Run:
             environment = server_environment_of(server, self.progress)
             if environment is None:
                 found.notes.append(f"It was not tried beside {named}: see the warning above.")
-                return {}
-            request = BundleRequest(
-                project_requirement(self.wheel, self.root if sources else None),
-                self.wheel,
-                server.interpreter,
-                (server,),
-                base=self.root,
-                sources=sources,
-                build=build_requires(data),
-            )
-            collected = collect_wheels(request, self.progress, hints=False)
+                return _Answers({})
+            wheels = self._required(server, found)
             self.progress.step(f"loading {', '.join(modules)} beside {named}")
-            wheels = [self.wheel.path, *collected.wheels]
-            flags = self.options.flags
-            return load_provider(
-                environment, wheels, modules, Trial(), provider_type=flags.provider_type
+            answers = load_provider(
+                environment,
+                [self.wheel.path, *(wheels or ())],
+                modules,
+                Trial(),
+                provider_type=self.options.flags.provider_type,
             )
+            return _Answers(answers, complete=wheels is not None)
         except SdkError as error:
             found.notes.append(f"It was not tried beside {named}: {_short(error)}")
-            return {}
+            return _Answers({})
 
-    def _note(self, named: str, module: str, result: ProbeResult, found: _Findings) -> None:
-        """Record what one module said beside one server."""
+    def _required(self, server: Distribution, found: _Findings) -> tuple[Path, ...] | None:
+        """Return the wheels that the provider requires; None, with a note, if none satisfy it.
+
+        Many a provider.py imports little, and answers without them.
+        """
+        from lls_provider.bundle.closure import collect_wheels
+
+        sources = sources_digest(uv_sources(self.root, self.pyproject.data))
+        request = BundleRequest(
+            project_requirement(self.wheel, self.root if sources else None),
+            self.wheel,
+            server.interpreter,
+            (server,),
+            base=self.root,
+            sources=sources,
+            build=build_requires(self.pyproject.data),
+        )
+        try:
+            return collect_wheels(request, self.progress, hints=False).wheels
+        except SdkError as error:
+            if error.code is not Code.RESOLUTION_FAILED:
+                raise
+            found.notes.append(f"Its requirements do not fit {server.label}: {_short(error)}")
+            return None
+
+    def _note(
+        self, named: str, module: str, result: ProbeResult, found: _Findings, *, complete: bool
+    ) -> None:
+        """Record what one module said beside one server, with all that it requires if complete."""
         specs = [
             StaticSpec(module, spec.api, spec.provider_type, spec.module) for spec in result.specs
         ]
         if result.failure is not None:
             why = f"{module} does not load beside {named}: {result.failure.reason}"
-            found.notes.append(f"{why} {result.failure.way}".rstrip())
+            if complete:  # else a note says why it cannot load
+                found.notes.append(f"{why} {result.failure.way}".rstrip())
             if not specs:
                 found.unread.append(why)
             return
-        found.add(specs, f"get_provider_spec() beside {named}")
-        for spec in specs:
+        without = "" if complete else ", without what it requires"
+        found.add(specs, f"get_provider_spec() beside {named}{without}")
+        found.asked.add(module)
+        for spec in specs if complete else ():
             found.loaded.setdefault(spec, []).append(named)
 
 
@@ -282,6 +313,9 @@ def _chosen(found: _Findings, own: Path, options: DiscoveryOptions) -> StaticSpe
     except SdkError as error:
         detail = error.detail
         if not isinstance(detail, static_spec.SpecChoice) or options.choose is None:
+            # a module that does not load is among the reasons already
+            more = [note for note in found.notes if note not in found.unread]
+            error.why = "\n".join([error.why, *more])
             raise
         return options.choose(detail.specs)
 
