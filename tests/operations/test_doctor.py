@@ -89,7 +89,7 @@ def test_an_unknown_command_is_suggested_one() -> None:
 
 
 def test_only_what_is_asked_for_is_examined() -> None:
-    assert [it.name for it in doctor(["new"]).needs] == ["temporary"]
+    assert {it.name for it in doctor(["new"]).needs} == {"git", "temporary"}
     assert [it.name for it in doctor(["diagnose"]).needs] == ["kubectl"]
 
 
@@ -193,6 +193,17 @@ def test_kubectl_is_looked_for_on_path(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "kubectl").write_text("")
     (tmp_path / "kubectl").chmod(0o755)
     assert found("kubectl").what == str(tmp_path / "kubectl")
+
+
+def test_a_git_that_can_merge_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found("git").what.startswith("git version ")
+    (tmp_path / "git").write_text("#!/bin/sh\necho git version 2.34.1\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    need = found("git")
+    assert (need.state, need.what) == (NeedState.LACKING, "git version 2.34.1 is too old")
 
 
 def test_the_cache_and_temporary_space_are_tried(

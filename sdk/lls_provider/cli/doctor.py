@@ -31,8 +31,8 @@ def command(commands: tuple[str, ...]) -> int:
     """Show what this machine has and lacks for each COMMAND (default: all).
 
     Looked for are a Python for servers, uv, an index that answers, logins to registries (without
-    asking the registries), a container daemon, kubectl, the cache and temporary space. The exit
-    status is 3 when a command lacks what it always needs.
+    asking the registries), a container daemon, kubectl, git, the cache and temporary space. The
+    exit status is 3 when a command lacks what it always needs.
     """
     from lls_provider.operations.doctor import doctor
 

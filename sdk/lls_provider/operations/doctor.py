@@ -32,7 +32,7 @@ class CommandNeeds:
 _RESOLVING = ("python", "uv", "index", "cache", "temporary")
 _IMAGES = ("registry", "daemon")
 NEEDS: Mapping[str, CommandNeeds] = {
-    "new": CommandNeeds(("temporary",)),
+    "new": CommandNeeds(("temporary",), ("git",)),
     "init": CommandNeeds(("temporary",), ("python", "uv", "index", "cache", *_IMAGES)),
     "check": CommandNeeds(("temporary",), ("python", "uv", "index", "cache", *_IMAGES)),
     "test": CommandNeeds(_RESOLVING),
@@ -249,6 +249,12 @@ def _kubectl() -> Need:
     return Need("kubectl", NeedState.OK, path)
 
 
+def _git() -> Need:
+    from lls_provider.project.tree_merge import require_mergeable
+
+    return Need("git", NeedState.OK, require_mergeable())
+
+
 def _cache() -> Need:
     from lls_provider.system.cache import cache_root, writing
     from lls_provider.system.cache_sections import cache_sections
@@ -279,6 +285,7 @@ _EXAMINED: Mapping[str, tuple[str, Callable[[], Need]]] = {
     "registry": ("looking for logins to registries", _registry),
     "daemon": ("asking the container daemon for its version", _daemon),
     "kubectl": ("looking for kubectl", _kubectl),
+    "git": ("asking git for its version", _git),
     "cache": ("measuring the cache", _cache),
     "temporary": ("trying the temporary directory", _temporary),
 }

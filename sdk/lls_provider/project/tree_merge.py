@@ -38,6 +38,11 @@ _ABSENT = "000000"  # the mode of a side that does not have the file
 _SHOWN = 10  # files that an error lists
 
 
+def require_mergeable() -> str:
+    """Return git's version, if it merges trees. Raises what `require_git` does."""
+    return require_git(_LOWEST, _WHY)
+
+
 @dataclass(frozen=True, slots=True)
 class FileChange:
     """One file that a merge changes: ``added``, ``changed`` or ``deleted``."""
@@ -89,7 +94,7 @@ class CommittedProject:
         Raises SdkError PROJECT_UNCOMMITTED if it is in none or has uncommitted changes, and what
         `git` and `require_git` raise.
         """
-        require_git(_LOWEST, _WHY)
+        require_mergeable()
 
         def told(*arguments: str) -> str:
             shown = git("rev-parse", *arguments, directory=directory, doing="reading the project")

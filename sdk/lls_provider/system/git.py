@@ -78,12 +78,15 @@ def git(
     return done.stdout
 
 
-def require_git(lowest: tuple[int, int], why: str) -> None:
-    """Refuse a git older than ``lowest``. Raises SdkError TOOL_MISSING, also without git."""
+def require_git(lowest: tuple[int, int], why: str) -> str:
+    """Return what git says of its version.
+
+    Raises SdkError TOOL_MISSING without git, or if it is older than ``lowest``.
+    """
     shown = git("version", directory=Path.cwd(), doing="asking for its version")
     found = re.search(rb"(\d+)\.(\d+)", shown)
     if found is not None and (int(found[1]), int(found[2])) >= lowest:
-        return
+        return shown.decode(errors="replace").strip()
     wanted = ".".join(map(str, lowest))
     raise SdkError(
         Code.TOOL_MISSING,
