@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from lls_provider.project.pyproject import parse_pyproject
 from lls_provider.project.table_writer import table_text, with_table
 
-KEYS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=8)
-TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=12)
+CHARACTERS = st.characters(codec="utf-8")
+KEYS = st.text(CHARACTERS, min_size=1, max_size=8)
+TEXTS = st.text(CHARACTERS, max_size=12)
 LEAVES = st.one_of(TEXTS, st.integers(-99, 99), st.booleans(), st.lists(TEXTS, max_size=3))
 TABLES = st.dictionaries(KEYS, st.one_of(LEAVES, st.dictionaries(KEYS, LEAVES)), max_size=4)
 TITLE = ("tool", "lls-provider")
