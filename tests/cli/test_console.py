@@ -99,6 +99,9 @@ def test_a_task_that_took_long_leaves_its_rate(capsys: pytest.CaptureFixture[str
         clock.now = 4.5
     with progress.task("nothing came", 10 * MB):
         clock.now = 9.0
+    with progress.task("little came", 10 * MB) as advance:
+        advance(1000)
+        clock.now = 19.0
     progress.end()
     assert capsys.readouterr().err == "  fetching: 10.0 MB, 2.5 MB/s, took 4 s\n"
 

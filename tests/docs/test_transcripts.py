@@ -49,6 +49,9 @@ def test_a_page_is_read_in_its_order() -> None:
         ("20.0 KB\n", "8 bytes\n", True),
         ("8 passed in 3.92s ===\n", "8 passed in 4s =========\n", True),
         ("8 passed\n", "7 passed\n", False),
+        ("a\nb\n", "a\n  still resolving x, 1 min 30 s\nb\n", True),
+        ("a\nb\n", "a\n  fetching: 10.0 MB, 2.5 MB/s, took 4 s\nb\n", True),
+        ("a\nb\n", "a\n  still here\nb\n", False),
     ],
 )
 def test_output_is_compared_but_for_what_varies(shown: str, output: str, same: bool) -> None:

@@ -19,6 +19,8 @@ VARYING = (  # times, sizes and digests differ from run to run
     (re.compile(r"\b\d+(\.\d+)? (bytes|KB|MB)\b"), "SIZE"),
     (re.compile(r"={3,}"), "==="),
 )
+SLOW = re.compile(r"^ *(still .+, |.+: SIZE(, SIZE/s)?, took )(\d+ min )?TIME$")
+"""Lines that only a slow machine or network has: what is waited for, the rate of a transfer."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def normal(text: str) -> str:
     """Output without what differs from run to run, and without blanks at the ends of lines."""
     for pattern, name in VARYING:
         text = pattern.sub(name, text)
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+    lines = (line.rstrip() for line in text.strip().splitlines())
+    return "\n".join(line for line in lines if not SLOW.match(line))
 
 
 def matches(shown: str, output: str) -> bool:

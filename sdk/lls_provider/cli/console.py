@@ -29,6 +29,7 @@ DELAY = 1.0
 """Seconds that a step takes before a terminal shows how long it has taken."""
 REMINDER = 30.0
 """Seconds between two lines about the same step where there is no terminal."""
+_NOTED = 100_000  # bytes from which on the rate of a transfer is noted
 _BAR = 24  # characters, where there is room
 _SMALLEST_BAR = 8
 _UNICODE = ("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "━", "─", "…")
@@ -211,7 +212,7 @@ class Plain:
                 if not self._work.step and not self._work.tasks:
                     self.end()
         seconds = self._clock() - task.started
-        if seconds >= DELAY and task.done:
+        if seconds >= DELAY and task.done >= _NOTED:
             ended = RunningTask(task.label, 0, task.started, task.done)
             text = transferred(ended, self._clock())
             self.note(f"{task.label}: {text}, took {shown_seconds(seconds)}")
