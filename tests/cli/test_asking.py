@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from tests.cli.terminal import CTRL_C, CTRL_D, DOWN, ENTER, UP, Terminal
 
+from lls_provider.project.template_apis import template_apis
+
 FULL = {"TERM": "xterm-256color"}
 # what is asked when only the name is known
 QUESTIONS = ("api", "kind", "vendor", "description", "maintainer", "license", "ci")
@@ -36,7 +38,7 @@ def test_choices_are_made_with_the_arrow_keys_and_texts_are_edited(tmp_path: Pat
         seen = screen.until("evaluates a model on a benchmark")
         assert "the API that it implements (arrow keys, then Enter)" in seen
         assert "> inference" in seen
-        screen.type(DOWN * 5 + ENTER)
+        screen.type(DOWN * list(template_apis()).index("safety") + ENTER)
         screen.until("> inline")
         screen.type(ENTER)
         screen.until("vendor: the organisation that makes it: Acme")
@@ -113,10 +115,11 @@ def test_without_a_cursor_a_choice_is_a_number(tmp_path: Path) -> None:
     with terminal(
         tmp_path, "acme", "name=acme", "vendor=A", environment={"TERM": "dumb"}
     ) as screen:
-        assert " 6) safety" in screen.until("A number or a name [Enter: inference]")
+        number = list(template_apis()).index("safety") + 1
+        assert f" {number}) safety" in screen.until("A number or a name [Enter: inference]")
         screen.type("99\n")
         screen.until("api cannot be '99'")
-        screen.type("6\n")
+        screen.type(f"{number}\n")
         for _ in set(QUESTIONS) - {"api", "vendor"}:
             screen.until("[Enter: ")
             screen.type("\n")
