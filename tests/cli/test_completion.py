@@ -108,9 +108,8 @@ def shell(request: pytest.FixtureRequest, engine: Engine, place: Path) -> Iterat
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     variables = {"PATH": path, "PS1": "ready> ", "TERM": "screen", "HOME": str(place)}
     words = [engine(name), *start, "-i"]
-    socket = place.parent / f"{name}.tmux"
     with terminal(
-        engine("tmux"), socket, words, width=120, height=40, cwd=place, variables=variables
+        engine("tmux"), words, width=120, height=40, cwd=place, variables=variables
     ) as screen:
         screen.until(lambda text: "ready>" in text)
         if name == "zsh":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +48,7 @@ SCENES: dict[str, list[str]] = {
 }
 
 
-def seen(tmux: str, socket: Path, scene: str, width: int) -> str:
+def seen(tmux: str, scene: str, width: int) -> str:
     """What the terminal shows when the scene is over, or stands still."""
 
     def is_over(shown: str) -> bool:
@@ -57,7 +56,7 @@ def seen(tmux: str, socket: Path, scene: str, width: int) -> str:
             return "1.2 MB" in shown and ", 7 s" in shown
         return "[exit " in shown
 
-    with terminal(tmux, socket, SCENES[scene], width=width, cwd=ROOT) as screen:
+    with terminal(tmux, SCENES[scene], width=width, cwd=ROOT) as screen:
         return screen.until(is_over)
 
 
@@ -65,9 +64,9 @@ def seen(tmux: str, socket: Path, scene: str, width: int) -> str:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_terminal_shows_what_it_showed(
-    engine: Callable[[str], str], tmp_path: Path, scene: str, width: int
+    engine: Callable[[str], str], scene: str, width: int
 ) -> None:
-    shown = seen(engine("tmux"), tmp_path / "tmux", scene, width)
+    shown = seen(engine("tmux"), scene, width)
     golden = (GOLDEN / f"{scene}-{width}.txt").read_text("utf-8")
     assert shown == golden, "if this is meant: python -m tests.cli.test_terminal"
 
@@ -83,11 +82,10 @@ def main() -> None:
     tmux = shutil.which("tmux")
     assert tmux is not None, "tmux is missing: tests/engines/install"
     GOLDEN.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as directory:
-        for scene in SCENES:
-            for width in WIDTHS:
-                text = seen(tmux, Path(directory) / f"{scene}-{width}", scene, width)
-                (GOLDEN / f"{scene}-{width}.txt").write_text(text, "utf-8")
+    for scene in SCENES:
+        for width in WIDTHS:
+            text = seen(tmux, scene, width)
+            (GOLDEN / f"{scene}-{width}.txt").write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

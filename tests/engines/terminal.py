@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,6 @@ class Screen:
 @contextlib.contextmanager
 def terminal(
     tmux: str,
-    socket: Path,
     command: Sequence[str | Path],
     *,
     width: int,
@@ -57,16 +57,27 @@ def terminal(
 ) -> Iterator[Screen]:
     """Run ``command`` in a terminal of its own; its end is shown as ``[exit STATUS]``.
 
-    ``socket`` is a path for tmux. The environment has nothing but PATH, HOME, a UTF-8 locale and
-    ``variables``.
+    The environment has nothing but PATH, HOME, a UTF-8 locale and ``variables``.
     """
-    base = (tmux, "-S", str(socket), "-f", os.devnull)
+    with tempfile.TemporaryDirectory(prefix="lls-") as directory:  # a socket's path must be short
+        base = (tmux, "-u", "-S", f"{directory}/tmux", "-f", os.devnull)
+        yield from _shown(base, command, width, height, cwd, variables or {})
+
+
+def _shown(
+    base: tuple[str, ...],
+    command: Sequence[str | Path],
+    width: int,
+    height: int,
+    cwd: Path | None,
+    variables: Mapping[str, str],
+) -> Iterator[Screen]:
     line = f'{shlex.join(map(str, command))}; echo "[exit $?]"; exec cat'
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
-        **(variables or {}),
+        **variables,
     }
     subprocess.run(
         [
