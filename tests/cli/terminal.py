@@ -35,13 +35,15 @@ class Terminal:
         """Start the command."""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        # these would count for more than the terminal's size
+        inherited = {key: it for key, it in os.environ.items() if key not in ("COLUMNS", "LINES")}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lls_provider.cli", *map(str, arguments)],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             cwd=cwd,
-            env={**os.environ, **environment},
+            env={**inherited, **environment},
         )
         os.close(slave)
         self.text = ""  # all that it wrote, without what moves and colours it

@@ -14,6 +14,7 @@ from tests.cli.terminal import CTRL_C, CTRL_D, DOWN, ENTER, UP, Terminal
 
 from lls_provider.project.template_apis import template_apis
 
+APIS = list(template_apis())
 FULL = {"TERM": "xterm-256color"}
 # what is asked when only the name is known
 QUESTIONS = ("api", "kind", "vendor", "description", "maintainer", "license", "ci")
@@ -35,10 +36,10 @@ def test_choices_are_made_with_the_arrow_keys_and_texts_are_edited(tmp_path: Pat
     with terminal(tmp_path, "acme-echo") as screen:
         screen.until("its type and providerId come from it: acme-echo")
         screen.type(ENTER)
-        seen = screen.until("evaluates a model on a benchmark")
+        seen = screen.until(template_apis()[APIS[-1]].about)
         assert "the API that it implements (arrow keys, then Enter)" in seen
         assert "> inference" in seen
-        screen.type(DOWN * list(template_apis()).index("safety") + ENTER)
+        screen.type(DOWN * APIS.index("safety") + ENTER)
         screen.until("> inline")
         screen.type(ENTER)
         screen.until("vendor: the organisation that makes it: Acme")
@@ -102,7 +103,7 @@ def test_a_question_can_be_left(tmp_path: Path, keys: str, status: int, words: s
 def test_a_choice_is_one_line_in_a_narrow_terminal(tmp_path: Path, columns: int) -> None:
     with terminal(tmp_path, "acme", "name=acme", "vendor=A", columns=columns) as screen:
         seen = screen.until("> inference")
-        screen.until("scoring")
+        screen.until(APIS[-1])
         screen.type(ENTER)
         screen.until("kind")
         lines = (seen + screen.text).splitlines()
@@ -115,8 +116,8 @@ def test_without_a_cursor_a_choice_is_a_number(tmp_path: Path) -> None:
     with terminal(
         tmp_path, "acme", "name=acme", "vendor=A", environment={"TERM": "dumb"}
     ) as screen:
-        number = list(template_apis()).index("safety") + 1
-        assert f" {number}) safety" in screen.until("A number or a name [Enter: inference]")
+        number = APIS.index("safety") + 1
+        assert f"{number:>3}) safety" in screen.until("A number or a name [Enter: inference]")
         screen.type("99\n")
         screen.until("api cannot be '99'")
         screen.type(f"{number}\n")
@@ -131,7 +132,7 @@ def test_without_a_cursor_a_choice_is_a_number(tmp_path: Path) -> None:
 def test_a_locale_without_unicode_is_asked_in_ascii(tmp_path: Path) -> None:
     environment = {**FULL, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     with terminal(tmp_path, "acme", "name=acme", "vendor=A", environment=environment) as screen:
-        screen.until("scoring")
+        screen.until(APIS[-1])
         assert screen.text.isascii()
         screen.type(ENTER)
         screen.until("kind")

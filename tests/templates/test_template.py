@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import compileall
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from lls_provider.contract.models import PROVIDER_ID_LIMIT
 from lls_provider.project.answers import ANSWERS
 from lls_provider.project.scaffold import scaffold
 from lls_provider.project.settings import read_settings
-from lls_provider.project.template import TEMPLATE, TemplateVersions, render
+from lls_provider.project.template import TEMPLATE, Template, TemplateVersions, render
 from lls_provider.project.template_apis import template_apis
 
 pytestmark = pytest.mark.slow
@@ -184,6 +186,21 @@ def test_cookiecutter_alone_renders_the_same(
     )
 
     assert tree(Path(rendered)) == tree(made.path)
+
+
+def test_bytecode_of_an_installed_template_is_in_no_project(tmp_path: Path) -> None:
+    shutil.copytree(resources.data_path(TEMPLATE), tmp_path / "template")
+    assert compileall.compile_dir(tmp_path / "template", quiet=2) is False  # some are no Python
+    assert any((tmp_path / "template").rglob("{{*/src/*/__pycache__/*.pyc"))
+    current = TemplateVersions.shipped().current
+    answers = scaffold(tmp_path / "made", {"name": "acme"}).answers
+    (tmp_path / "rendered").mkdir()
+
+    installed = Template(tmp_path / "template", current.context)
+    project = render(installed, answers, tmp_path / "rendered")
+
+    assert tree(project) == tree(tmp_path / "made")
+    assert not any(project.rglob("__pycache__"))
 
 
 def test_cookiecutter_asks_for_what_new_asks_for() -> None:

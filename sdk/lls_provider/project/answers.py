@@ -21,7 +21,7 @@ from lls_provider.project.pyproject import metadata_rule
 from lls_provider.project.template_apis import template_apis
 
 ANSWERS = {
-    "name": "the provider's name, such as acme-echo: its type and providerId come from it",
+    "name": "the provider's name, such as acme-echo; its type and providerId come from it",
     "api": "the API that it implements",
     "kind": "remote (it calls a service) or inline (it does the work itself)",
     "vendor": "the organisation that makes it",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -99,12 +100,17 @@ def render(template: Template, answers: Mapping[str, str], directory: Path) -> P
         output_dir=str(directory),
         accept_hooks=False,
     )
-    _remove_empty_directories(Path(rendered))
+    _remove_what_is_no_file_of_a_project(Path(rendered))
     return Path(rendered)
 
 
-def _remove_empty_directories(root: Path) -> None:
-    """Remove the directories of files that these answers leave out."""
+def _remove_what_is_no_file_of_a_project(root: Path) -> None:
+    """Remove bytecode, which pip makes of the installed template, and empty directories.
+
+    These are the directories of files that the answers leave out.
+    """
     for directory in sorted((it for it in root.rglob("*") if it.is_dir()), reverse=True):
-        if not any(directory.iterdir()):
+        if directory.name == "__pycache__":
+            shutil.rmtree(directory)
+        elif not any(directory.iterdir()):
             directory.rmdir()
