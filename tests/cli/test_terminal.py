@@ -21,8 +21,10 @@ PODS = "tests/deploy/pods"
 
 # what a download shows after 7 seconds; the clock stands still, so that the picture does
 PROGRESS = """
-import sys
-from lls_provider.cli.console import RunningTask, Terminal
+import os, sys
+from lls_provider.cli.console import Terminal
+from lls_provider.cli.output import prepare_streams
+prepare_streams(os.environ)
 now = [0.0]
 console = Terminal(clock=lambda: now[0])
 console.interval = 0.01
@@ -45,19 +47,28 @@ SCENES: dict[str, list[str]] = {
     "diagnose": [*MINE, "diagnose", f"{PODS}/failed-conflict.json"],
     "diagnose-ready": [*MINE, "diagnose", f"{PODS}/ready.json"],
     "progress": [sys.executable, "-c", PROGRESS],
+    "progress-ascii": [sys.executable, "-c", PROGRESS],
+    "help-ascii": [*MINE, "build", "--help"],
 }
+UNBROKEN = {"help", "help-cache", "misspelt", "error", "progress", "progress-ascii"}
+"""Scenes without a word that is longer than a line."""
+VARIABLES = {"progress-ascii": {"LC_ALL": "C"}, "help-ascii": {"LC_ALL": "C"}}
 
 
-def seen(tmux: str, scene: str, width: int) -> str:
-    """What the terminal shows when the scene is over, or stands still."""
+def seen(tmux: str, scene: str, width: int) -> tuple[str, str]:
+    """What the terminal shows when the scene is over, or stands still.
+
+    And the same with the lines whole that the terminal broke.
+    """
 
     def is_over(shown: str) -> bool:
-        if scene == "progress":
+        if scene.startswith("progress"):
             return "1.2 MB" in shown and ", 7 s" in shown
         return "[exit " in shown
 
-    with terminal(tmux, SCENES[scene], width=width, cwd=ROOT) as screen:
-        return screen.until(is_over)
+    variables = VARIABLES.get(scene)
+    with terminal(tmux, SCENES[scene], width=width, cwd=ROOT, variables=variables) as screen:
+        return screen.until(is_over), screen.text(joined=True)
 
 
 @pytest.mark.engine
@@ -66,16 +77,19 @@ def seen(tmux: str, scene: str, width: int) -> str:
 def test_a_terminal_shows_what_it_showed(
     engine: Callable[[str], str], scene: str, width: int
 ) -> None:
-    shown = seen(engine("tmux"), scene, width)
+    shown, whole = seen(engine("tmux"), scene, width)
+    if scene in UNBROKEN:
+        assert shown == whole, "the terminal had to break a line"
     golden = (GOLDEN / f"{scene}-{width}.txt").read_text("utf-8")
+    if scene.startswith("help"):  # where help breaks its lines differs between versions of click
+        shown, golden = " ".join(shown.split()), " ".join(golden.split())
     assert shown == golden, "if this is meant: python -m tests.cli.test_terminal"
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_no_line_of_help_or_progress_is_broken_by_the_terminal(width: int) -> None:
-    for scene in ("help", "help-cache", "progress"):
-        lines = (GOLDEN / f"{scene}-{width}.txt").read_text("utf-8").splitlines()
-        assert max(map(len, lines)) <= width
+def test_a_terminal_that_knows_only_ascii_is_shown_nothing_else() -> None:
+    for scene in VARIABLES:
+        for width in WIDTHS:
+            assert (GOLDEN / f"{scene}-{width}.txt").read_text("utf-8").isascii()
 
 
 def main() -> None:
@@ -84,7 +98,7 @@ def main() -> None:
     GOLDEN.mkdir(exist_ok=True)
     for scene in SCENES:
         for width in WIDTHS:
-            text = seen(tmux, scene, width)
+            text, _ = seen(tmux, scene, width)
             (GOLDEN / f"{scene}-{width}.txt").write_text(text, "utf-8")
 
 

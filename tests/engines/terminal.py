@@ -22,10 +22,13 @@ class Screen:
     tmux: tuple[str, ...]
     scrolled: int
 
-    def text(self) -> str:
-        """All that was shown, scrolled away or not, without blanks at the ends of lines."""
-        start = f"-{self.scrolled}"
-        shown = self._run("capture-pane", "-p", "-S", start)
+    def text(self, *, joined: bool = False) -> str:
+        """All that was shown, scrolled away or not, without blanks at the ends of lines.
+
+        With ``joined``, lines that the terminal broke at its width are whole.
+        """
+        options = ["-J"] if joined else []
+        shown = self._run("capture-pane", "-p", *options, "-S", f"-{self.scrolled}")
         return "\n".join(line.rstrip() for line in shown.splitlines()).strip("\n") + "\n"
 
     def type(self, *keys: str) -> None:
