@@ -7,16 +7,24 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from tests.engines.serving import Ending
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Engine = Callable[[str], str]
 
 PACKAGE = "llama-stack-provider-trustyai-fms==0.4.0"
 SERVER = "llama-stack==0.7.3"
+SAMPLE = Path(__file__).parents[2] / "samples" / "published-provider"
+CALL = (
+    'POST /v1/safety/run-shield {"shield_id": "pii", '
+    '"messages": [{"role": "user", "content": "Write to me@example.com"}]}'
+)
 DEBIAN_PYTHON = "/usr/bin/python3"
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("published")]
@@ -44,13 +52,62 @@ def test_what_the_server_provides_stays_out(built: tuple[Path, dict[str, object]
     assert image["provided"]
 
 
+class Detector(Ending, HTTPServer):
+    """A detector service, which finds every address."""
+
+
+class Detecting(BaseHTTPRequestHandler):
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert self.path == "/api/v1/text/contents"
+        assert asked["detector_params"] == {"regex": ["email"]}
+        found = [
+            {
+                "start": it.start(),
+                "end": it.end(),
+                "text": it[0],
+                "detection_type": "pii",
+                "detection": "EmailAddress",
+                "score": 1.0,
+            }
+            for it in re.finditer(r"\S+@\S+", asked["contents"][0])
+        ]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps([found]).encode())
+
+
+@pytest.fixture
+def detector() -> Iterator[str]:
+    with Detector(("127.0.0.1", 0), Detecting) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
 @pytest.mark.server
-def test_the_real_server_lists_it(cli: Cli, built: tuple[Path, dict[str, object]]) -> None:
+def test_the_real_server_runs_its_shield_as_the_sample_says(
+    cli: Cli, built: tuple[Path, dict[str, object]], detector: str
+) -> None:
     layout, _result = built
-    done = cli("up", f"oci:{layout}", "--server", SERVER, "--check", "--format", "json")
+    assert CALL in (SAMPLE / "README.md").read_text()
+    done = cli(
+        *("up", f"oci:{layout}", "--server", SERVER, "--check", "--format", "json"),
+        *("--base-config", SAMPLE / "run.yaml", "--config", (SAMPLE / "config.json").read_text()),
+        *("--env", f"DETECTOR_URL={detector}", "--env", "NO_PROXY=127.0.0.1", "--call", CALL),
+    )
     assert done.returncode == 0, done.stderr
-    types = {it["provider_type"] for it in json.loads(done.stdout)["providers"]}
+    document = json.loads(done.stdout)
+    types = {it["provider_type"] for it in document["providers"]}
     assert "remote::trustyai_fms" in types
+    violation = document["call"]["body"]["violation"]
+    assert violation["violation_level"] == "error"
+    assert violation["metadata"]["summary"]["total_detections"] == 1
 
 
 @pytest.mark.engine

@@ -1,0 +1,1 @@
+"""The inline inference provider hashing-embeddings."""

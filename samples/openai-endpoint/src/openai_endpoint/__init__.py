@@ -1,0 +1,1 @@
+"""The remote inference provider openai-endpoint."""

@@ -1,0 +1,1 @@
+"""The remote tool_runtime provider searxng-search."""

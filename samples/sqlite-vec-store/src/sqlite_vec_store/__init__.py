@@ -1,0 +1,1 @@
+"""The inline vector_io provider sqlite-vec-store."""
