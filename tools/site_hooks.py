@@ -24,7 +24,7 @@ PAGES = {
     "README.md": "index.md",  # what the repository shows first, as the site does
     "docs/README.md": "index.md",  # the list of pages: the site has its navigation
 }
-FOLDERS = ("contract",)
+FOLDERS = ("contract", "samples")
 """Directories whose Markdown files are pages."""
 FENCE = re.compile(r"^( *)(```+)[^\n]*\n.*?^\1\2 *$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(\]\(<?)([^)\s>#]+)")
@@ -86,7 +86,8 @@ def repository_pages(root: Path) -> dict[str, str]:
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*.md")):
             name = path.relative_to(root).as_posix()
-            found[name] = site_path(name)
+            if "/." not in name:  # what tools leave, such as .pytest_cache
+                found[name] = site_path(name)
     return found
 
 
