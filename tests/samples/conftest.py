@@ -16,14 +16,13 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from tests.recorder import Recorder
-from tests.samples.services import SAMPLES, service_of
+from tests.samples.services import SAMPLES, SERVERS, service_of
 
 import lls_provider
 from lls_provider.contract.document import dump, load
 from lls_provider.contract.names import API_VERSION
 from lls_provider.runtime.preflight.api_dependencies import supply
 
-SERVERS = ("llama-stack==0.7.3", "ogx==1.5.0")
 SETTLED = "cachetools>=6"
 """What the README of two-that-conflict builds hashing-embeddings with."""
 

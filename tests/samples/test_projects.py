@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.samples.alone import SERVERS, samples
-from tests.samples.services import SAMPLES
+from tests.samples.services import SAMPLES, SERVERS, hand_written
 
 from lls_provider.wheels.environment import layered_environment
 from lls_provider.wheels.fetch import fetch
@@ -27,7 +26,7 @@ def pyproject(name: str) -> dict[str, Any]:
     return tomllib.loads((SAMPLES / name / "pyproject.toml").read_text("utf-8"))
 
 
-HAND_WRITTEN = samples()
+HAND_WRITTEN = hand_written()
 
 
 def test_every_sample_is_listed_with_a_sentence() -> None:
@@ -78,7 +77,7 @@ def test_the_types_are_right(tmp_path: Path) -> None:
 def python() -> Iterator[Path]:
     """The Python of an environment of llama-stack with what the samples depend on.
 
-    `lls-provider test` makes one for each sample; tests.samples.alone runs that, on both servers.
+    `lls-provider test` makes one for each sample, which takes longer.
     """
     (server,) = load_distributions([SERVERS[0]])
     # without the pin that conflicts
