@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 from tests.factories.environments import make_environment
 from tests.factories.layouts import LAYOUTS, package, write_layout
+from tests.factories.wheels import WheelFactory
 
 from lls_provider.bundle.published import SpecFlags
 from lls_provider.errors import Code, SdkError
+from lls_provider.progress import SILENT
 from lls_provider.project.adopt import AdoptedProject, adopt_project
-from lls_provider.project.discovery import DiscoveryOptions, _profile
+from lls_provider.project.discovery import DiscoveryOptions, _Findings, _profile, _Run
+from lls_provider.project.pyproject import load_pyproject
 from lls_provider.project.settings import TableMissing, read_settings
+from lls_provider.runtime.wheelfile.wheel import read_wheel
 from lls_provider.wheels.interpreter import find_interpreter
 
 if TYPE_CHECKING:
@@ -399,6 +404,25 @@ def test_bounds_that_no_server_satisfies_are_told(plain: Path) -> None:
     result = adopted(plain, options())
     assert "It requires ogx>=99, of which no version was found." in result.notes
     assert "distribution" not in table(plain)
+
+
+@pytest.mark.network
+def test_a_provider_for_an_older_server_is_tried_beside_that(plain: Path, tmp_path: Path) -> None:
+    make = WheelFactory(tmp_path / "wheels", "1.0")
+    wheel = make("acme-echo", files={"acme/__init__.py": "import ogx_api"}, requires=["ogx<1.5"])
+    found = _Findings()
+    run = _Run(
+        plain,
+        load_pyproject(plain),
+        read_wheel(wheel),
+        find_interpreter(),
+        (3, 12),
+        DiscoveryOptions(),
+        SILENT,
+    )
+    (named,) = run._candidates(found)
+    assert Version("1.4") <= Version(named.removeprefix("ogx==")) < Version("1.5")
+    assert found.notes[0].startswith(f"It requires ogx<1.5, so it is for {named}; ")
 
 
 @pytest.mark.network

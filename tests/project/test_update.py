@@ -359,6 +359,19 @@ def test_a_project_below_the_root_of_its_repository(
     assert os.access(project / "tool.sh", os.X_OK)
 
 
+def test_a_worktree_of_a_repository_with_long_hashes(
+    project: Path, versions: TemplateVersions, tmp_path: Path
+) -> None:
+    shutil.rmtree(project / ".git")
+    git(project, "init", "--quiet", "--object-format=sha256")
+    (project / "README.md").write_text("mine\n")
+    commit(project)
+    git(project, "worktree", "add", "--quiet", str(tmp_path / "other"))
+    assert list(conflicts(update(tmp_path / "other", versions))) == ["README.md"]
+    assert "UU README.md\n" in git(tmp_path / "other", "status", "--porcelain")
+    assert git_state(project) == ""
+
+
 # what is refused, with nothing touched
 
 
