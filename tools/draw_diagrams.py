@@ -12,8 +12,8 @@ from pathlib import Path
 
 ASSETS = Path(__file__).parents[1] / "docs" / "assets"
 
-BLUE, GREEN, AMBER, RED, GREY = "#3f6fd8", "#2c8a5b", "#a8660f", "#c0392b", "#6b7280"
-LINE = "#8a93a3"
+BLUE, GREEN, AMBER, RED, GREY = "#3f6fd8", "#27804f", "#a8660f", "#c0392b", "#6b7280"
+LINE = "#757f90"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 Shape = str
 
