@@ -27,7 +27,8 @@ COMMANDS = (
     "lls-provider up acme-echo --check",
 )
 COLUMNS, ROWS = 84, 24
-LONGEST_WAIT = 0.9  # seconds; real waits are longer, and the output says how long
+LONGEST_WAIT = 1.5  # seconds; real waits are longer, and the output says how long
+READING, TYPING = 1.5, 0.12  # seconds: before a command, for a line that came at once
 PROMPT = "$ "
 
 CELL, LEADING, SIZE, MARGIN, BAR = 8.4, 19, 14, 16, 30
@@ -83,7 +84,8 @@ def lines(text: str) -> list[Line]:
     shown = before = 0.0
     for event in text.splitlines()[1:]:
         at, _, content = json.loads(event)
-        shown += min(at - before, LONGEST_WAIT)
+        pause = READING if str(content).startswith(PROMPT) and found else TYPING
+        shown += min(max(at - before, pause), LONGEST_WAIT)
         before = at
         for line in str(content).removesuffix("\r\n").split("\r\n"):
             wrapped = [line[it : it + COLUMNS] for it in range(0, len(line), COLUMNS)] or [""]
