@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,10 @@ class ZipappHook(BuildHookInterface[Any]):
             sys.path.pop(0)
         out = root / "build" / "wheel" / zipapp.NAME
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(
+        # in place at once: another build of this checkout may be reading it
+        written = out.with_name(f"{out.name}.{os.getpid()}")
+        written.write_bytes(
             zipapp.zipapp_bytes(root / "sdk" / "lls_provider", root / "contract" / "schemas")
         )
+        written.replace(out)
         build_data["force_include"][str(out)] = f"lls_provider/_data/{zipapp.NAME}"

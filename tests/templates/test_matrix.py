@@ -109,7 +109,7 @@ def outcomes(
                 *("projects.json", "results.json"),
             ],
             cwd=directory,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTEST_ADDOPTS": "", "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
             check=False,

@@ -368,4 +368,6 @@ def test_a_project_that_has_a_setup_py_alone(tmp_path: Path, interpreter: Interp
     )
     wheel = build_wheel(folder, tmp_path / "out", interpreter=interpreter)
     assert wheel.name == WHEEL
-    assert sorted(it.name for it in folder.iterdir()) == ["setup.py", "told.py"]
+    # Python may leave the bytecode of what setup.py imports
+    written = {it.name for it in folder.iterdir()} - {"__pycache__"}
+    assert written == {"setup.py", "told.py"}

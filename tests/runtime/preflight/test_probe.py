@@ -257,7 +257,7 @@ def test_who_closes_the_descriptor_that_was_given_is_told_although_it_could_answ
     tmp_path: Path,
 ) -> None:
     requests = _write(
-        tmp_path, {"closes": "import os\nos.closerange(3, 60)\n" + SPEC, "next": SPEC}
+        tmp_path, {"closes": "import os\nos.closerange(3, 1024)\n" + SPEC, "next": SPEC}
     )
     status, found, _ = _run(_told(requests), folder=tmp_path)
     assert status == 0
