@@ -86,9 +86,13 @@ class Visit:
         self.complaints: list[str] = []
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda it: self.complaints.append(f"failed: {it.url}"))
+        self.page.on("requestfailed", lambda it: self._failed(it.url, it.failure))
         self.page.on("request", lambda it: self._request(it.url, address))
         self.page.goto(address, wait_until="networkidle")
+
+    def _failed(self, url: str, reason: str | None) -> None:
+        if reason != "net::ERR_ABORTED":  # the test has gone to the next page meanwhile
+            self.complaints.append(f"failed: {url} {reason}")
 
     def _console(self, message: object) -> None:
         if getattr(message, "type", "") in ("error", "warning"):
