@@ -254,6 +254,10 @@ class SdkError(Exception):
             ],
         }
 
+    def to_result(self) -> dict[str, object]:
+        """`to_document` with the message that people read, as a command's JSON has it."""
+        return {**self.to_document(), "message": self.render()}
+
     def to_json(self) -> str:
         """The whole error as one line of JSON, for another process; `from_json` reads it.
 

@@ -183,7 +183,7 @@ def error_document(error: SdkError) -> dict[str, object]:
     """An error in the JSON form, with its exit status and the message that people read."""
     return {
         "exit_status": int(error.status),
-        "error": {**error.to_document(), "message": error.render()},
+        "error": error.to_result(),
     }
 
 

@@ -165,7 +165,7 @@ def command(
 
 
 def _show_document(up: Up, failure: SdkError | None) -> None:
-    error = None if failure is None else {**failure.to_document(), "message": failure.render()}
+    error = None if failure is None else failure.to_result()
     show_document(named("up/1", {**up.result.to_document(), "error": error}))
 
 

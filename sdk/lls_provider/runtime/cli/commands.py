@@ -317,8 +317,7 @@ def _show(error: SdkError, log: str, console: Console) -> int:
     if path := os.environ.get(ERROR_FILE):
         write_error_file(error, path)
     if console.is_json and not console.results:
-        error_document = {**error.to_document(), "message": message}
-        document = {"exit_status": int(error.status), "error": error_document}
+        document = {"exit_status": int(error.status), "error": error.to_result()}
         console.result("error/1", document, "")
     return int(error.status)
 
