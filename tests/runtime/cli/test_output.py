@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from tests import results
 
-from lls_provider.runtime.cli.arguments import main, make_parser, output_arguments
+from lls_provider.runtime.cli.arguments import main, make_parser
+from lls_provider.runtime.cli.commands import output_arguments
 from lls_provider.runtime.cli.suggestions import asks_for_json, suggestions
 
 MakeBundle = Callable[..., Path]

@@ -227,7 +227,7 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
 def _add_install_all(parser: argparse.ArgumentParser) -> None:
     _add_providers(parser)
     _add_root(parser)
-    parser.set_defaults(termination_log=TERMINATION_LOG, run=main, alike=output_arguments)
+    parser.set_defaults(termination_log=TERMINATION_LOG, run=main)
 
 
 def _add_providers(parser: argparse.ArgumentParser) -> None:
@@ -258,7 +258,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "server", nargs="+", metavar="COMMAND", help="what to become: the image's entry point"
     )
-    parser.set_defaults(termination_log=TERMINATION_LOG, run=main, alike=output_arguments)
+    parser.set_defaults(termination_log=TERMINATION_LOG, run=main)
 
 
 def _add_merge(parser: argparse.ArgumentParser) -> None:
@@ -313,12 +313,6 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     verbosity.add_argument(
         "-v", "--verbose", action="store_true", help="show also when each step began"
     )
-
-
-def output_arguments(options: argparse.Namespace) -> list[str]:
-    """The arguments that have another command write as this one does."""
-    flags = ["--quiet"] * options.quiet + ["--verbose"] * options.verbose
-    return ["--format", options.form, *flags]
 
 
 def _add_root(parser: argparse.ArgumentParser) -> None:

@@ -270,7 +270,13 @@ def _start(options: argparse.Namespace, console: Console) -> ExitStatus:  # noqa
 
 def _alike(options: argparse.Namespace) -> Callable[[Sequence[str]], int]:
     """What runs another command so that it writes as this one does."""
-    return lambda arguments: options.run([*arguments, *options.alike(options)])
+    return lambda arguments: options.run([*arguments, *output_arguments(options)])
+
+
+def output_arguments(options: argparse.Namespace) -> list[str]:
+    """The arguments that have another command write as this one does."""
+    flags = ["--quiet"] * options.quiet + ["--verbose"] * options.verbose
+    return ["--format", options.form, *flags]
 
 
 def _merge(options: argparse.Namespace, console: Console) -> ExitStatus:
