@@ -316,6 +316,14 @@ class SdkError(Exception):
         )
 
 
+def nearest_word(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The word in ``known`` that was probably meant; ``cutoff`` is how alike they are (0 to 1)."""
+    import difflib  # most runs name nothing that is unknown
+
+    near = difflib.get_close_matches(word, list(known), 1, cutoff)
+    return near[0] if near else None
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 

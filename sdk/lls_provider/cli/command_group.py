@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from lls_provider.errors import nearest_word
+
 
 class SuggestingGroup(click.Group):
     """A group whose error about an unknown command names the one that was probably meant."""
@@ -20,9 +22,7 @@ class SuggestingGroup(click.Group):
         """Find the command; suggest the nearest name for one that does not exist."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            from lls_provider.cli.options import nearest_word  # --help needs no options
-
-            meant = nearest_word(args[0], known)
+            meant = nearest_word(args[0].lower(), known)
             hint = f" Did you mean '{meant}'?" if meant else ""
             raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx)
         return super().resolve_command(ctx, args)

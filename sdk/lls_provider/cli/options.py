@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lls_provider.cli.output import JSON, TEXT, CommandOutput, Verbosity
+from lls_provider.errors import nearest_word
 
 if TYPE_CHECKING:
     from lls_provider.wheels.uv_settings import Indexes
@@ -86,18 +87,10 @@ class Choice(click.Choice[str]):
         try:
             return super().convert(value, param, ctx)
         except click.UsageError as error:
-            if not (meant := nearest_word(str(value), self.choices)):
+            if not (meant := nearest_word(str(value).lower(), self.choices)):
                 raise
             text = f"{error.message.rstrip('.')}. Did you mean '{meant}'?"
             raise click.BadParameter(text, ctx, param) from error
-
-
-def nearest_word(word: str, known: Iterable[str]) -> str | None:
-    """The word in ``known`` that was probably meant."""
-    import difflib
-
-    near = difflib.get_close_matches(word.lower(), list(known), 1)
-    return near[0] if near else None
 
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lls_provider import resources
 from lls_provider.contract.plain_data import Timestamp
-from lls_provider.errors import Code, Problem, Step
+from lls_provider.errors import Code, Problem, Step, nearest_word
 from lls_provider.untrusted import one_line
 
 if TYPE_CHECKING:
@@ -181,10 +181,8 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
     plain = {_plain(name): name for name in reversed(known)}
     if _plain(word) in plain:
         return plain[_plain(word)]
-    import difflib
-
-    close = difflib.get_close_matches(_plain(word), list(plain), n=1, cutoff=0.7)
-    return plain[close[0]] if close else None
+    close = nearest_word(_plain(word), plain, cutoff=0.7)
+    return None if close is None else plain[close]
 
 
 def _plain(word: str) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.errors import Code, SdkError, Where, nearest_word
 from lls_provider.progress import SILENT, Progress, shown_size
 from lls_provider.system.cache import cache_root, uv_cache_root, writing
 
@@ -147,12 +147,10 @@ def prune(
 
 
 def _require_known(names: Iterable[str]) -> None:
-    import difflib
-
     for name in names:
         if name not in SECTIONS:
-            near = difflib.get_close_matches(name, SECTIONS, 1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
+            meant = nearest_word(name, SECTIONS)
+            hint = f" Did you mean '{meant}'?" if meant else ""
             raise SdkError(
                 Code.USAGE,
                 f"The cache has no section {name!r:.100}.{hint}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lls_provider.errors import Code, SdkError
+from lls_provider.errors import Code, SdkError, nearest_word
 from lls_provider.image.transports.registry import reference
 from lls_provider.image.transports.registry.reference import DEFAULT_TAG
 from lls_provider.progress import SILENT
@@ -267,12 +267,9 @@ def _docker_archive(place: str) -> tuple[Path, Reference | None]:
 
 
 def _unknown(what: str, text: str, known: str) -> SdkError:
-    import difflib
-
-    kind = text.partition(":")[0]
-    prefixes = (_OCI, _OCI_ARCHIVE, _DOCKER_ARCHIVE, _DAEMON, _REGISTRY)
-    near = difflib.get_close_matches(f"{kind}:", prefixes, 1) if ":" in text else []
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    kind, colon, _ = text.partition(":")
+    meant = nearest_word(kind + colon, _PREFIXES) if colon else None
+    hint = f" Did you mean '{meant}'?" if meant else ""
     return SdkError(
         Code.USAGE,
         f"{what} {text!r:.200} is not a place this version knows",

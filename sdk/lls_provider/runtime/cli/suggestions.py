@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+
+from lls_provider.errors import nearest_word
 
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
@@ -30,9 +31,8 @@ def suggestions(argv: Sequence[str], commands: Mapping[str, str]) -> Iterator[st
 
 
 def _about(word: str, known: list[str]) -> Iterator[str]:
-    near = difflib.get_close_matches(word, known, 1)
-    if near:
-        yield f"There is no {word:.100}; did you mean '{near[0]}'?"
+    if meant := nearest_word(word, known):
+        yield f"There is no {word:.100}; did you mean '{meant}'?"
 
 
 def asks_for_json(argv: Sequence[str]) -> bool:
