@@ -13,12 +13,12 @@ import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_result
 from lls_provider.cli.options import (
-    completed_by,
     distribution_option,
     insecure_option,
     output_options,
     platform_option,
     python_option,
+    targets_argument,
 )
 from lls_provider.progress import counted
 from lls_provider.untrusted import escaped, one_line
@@ -34,13 +34,7 @@ _MARKS = {"error": "ERROR", "warning": "WARNING", "ok": "ok"}
     "check",
     epilog="Example: lls-provider check acme-echo oci:build/image\n\n" + EXIT_STATUSES,
 )
-@click.argument(
-    "targets",
-    nargs=-1,
-    required=True,
-    metavar="TARGET...",
-    shell_complete=completed_by("targets"),
-)
+@targets_argument()
 @distribution_option(
     "A server to load a project's spec beside (repeatable).  [default: the project's]"
 )

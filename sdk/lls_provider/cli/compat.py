@@ -9,11 +9,11 @@ import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, show_result
 from lls_provider.cli.options import (
-    completed_by,
     distribution_option,
     insecure_option,
     output_options,
     python_option,
+    targets_argument,
 )
 
 if TYPE_CHECKING:
@@ -27,13 +27,7 @@ _HEAD = ("PROVIDER", "PACKAGE", "VERSION", "RESULT")
     epilog="Example: lls-provider compat acme-echo oci:build/image --distribution ogx==1.5.0\n\n"
     + EXIT_STATUSES,
 )
-@click.argument(
-    "targets",
-    nargs=-1,
-    required=True,
-    metavar="TARGET...",
-    shell_complete=completed_by("targets"),
-)
+@targets_argument()
 @distribution_option(
     "A server to install them for (repeatable).  [default: the image in the provider file, "
     "or what each target was made for]"

@@ -108,6 +108,17 @@ def completed_by(name: str) -> Completer:
     return complete
 
 
+def targets_argument() -> Decorator:
+    """``TARGET...``: projects, bundles, images and provider files."""
+    return click.argument(
+        "targets",
+        nargs=-1,
+        required=True,
+        metavar="TARGET...",
+        shell_complete=completed_by("targets"),
+    )
+
+
 def distribution_option(what: str) -> Decorator:
     """``--distribution``, repeatable; ``what`` is its help text."""
     return click.option(

@@ -16,6 +16,7 @@ from lls_provider.cli.options import (
     insecure_option,
     output_options,
     python_option,
+    targets_argument,
 )
 from lls_provider.cli.output import named
 from lls_provider.errors import SdkError
@@ -28,13 +29,7 @@ if TYPE_CHECKING:
     "up",
     epilog="Example: lls-provider up acme-echo --server 'ogx==1.5.0' --check\n\n" + EXIT_STATUSES,
 )
-@click.argument(
-    "targets",
-    nargs=-1,
-    required=True,
-    metavar="TARGET...",
-    shell_complete=completed_by("targets"),
-)
+@targets_argument()
 @click.option(
     "--server",
     metavar=DISTRIBUTION,
