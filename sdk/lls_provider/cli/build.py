@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help="Where the image goes (repeatable): a registry, a Docker or Podman daemon, an OCI layout, "
     "or one file as skopeo or `docker load` read it. oci: and oci-archive: take :TAG after the "
     "name, docker-archive: takes :NAME:TAG. bundle: gets the files of /lls-provider.",
-    shell_complete=completed_by("outputs"),
+    shell_complete=completed_by("images"),
 )
 @distribution_option(
     "A server to resolve against (repeatable); what all of them provide stays out of the image.  "

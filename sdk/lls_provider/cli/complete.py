@@ -33,11 +33,6 @@ def images(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> lis
     return _fitting(_images(incomplete), incomplete)
 
 
-def outputs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Places that an image can be written to."""
-    return images(ctx, param, incomplete)
-
-
 def distributions(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Profiles that ship with the SDK, images, and files with requirements."""
     from lls_provider.wheels.servers import PROFILE_PREFIX, read_profiles
