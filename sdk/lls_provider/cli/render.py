@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_result
+from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_document
 from lls_provider.cli.options import Choice, insecure_option, output_options
+from lls_provider.cli.output import named
 
 _TARGETS = ("pod", "deployment", "cr", "ogxserver", "llamastackdistribution", "kustomize")
 
@@ -78,6 +79,6 @@ def command(
     written = write_rendered(rendered, output) if output is not None else ()
     if current().is_json:
         paths = [str(path) for path in written]
-        show_result("render/1", lambda: {**rendered.to_document(), "written": paths}, str)
+        show_document(named("render/1", {**rendered.to_document(), "written": paths}))
     elif output is None:
         show(rendered.text.removesuffix("\n"))

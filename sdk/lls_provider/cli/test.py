@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show_result
+from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show_document
 from lls_provider.cli.options import DISTRIBUTION, completed_by, output_options, python_option
+from lls_provider.cli.output import named
 
 
 @click.command(
@@ -51,4 +52,4 @@ def command(
         progress=console(),
     )
     if current().is_json:
-        show_result("test/1", lambda: {"project": settings.name, "ok": True}, str)
+        show_document(named("test/1", {"project": settings.name, "ok": True}))
