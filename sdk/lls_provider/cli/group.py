@@ -83,17 +83,12 @@ class RuntimeCommand(click.Command):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:  # noqa: ARG002
         """Complete the options, which stand in the help."""
-        import io
-        import re
-        from contextlib import redirect_stdout
-
         from click.shell_completion import CompletionItem
 
-        from lls_provider.runtime.cli.arguments import main
+        from lls_provider.runtime.cli.arguments import make_parser
+        from lls_provider.runtime.cli.suggestions import options_in
 
-        with redirect_stdout(io.StringIO()) as shown:
-            main([self.name or "", "--help"])
-        found = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z-]+", shown.getvalue()))
+        found = options_in(make_parser().help_of_commands()[self.name or ""])
         return [CompletionItem(name) for name in found if name.startswith(incomplete or "--")]
 
     def invoke(self, ctx: click.Context) -> int:

@@ -21,13 +21,18 @@ def suggestions(argv: Sequence[str], commands: Mapping[str, str]) -> Iterator[st
     if argv[0] not in commands:
         yield from _about(argv[0], list(commands))
         return
-    known = _OPTION.findall(commands[argv[0]])
+    known = options_in(commands[argv[0]])
     for word in argv[1:]:
         if word == "--":
             return
         option = word.partition("=")[0]
         if option.startswith("--") and option not in known:
             yield from _about(option, known)
+
+
+def options_in(text: str) -> list[str]:
+    """The options that a command's help names, each once."""
+    return list(dict.fromkeys(_OPTION.findall(text)))
 
 
 def _about(word: str, known: list[str]) -> Iterator[str]:
