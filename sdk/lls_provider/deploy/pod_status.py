@@ -311,30 +311,32 @@ def _waiting_since(pod: Pod, container: Container) -> str:
 
 
 def _self_installed(
-    pod: Pod, server: Container, whole: Sequence[Cause]
+    pod: Pod, container: Container, whole: Sequence[Cause]
 ) -> Iterator[tuple[ProviderStatus, PhaseStatus]]:
     """The providers that one container installs, in the order of its command line.
 
     Where its message names one of them, those before it are installed, and the others wait.
     """
-    cause = _cause(pod, server, whole)
+    cause = _cause(pod, container, whole)
     blamed = cause.message.provider if cause is not None and cause.message is not None else ""
-    listed = list(_named_providers(pod, server))
+    listed = list(_named_providers(pod, container))
     ids = [provider_id for provider_id, _ in listed]
-    state = _state(server)
+    state = _state(container)
     serves = (
-        server.has_succeeded
-        if server.is_init
-        else server.is_ready or (server.startup_seconds is not None and server.is_started)
+        container.has_succeeded
+        if container.is_init
+        else container.is_ready or (container.startup_seconds is not None and container.is_started)
     )
-    ended = server.terminated or server.last
-    name = server.name if server.is_init else ""  # the status has a field for init containers alone
+    ended = container.terminated or container.last
+    name = (
+        container.name if container.is_init else ""
+    )  # the status has a field for init containers alone
     for index, (provider_id, image) in enumerate(listed):
-        since, message = _waiting_since(pod, server), ""
-        if serves or _is_of_preflight(cause) or _is_stopping(pod, server, cause):
+        since, message = _waiting_since(pod, container), ""
+        if serves or _is_of_preflight(cause) or _is_stopping(pod, container, cause):
             phase = ProviderPhase.READY
         elif state == "Running":
-            phase, since = ProviderPhase.INSTALLING, server.running_since or ""
+            phase, since = ProviderPhase.INSTALLING, container.running_since or ""
         elif state == "Pending":
             phase, message = ProviderPhase.PENDING, _message(cause, whole)
         elif blamed in ids and ids.index(blamed) != index:
@@ -349,21 +351,21 @@ def _self_installed(
             PhaseStatus(
                 "install",
                 provider_id,
-                server.name,
+                container.name,
                 phase.value,
                 cause if provider_id == blamed and not _is_of_preflight(cause) else None,
             ),
         )
 
 
-def _named_providers(pod: Pod, server: Container) -> Iterator[tuple[str, str]]:
+def _named_providers(pod: Pod, container: Container) -> Iterator[tuple[str, str]]:
     """Each provider that the container installs, with its image."""
-    if server.providers:
+    if container.providers:
         with contextlib.suppress(SdkError, RecursionError):
-            for entry in parse_providers(server.providers):
+            for entry in parse_providers(container.providers):
                 yield entry["id"], entry["image"]
         return
-    for part in _INSTALL.split(server.command_line)[1:]:
+    for part in _INSTALL.split(container.command_line)[1:]:
         found, image = _PROVIDER_ID.search(part), _IMAGE.search(part)
         if found is None:
             continue
