@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lls_provider.errors import Code, SdkError
+from lls_provider.runtime.start import PROVIDERS_VARIABLE
 
 _TEXT_LIMIT = 16 * 1024  # characters; the API server holds less of any text that is read here
 GET_POD = "kubectl get pod NAME -o json"
-_PROVIDERS = "LLS_PROVIDERS"  # what the runtime's command `start` installs
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _KINDS = {
     type(None): "null",
@@ -212,7 +212,9 @@ def _container(spec: _Fields, status: _Fields, *, is_init: bool) -> Container:
         is_sidecar=is_init and spec.text("restartPolicy") == "Always",
         command_line=" ".join([*spec.texts("command"), *spec.texts("args")]),
         providers="".join(
-            it.text("value", None) for it in spec.each("env") if it.text("name") == _PROVIDERS
+            it.text("value", None)
+            for it in spec.each("env")
+            if it.text("name") == PROVIDERS_VARIABLE
         ),
         volumes=tuple(it.text("name") for it in mounts),
         mount_paths=tuple(it.text("mountPath") for it in mounts),

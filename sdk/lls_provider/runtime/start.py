@@ -23,6 +23,9 @@ Run = Callable[[Sequence[str]], int]
 Become = Callable[[str, list[str], Mapping[str, str]], NoReturn]
 """Replaces this process, as `os.execvpe` does."""
 
+PROVIDERS_VARIABLE = "LLS_PROVIDERS"
+"""What the commands ``install-all`` and ``start`` install, as `parse_providers` reads it."""
+
 _KEYS = {
     "id": "--provider-id",
     "api": "--api",

@@ -30,7 +30,6 @@ from lls_provider.deploy.render.pod_spec import (
     with_configuration,
 )
 from lls_provider.deploy.render.provider_mounts import (
-    PROVIDERS_VARIABLE,
     config_mounts,
     config_volumes,
     image_mount,
@@ -42,6 +41,7 @@ from lls_provider.deploy.render.workloads import HASH_ANNOTATION, content_hash, 
 from lls_provider.errors import Code, SdkError
 from lls_provider.operations.phase_commands import runtime_command
 from lls_provider.runtime.merge import ExternalProvider, merge_documents
+from lls_provider.runtime.start import PROVIDERS_VARIABLE
 
 if TYPE_CHECKING:
     from lls_provider.deploy.render.manifest_text import Manifest

@@ -24,7 +24,6 @@ from lls_provider.deploy.render import sizes
 from lls_provider.deploy.render.manifest_text import comment
 from lls_provider.deploy.render.plan import BASE_KEY, missing, names
 from lls_provider.deploy.render.provider_mounts import (
-    PROVIDERS_VARIABLE,
     config_mounts,
     config_path,
     config_volumes,
@@ -43,6 +42,7 @@ from lls_provider.operations.phase_commands import (
     runtime_command,
 )
 from lls_provider.runtime.messages import TERMINATION_LOG_LIMIT_VARIABLE
+from lls_provider.runtime.start import PROVIDERS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from lls_provider.deploy.render.plan import DeployedProvider
     from lls_provider.operations.provider_file import ObjectReference
 
-PROVIDERS_VARIABLE = "LLS_PROVIDERS"
-"""What the runtime's commands ``install-all`` and ``start`` install."""
-
 PROVIDER_CONFIGS = "/etc/lls-provider"
 IMAGE_VOLUMES = "/var/lib/lls-provider"
 """Below it each provider's image is mounted, when images are volumes."""
