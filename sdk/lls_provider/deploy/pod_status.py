@@ -328,9 +328,8 @@ def _self_installed(
         else container.is_ready or (container.startup_seconds is not None and container.is_started)
     )
     ended = container.terminated or container.last
-    name = (
-        container.name if container.is_init else ""
-    )  # the status has a field for init containers alone
+    # the status has a field for init containers alone
+    name = container.name if container.is_init else ""
     for index, (provider_id, image) in enumerate(listed):
         since, message = _waiting_since(pod, container), ""
         if serves or _is_of_preflight(cause) or _is_stopping(pod, container, cause):
