@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, SubElement
 
 import click
 
@@ -20,6 +20,7 @@ from lls_provider.cli.options import (
     python_option,
     targets_argument,
 )
+from lls_provider.cli.output import xml_text
 from lls_provider.progress import counted
 from lls_provider.untrusted import escaped, one_line
 
@@ -117,10 +118,7 @@ def junit(reports: Iterable[Report]) -> str:
         )
         for finding in report.findings:
             _case(suite, report, finding)
-    indent(root)
-    # ASCII with character references is valid in every encoding of the stream
-    data: bytes = tostring(root, encoding="us-ascii", xml_declaration=True)
-    return data.decode("ascii")
+    return xml_text(root)
 
 
 def _case(suite: Element, report: Report, finding: Finding) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, SubElement
 
 import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_result
 from lls_provider.cli.command_group import SuggestingGroup
 from lls_provider.cli.options import Choice, output_options
+from lls_provider.cli.output import xml_text
 from lls_provider.progress import counted
 from lls_provider.untrusted import bounded, escaped, one_line
 
@@ -222,10 +223,7 @@ def junit_xml(report: ConformanceReport) -> str:
         SubElement(properties, "property", name="command", value=escaped(text))
         for result in results:
             _testcase(suite, result)
-    indent(root)
-    # ASCII with character references is valid in every encoding of the stream
-    data: bytes = tostring(root, encoding="us-ascii", xml_declaration=True)
-    return data.decode("ascii")
+    return xml_text(root)
 
 
 def _testcase(suite: Element, result: CaseResult) -> None:

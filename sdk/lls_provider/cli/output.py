@@ -24,6 +24,7 @@ from lls_provider.untrusted import escaped
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+    from xml.etree.ElementTree import Element
 
 TEXT, JSON = "text", "json"
 SCHEMA_PREFIX = "lls-provider/"
@@ -151,6 +152,15 @@ def show_document(document: object) -> None:
     output.close()
     output.documents += 1
     write(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
+
+
+def xml_text(root: Element) -> str:
+    """An XML document, such as JUnit's: ASCII, which is valid in every encoding of a stream."""
+    from xml.etree.ElementTree import indent, tostring
+
+    indent(root)
+    data: bytes = tostring(root, encoding="us-ascii", xml_declaration=True)
+    return data.decode("ascii")
 
 
 def write(text: str, *, err: bool = False) -> None:
