@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.engines.serving import running
 
 from lls_provider.errors import Code, SdkError
 
@@ -210,8 +210,6 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     root.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Recording, directory=str(root)))
     server.asked = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("LLS_PROVIDER_CACHE", str(tmp_path / "cache"))
 
@@ -225,10 +223,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         asked: list[str] = server.asked  # type: ignore[attr-defined]
         return asked
 
-    yield serve
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server):
+        yield serve
 
 
 def test_no_index_is_asked_for_what_is_provided(index: Any, make_wheel: Any, gathered: Any) -> None:

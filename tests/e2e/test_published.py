@@ -7,13 +7,12 @@ import os
 import re
 import subprocess
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from tests.engines.serving import Ending
+from tests.engines.serving import Ending, running
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Engine = Callable[[str], str]
@@ -82,12 +81,9 @@ class Detecting(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def detector() -> Iterator[str]:
-    with Detector(("127.0.0.1", 0), Detecting) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    server = Detector(("127.0.0.1", 0), Detecting)
+    with running(server):
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.server

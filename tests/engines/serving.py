@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import socketserver
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -32,3 +34,17 @@ class Ending(socketserver.ThreadingMixIn):
             with contextlib.suppress(OSError):  # closed already
                 connection.shutdown(socket.SHUT_RDWR)
         super().server_close()
+
+
+@contextlib.contextmanager
+def running(server: socketserver.BaseServer) -> Iterator[None]:
+    """Have a server answer meanwhile, in a thread of its own, and close it."""
+    # looked at often, so that stopping takes no half a second a test
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from email.message import Message
 from email.parser import BytesParser
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from tests.engines.serving import running
 
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.call import HOST, free_port, is_healthy, list_providers, parse_call, send
@@ -50,12 +50,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def port() -> Iterator[int]:
     Handler.replies, Handler.received = {}, []
-    with http.server.ThreadingHTTPServer((HOST, 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    server = http.server.ThreadingHTTPServer((HOST, 0), Handler)
+    with running(server):
         yield server.server_address[1]
-        server.shutdown()
-        thread.join()
 
 
 def test_a_call_is_method_path_and_json() -> None:

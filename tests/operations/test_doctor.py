@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.engines.serving import running
 
 from lls_provider.cli.doctor import _lines
 from lls_provider.cli.group import _RUNTIME_COMMANDS, COMMANDS
@@ -116,12 +116,8 @@ class _Index(BaseHTTPRequestHandler):
 def index() -> Iterator[str]:
     """An index without any package."""
     server = HTTPServer(("127.0.0.1", 0), _Index)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/simple"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server):
+        yield f"http://127.0.0.1:{server.server_port}/simple"
 
 
 def test_an_index_that_answers_is_there_even_without_the_package(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engines.serving import Ending
+from tests.engines.serving import Ending, running
 from tests.factories.wheels import MakeWheel, write_wheel
 
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter
@@ -137,15 +136,8 @@ def index() -> Iterator[Index]:
 
     server = Server(("127.0.0.1", 0), Handler)
     state = Index(f"http://127.0.0.1:{server.server_address[1]}")
-    # looked at often, so that stopping takes no half a second a test
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with running(server):
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="session")

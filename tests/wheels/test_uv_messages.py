@@ -15,7 +15,6 @@ import shlex
 import shutil
 import socketserver
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ import pytest
 import uv as uv_package
 from packaging.version import Version
 from tests.engines.index import make_certificate, private_index
-from tests.engines.serving import Ending
+from tests.engines.serving import Ending, running
 
 import lls_provider
 from lls_provider.errors import Code, SdkError
@@ -158,14 +157,8 @@ def answering(answer: bytes | None) -> Iterator[str]:
         """The server."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with running(server):
         yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def http(
