@@ -11,20 +11,11 @@ from pathlib import Path
 import pytest
 
 from lls_provider import __version__
-from lls_provider.cli.group import COMMANDS
+from lls_provider.cli.group import _RUNTIME_COMMANDS, COMMANDS
 from lls_provider.project.answers import ANSWERS
 from lls_provider.project.template_apis import template_apis
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
-RUNTIME = {
-    "install",
-    "install-all",
-    "extract",
-    "merge",
-    "preflight",
-    "start",
-}  # their help is argparse's
 
 
 def test_the_listing_shows_every_command_in_the_order_of_a_providers_life(cli: Cli) -> None:
@@ -42,7 +33,8 @@ def test_every_command_has_a_help_with_an_example(cli: Cli, name: str) -> None:
     assert re.search(rf"^ *[Ee]xample:\s+lls-provider(\.pyz)? {name}\b", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [None, *(name for name in COMMANDS if name not in RUNTIME)])
+# the runtime's help is argparse's
+@pytest.mark.parametrize("name", [None, *(it for it in COMMANDS if it not in _RUNTIME_COMMANDS)])
 def test_every_help_lists_the_exit_statuses(cli: Cli, name: str | None) -> None:
     text = " ".join(cli(*([name] if name else []), "--help").stdout.split())
     assert "Exit status: 0 fine, 1 the thing checked is wrong, 2 bad usage" in text

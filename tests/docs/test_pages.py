@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import click
 import pytest
 
-from lls_provider.cli.group import COMMANDS, group
+from lls_provider.cli.group import _RUNTIME_COMMANDS, COMMANDS, group
 from lls_provider.runtime.cli.arguments import BadUsageError, make_parser
 
 ROOT = Path(__file__).parents[2]
@@ -23,14 +23,6 @@ PAGES = sorted(
 FENCE = re.compile(r"^( *)(```+)(\w*)[^\n]*\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)")
 ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:")
-RUNTIME = (
-    "install",
-    "install-all",
-    "extract",
-    "merge",
-    "preflight",
-    "start",
-)  # their options are argparse's
 ZIPAPP = "lls-provider.pyz"
 
 
@@ -112,7 +104,8 @@ def ours(words: list[str]) -> Iterator[list[str]]:
 def parse(words: list[str]) -> None:
     """Have the command's own parser read the words; nothing is run."""
     program, *arguments = words
-    if program == ZIPAPP or (arguments and arguments[0] in RUNTIME):
+    # the options of the runtime's commands are argparse's
+    if program == ZIPAPP or (arguments and arguments[0] in _RUNTIME_COMMANDS):
         try:
             make_parser().parse_args(arguments)
         except BadUsageError as error:
