@@ -181,3 +181,14 @@ def registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """``host:port`` of a real registry on loopback, without login."""
     with registries.started(engine("docker-registry"), tmp_path_factory.mktemp("registry")) as host:
         yield host
+
+
+@pytest.fixture(scope="session")
+def locked_registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``host:port`` of a real registry where user ``me`` logs in with ``s3cret``."""
+    folder = tmp_path_factory.mktemp("locked-registry")
+    passwords = folder / "htpasswd"
+    passwords.write_text(registries.HTPASSWD)
+    auth = f"auth:\n  htpasswd:\n    realm: test\n    path: {passwords}\n"
+    with registries.started(engine("docker-registry"), folder, auth) as host:
+        yield host

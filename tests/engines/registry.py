@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 START_SECONDS = 60
+# bcrypt of "s3cret", which is what docker-registry reads
+HTPASSWD = "me:$2b$04$aaaaaaaaaaaaaaaaaaaaaOQR.Q7VZZ6jxvoKQt0/3c9sfBdZBlcKK\n"
 
 
 @contextlib.contextmanager

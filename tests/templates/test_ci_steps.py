@@ -12,13 +12,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.engines import registry as registries
-from tests.image.transports.registry.conftest import HTPASSWD
 from tests.templates import pipelines
 from tests.templates.pipelines import Job
 
@@ -89,23 +87,14 @@ class Systems:
 
 
 @pytest.fixture(scope="module")
-def registry_with_login(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("registry")
-    (folder / "htpasswd").write_text(HTPASSWD)
-    login = f"auth:\n  htpasswd:\n    realm: test\n    path: {folder / 'htpasswd'}\n"
-    with registries.started(engine("docker-registry"), folder, login) as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
 def systems(
     engine: Engine,
-    registry_with_login: str,
+    locked_registry: str,
     sdk_wheel: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Systems:
     engine("skopeo")
-    host, home = registry_with_login, tmp_path_factory.mktemp("home")
+    host, home = locked_registry, tmp_path_factory.mktemp("home")
     answers = {"name": "acme-safety", "api": "safety", "kind": "inline"}
     project = scaffold(tmp_path_factory.mktemp("project") / "acme", answers).path
     settings = project / "pyproject.toml"

@@ -8,16 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.engines.registry import started
 from tests.image.transports.registry.fake import CuttingProxy, FakeRegistry
 
 from lls_provider.image.transports.registry.http import RegistryTimeouts
 
-Engine = Callable[[str], str]
 Login = Callable[[str, dict[str, str]], None]
-
-# bcrypt of "s3cret", which is what docker-registry reads
-HTPASSWD = "me:$2b$04$aaaaaaaaaaaaaaaaaaaaaOQR.Q7VZZ6jxvoKQt0/3c9sfBdZBlcKK\n"
 
 
 @pytest.fixture(autouse=True)
@@ -57,17 +52,6 @@ def waits() -> list[float]:
 def limits(waits: list[float]) -> RegistryTimeouts:
     """No waiting between attempts, and little patience with silence."""
     return RegistryTimeouts(timeout=(5.0, 5.0), document=5.0, sleep=waits.append)
-
-
-@pytest.fixture(scope="session")
-def locked_registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``host:port`` of a real registry where user ``me`` logs in with ``s3cret``."""
-    folder = tmp_path_factory.mktemp("locked-registry")
-    passwords = folder / "htpasswd"
-    passwords.write_text(HTPASSWD)
-    auth = f"auth:\n  htpasswd:\n    realm: test\n    path: {passwords}\n"
-    with started(engine("docker-registry"), folder, auth) as host:
-        yield host
 
 
 _numbers = itertools.count()
