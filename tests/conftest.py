@@ -17,7 +17,9 @@ from tests.engines import containers, pythonbase, trixie
 from tests.engines import registry as registries
 from tests.factories.provider_files import write_file  # noqa: F401 - a fixture
 from tests.recorder import Recorder
+from uv import find_uv_bin
 
+from lls_provider.resources import checkout
 from lls_provider.system.cache import uv_cache_root
 from lls_provider.wheels.interpreter import find_interpreter
 
@@ -192,3 +194,17 @@ def locked_registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) ->
     auth = f"auth:\n  htpasswd:\n    realm: test\n    path: {passwords}\n"
     with registries.started(engine("docker-registry"), folder, auth) as host:
         yield host
+
+
+@pytest.fixture(scope="session")
+def sdk_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SDK as its users install it: a wheel of this checkout.
+
+    Its zipapp has the pinned libraries, that of a checkout may not.
+    """
+    folder, root = tmp_path_factory.mktemp("sdk-wheel"), checkout()
+    assert root is not None
+    uv = str(find_uv_bin())
+    subprocess.run([uv, "build", "--quiet", "--wheel", "--out-dir", folder, root], check=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel

@@ -12,7 +12,6 @@ import pytest
 
 from lls_provider import resources
 from lls_provider.wheels.servers import PROFILES_DIRECTORY
-from lls_provider.wheels.uv import run_uv
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,14 +23,12 @@ def test_a_checkout_finds_its_own() -> None:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(sdk_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with what the SDK's wheel installs."""
     folder = tmp_path_factory.mktemp("installed")
-    run_uv(["build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)], doing="building")
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+    with zipfile.ZipFile(sdk_wheel) as archive:
+        archive.extractall(folder)
+    return folder
 
 
 @pytest.mark.network

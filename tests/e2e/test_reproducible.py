@@ -17,7 +17,6 @@ from tests.engines.pythonbase import copied_python
 from uv import find_uv_bin
 
 from lls_provider.errors import SdkError
-from lls_provider.resources import checkout
 from lls_provider.wheels.interpreter import find_interpreter
 
 pytestmark = [pytest.mark.network, pytest.mark.xdist_group("reproducible")]
@@ -102,15 +101,12 @@ WAYS = (
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    """The SDK's wheel, built once and installed for each Python."""
+def place(sdk_wheel: Path) -> Iterator[Place]:
+    """The SDK's wheel, installed for each Python."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        uv, root = find_uv_bin(), checkout()
-        assert root is not None
-        run(uv, "build", "--quiet", "--wheel", "--out-dir", folder / "dist", root)
-        (wheel,) = (folder / "dist").glob("*.whl")
+        uv = find_uv_bin()
         commands = {}
         for host in HOSTS:
             environment = folder / "python{}.{}".format(*host)
@@ -122,7 +118,7 @@ def place() -> Iterator[Place]:
                 pytest.skip(error.what)
             run(uv, "venv", "--quiet", "--python", python, environment)
             target = environment / "bin" / "python"
-            run(uv, "pip", "install", "--quiet", "--python", target, wheel)
+            run(uv, "pip", "install", "--quiet", "--python", target, sdk_wheel)
             commands[host] = environment / "bin" / "lls-provider"
         yield Place(folder, commands, copied_python(folder / "target", (3, 12)))
 
