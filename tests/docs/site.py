@@ -21,7 +21,7 @@ _IDENTITY = {"user.name": "tests", "user.email": "tests@example.com", "init.defa
 
 
 def environment() -> dict[str, str]:
-    """Git's settings of these tests alone."""
+    """Our commands on the path, and Git's settings of these tests alone."""
     settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     for place, (name, value) in enumerate(_IDENTITY.items()):
         settings |= {f"GIT_CONFIG_KEY_{place}": name, f"GIT_CONFIG_VALUE_{place}": value}
@@ -29,7 +29,8 @@ def environment() -> dict[str, str]:
         **os.environ,
         **settings,
         "GIT_CONFIG_COUNT": str(len(_IDENTITY)),
-        "PATH": f"{_BESIDE}{os.pathsep}{os.environ['PATH']}",  # mike calls mkdocs
+        # mike calls mkdocs, the pages call lls-provider
+        "PATH": f"{_BESIDE}{os.pathsep}{os.environ['PATH']}",
         "NO_COLOR": "1",
     }
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.docs.site import environment
 from tests.docs.test_pages import FENCE, ROOT
 from tests.factories.template_versions import FIRST_ANSWERS, commit, git, make_project
 
@@ -28,23 +26,12 @@ def console(page: str) -> list[str]:
     return re.findall(r"^\$ (.+)$", "".join(blocks), re.MULTILINE)
 
 
-def run(line: str, directory: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+def run(line: str, directory: Path) -> subprocess.CompletedProcess[str]:
     """Run a line in a shell whose `lls-provider` is this one."""
-    program = programs / "lls-provider"
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m lls_provider.cli "$@"\n')
-    program.chmod(0o755)
     return subprocess.run(
         ["/bin/sh", "-c", line],
         cwd=directory,
-        env={
-            **os.environ,
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-            "GIT_CONFIG_COUNT": "2",
-            "GIT_CONFIG_KEY_0": "user.name",
-            "GIT_CONFIG_VALUE_0": "a",
-            "GIT_CONFIG_KEY_1": "user.email",
-            "GIT_CONFIG_VALUE_1": "a@b.example",
-        },
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -53,9 +40,7 @@ def run(line: str, directory: Path, programs: Path) -> subprocess.CompletedProce
 
 @pytest.mark.network
 @pytest.mark.server
-def test_a_provider_is_adopted_as_the_page_and_the_error_of_up_say(
-    tmp_path: Path, programs: Path
-) -> None:
+def test_a_provider_is_adopted_as_the_page_and_the_error_of_up_say(tmp_path: Path) -> None:
     project = Path(shutil.copytree(ROOT / "samples" / "echo-inference", tmp_path / "acme-echo"))
     file = project / "pyproject.toml"
     before, table, after = file.read_text().partition("[tool.lls-provider]")
@@ -63,14 +48,14 @@ def test_a_provider_is_adopted_as_the_page_and_the_error_of_up_say(
     assert table
     assert rest
     file.write_text(before + rest + tail)
-    failed = run("lls-provider up acme-echo --check", tmp_path, programs)
+    failed = run("lls-provider up acme-echo --check", tmp_path)
     assert failed.returncode == 1
     advice = re.findall(r"`(lls-provider init [^`]+)`", failed.stderr)
     lines = console("adopt-an-existing-provider.md")
     assert len(lines) == 5
     assert advice == [lines[1]]
     for line in lines:
-        done = run(line, tmp_path, programs)
+        done = run(line, tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         if "--dry-run" in line:
             assert file.read_text() == before + rest + tail
@@ -78,21 +63,14 @@ def test_a_provider_is_adopted_as_the_page_and_the_error_of_up_say(
     assert "remote::echo-inference" in done.stdout
 
 
-@pytest.fixture
-def programs(tmp_path: Path) -> Path:
-    directory = tmp_path / "bin"
-    directory.mkdir()
-    return directory
-
-
-def test_a_project_is_updated_as_the_page_says(tmp_path: Path, programs: Path) -> None:
+def test_a_project_is_updated_as_the_page_says(tmp_path: Path) -> None:
     project = make_project(TemplateVersions.shipped(), 1, tmp_path, FIRST_ANSWERS)
     (project / "src" / "acme_echo" / "mine.py").write_text('"""Mine."""\n')
     commit(project)
     lines = console("update-from-the-template.md")
     assert len(lines) == 6
     for line in lines:
-        done = run(line, tmp_path, programs)
+        done = run(line, tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         if "--dry-run" in line:
             assert "+version = " in done.stdout
