@@ -91,7 +91,7 @@ def write_versions(directory: Path) -> TemplateVersions:
 def git(directory: Path, *arguments: str) -> str:
     """Run git as an author would."""
     command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.example"]
-    command += ["-c", "commit.gpgSign=false", *arguments]
+    command += ["-c", "commit.gpgSign=false", "-c", "init.defaultBranch=main", *arguments]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.factories.template_versions import commit
 from tests.templates import pipelines
 from tests.templates.pipelines import Job
 
@@ -94,6 +95,7 @@ def systems(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Systems:
     engine("skopeo")
+    engine("git")
     host, home = locked_registry, tmp_path_factory.mktemp("home")
     answers = {"name": "acme-safety", "api": "safety", "kind": "inline"}
     project = scaffold(tmp_path_factory.mktemp("project") / "acme", answers).path
@@ -102,7 +104,7 @@ def systems(
     text = settings.read_text("utf-8")
     assert 'base = "docker://docker.io/library/python:3.12-slim"' in text
     settings.write_text(text.replace("docker://docker.io/library/python:3.12-slim", "scratch"))
-    commit(engine("git"), project)
+    commit(project)
     # skopeo wants TLS on loopback too, unless it is told otherwise
     containers = home / ".config" / "containers" / "registries.conf"
     containers.parent.mkdir(parents=True)
@@ -148,12 +150,6 @@ def for_github(job: Job, host: str, home: Path) -> Job:
     }
     registry = {"REGISTRY": host} if "REGISTRY" in job.variables else {}
     return Job(job.name, {**job.variables, **its, **registry}, job.scripts, job.shell)
-
-
-def commit(git: str, project: Path) -> None:
-    who = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main")
-    for words in (["init"], ["add", "--all"], ["commit", "--message", "a"]):
-        subprocess.run([git, *who, *words], cwd=project, check=True, capture_output=True)
 
 
 def test_tekton_fetches_a_commit(systems: Systems, tmp_path: Path) -> None:
