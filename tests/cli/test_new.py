@@ -8,9 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.factories.template_versions import FIRST_ANSWERS, commit, git, make_project
-
-from lls_provider.project.template import TemplateVersions
+from tests.factories.template_versions import commit, commit_conflict, git, make_first_project
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -51,7 +49,7 @@ def test_a_wrong_answer_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_an_update_says_what_it_did_and_how_to_undo_it(cli: Cli, tmp_path: Path) -> None:
-    project = make_project(TemplateVersions.shipped(), 1, tmp_path / "my projects", FIRST_ANSWERS)
+    project = make_first_project(tmp_path / "my projects")
     dry = cli("new", project, "--update", "--dry-run", "--no-input")
     assert dry.returncode == 0, dry.stderr
     assert "+version = " in dry.stdout
@@ -76,10 +74,8 @@ def test_an_update_says_what_it_did_and_how_to_undo_it(cli: Cli, tmp_path: Path)
 
 
 def test_an_update_with_a_conflict_is_an_error(cli: Cli, tmp_path: Path) -> None:
-    project = make_project(TemplateVersions.shipped(), 1, tmp_path, FIRST_ANSWERS)
-    file = project / "pyproject.toml"
-    file.write_text(file.read_text().replace("template]\nversion = 1\n", "template]\nversion=1\n"))
-    commit(project)
+    project = make_first_project(tmp_path)
+    commit_conflict(project)
     done = cli("new", project, "--update", "--no-input")
     assert done.returncode == 1
     assert "  conflict pyproject.toml\n" in done.stdout

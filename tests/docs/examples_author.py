@@ -16,10 +16,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
+import click
 from tests.docs.examples import Examples, Finding, example, finding, run
 from tests.factories.projects import PROVIDER, write_project
 from tests.factories.providers import provider_document, write_bundle
-from tests.factories.template_versions import FIRST_ANSWERS, commit, make_project
+from tests.factories.template_versions import commit_conflict, make_first_project
 from tests.factories.wheels import write_wheel
 from tests.image.transports.registry.fake import FakeRegistry, Request, status
 
@@ -30,7 +31,6 @@ from lls_provider.local.call import list_providers, port_taken, send
 from lls_provider.local.service import start_service
 from lls_provider.local.workspace import Workspace
 from lls_provider.project.settings import SampleCall, read_settings
-from lls_provider.project.template import TemplateVersions
 from lls_provider.project.tests import _failed
 from lls_provider.system.cache import unwritable_cache
 from lls_provider.system.cache_sections import cache_in_use
@@ -55,11 +55,6 @@ def project(rest: str = PROVIDER) -> Path:
     folder = Path("acme-echo")
     write_project(folder, "acme", "", rest)
     return folder
-
-
-def older_project(folder: Path) -> Path:
-    """A committed project of the first version of the template."""
-    return make_project(TemplateVersions.shipped(), 1, folder, FIRST_ANSWERS)
 
 
 def asked(fault: Callable[[Request], bool] | None = None, *, login: bool = False) -> object:
@@ -110,7 +105,7 @@ def _(_folder: Path) -> object:
     "The README has a change that is not committed. `lls-provider new --update` prints:",
 )
 def _(folder: Path) -> object:
-    made = older_project(folder)
+    made = make_first_project(folder)
     (made / "README.md").write_text("Mine.\n")
     return run("new", "acme-echo", "--update", "--no-input")
 
@@ -126,9 +121,7 @@ def _(_folder: Path) -> object:
     "The author and the template changed one line. `lls-provider new --update` prints:",
 )
 def _(folder: Path) -> object:
-    file = older_project(folder) / "pyproject.toml"
-    file.write_text(file.read_text().replace("template]\nversion = 1\n", "template]\nversion=1\n"))
-    commit(file.parent)
+    commit_conflict(make_first_project(folder))
     return run("new", "acme-echo", "--update", "--no-input")
 
 
@@ -374,8 +367,6 @@ def _(_folder: Path) -> object:
 
 @author(Code.USAGE, "An option is misspelt. `lls-provider build --ouput oci:image` prints:")
 def _(_folder: Path) -> object:
-    import click
-
     try:
         return run("build", "--ouput", "oci:image")
     except click.UsageError as error:

@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 from tests.docs.site import environment
 from tests.docs.test_pages import FENCE, ROOT
-from tests.factories.template_versions import FIRST_ANSWERS, commit, git, make_project
-
-from lls_provider.project.template import TemplateVersions
+from tests.factories.template_versions import commit, git, make_first_project
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +62,7 @@ def test_a_provider_is_adopted_as_the_page_and_the_error_of_up_say(tmp_path: Pat
 
 
 def test_a_project_is_updated_as_the_page_says(tmp_path: Path) -> None:
-    project = make_project(TemplateVersions.shipped(), 1, tmp_path, FIRST_ANSWERS)
+    project = make_first_project(tmp_path)
     (project / "src" / "acme_echo" / "mine.py").write_text('"""Mine."""\n')
     commit(project)
     lines = console("update-from-the-template.md")

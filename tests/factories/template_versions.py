@@ -119,6 +119,18 @@ def make_project(
     return made
 
 
+def make_first_project(directory: Path) -> Path:
+    """Make and commit a project of the first version of the shipped template."""
+    return make_project(TemplateVersions.shipped(), 1, directory, FIRST_ANSWERS)
+
+
+def commit_conflict(project: Path) -> None:
+    """Change a line that later versions of the shipped template change too, and commit that."""
+    file = project / "pyproject.toml"
+    file.write_text(file.read_text().replace("template]\nversion = 1\n", "template]\nversion=1\n"))
+    commit(project)
+
+
 def tree(root: Path) -> dict[str, tuple[int, bytes]]:
     """Each file of a project, with its mode; the repository is left out."""
     return {
