@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree.ElementTree import fromstring
 
 import pytest
+from tests.processes import runs
 
 from lls_provider.conformance.vectors import contract_version, requirements
 
@@ -161,15 +162,7 @@ def test_an_interrupt_ends_the_commands_that_run(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert out == ""
     assert "stopped by SIGINT" in err
-    assert not any(_runs(pid) for pid in pids)
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process has not ended; nobody may have asked for the status of one that has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    assert not any(runs(pid) for pid in pids)
 
 
 def test_the_vectors_are_listed_by_requirement(cli: Cli) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.processes import runs
 
 from lls_provider.conformance import harness
 from lls_provider.conformance.runner import run_conformance
@@ -103,14 +104,6 @@ def test_what_it_left_in_the_background_ends(monkeypatch: pytest.MonkeyPatch) ->
     assert report.failed
     assert pids
     deadline = time.monotonic() + 10
-    while _runs(pids[0]) and time.monotonic() < deadline:
+    while runs(pids[0]) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _runs(pids[0])
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process has not ended; nobody may have asked for the status of one that has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    assert not runs(pids[0])

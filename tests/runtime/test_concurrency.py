@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.processes import runs
 
 if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]
@@ -136,7 +137,7 @@ def test_the_lock_of_an_owner_that_was_killed_is_free_in_a_moment(
     workers = _children(owner.pid)
     _kill(owner)
     killed = time.monotonic()
-    while any(_runs(worker) for worker in workers):
+    while any(runs(worker) for worker in workers):
         assert time.monotonic() < killed + 5
         time.sleep(0.002)
     source = make_bundle()
@@ -164,7 +165,7 @@ def test_those_that_wait_go_on_when_the_owner_is_killed(
     for process in waiting:
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr
-    assert not any(_runs(worker) for worker in workers)
+    assert not any(runs(worker) for worker in workers)
     clean = make_pod("clean")
     for order, (name, source) in enumerate(sources.items(), 1):
         _run(_argv(source, clean.root, name, order))
@@ -173,10 +174,3 @@ def test_those_that_wait_go_on_when_the_owner_is_killed(
 
 def _children(pid: int) -> list[int]:
     return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
