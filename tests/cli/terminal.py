@@ -23,7 +23,7 @@ _WHERE = "\x1b[6n"  # a program asks where the cursor is
 
 
 class Terminal:
-    """A command whose input, output and errors are one terminal."""
+    """A command whose input, errors and, unless that goes elsewhere, output are one terminal."""
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class Terminal:
         cwd: Path,
         environment: Mapping[str, str],
         columns: int = 100,
+        stdout: int | None = None,
     ) -> None:
         """Start the command."""
         self._master, slave = pty.openpty()
@@ -40,7 +41,7 @@ class Terminal:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lls_provider.cli", *map(str, arguments)],
             stdin=slave,
-            stdout=slave,
+            stdout=slave if stdout is None else stdout,
             stderr=slave,
             cwd=cwd,
             env={**inherited, **environment},

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests import results
+from tests.cli.terminal import Terminal
 from tests.factories.environments import make_environment
 from tests.factories.layouts import write_layout
 
@@ -48,25 +46,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def answered(answer: str, *words: str | Path) -> tuple[int, str]:
     """The exit status of a command whose input and errors are a terminal, and what that showed."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "lls_provider.cli", *map(str, words)],
-        stdin=theirs,
-        stderr=theirs,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "TERM": "dumb"},
-    ) as process:
-        os.close(theirs)
-        os.write(ours, answer.encode())
-        shown = b""
-        while True:
-            try:
-                part = os.read(ours, 4096)
-            except OSError:  # Linux: the other end was closed
-                break
-            shown += part
-    os.close(ours)
-    return process.returncode, shown.decode().replace("\r\n", "\n")
+    with Terminal(
+        *words, cwd=Path.cwd(), environment={"TERM": "dumb"}, stdout=subprocess.DEVNULL
+    ) as screen:
+        screen.type(answer)
+        return screen.status(), screen.text.replace("\r\n", "\n")
 
 
 def test_a_dry_run_shows_the_table(cli: Cli, several: Path) -> None:
