@@ -40,6 +40,8 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
+_LONGEST_NAME = 80  # characters of a parameter
+
 Engine = Callable[[str], str]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -104,6 +106,15 @@ def _lacking(reason: str) -> NoReturn:
     if CI:
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Cut a long parameter's name: xdist sends every worker's names, whole documents as well."""
+    if not isinstance(val, str | bytes) or len(val) <= _LONGEST_NAME:
+        return None  # as pytest names it
+    start = val[:_LONGEST_NAME]
+    text = start if isinstance(start, str) else repr(start)[2:-1]
+    return text.encode("unicode_escape").decode() + "..."
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -45,11 +45,15 @@ def pieces(data: bytes, size: int) -> list[bytes]:
 @pytest.mark.parametrize(
     ("media_type", "packed"),
     [
-        (GZIP, gzip.compress(DATA)),
-        (GZIP, gzip.compress(DATA[:99]) + gzip.compress(DATA[99:]) + b"\0" * 512),
-        (ZSTD, zstd(DATA)),
-        (ZSTD_LAYER_TYPES[1], zstd(DATA[:99]) + zstd(DATA[99:])),
-        (ZSTD, SKIPPED + zstd(DATA) + SKIPPED),
+        pytest.param(GZIP, gzip.compress(DATA), id="gzip"),
+        pytest.param(
+            GZIP,
+            gzip.compress(DATA[:99]) + gzip.compress(DATA[99:]) + b"\0" * 512,
+            id="gzip-members",
+        ),
+        pytest.param(ZSTD, zstd(DATA), id="zstd"),
+        pytest.param(ZSTD_LAYER_TYPES[1], zstd(DATA[:99]) + zstd(DATA[99:]), id="zstd-frames"),
+        pytest.param(ZSTD, SKIPPED + zstd(DATA) + SKIPPED, id="zstd-skipped"),
     ],
 )
 def test_what_was_packed_comes_out(media_type: str, packed: bytes, size: int) -> None:
