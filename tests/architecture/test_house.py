@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -19,7 +20,9 @@ def _name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-TREES = {_name(path): ast.parse(path.read_text("utf-8")) for path in SDK.rglob("*.py")}
+@cache
+def _trees() -> Mapping[str, ast.Module]:
+    return {_name(path): ast.parse(path.read_text("utf-8")) for path in SDK.rglob("*.py")}
 
 
 def _imports(tree: ast.Module, modules: frozenset[str]) -> Iterator[str]:
@@ -40,18 +43,18 @@ def _graph(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
 
 def test_there_is_no_import_circle() -> None:
     # the root package names the public API, and loads a name only when a user requires it
-    inside = {name: tree for name, tree in TREES.items() if name != ROOT}
+    inside = {name: tree for name, tree in _trees().items() if name != ROOT}
     TopologicalSorter(_graph(inside)).prepare()
 
 
 def test_nothing_inside_uses_the_public_api() -> None:
     used = {
         alias.name
-        for tree in TREES.values()
+        for tree in _trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module == ROOT
         for alias in node.names
-        if f"{ROOT}.{alias.name}" not in TREES
+        if f"{ROOT}.{alias.name}" not in _trees()
     }
     assert used == {"__version__"}
 
@@ -66,7 +69,7 @@ def test_a_circle_would_be_found() -> None:
 
 def test_a_public_class_name_is_unique() -> None:
     found = defaultdict(list)
-    for name, tree in TREES.items():
+    for name, tree in _trees().items():
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found[node.name].append(name)

@@ -47,6 +47,7 @@ def asked(cli: Cli, place: Path, line: str, shell: str = "bash") -> list[str]:
     return [it.partition(",")[2] for it in done.stdout.splitlines() if it]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [

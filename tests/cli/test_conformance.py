@@ -50,6 +50,7 @@ def test_what_passes_is_printed_too(cli: Cli) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_run_of_all_vectors_has_a_verdict(cli: Cli) -> None:
     words = ("conformance", "run", "--operator", "false {provider_file}", "--format")
     document = json.loads(cli(*words, "json").stdout)
@@ -107,6 +108,7 @@ def test_json_and_junit_have_the_same_results(cli: Cli) -> None:
     assert root[0].find("properties/property[@name='command']").get("value") == "true {root}"  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_what_a_command_prints_is_escaped(cli: Cli, tmp_path: Path) -> None:
     script = tmp_path / "mine"
     script.write_text("#!/bin/sh\nprintf '\\033[31m\\377\\n' >&2\nexit 1\n")
@@ -119,6 +121,7 @@ def test_what_a_command_prints_is_escaped(cli: Cli, tmp_path: Path) -> None:
         assert "[31m" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "status", "text"),
     [

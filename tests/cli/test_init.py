@@ -101,6 +101,7 @@ def test_several_on_a_terminal_are_asked_about(several: Path) -> None:
     assert 'api = "files"' in (several / "pyproject.toml").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("up", "--check"), ("build", "--output", "oci:image"), ("check",), ("test",)]
 )

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.factories.template_versions import commit, commit_conflict, git, make_first_project
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -48,6 +49,7 @@ def test_a_wrong_answer_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_update_says_what_it_did_and_how_to_undo_it(cli: Cli, tmp_path: Path) -> None:
     project = make_first_project(tmp_path / "my projects")
     dry = cli("new", project, "--update", "--dry-run", "--no-input")

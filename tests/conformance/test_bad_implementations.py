@@ -34,6 +34,7 @@ def found(report: ConformanceReport) -> list[str]:
     return [it.found for result in report.failed for it in result.differences]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "cause"),
     [

@@ -394,6 +394,7 @@ def test_jsonschema_agrees_on_generated_documents(case: tuple[str, Any]) -> None
     assert bool(found) == (not JUDGES[name].is_valid(document))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(_mutated())
 def test_every_complaint_about_a_generated_document_has_its_place(case: tuple[str, Any]) -> None:

@@ -131,6 +131,7 @@ def test_the_advice_about_kubectl_is_the_command_that_was_run(kubectl: Kubectl) 
     assert log.read_text() == asked
 
 
+@pytest.mark.slow
 def test_a_kubectl_that_hangs_is_ended_with_what_it_started(
     kubectl: Kubectl, tmp_path: Path
 ) -> None:

@@ -119,6 +119,7 @@ def test_a_custom_resource_is_valid_for_the_released_operator(path: Path, target
         validate_native(manifest, VERSIONS[-1])
 
 
+@pytest.mark.slow
 def test_a_wrong_resource_is_found_by_these_checks(path: Path) -> None:
     resource = _rendered(path, "ogxserver")[-1]
     resource["spec"]["initContainers"] = []

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import click
+import pytest
 
 from lls_provider.cli.group import COMMANDS, group
 
@@ -59,6 +60,7 @@ def unwrapped(text: str) -> list[str]:
     return text.split()
 
 
+@pytest.mark.slow
 def test_the_page_shows_each_commands_help() -> None:
     assert unwrapped(PAGE.read_text("utf-8")) == unwrapped(made()), (
         "write it again: python tests/docs/test_commands.py"

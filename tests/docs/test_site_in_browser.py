@@ -9,11 +9,13 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
 from tests.docs.site import VERSION, served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 Engine = Callable[[str], str]
 Scheme = Literal["light", "dark"]
@@ -65,6 +67,8 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser(engine: Engine) -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright  # slow to import, in every worker
+
     # root, as in a container, has no sandbox; what is shown is ours
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(

@@ -196,11 +196,13 @@ def test_a_base_that_no_server_reads_is_reported_by_merge(
     assert (error.where.file or "").endswith("base-config/run.yaml")
 
 
+@pytest.mark.slow
 def test_the_apis_that_a_provider_needs_arrive_as_data(tried: Try) -> None:
     error = tried(SPEC.replace("$needed", "'files', 'batches'"))
     assert error.detail == {"missing_apis": ["files", "batches"]}
 
 
+@pytest.mark.slow
 def test_a_provider_that_ends_the_process_is_reported(tried: Try) -> None:
     error = tried(f"import os\nos._exit(7)\n{FINE}")
     assert error.code is Code.VALIDATION_FAILED

@@ -29,6 +29,7 @@ def refused(answers: dict[str, str], directory: Path | None = None) -> SdkError:
 CELLS = [(api, kind) for api, it in template_apis().items() for kind in it.kinds]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("api", "kind"), CELLS)
 def test_a_new_project_has_valid_settings(tmp_path: Path, api: str, kind: str) -> None:
     made = scaffold(tmp_path / "made", {"name": "acme-thing", "api": api, "kind": kind})

@@ -105,6 +105,7 @@ def test_the_rule_decides_as_the_vector_says(vector: ConflictVector) -> None:
     assert {name: str(it) for name, it in decision.keep.items()} == expected.get("keep", {})
 
 
+@pytest.mark.slow
 @each_vector
 def test_the_runner_expects_what_the_rule_leaves(vector: ConflictVector) -> None:
     decision, tree = _decided(vector)

@@ -50,6 +50,7 @@ def test_a_readme_names_files_that_are_there(name: str) -> None:
     assert [file for file in files if not (SAMPLES / name / file).is_file()] == []
 
 
+@pytest.mark.slow
 def test_the_types_are_right(tmp_path: Path) -> None:
     """All samples in one run, without the servers and their dependencies."""
     config = tmp_path / "mypy.ini"

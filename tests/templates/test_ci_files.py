@@ -36,9 +36,11 @@ KNOWN: dict[Read, dict[str, str]] = {
 }
 
 
-@pytest.fixture(params=list(template_apis()))
-def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return scaffold(tmp_path / "made", {"name": "acme-thing", "api": request.param}).path
+@pytest.fixture(scope="module", params=list(template_apis()))
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that is read only."""
+    made = tmp_path_factory.mktemp("project") / "made"
+    return scaffold(made, {"name": "acme-thing", "api": request.param}).path
 
 
 def jobs(project: Path) -> dict[str, list[Job]]:

@@ -43,6 +43,7 @@ def recorded() -> list[tuple[int, dict[str, str]]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "answers"), recorded(), ids=lambda it: str(it)[:60])
 def test_an_untouched_project_becomes_what_new_makes(
     tmp_path: Path, version: int, answers: dict[str, str]

@@ -108,6 +108,7 @@ def test_a_connection_may_end_at_any_byte(
     assert trip.left == [trip.target.name]
 
 
+@pytest.mark.slow
 def test_a_download_that_stalls_is_resumed_where_it_stood(
     trip: Trip, served: tuple[str, str, bytes], index: Any
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_download_that_stalls_is_resumed_where_it_stood(
     assert trip.told == len(data)
 
 
+@pytest.mark.slow
 def test_a_download_that_keeps_stalling_is_given_up(
     trip: Trip, served: tuple[str, str, bytes], index: Any
 ) -> None:

@@ -38,6 +38,7 @@ CASES: list[Case] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "why", "build"), [it[1:] for it in CASES], ids=[it[0] for it in CASES]
 )

@@ -176,6 +176,7 @@ def test_what_zlib_holds_back_counts_too(
     assert why == "member 'a': its content is not of the declared 300 bytes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1000, reader._CHUNK])
 @pytest.mark.parametrize("declared", [0, 10, 999, 20_000])
 def test_no_more_is_unpacked_than_declared(
