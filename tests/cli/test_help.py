@@ -40,9 +40,16 @@ def test_every_help_lists_the_exit_statuses(cli: Cli, name: str | None) -> None:
     assert "Exit status: 0 fine, 1 the thing checked is wrong, 2 bad usage" in text
 
 
+@pytest.mark.parametrize("name", [it for it in COMMANDS if it not in _RUNTIME_COMMANDS])
+def test_a_narrow_terminal_holds_every_line(cli: Cli, name: str) -> None:
+    text = cli(name, "--help", env={"COLUMNS": "60"}).stdout
+    assert [line for line in text.splitlines() if len(line) > 60] == []
+
+
 def test_the_help_of_new_lists_every_answer_and_every_api(cli: Cli) -> None:
     text = cli("new", "--help").stdout
-    listed = re.findall(r"^    ([a-z_]+) +\S", text, re.MULTILINE)
+    lists = text[text.index("\nAnswers:") : text.index("\nOptions:")]
+    listed = re.findall(r"^  ([a-z_]+) +\S", lists, re.MULTILINE)
     assert listed == [*ANSWERS, *template_apis()]
 
 

@@ -34,11 +34,10 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     multiple=True,
-    metavar="docker://REF|docker-daemon:REF|oci:DIR|oci-archive:FILE|docker-archive:FILE|"
-    "bundle:DIR",
-    help="Where the image goes (repeatable): a registry, a Docker or Podman daemon, an OCI layout, "
-    "or one file as skopeo or `docker load` read it. oci: and oci-archive: take :TAG after the "
-    "name, docker-archive: takes :NAME:TAG. bundle: gets the files of /lls-provider.",
+    metavar="DEST",
+    help="Where the image goes (repeatable): docker://REF (a registry), docker-daemon:REF (Docker "
+    "or Podman), oci:DIR[:TAG] (an OCI layout), oci-archive:FILE[:TAG] or "
+    "docker-archive:FILE[:NAME:TAG] (one file). bundle:DIR gets the files of /lls-provider.",
     shell_complete=completed_by("images"),
 )
 @distribution_option(
@@ -53,8 +52,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--base",
-    metavar="scratch|docker://REF|docker-daemon:REF|oci:DIR|oci-archive:FILE|docker-archive:FILE",
-    help="scratch makes a data image; a base with Python makes a runnable one.  "
+    metavar="scratch|IMAGE",
+    help="scratch makes a data image; a base with Python, docker://REF for example, makes a "
+    "runnable one.  "
     "[default: the project's, else scratch]",
     shell_complete=completed_by("images"),
 )

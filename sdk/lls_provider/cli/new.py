@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from lls_provider.project.update import ProjectUpdate
 
 
-def _lines(entries: Mapping[str, str]) -> str:
-    return "\n".join(f"  {key:15} {text}" for key, text in entries.items())
-
-
-# \b keeps click from folding the list into a paragraph
-_HELP = f"""Scaffold a provider project in DIR (default: a directory of the provider's name).
+_HELP = """Scaffold a provider project in DIR (default: a directory of the provider's name).
 
 With --update DIR (default: here) is a project that this command made: what a later template
 changes is merged into it with git.
 
 Each answer that is not given as KEY=VALUE is asked for, with the arrow keys where there is a
 terminal; with --no-input it takes its default.
-
-\b
-The answers:
-{_lines(ANSWERS)}
-
-\b
-The APIs, with an implementation that calls a service and one that does the work itself for each:
-{_lines({name: it.explanation for name, it in template_apis().items()})}
 """
+
+
+class _Command(click.Command):
+    """The command whose help lists the answers and the APIs of the template."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the description, then the two lists."""
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Answers"):
+            formatter.write_dl(list(ANSWERS.items()))
+        with formatter.section("APIs, each with remote and inline implementations"):
+            formatter.write_dl([(name, it.explanation) for name, it in template_apis().items()])
 
 
 @click.command(
     "new",
+    cls=_Command,
     help=_HELP,
     epilog="Example: lls-provider new acme-echo --no-input api=inference kind=remote\n\n"
     + EXIT_STATUSES,

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from lls_provider.wheels.uv_settings import Indexes
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-DISTRIBUTION = "REQUIREMENT|FILE|python:PATH|profile:NAME|IMAGE"
+_SERVER_FORMS = (
+    "It is a requirement such as 'ogx==1.5.0', a FILE of requirements, python:PATH, "
+    "profile:NAME or an image."
+)
 
 
 def output_options(*machines: str) -> Decorator:
@@ -120,13 +123,17 @@ def targets_argument() -> Decorator:
 
 
 def distribution_option(what: str) -> Decorator:
-    """``--distribution``, repeatable; ``what`` is its help text."""
+    """``--distribution``, repeatable; ``what`` says which server it is for the command."""
+    return server_option("--distribution", "distributions", what=what, multiple=True)
+
+
+def server_option(*names: str, what: str, multiple: bool = False) -> Decorator:
+    """An option for a server; ``what`` says which one it is for the command."""
     return click.option(
-        "--distribution",
-        "distributions",
-        multiple=True,
-        metavar=DISTRIBUTION,
-        help=what,
+        *names,
+        multiple=multiple,
+        metavar="SERVER",
+        help=f"{what}  {_SERVER_FORMS}",
         shell_complete=completed_by("distributions"),
     )
 

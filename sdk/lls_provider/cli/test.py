@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show_document
-from lls_provider.cli.options import DISTRIBUTION, completed_by, output_options, python_option
+from lls_provider.cli.options import output_options, python_option, server_option
 from lls_provider.cli.output import named
 
 
@@ -19,12 +19,7 @@ from lls_provider.cli.output import named
 )
 @click.argument("path", default=".", type=click.Path(path_type=Path))
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- PYTEST_ARGS]...")
-@click.option(
-    "--distribution",
-    metavar=DISTRIBUTION,
-    shell_complete=completed_by("distributions"),
-    help="The server to test against.  [default: the project's first]",
-)
+@server_option("--distribution", what="The server to test against.  [default: the project's first]")
 @python_option("The Python to test on.")
 @output_options()
 def command(

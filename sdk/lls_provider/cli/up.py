@@ -11,11 +11,10 @@ import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, show_document
 from lls_provider.cli.options import (
-    DISTRIBUTION,
-    completed_by,
     insecure_option,
     output_options,
     python_option,
+    server_option,
     targets_argument,
 )
 from lls_provider.cli.output import named
@@ -30,12 +29,9 @@ if TYPE_CHECKING:
     epilog="Example: lls-provider up acme-echo --server 'ogx==1.5.0' --check\n\n" + EXIT_STATUSES,
 )
 @targets_argument()
-@click.option(
+@server_option(
     "--server",
-    metavar=DISTRIBUTION,
-    shell_complete=completed_by("distributions"),
-    help="The server, such as 'llama-stack==0.7.3'.  [default: the image in the provider file, or "
-    "what the target was made for]",
+    what="The server.  [default: the image in the provider file, or what the target was made for]",
 )
 @click.option("--check", is_flag=True, help="Stop after the sample call instead of staying up.")
 @click.option(
