@@ -117,6 +117,14 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return text.encode("unicode_escape").decode() + "..."
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what runs the real command: some hundred processes take half of a minute."""
+    for item in items:
+        if "cli" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """In CI a skipped test is a failure: everything that tests need is installed there."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

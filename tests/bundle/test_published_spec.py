@@ -15,6 +15,8 @@ from lls_provider.bundle.static_spec import StaticSpec
 from lls_provider.bundle.trial import Trial
 from lls_provider.errors import Code, SdkError
 
+pytestmark = pytest.mark.slow
+
 OWN = Path("acme-1.0.0-py3-none-any.whl")
 A = StaticSpec("acme", "safety", "remote::a")
 B = StaticSpec("acme", "safety", "remote::b")

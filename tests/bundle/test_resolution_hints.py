@@ -15,6 +15,8 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.wheelfile.wheel import read_wheel
 from lls_provider.wheels.distribution import Distribution
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def resolution(gathered: Any) -> Callable[..., str]:
@@ -228,7 +230,6 @@ _MARKERS = st.sampled_from(
 _REQUIREMENTS = st.builds("{}{}{}".format, _NAMES, _BOUNDS, _MARKERS)
 
 
-@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,

@@ -14,6 +14,8 @@ from tests.cli.terminal import CTRL_C, CTRL_D, DOWN, ENTER, UP, Terminal
 
 from lls_provider.project.template_apis import template_apis
 
+pytestmark = pytest.mark.slow
+
 APIS = list(template_apis())
 FULL = {"TERM": "xterm-256color"}
 # what is asked when only the name is known

@@ -150,6 +150,7 @@ def test_what_was_meant_is_suggested(
     assert meant in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [

@@ -19,6 +19,8 @@ from lls_provider.conformance.volume_state import VolumeState, read_volume
 if TYPE_CHECKING:
     from lls_provider.conformance.report import ConformanceReport
 
+pytestmark = pytest.mark.slow
+
 BAD = Path(__file__).parent / "bad.py"
 ONE = "installer/install: a provider with a dependency"
 WAITS = ("hang", "deaf")  # these would run for minutes
@@ -34,7 +36,6 @@ def found(report: ConformanceReport) -> list[str]:
     return [it.found for result in report.failed for it in result.differences]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "cause"),
     [

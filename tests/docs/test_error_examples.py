@@ -7,6 +7,8 @@ from tests.docs.error_examples import EXAMPLES, INTRODUCTION, PAGE, happened, se
 
 from lls_provider.errors import Code
 
+pytestmark = pytest.mark.slow
+
 AGAIN = "write the page again: python -m tests.docs.error_examples"
 
 

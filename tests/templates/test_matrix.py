@@ -149,7 +149,8 @@ def test_every_cell_has_its_turn() -> None:
     assert sorted(cell_of_day(day) for day in days) == sorted(cells())
 
 
-def test_the_page_is_what_runs_wrote() -> None:
+def test_the_page_has_every_cell_on_every_server() -> None:
     known = rows(PAGE.read_text("utf-8"))
 
+    assert set(known) == {(cell, server) for cell in cells() for server in cell.servers}
     assert PAGE.read_text("utf-8") == page(known), "run python -m tests.templates.matrix"

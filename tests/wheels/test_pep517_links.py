@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from lls_provider.wheels.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 BACKENDS = {
     "hatchling": '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n',
     "setuptools": '[build-system]\nrequires = ["setuptools"]\n'

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
     from lls_provider.wheels.resolve import Closure
 
+pytestmark = pytest.mark.slow
+
 MACHINE = os.uname().machine
 
 Resolve = Callable[..., "Closure"]

@@ -17,6 +17,8 @@ from lls_provider.wheels.uv_settings import sourced
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
 
+pytestmark = pytest.mark.slow
+
 SYSTEM = '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n'
 MODULES = '{path.name: path.read_text() for path in pathlib.Path().glob("*.py")}'
 
