@@ -30,7 +30,8 @@ from lls_provider.errors import Code, Where
 from lls_provider.local.call import list_providers, port_taken, send
 from lls_provider.local.service import start_service
 from lls_provider.local.workspace import Workspace
-from lls_provider.project.settings import SampleCall, read_settings
+from lls_provider.project.sample_call import SampleCall
+from lls_provider.project.settings import read_settings
 from lls_provider.project.tests import _failed
 from lls_provider.system.cache import unwritable_cache
 from lls_provider.system.cache_sections import cache_in_use

@@ -16,7 +16,7 @@ from tests.engines.serving import running
 from lls_provider.errors import Code, SdkError
 from lls_provider.local.call import HOST, free_port, is_healthy, list_providers, parse_call, send
 from lls_provider.local.plan import CallReply, ServedProvider
-from lls_provider.project.settings import SampleCall
+from lls_provider.project.sample_call import SampleCall
 
 pytestmark = pytest.mark.slow
 

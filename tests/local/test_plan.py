@@ -12,7 +12,8 @@ from lls_provider.local import plan
 from lls_provider.local.plan import InspectedSource, PlannedProvider
 from lls_provider.operations.targets import ProviderSource, SourceKind
 from lls_provider.project.pyproject import PyProject
-from lls_provider.project.settings import SampleCall, Settings, UpSettings
+from lls_provider.project.sample_call import SampleCall
+from lls_provider.project.settings import Settings, UpSettings
 
 
 def settings(name: str = "acme-echo", **up: Any) -> Settings:
@@ -134,15 +135,17 @@ def test_variables_of_the_command_line_win() -> None:
     assert plan.environment_of({"C": "3"}, own) == {"A": "1", "B": "2", "C": "3"}
 
 
-def test_the_first_sample_call_is_made() -> None:
-    own = [
-        settings(),
-        settings(call=SampleCall("GET", "/a")),
-        settings(call=SampleCall("GET", "/b")),
-    ]
-    assert plan.choose_call(None, own) == SampleCall("GET", "/a")
-    assert plan.choose_call(SampleCall("GET", "/c"), own) == SampleCall("GET", "/c")
-    assert plan.choose_call(None, []) is None
+def test_the_first_projects_sample_calls_are_made() -> None:
+    first = SampleCall("GET", "/a"), SampleCall("GET", "/b")
+    own = [settings(), settings(calls=first), settings(calls=(SampleCall("GET", "/c"),))]
+    assert plan.choose_calls(None, own) == first
+    assert plan.choose_calls(None, []) == ()
+
+
+def test_the_command_lines_call_replaces_all() -> None:
+    own = [settings(calls=(SampleCall("GET", "/a"), SampleCall("GET", "/b")))]
+    given = SampleCall("GET", "/c")
+    assert plan.choose_calls(given, own) == (given,)
 
 
 def test_variables_are_name_and_value() -> None:

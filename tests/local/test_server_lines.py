@@ -12,7 +12,7 @@ from lls_provider.errors import SdkError
 from lls_provider.local.plan import UpOptions
 from lls_provider.local.run import Up
 from lls_provider.operations.targets import resolve_source
-from lls_provider.project.settings import SampleCall
+from lls_provider.project.sample_call import SampleCall
 from lls_provider.wheels import servers
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from lls_provider.local.plan import CallReply, ServedProvider, UpOptions, UpResu
 from lls_provider.local.run import Up
 from lls_provider.operations.targets import resolve_source
 from lls_provider.progress import Silent
-from lls_provider.project.settings import SampleCall
+from lls_provider.project.sample_call import SampleCall
 
 MakeProvider = Callable[..., Bundle]
 

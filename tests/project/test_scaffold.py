@@ -41,7 +41,7 @@ def test_a_new_project_has_valid_settings(tmp_path: Path, api: str, kind: str) -
     assert settings.module == "acme_thing"
     assert settings.api == api
     assert settings.provider_type == f"{kind}::acme-thing"
-    assert settings.up.call is not None
+    assert settings.up.calls
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -7,7 +7,8 @@ import pytest
 
 from lls_provider.contract.names import APIS
 from lls_provider.errors import Code, SdkError
-from lls_provider.project.settings import SampleCall, read_settings
+from lls_provider.project.sample_call import SampleCall
+from lls_provider.project.settings import read_settings
 
 
 def change(project: Path, old: str, new: str) -> None:
@@ -35,7 +36,7 @@ def test_everything_is_read(project: Path) -> None:
     assert settings.distributions == ("llama-stack==0.7.3",)
     assert settings.up.config == {"prefix": "> "}
     assert settings.up.env == {"LOG": "debug"}
-    assert settings.up.call == SampleCall("GET", "/v1/models")
+    assert settings.up.calls == (SampleCall("GET", "/v1/models"),)
     assert settings.where("module").line == 14
 
 
@@ -131,18 +132,20 @@ def test_a_call_with_a_file_is_a_form(project: Path) -> None:
         'path = "/v1/files"\nform = { purpose = "batch" }\nfiles = { file = "sample.txt" }',
     )
 
-    assert read_settings(project).up.call == SampleCall(
-        "POST",
-        "/v1/files",
-        form={"purpose": "batch"},
-        files={"file": project / "sample.txt"},
+    assert read_settings(project).up.calls == (
+        SampleCall(
+            "POST",
+            "/v1/files",
+            form={"purpose": "batch"},
+            files={"file": project / "sample.txt"},
+        ),
     )
 
 
 def test_a_call_with_a_body_is_posted(project: Path) -> None:
     change(project, 'path = "/v1/models"', 'path = "/x"\nbody = { a = [1] }\nexpect-status = 201')
 
-    assert read_settings(project).up.call == SampleCall("POST", "/x", {"a": [1]}, 201)
+    assert read_settings(project).up.calls == (SampleCall("POST", "/x", {"a": [1]}, 201),)
 
 
 def test_what_the_tests_need_is_their_dependency_group(project: Path) -> None:
@@ -362,8 +365,7 @@ def test_a_link_to_a_file_is_followed_wherever_it_leads(
         assert read_settings(project).up.base == project / "linked.yaml"
     else:
         change(project, 'path = "/v1/models"', 'path = "/v1/f"\nfiles = { f = "linked.yaml" }')
-        call = read_settings(project).up.call
-        assert call is not None
+        (call,) = read_settings(project).up.calls
         assert call.files == {"f": project / "linked.yaml"}
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--server",
     what="The server.  [default: the image in the provider file, or what the target was made for]",
 )
-@click.option("--check", is_flag=True, help="Stop after the sample call instead of staying up.")
+@click.option("--check", is_flag=True, help="Stop after the sample calls instead of staying up.")
 @click.option(
     "--watch",
     is_flag=True,
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     help="A variable for the server's environment (repeatable).",
 )
-@click.option("--call", metavar="'METHOD PATH [JSON]'", help="The sample call.")
+@click.option("--call", metavar="'METHOD PATH [JSON]'", help="A call in place of the sample calls.")
 @python_option("The Python to run the server on.")
 @insecure_option()
 @click.option("--keep", is_flag=True, help="Keep the volume, the configuration and the log.")
@@ -89,7 +89,7 @@ def command(
     keep: bool,
     insecure: bool,
 ) -> None:
-    """Install each TARGET as a Pod would, start the real server and call it once.
+    """Install each TARGET as a Pod would, start the real server and call it.
 
     A TARGET is a project, a bundle directory or an image: docker://REF, docker-daemon:REF,
     oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]. Settings come from
@@ -149,7 +149,7 @@ def command(
             if current().is_json:
                 _show_document(up, failure)
         if not current().is_json:
-            show(up.result.text(_name(up)))
+            show(up.result.text())
         if not check:
             _say_how(up)
             up.stay()
@@ -177,7 +177,7 @@ class _Reporter:
         if current().is_json:
             _show_document(self._up, None)
         else:
-            show(self._up.result.text(_name(self._up)))
+            show(self._up.result.text())
         if not self._has_served:
             _say_how(self._up)
             self._has_served = True
@@ -193,10 +193,6 @@ class _Reporter:
         show(f"The server {state}. Waiting for a change of the source.", err=True)
 
 
-def _name(up: Up) -> str:
-    return f"{up.call.method} {up.call.path}" if up.call is not None else ""
-
-
 def _say_how(up: Up) -> None:
     """Show the server's URL, its log and an example call."""
     show(f"\n{up.result.server} stays up at {up.url} until Ctrl-C.", err=True)
@@ -205,7 +201,7 @@ def _say_how(up: Up) -> None:
 
 
 def _curl(up: Up) -> str:
-    call = up.call
+    call = up.last_call
     if call is None:
         return shlex.join(["curl", f"{up.url}/v1/providers"])
     arguments = ["curl", "-X", call.method, f"{up.url}{call.path}"]

@@ -21,7 +21,7 @@ from typing import Any
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.local.plan import CallReply, ServedProvider
-from lls_provider.project.settings import SampleCall
+from lls_provider.project.sample_call import SampleCall
 
 HOST = "127.0.0.1"
 
@@ -193,7 +193,7 @@ def send(call: SampleCall, port: int, *, timeout: float) -> CallReply:
     except (OSError, http.client.HTTPException) as error:
         raise SdkError(
             Code.CALL_FAILED,
-            f"The server gave no reply to {call.method} {call.path}",
+            f"The server gave no reply to {call.name}",
             why=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
             resolution="Read the server's log for what it did with the call.",
         ) from error

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from lls_provider.image.image import Image
     from lls_provider.operations.provider_file import ProviderEntry, ServerEntry
     from lls_provider.operations.targets import ProviderSource
-    from lls_provider.project.settings import SampleCall, Settings
+    from lls_provider.project.sample_call import SampleCall
+    from lls_provider.project.settings import Settings
 
 
 _SERVERS = "'llama-stack==0.7.3', 'ogx==1.5.0' or python:PATH"
@@ -356,11 +357,11 @@ def _json_object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def choose_call(given: SampleCall | None, settings: Sequence[Settings]) -> SampleCall | None:
-    """Return the command line's sample call, else the first of a project."""
+def choose_calls(given: SampleCall | None, settings: Sequence[Settings]) -> tuple[SampleCall, ...]:
+    """Return the command line's sample call, else those of the first project that has one."""
     if given is not None:
-        return given
-    return next((item.up.call for item in settings if item.up.call is not None), None)
+        return (given,)
+    return next((item.up.calls for item in settings if item.up.calls), ())
 
 
 def _own_config(provider: PlannedProvider) -> Mapping[str, Any] | None:
@@ -392,10 +393,14 @@ class ServedProvider:
 
 @dataclass(frozen=True, slots=True)
 class CallReply:
-    """The server's reply: its status, and its body, parsed if it is JSON."""
+    """The server's reply: its status, and its body, parsed if it is JSON.
+
+    ``call`` is the method and the path of the sample call that it is the reply to.
+    """
 
     status: int
     body: Any
+    call: str = ""
 
 
 @dataclass(slots=True)
@@ -405,10 +410,16 @@ class UpResult:
     server: str = ""
     phases: list[Phase] = field(default_factory=list)
     providers: tuple[ServedProvider, ...] = ()
-    call: CallReply | None = None
+    calls: list[CallReply] = field(default_factory=list)
+
+    @property
+    def call(self) -> CallReply | None:
+        """The reply to the last sample call that was made."""
+        return self.calls[-1] if self.calls else None
 
     def to_document(self) -> dict[str, Any]:
         """Return the result as plain data, for ``--format json``."""
+        several = [{"call": it.call, "status": it.status, "body": it.body} for it in self.calls]
         return {
             "server": self.server,
             "phases": [
@@ -426,17 +437,19 @@ class UpResult:
             "call": None
             if self.call is None
             else {"status": self.call.status, "body": self.call.body},
+            **({"calls": several} if len(several) > 1 else {}),
         }
 
-    def text(self, call: str = "") -> str:
-        """Return the result as text; ``call`` names the sample call."""
+    def text(self) -> str:
+        """Return the result as text."""
         rows = [(item.api, item.provider_id, item.provider_type) for item in self.providers]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
         lines = [f"{self.server} serves:"]
         lines += [f"  {api:{widths[0]}}  {name:{widths[1]}}  {kind}" for api, name, kind in rows]
-        if self.call is not None:
-            lines.append(f"{call} -> {self.call.status}".strip())
-            lines.append(f"  {shown_body(self.call.body)}")
+        for reply in self.calls:
+            lines.append(f"{reply.call} -> {reply.status}".strip())
+            if reply.body != "":
+                lines.append(f"  {shown_body(reply.body)}")
         return "\n".join(lines)
 
 

@@ -35,7 +35,8 @@ from lls_provider.local.plan import (
     UpOptions,
     UpResult,
 )
-from lls_provider.local.questions import answer, require_expected, served_providers
+from lls_provider.local.questions import served_providers
+from lls_provider.local.sample_calls import sent_calls
 from lls_provider.local.server import Server, server_environment, start_command
 from lls_provider.local.service import SERVICE_URL, choose_service, start_service
 from lls_provider.local.workspace import Workspace
@@ -46,7 +47,8 @@ from lls_provider.system.files import wrapping_write_errors
 
 if TYPE_CHECKING:
     from lls_provider.operations.targets import ProviderSource
-    from lls_provider.project.settings import SampleCall, Settings
+    from lls_provider.project.sample_call import SampleCall
+    from lls_provider.project.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Up:
         self._unconfirmed: InstalledPod | None = None  # preflight is still to be run
         self._server: Server | None = None
         self._supply = Supply()  # the server's own providers of APIs that the providers need
+        self.last_call: SampleCall | None = None  # as it was sent
 
     def __enter__(self) -> Up:
         with contextlib.ExitStack() as stack:
@@ -133,11 +136,6 @@ class Up:
     def log(self) -> Path:
         """The server's log."""
         return self._workspace.root / "server.log"
-
-    @property
-    def call(self) -> SampleCall | None:
-        """The sample call, if there is one."""
-        return plan.choose_call(self.options.call, self._settings)
 
     @property
     def projects(self) -> tuple[Path, ...]:
@@ -475,13 +473,13 @@ class Up:
                     return server
 
     def _called(self) -> None:
-        call, server = self.call, self._server
-        if call is None or server is None:
+        calls, server = plan.choose_calls(self.options.call, self._settings), self._server
+        if not calls or server is None:
             return
-        with self._phase("call", f"calling {call.method} {call.path}"):
-            given = answer(server, call)
-            self.result.call = given.reply
-            require_expected(server, call, given)
+        with self._phase("call", f"calling {calls[0].name}"):
+            for sent in sent_calls(server, calls, self._progress):
+                self.result.calls.append(sent.reply)
+                self.last_call = sent.call
 
 
 _PORT_ATTEMPTS = 3

@@ -99,8 +99,8 @@ def _advise(settings: Settings, findings: Findings) -> None:
 
 
 def _sample_call(settings: Settings, findings: Findings) -> None:
-    if settings.up.call is not None:
-        findings.ok("sample-call", f"{settings.up.call.method} {settings.up.call.path}")
+    if settings.up.calls:
+        findings.ok("sample-call", ", ".join(call.name for call in settings.up.calls))
         return
     findings.warning(
         "sample-call",

@@ -218,6 +218,28 @@ class TableReader:
             return None
         return TableReader(self.project, (*self.path, key), value, self.problems)
 
+    def sections(self, key: str) -> tuple[TableReader, ...]:
+        """Return the tables of an array of tables; a single table is an array of one."""
+        value = self.table.get(key)
+        if not isinstance(value, list):
+            only = self.section(key)
+            return () if only is None else (only,)
+        self._get(key)
+        found = []
+        for index, item in enumerate(value):
+            if isinstance(item, dict):
+                path = (*self.path, key, index)
+                found.append(TableReader(self.project, path, item, self.problems))
+            else:
+                self.report(
+                    Code.FIELD_TYPE,
+                    f"{key} in {self.title} must be a list of tables, not {shown(item)}",
+                    f"Write [[{self.title[1:-1]}.{key}]] for each.",
+                    key,
+                    index,
+                )
+        return tuple(found)
+
     def closed(self) -> None:
         """Report every key that was not requested."""
         for key in self.table:

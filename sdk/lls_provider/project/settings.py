@@ -15,6 +15,7 @@ from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, looks_like_path
 
 if TYPE_CHECKING:
     from lls_provider.project.pyproject import PyProject
+    from lls_provider.project.sample_call import SampleCall
 
 import keyword
 from collections.abc import Mapping
@@ -23,7 +24,9 @@ from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from lls_provider.errors import SdkError, Where
+from lls_provider.project.call_settings import read_calls
 from lls_provider.project.modules import find_module, holds_provider, provider_modules
+from lls_provider.project.named_files import named_file
 from lls_provider.project.pyproject import (
     FILE,
     KeyRule,
@@ -36,7 +39,6 @@ from lls_provider.runtime.wheelfile.wheel import parse_requirement
 from lls_provider.wheels.uv_messages import names_dependency
 
 TABLE = ("tool", "lls-provider")
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _EXAMPLE = """\
 [tool.lls-provider]
 api = "inference"
@@ -44,23 +46,6 @@ provider-type = "remote::acme-echo"
 module = "acme_echo"
 vendor = "Acme"
 distribution = ["llama-stack==0.7.3"]"""
-
-
-@dataclass(frozen=True, slots=True)
-class SampleCall:
-    """A request to the server that shows that the provider works.
-
-    ``body`` is sent as JSON. ``form`` and ``files`` make it a multipart form instead, as file
-    processors take it. The reply must have ``expect_status`` and hold ``expect_text``.
-    """
-
-    method: str
-    path: str
-    body: Any | None = None
-    expect_status: int = 200
-    form: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, Path] = field(default_factory=dict)
-    expect_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +57,7 @@ class UpSettings:
     base: Path | None = None
     service: Path | None = None
     env: dict[str, str] = field(default_factory=dict)
-    call: SampleCall | None = None
+    calls: tuple[SampleCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,10 +330,10 @@ def _up(root: Path, own: TableReader) -> UpSettings:
     settings = UpSettings(
         config=up.plain("config") if config is not None else None,
         resources=_resources(up),
-        base=_file(root, up, base, "base") if base is not None else None,
-        service=_file(root, up, service, "service") if service is not None else None,
+        base=named_file(root, up, base, "base") if base is not None else None,
+        service=named_file(root, up, service, "service") if service is not None else None,
         env=up.mapping("env"),
-        call=_call(root, up),
+        calls=read_calls(root, up),
     )
     up.closed()
     return settings
@@ -371,57 +356,6 @@ def _resources(up: TableReader) -> dict[str, list[dict[str, Any]]]:
                 kind,
             )
     return found
-
-
-def _call(root: Path, up: TableReader) -> SampleCall | None:
-    call = up.section("call")
-    if call is None:
-        return None
-    methods = KeyRule("a method of HTTP", choices=_METHODS)
-    method = call.text("method", methods)
-    path = call.text(
-        "path",
-        KeyRule("a path that begins with /", pattern=r"^/[^\s]*$"),
-        required='path = "/v1/chat/completions"',
-    )
-    body, form = call.plain("body"), call.mapping("form")
-    names = call.mapping("files")
-    files = {
-        field_name: file
-        for field_name, name in names.items()
-        if (file := _file(root, call, name, "files", field_name)) is not None
-    }
-    if body is not None and (form or names):
-        call.report(
-            Code.FIELD_VALUE,
-            f"{call.title} has a body and a form; a request has one of them",
-            "Remove 'body', or remove 'form' and 'files'.",
-            "body",
-            key=True,
-        )
-    status = call.number("expect-status", 200)
-    expected = call.text("expect-text") or ""
-    call.closed()
-    method = method or ("POST" if body is not None or form or files else "GET")
-    return SampleCall(method, path or "", body, status, form, files, expected)
-
-
-def _file(root: Path, section: TableReader, name: str, *steps: str) -> Path | None:
-    """Return a file below the project, by its relative path; links may lead anywhere."""
-    file = root / name
-    top = root.absolute()
-    inside = Path(os.path.normpath(top / name)).is_relative_to(os.path.normpath(top))
-    if inside and file.is_file():
-        return file
-    section.report(
-        Code.FILE_MISSING if inside else Code.FIELD_VALUE,
-        f"there is no file {shown(name)} in the project"
-        if inside
-        else f"the file {shown(name)} is outside the project",
-        "Name a file below the directory of pyproject.toml.",
-        *steps,
-    )
-    return None
 
 
 def _refusal(top: TableReader) -> SdkError:
