@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -110,13 +111,27 @@ def test_files_end_with_one_line_end_and_hold_no_template(
     projects: dict[tuple[str, str], Path], cell: tuple[str, str]
 ) -> None:
     for path in projects[cell].rglob("*"):
-        text = path.read_text() if path.is_file() else ""
+        text = path.read_text() if path.is_file() and path.suffix != ".zip" else ""
         assert not text or text.endswith("\n"), path
         assert path.suffix == ".py" or "\n\n\n" not in text, path
         assert not text.endswith("\n\n"), path
         assert not text.startswith("\n") or path.name == "LICENSE", path
         assert "cookiecutter" not in text, path
         assert "{%" not in text, path
+
+
+def test_the_sample_skill_is_what_a_reader_of_the_archive_would_expect(
+    projects: dict[tuple[str, str], Path],
+) -> None:
+    """cookiecutter copies a binary file as it is; nothing but the skill is in this one."""
+    made = {cell: list(it.rglob("*.zip")) for cell, it in projects.items()}
+    (archive,) = made.pop(("skills", "inline"))
+    assert not any(made.values())
+    with zipfile.ZipFile(archive) as skill:
+        assert skill.namelist() == ["SKILL.md"]
+        assert skill.read("SKILL.md").decode() == (
+            "---\nname: Greeting\ndescription: Says hello.\n---\nSay hello.\n"
+        )
 
 
 @pytest.mark.parametrize(
