@@ -18,6 +18,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from lls_provider.project.scaffold import scaffold
+from lls_provider.project.settings import read_settings
 from lls_provider.project.template import TemplateVersions
 from lls_provider.project.template_apis import template_apis
 from lls_provider.wheels.environment import ensure_environment
@@ -127,15 +128,17 @@ def run_cell(cell: Cell, directory: Path) -> Iterator[Result]:
         image = _lls_provider(project, "build", ".", "--distribution", server, *base)
         size = re.search(r"wheels: +(\d+), ([\d.]+ \w+)", image)
         called = _lls_provider(project, "up", ".", "--server", server, "--check")
-        call = re.search(r"^(\w+) (\S+) -> (\d+)", called, re.MULTILINE)
-        if tests is None or size is None or call is None:
+        statuses = re.findall(r"^\w+ \S+ -> (\d+)", called, re.MULTILINE)
+        # as they are written: what is filled in differs from run to run
+        names = [call.name for call in read_settings(project).up.calls]
+        if tests is None or size is None or not names or len(statuses) != len(names):
             raise RuntimeError(f"{cell}: {told}\n{image}\n{called}")
         yield Result(
             cell,
             server,
             tests[0],
             f"{size[1]} wheel, {size[2]}" if size[1] == "1" else f"{size[1]} wheels, {size[2]}",
-            f"`{call[1]} {call[2]}`: {call[3]}",
+            ", ".join(f"`{name}`: {it}" for name, it in zip(names, statuses, strict=True)),
             time.monotonic() - begin,
             datetime.now(UTC).date(),
         )
