@@ -35,13 +35,13 @@ from lls_provider.project.settings import read_settings
 from lls_provider.project.tests import _failed
 from lls_provider.system.cache import unwritable_cache
 from lls_provider.system.cache_sections import cache_in_use
-from lls_provider.wheels.interpreter import find_interpreter
 from lls_provider.wheels.lock import (
     LockInputs,
     _require_portable,
     input_differences,
     read_lock_file,
 )
+from lls_provider.wheels.missing_python import unsuitable_python
 from lls_provider.wheels.pep517 import unpack_sdist
 from lls_provider.wheels.reproducible import repack
 from lls_provider.wheels.uv import uv_error
@@ -304,10 +304,14 @@ def _(_folder: Path) -> object:
 
 
 @author(
-    Code.PYTHON_MISSING, "The Python that is named does not exist. `lls-provider build` prints:"
+    Code.PYTHON_MISSING,
+    "`LLS_PROVIDER_PYTHON` names a Python that does not exist. `lls-provider build` prints:",
 )
 def _(_folder: Path) -> object:
-    return find_interpreter(explicit="/opt/python/bin/python3.12")
+    named, other = "/opt/python/bin/python3.12", "/usr/bin/python3.12"
+    return unsuitable_python(
+        named, "does not exist", "3.12 or later", by_variable=True, would_do=other
+    )
 
 
 @author(Code.TOOL_MISSING, "The machine has no kubectl. `lls-provider diagnose pod/my-pod` prints:")

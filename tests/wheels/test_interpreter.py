@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import json
 import pwd
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.wheels import interpreter as module
 from lls_provider.wheels.interpreter import Interpreter, find_interpreter, lowest_minor
+from lls_provider.wheels.missing_python import SEE_DOCTOR
 
 # Versions that no machine has yet, so that what is installed here changes nothing.
 FUTURE = (3, 18)
@@ -217,7 +220,7 @@ def test_a_candidate_that_no_kernel_runs(on_path: Path) -> None:
 def test_a_candidate_that_may_not_be_run(on_path: Path) -> None:
     path = answering(on_path / "python3.18")
     path.chmod(0o644)
-    assert f"{path}: not found, or not executable" in refusal().why
+    assert f"{path}: is not executable" in refusal().why
 
 
 def test_an_explicit_path_leaves_no_choice(bare_machine: Path, on_path: Path) -> None:
@@ -255,8 +258,85 @@ def test_without_any_the_error_says_what_was_tried_and_what_to_do(on_path: Path)
     assert error.status is ExitStatus.ENVIRONMENT
     assert error.what == "No Python 3.19 or later on this machine"
     assert f"{on_path / 'python3.18'}: is Python 3.18.4, not 3.19 or later" in error.why
-    assert "--python PATH" in error.resolution
-    assert "LLS_PROVIDER_PYTHON=PATH" in error.resolution
+    elsewhere = "For one in another place, give --python PATH or set LLS_PROVIDER_PYTHON=PATH."
+    assert error.resolution.split("\n") == [
+        "Install one, which is then found:",
+        f"  {find_uv_bin()} python install 3.19",
+        f"{elsewhere}{SEE_DOCTOR}",
+    ]
+    (on_path / "uv").symlink_to(find_uv_bin())
+    assert "  uv python install 3.19" in refusal(LATER).resolution.splitlines()
+
+
+@pytest.mark.parametrize("variable", ["", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR"])
+def test_what_uv_installs_is_found(
+    bare_machine: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """The real uv tells where it installs; a Python of its has this name there."""
+    if variable:
+        monkeypatch.setenv(variable, str(bare_machine / "elsewhere"))
+    asked = [find_uv_bin(), "python", "dir", "--color=never"]
+    told = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    name = "cpython-3.18.4-linux-x86_64-gnu"
+    installed = answering(Path(told) / name / "bin" / "python3.18")
+    (installed.parent / "python3").symlink_to("python3.18")
+    (installed.parent / "python").symlink_to("python3.18")
+    assert find_interpreter(minimum=FUTURE).version == (3, 18, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone/python", "does not exist"),
+        ("", "is a directory"),
+        ("old", "is Python 3.18.4, not 3.19 or later"),
+    ],
+)
+def test_a_variable_that_names_none_is_told_and_what_would_do(
+    bare_machine: Path, on_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    answering(bare_machine / "mine" / "old")
+    named = bare_machine / "mine" / name
+    monkeypatch.setenv("LLS_PROVIDER_PYTHON", str(named))
+    error = refusal(LATER)
+    assert error.what == f"LLS_PROVIDER_PYTHON={named} is not a Python 3.19 or later"
+    assert error.why == f"{named}: {reason}"
+    assert error.resolution == (
+        "Correct LLS_PROVIDER_PYTHON; or unset LLS_PROVIDER_PYTHON, and install one, which is then "
+        f"found:\n  {find_uv_bin()} python install 3.19"
+    )
+    there = answering(on_path / "python3.19", LATER)
+    assert refusal(LATER).resolution == (
+        f"Correct LLS_PROVIDER_PYTHON, or unset LLS_PROVIDER_PYTHON: {there} is then found."
+    )
+    monkeypatch.delenv("LLS_PROVIDER_PYTHON")
+    assert find_interpreter(minimum=LATER).path == there
+
+
+def test_an_option_that_names_none_is_told_and_what_would_do(on_path: Path) -> None:
+    there = answering(on_path / "python3.18")
+    error = refusal(explicit="python4")
+    assert error.what == "python4 is not a Python 3.18 or later"
+    assert error.why == "python4: is not on PATH"
+    assert error.resolution == (
+        f"Correct --python, or `python` in [tool.lls-provider], or name none: {there} is then "
+        "found."
+    )
+
+
+def test_a_version_that_is_not_there_can_be_installed_or_left_out(
+    on_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = answering(on_path / "python3.18")
+    error = refusal(explicit="3.19")
+    assert error.what == "No Python 3.19 on this machine"
+    other = "Or correct --python, or `python` in [tool.lls-provider]"
+    assert error.resolution.splitlines()[1:] == [
+        f"  {find_uv_bin()} python install 3.19",
+        f"{other}; or name none: {there} is then found.{SEE_DOCTOR}",
+    ]
+    monkeypatch.setenv("LLS_PROVIDER_PYTHON", "3.19")
+    assert "Or correct LLS_PROVIDER_PYTHON; or unset LLS_PROVIDER_PYTHON: " in refusal().resolution
 
 
 @pytest.mark.parametrize("variable", ["PATH", "PYENV_ROOT"])

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from lls_provider.errors import Code, SdkError
 from lls_provider.system.cache import user_home
+from lls_provider.wheels.missing_python import VARIABLE, no_python, unsuitable_python
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
@@ -32,7 +32,6 @@ _ASK = (
     "import json, sys; print(json.dumps([sys.implementation.name, list(sys.version_info[:3]), "
     "sys.version_info.releaselevel, sys.executable]))"
 )
-_VARIABLE = "LLS_PROVIDER_PYTHON"
 _PATCHES = (0, 99)  # the first patch release of a minor version, and one after the last
 OLDEST = (3, 11)  # what the installer needs, and so every image
 DEFAULT_MINOR = (3, 12)  # what the servers of today run on
@@ -75,38 +74,73 @@ def find_interpreter(
 
     ``explicit`` (a path, a command, or a version such as ``3.13``) or, without it, the variable
     LLS_PROVIDER_PYTHON names the one to use. ``exactly`` requires that minor version. Raises
-    SdkError PYTHON_MISSING, which lists every candidate with the reason it was refused.
+    SdkError PYTHON_MISSING, with the reason why each candidate was refused.
     """
-    named = explicit or os.environ.get(_VARIABLE)
+    named = explicit or os.environ.get(VARIABLE)
+    by_variable = bool(named and not explicit)
+    asked = None
     if named and (version := _as_version(named)):
-        exactly = version
-        named = None
-    wanted = f"{exactly[0]}.{exactly[1]}" if exactly else f"{minimum[0]}.{minimum[1]} or later"
+        asked, named, exactly = named, None, version
+    wanted = _wanted(minimum, exactly)
+    if named:
+        found = _judged(named, minimum, exactly)
+        if isinstance(found, Interpreter):
+            return found
+        would_do, _ = _search(minimum, exactly)
+        raise unsuitable_python(
+            named,
+            found.reason,
+            wanted,
+            by_variable=by_variable,
+            would_do=str(would_do.path) if would_do is not None else None,
+        )
+    chosen, refused = _search(minimum, exactly)
+    if chosen is not None:
+        return chosen
+    other = _search(minimum, None)[0] if asked is not None else None
+    raise no_python(
+        wanted,
+        [f"{it.candidate}: {it.reason}" for it in refused],
+        asked=asked,
+        by_variable=by_variable,
+        would_do=str(other.path) if other is not None else None,
+    )
+
+
+def _search(
+    minimum: tuple[int, int], exactly: tuple[int, int] | None
+) -> tuple[Interpreter | None, list[_Refused]]:
+    """The lowest suitable Python that is found, and the candidates that were refused before."""
     suitable: dict[tuple[int, int], Interpreter] = {}
     refused: list[_Refused] = []
     # a Python of this version ends the search, so candidates that look like it are run first
     best = exactly or minimum
-    for candidate in [named] if named else _likely_first(_candidates(), best):
-        found = run_candidate(candidate)
+    for candidate in _likely_first(_candidates(), best):
+        found = _judged(candidate, minimum, exactly)
         if isinstance(found, _Refused):
             refused.append(found)
-        elif found.minor != exactly if exactly else found.minor < minimum:
-            version_text = ".".join(map(str, found.version))
-            refused.append(_Refused(candidate, f"is Python {version_text}, not {wanted}"))
+        elif found.minor == best:
+            return found, refused
         else:
-            if named or found.minor == best:
-                return found
             suitable.setdefault(found.minor, found)
-    if suitable:
-        return suitable[min(suitable)]
-    raise SdkError(
-        Code.PYTHON_MISSING,
-        f"No Python {wanted} on this machine",
-        why="Tried, by running them:\n"
-        + ("\n".join(f"  {it.candidate}: {it.reason}" for it in refused) or "  nothing was found"),
-        resolution=f"Install a CPython {wanted} (from your system, pyenv or uv) and name it with "
-        f"--python PATH or {_VARIABLE}=PATH.",
-    )
+    return (suitable[min(suitable)] if suitable else None), refused
+
+
+def _judged(
+    candidate: str, minimum: tuple[int, int], exactly: tuple[int, int] | None
+) -> Interpreter | _Refused:
+    """Run a candidate, and refuse a Python of another version."""
+    found = run_candidate(candidate)
+    if isinstance(found, _Refused):
+        return found
+    if found.minor != exactly if exactly else found.minor < minimum:
+        version = ".".join(map(str, found.version))
+        return _Refused(candidate, f"is Python {version}, not {_wanted(minimum, exactly)}")
+    return found
+
+
+def _wanted(minimum: tuple[int, int], exactly: tuple[int, int] | None) -> str:
+    return f"{exactly[0]}.{exactly[1]}" if exactly else f"{minimum[0]}.{minimum[1]} or later"
 
 
 def lowest_minor(requires_python: str) -> tuple[int, int]:
@@ -129,7 +163,7 @@ def run_candidate(candidate: str) -> Interpreter | _Refused:
     """Run a candidate, a path or a command on PATH, to learn its implementation and version."""
     path = shutil.which(candidate)
     if path is None:
-        return _Refused(candidate, "not found, or not executable")
+        return _Refused(candidate, _absence(candidate))
     try:
         done = subprocess.run(
             [path, "-I", "-S", "-c", _ASK],
@@ -156,6 +190,18 @@ def run_candidate(candidate: str) -> Interpreter | _Refused:
     if level != "final":
         return _Refused(candidate, f"is a pre-release ({level})")
     return Interpreter(chosen, (major, minor, micro))
+
+
+def _absence(candidate: str) -> str:
+    """Why there is nothing to run."""
+    if os.sep not in candidate:
+        return "is not on PATH"
+    with contextlib.suppress(OSError):
+        if Path(candidate).is_dir():
+            return "is a directory"
+        if Path(candidate).exists():
+            return "is not executable"
+    return "does not exist"
 
 
 def _cause(done: subprocess.CompletedProcess[bytes]) -> str:

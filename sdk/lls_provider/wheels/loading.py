@@ -243,7 +243,10 @@ def _from_environment(spec: str, progress: Progress) -> Distribution:
         path = path / "bin" / "python"
     if not path.exists():
         raise _unusable(spec, f"There is no {path}.")
-    interpreter = find_interpreter(minimum=OLDEST, explicit=str(path))
+    try:
+        interpreter = find_interpreter(minimum=OLDEST, explicit=str(path))
+    except SdkError as error:  # its advice is about --python
+        raise _unusable(spec, error.why) from error
     try:
         found = read_installed(path)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
