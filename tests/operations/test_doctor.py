@@ -65,20 +65,27 @@ def test_a_command_lacks_what_it_always_needs() -> None:
 
 def test_the_text_says_it_for_each_command() -> None:
     needs = (
-        Need("uv", NeedState.LACKING, "no uv", "tried\nall", "Install it."),
+        Need("uv", NeedState.LACKING, "no uv", "tried\nall", "Install it:\n  it"),
         Need("daemon", NeedState.LACKING, "none"),
         Need("cache", NeedState.OK, "here"),
     )
     text = "\n".join(_lines(Health(needs, command_health(["build", "inspect", "new"], needs))))
     assert text.partition("\n\n")[2] == (
-        "  uv       LACKING  no uv\n    tried\n    all\n    Resolution: Install it.\n"
+        "  uv       LACKING  no uv\n    tried\n    all\n    Resolution: Install it:\n      it\n"
         "  daemon   LACKING  none\n"
         "  cache    ok       here\n"
         "\n"
         "  build    lacks uv\n"
-        "  inspect  ready, where it needs no daemon\n"
+        "  inspect  partly: images in files; docker-daemon: needs daemon\n"
         "  new      ready"
     )
+
+
+def test_a_command_that_is_partly_ready_says_which_uses_are_not() -> None:
+    (check,) = command_health(["check"], lacking("python", "index"))
+    assert [*check.partly()] == ["images and bundles", "a project needs python, index"]
+    for name, needs in NEEDS.items():
+        assert bool(needs.uses) == bool(needs.otherwise), name
 
 
 def test_an_unknown_command_is_suggested_one() -> None:
@@ -101,6 +108,10 @@ def test_python_and_uv_are_those_of_a_build(monkeypatch: pytest.MonkeyPatch) -> 
     assert need.state is NeedState.LACKING
     assert "/no/python" in need.why
     assert need.resolution
+    monkeypatch.setenv("LLS_PROVIDER_PYTHON", "3.99")
+    need = found("python")
+    assert "python install 3.99" in need.resolution
+    assert "doctor" not in need.resolution
 
 
 class _Index(BaseHTTPRequestHandler):

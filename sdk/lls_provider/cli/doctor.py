@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import click
@@ -66,12 +67,12 @@ def _need_lines(need: Need, width: int) -> Iterator[str]:
     for line in need.why.splitlines():
         yield f"    {one_line(line)}"
     if need.resolution:
-        yield f"    Resolution: {need.resolution}"
+        yield textwrap.indent(f"Resolution: {need.resolution}", "    ")
 
 
 def _verdict(command: CommandHealth) -> str:
     if command.lacks:
         return f"lacks {', '.join(command.lacks)}"
     if command.without:
-        return f"ready, where it needs no {' or '.join(command.without)}"
+        return f"partly: {'; '.join(command.partly())}"
     return "ready"

@@ -10,8 +10,8 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -23,26 +23,40 @@ from lls_provider.progress import SILENT, Progress, shown_size
 
 @dataclass(frozen=True, slots=True)
 class CommandNeeds:
-    """What a command needs always, and what for some uses of it."""
+    """What a command needs always, and what for some uses of it.
+
+    ``uses`` maps these uses to their needs; ``otherwise`` is what the command does without them.
+    """
 
     always: tuple[str, ...]
-    sometimes: tuple[str, ...] = ()
+    uses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    otherwise: str = ""
+
+    @property
+    def sometimes(self) -> tuple[str, ...]:
+        """What some uses need."""
+        return tuple(need for needs in self.uses.values() for need in needs)
 
 
-_RESOLVING = ("python", "uv", "index", "cache", "temporary")
-_IMAGES = ("registry", "daemon")
+_PROJECT = ("python", "uv", "index", "cache")
+_RESOLVING = (*_PROJECT, "temporary")
+_IMAGES = {"docker://": ("registry",), "docker-daemon:": ("daemon",)}
 NEEDS: Mapping[str, CommandNeeds] = {
-    "new": CommandNeeds(("temporary",), ("git",)),
-    "init": CommandNeeds(("temporary",), ("python", "uv", "index", "cache", *_IMAGES)),
-    "check": CommandNeeds(("temporary",), ("python", "uv", "index", "cache", *_IMAGES)),
+    "new": CommandNeeds(("temporary",), {"--update": ("git",)}, "new projects"),
+    "init": CommandNeeds(
+        ("temporary",), {"without --static it": _PROJECT, **_IMAGES}, "what --static reads"
+    ),
+    "check": CommandNeeds(("temporary",), {"a project": _PROJECT, **_IMAGES}, "images and bundles"),
     "test": CommandNeeds(_RESOLVING),
-    "build": CommandNeeds(_RESOLVING, _IMAGES),
-    "push": CommandNeeds(("registry",), ("daemon",)),
-    "inspect": CommandNeeds((), _IMAGES),
-    "compat": CommandNeeds(("temporary",), ("python", "uv", "index", "cache", *_IMAGES)),
-    "up": CommandNeeds(_RESOLVING, _IMAGES),
-    "render": CommandNeeds((), _IMAGES),
-    "diagnose": CommandNeeds((), ("kubectl",)),
+    "build": CommandNeeds(_RESOLVING, _IMAGES, "bases and servers in files"),
+    "push": CommandNeeds(("registry",), {"docker-daemon:": ("daemon",)}, "images in files"),
+    "inspect": CommandNeeds((), _IMAGES, "images in files"),
+    "compat": CommandNeeds(
+        ("temporary",), {"a project or --distribution": _PROJECT, **_IMAGES}, "images and bundles"
+    ),
+    "up": CommandNeeds(_RESOLVING, _IMAGES, "projects and images in files"),
+    "render": CommandNeeds((), _IMAGES, "images in files"),
+    "diagnose": CommandNeeds((), {"a Pod's name": ("kubectl",)}, "files"),
     "conformance": CommandNeeds(("temporary",)),
 }
 """The commands that need something of this machine."""
@@ -84,6 +98,14 @@ class CommandHealth:
     name: str
     lacks: tuple[str, ...]
     without: tuple[str, ...]
+
+    def partly(self) -> Iterator[str]:
+        """What it does all the same, then each use that lacks something."""
+        needs = NEEDS[self.name]
+        yield needs.otherwise
+        for use, needed in needs.uses.items():
+            if lacking := [it for it in needed if it in self.without]:
+                yield f"{use} needs {', '.join(lacking)}"
 
     def to_document(self) -> dict[str, Any]:
         """The command as plain data."""
@@ -155,7 +177,10 @@ def _examined(name: str, examine: Callable[[], Need]) -> Need:
     try:
         return examine()
     except SdkError as error:
-        return Need(name, NeedState.LACKING, error.what, error.why, error.resolution)
+        from lls_provider.wheels.missing_python import SEE_DOCTOR
+
+        advice = error.resolution.removesuffix(SEE_DOCTOR)
+        return Need(name, NeedState.LACKING, error.what, error.why, advice)
 
 
 def _python() -> Need:
