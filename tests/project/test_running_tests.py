@@ -41,6 +41,23 @@ def test_who_ends_as_pytest_does_is_believed(tmp_path: Path, source: str, status
     assert _pytest(Path(sys.executable), tmp_path, QUIET, None) == status
 
 
+SKIPPED = "import pytest\n@pytest.mark.skip(reason='no safety here')\ndef test_a(): pass\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "shown"), [([], True), (["-rA"], True), (["-rf"], True), (["-rN"], False)]
+)
+def test_the_reason_of_a_skipped_test_is_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], shown: bool
+) -> None:
+    (tmp_path / "test_some.py").write_text(SKIPPED + WRONG)
+    assert _pytest(Path(sys.executable), tmp_path, [*QUIET, *arguments], None) == 1
+    out = capfd.readouterr().out
+    assert ("no safety here" in out) is shown
+    assert ("FAILED test_some.py::test_wrong" in out) is shown, "what is shown anyway stays"
+
+
 def test_it_is_told_with_what_to_look_for(project: Path) -> None:
     error = _failed(read_settings(project), _NOT_ENDED, Path(sys.executable))
     assert error.code is Code.TESTS_FAILED

@@ -34,13 +34,19 @@ if TYPE_CHECKING:
 _NO_TESTS = 5  # pytest's exit status when it collected none
 _INTERRUPTED = 2
 _NOT_ENDED = -1  # our own status: the process ended with 0 before pytest did
-# a test or a conftest.py can end the process with 0; this reports that pytest itself ended
+# a test or a conftest.py can end the process with 0; this reports that pytest itself ended.
+# The reason of a skipped test is shown, as with -rs, beside what the project has pytest report.
 _RUN = """\
 import os, sys
 import pytest
+class Reasons:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config):
+        if not set(config.option.reportchars) & set("saAN"):
+            config.option.reportchars += "s"
 ended, arguments = int(sys.argv[1]), sys.argv[2:]
 sys.argv[:] = ["pytest", *arguments]
-status = int(pytest.main(arguments))
+status = int(pytest.main(arguments, plugins=[Reasons()]))
 os.write(ended, b"ended")
 sys.exit(status)
 """
