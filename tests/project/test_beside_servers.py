@@ -10,7 +10,7 @@ import pytest
 
 from lls_provider.bundle.assemble import on_this_machine
 from lls_provider.bundle.bundle import BundleOptions
-from lls_provider.errors import Code, SdkError
+from lls_provider.errors import Code, SdkError, Where
 from lls_provider.project.bundle import bundle_project
 from lls_provider.project.check import check_project
 from lls_provider.project.scaffold import scaffold as new
@@ -114,9 +114,43 @@ def test_a_missing_dependency_is_named_as_the_true_cause(tmp_path: Path) -> None
 
     (error,) = check_project(project).errors
 
+    source = project / "src/acme_thing/inference.py"
+    line = source.read_text().splitlines().index("import absent") + 1
     assert "No module named 'absent'" in error.what.splitlines()[0]
     assert error.problem is not None
     assert "'absent'" in error.problem.resolution
+    assert error.problem.where == Where(file=str(source), line=line)
+    with pytest.raises(SdkError) as caught:
+        run_tests(read_settings(project))
+    assert caught.value.code is Code.TESTS_FAILED
+    assert caught.value.where == error.problem.where
+    assert caught.value.resolution == error.problem.resolution
+
+
+def test_a_dependency_that_no_index_has_is_told_at_its_line(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    change(project / "pyproject.toml", '["pydantic>=2"]', '["pydantic>=2", "acme-lost-name"]')
+    settings = read_settings(project)
+
+    (error,) = check_project(project).errors
+
+    assert error.problem is not None
+    assert error.problem.resolution.startswith("Check the spelling of 'acme-lost-name'.")
+    assert error.problem.where == settings.pyproject.where(("project", "dependencies", 1))
+
+
+def test_a_config_that_its_class_refuses_is_told_at_its_key(tmp_path: Path) -> None:
+    project = make(tmp_path)
+    change(project / "pyproject.toml", "prefix = ", "prefx = ")
+
+    (error,) = check_project(project).errors
+
+    assert error.what.endswith("$.prefx is not a key that it has: did you mean 'prefix'?")
+    assert error.problem is not None
+    line = error.problem.where.line or 0
+    assert (project / "pyproject.toml").read_text().splitlines()[line - 1].startswith("prefx = ")
+    change(project / "pyproject.toml", "prefx = ", "prefix = ")
+    assert check_project(project).ok
 
 
 def test_a_safety_provider_beside_ogx_says_why_not(tmp_path: Path) -> None:

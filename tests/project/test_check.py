@@ -12,9 +12,10 @@ from tests.factories.environments import make_environment, put_package
 from lls_provider.bundle.checks.report import Findings
 from lls_provider.cli.check import describe
 from lls_provider.errors import Code, ExitStatus, SdkError
-from lls_provider.project.check import _hiding, _refused, check_project
+from lls_provider.project.check import _config, _hiding, check_project
+from lls_provider.project.load_failure import load_problem
 from lls_provider.project.settings import read_settings
-from lls_provider.runtime.preflight.probe_client import ProbeFailure
+from lls_provider.runtime.preflight.probe_client import ProbeFailure, ProbeResult
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.interpreter import find_interpreter
 
@@ -63,7 +64,6 @@ def test_every_wrong_setting_is_a_finding(project: Path) -> None:
 
 def test_a_provider_that_does_not_load_is_told_with_what_to_change(project: Path) -> None:
     """As a probe beside a server reports it."""
-    findings = Findings()
     failure = ProbeFailure(
         "invalid",
         "get_provider_spec() returned a coroutine, not a spec",
@@ -72,14 +72,49 @@ def test_a_provider_that_does_not_load_is_told_with_what_to_change(project: Path
         way="Remove `async`.",
     )
     server = cast("Distribution", SimpleNamespace(label="llama-stack==0.7.3"))
-    _refused(read_settings(project), server, failure, findings)
-    report = findings.report("acme", "project")
-    (error,) = report.errors
-    assert error.problem is not None
-    assert error.problem.resolution == "Remove `async`."
-    shown = describe(report)
+    settings, findings = read_settings(project), Findings()
+    problem = load_problem(settings, server, failure)
+    assert problem.resolution == "Remove `async`."
+    assert problem.where == settings.where("module")
+    findings.add("spec", "error", [problem])
+    shown = describe(findings.report("acme", "project"))
     assert "beside llama-stack==0.7.3: get_provider_spec() returned a coroutine" in shown
     assert "last words" in shown
+
+
+UNFIT = "it does not fit the config class: "
+SCHEMA = {
+    "properties": {"prefix": {"type": "integer"}},
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("takes_config", "expected"),
+    [(False, [f"{UNFIT}$.prefix must be of type integer, not string"]), (True, []), (None, [])],
+)
+def test_a_config_that_the_class_refuses_is_told_at_its_key(
+    project: Path, takes_config: bool | None, expected: list[str]
+) -> None:
+    settings, findings = read_settings(project), Findings()
+    result = ProbeResult(config_schema=SCHEMA, takes_config=takes_config)
+    _config(settings, result, findings)
+    errors = findings.report("acme", "project").errors
+    assert [it.what for it in errors] == expected
+    for error in errors:
+        assert error.problem is not None
+        place = error.problem.where
+        assert (place.file, place.line, place.column) == (str(project / "pyproject.toml"), 19, 21)
+        assert error.problem.resolution.startswith("Correct the keys in [tool.lls-provider.up]")
+
+
+def test_a_project_without_a_config_is_not_judged(project: Path) -> None:
+    """As in `up`: the config may come from --config."""
+    change(project, 'config = { prefix = "> " }\n', "")
+    findings = Findings()
+    refused = ProbeResult(config_schema={"required": ["key"]}, takes_config=False)
+    _config(read_settings(project), refused, findings)
+    assert findings.report("acme", "project").errors == ()
 
 
 def test_a_missing_project_is_a_finding(tmp_path: Path) -> None:

@@ -423,6 +423,25 @@ def test_a_name_that_there_is_not(
     assert uv_messages.not_found_names(real.unresolved("acme", **env).why) == ["lost"]
 
 
+@shows("NOT_FOUND")
+def test_the_directory_that_has_a_name_can_be_named(
+    real: Uv, offered: MakeWheel, tmp_path: Path
+) -> None:
+    """What the advice about it says."""
+    offered("acme", requires=["lost"])
+    assert real.unresolved("acme").resolution == (
+        "Check the spelling of 'lost'. If an index or a directory of your own has it, name that: "
+        "UV_INDEX=URL or UV_FIND_LINKS=DIR."
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    lost = offered("lost")
+    lost.rename(elsewhere / lost.name)
+    assert real.unresolved("acme").code is Code.RESOLUTION_FAILED
+    env = {"UV_FIND_LINKS": f"{lost.parent},{elsewhere}"}
+    uv.run_uv([*real.compiling], doing="testing", stdin="acme", environ=env)
+
+
 @shows("NO_VERSIONS")
 def test_a_name_that_there_is_not_with_an_extra(real: Uv, offered: MakeWheel) -> None:
     offered("acme", requires=["lost[fast]"])

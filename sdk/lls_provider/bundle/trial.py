@@ -429,4 +429,4 @@ def load_resolution(
         return (
             f"Add what provides '{missing}' to the provider's dependencies, or correct the import."
         )
-    return failure.way or "Fix the provider; the cause comes first above."
+    return failure.way or "Correct the provider; the cause is shown above."

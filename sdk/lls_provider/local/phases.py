@@ -24,7 +24,7 @@ from lls_provider.bundle.zipapp import zipapp_path
 from lls_provider.contract.document import load_file
 from lls_provider.contract.limits import merged_limits
 from lls_provider.contract.names import BundleTree, VolumeTree
-from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.errors import Code, SdkError, Where
 from lls_provider.operations.phase_commands import (
     install_arguments,
     merge_command,
@@ -32,6 +32,7 @@ from lls_provider.operations.phase_commands import (
     runtime_command,
 )
 from lls_provider.progress import SILENT, Progress
+from lls_provider.project.places import CONFIG_SOURCE, config_problems
 from lls_provider.runtime.messages import ERROR_FILE
 from lls_provider.runtime.preflight.api_dependencies import Supply, missing_in, supply
 from lls_provider.runtime.preflight.probe_client import ProbeResult, probe, time_limit
@@ -52,7 +53,6 @@ _NOWHERE = Where()
 _NO_VARIABLES: Mapping[str, str] = {}
 RUN_CONFIG = "run.yaml"
 _ERROR_LIMIT = 1 << 20
-_CONFIG_TABLE = ("tool", "lls-provider", "up", "config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,18 +267,8 @@ def _refused(
     provider: PlannedProvider, found: list[Violation], *, by_option: bool, nothing: bool
 ) -> SdkError:
     settings = None if by_option else provider.settings
-    problems = [
-        Problem(
-            Code.FIELD_VALUE,
-            f"{violation.json_path} {violation.reason}",
-            settings.pyproject.where((*_CONFIG_TABLE, *violation.path), key=violation.is_key)
-            if settings is not None
-            else Where(),
-            path=violation.json_path,
-        )
-        for violation in found
-    ]
-    source = "[tool.lls-provider.up] config" if settings is not None else "--config"
+    problems = config_problems(settings, found)
+    source = CONFIG_SOURCE if settings is not None else "--config"
     return SdkError(
         Code.USAGE if settings is None else Code.SETTINGS_INVALID,
         f"The config of '{provider.provider_id}' does not fit its config class",

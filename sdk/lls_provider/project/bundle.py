@@ -13,6 +13,7 @@ from lls_provider.bundle.bundle import BundleOptions
 from lls_provider.bundle.lock import LockMode
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
+from lls_provider.project.places import dependency_named_in
 from lls_provider.project.pyproject import FILE
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def bundle_project(
                 found = collect_wheels(replace(request, machine=machine), progress)
             except SdkError as error:
                 if error.code is Code.RESOLUTION_FAILED:
-                    error.where = settings.dependency_named_in(error.why)
+                    error.where = dependency_named_in(settings, error.why)
                 raise
             collected[machine] = found
         package = project_metadata(settings, version=str(wheel.version))

@@ -14,12 +14,14 @@ from lls_provider.contract.document import dump, load
 from lls_provider.errors import Code, ExitStatus, Problem, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.bundle import project_metadata
+from lls_provider.project.load_failure import load_problem
+from lls_provider.project.places import CORRECT_CONFIG, config_problems
 from lls_provider.project.settings import read_settings
 from lls_provider.wheels.loading import load_distributions
 
 if TYPE_CHECKING:
     from lls_provider.project.settings import Settings
-    from lls_provider.runtime.preflight.probe_client import ProbeFailure, ProviderSpecInfo
+    from lls_provider.runtime.preflight.probe_client import ProbeResult, ProviderSpecInfo
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.loading import Loader
 
@@ -119,18 +121,42 @@ def _spec(settings: Settings, server: Distribution, findings: Findings, progress
         with provider_environment(settings, server, progress=progress) as environment:
             progress.step(f"asking {settings.module} for its spec beside {server.label}")
             result = probe(
-                environment.python, settings.module, provider_type=settings.provider_type
+                environment.python,
+                settings.module,
+                provider_type=settings.provider_type,
+                config=settings.up.config or None,
             )
             _hiding(settings, server, environment.python, findings)
     except SdkError as error:
         _add(findings, "spec", error)
         return
     if result.failure is not None:
-        _refused(settings, server, result.failure, findings)
+        findings.add("spec", "error", [load_problem(settings, server, result.failure)])
         return
+    if not findings.broken("config"):  # the class is the same beside the next server
+        _config(settings, result, findings)
     spec = result.spec(settings.provider_type)
     if spec is not None:
         _compare(settings, server, spec, findings)
+
+
+def _config(settings: Settings, result: ProbeResult, findings: Findings) -> None:
+    """Report what the config class refuses of the config that `up` would pass, as `up` does."""
+    from lls_provider.bundle.config_schema import violations
+
+    config = settings.up.config
+    if not config or result.config_schema is None or result.takes_config is not False:
+        return  # a class may convert what its schema forbids
+    findings.add(
+        "config",
+        "error",
+        [
+            replace(
+                it, what=f"it does not fit the config class: {it.what}", resolution=CORRECT_CONFIG
+            )
+            for it in config_problems(settings, violations(result.config_schema, config))
+        ],
+    )
 
 
 def _hiding(settings: Settings, server: Distribution, python: Path, findings: Findings) -> None:
@@ -164,22 +190,6 @@ def _hiding(settings: Settings, server: Distribution, python: Path, findings: Fi
         )
     if not found:
         findings.ok("shadowing", f"nothing hides a module of {server.label}")
-
-
-def _refused(
-    settings: Settings, server: Distribution, failure: ProbeFailure, findings: Findings
-) -> None:
-    what = f"the provider does not load beside {server.label}: {failure.reason}"
-    findings.error(
-        "spec",
-        Code.VALIDATION_FAILED,
-        f"{what}\n{failure.details}".rstrip(),
-        where=settings.where("module"),
-        resolution=f"Add what provides '{failure.missing_module}' to the dependencies in "
-        "[project], or correct the import."
-        if failure.missing_module and not failure.way
-        else failure.way or "Fix the provider; the cause comes first above.",
-    )
 
 
 def _compare(

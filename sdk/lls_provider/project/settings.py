@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,6 @@ import keyword
 from collections.abc import Mapping
 
 from packaging.requirements import InvalidRequirement
-from packaging.utils import canonicalize_name
 
 from lls_provider.errors import SdkError, Where
 from lls_provider.project.call_settings import read_calls
@@ -36,7 +34,6 @@ from lls_provider.project.pyproject import (
     metadata_rule,
 )
 from lls_provider.runtime.wheelfile.wheel import parse_requirement
-from lls_provider.wheels.uv_messages import names_dependency
 
 TABLE = ("tool", "lls-provider")
 _EXAMPLE = """\
@@ -97,15 +94,6 @@ class Settings:
     def where(self, key: str) -> Where:
         """Return the position of a key of ``[tool.lls-provider]``."""
         return self.pyproject.where((*TABLE, key))
-
-    def dependency_named_in(self, explanation: str) -> Where:
-        """Return the position of the first dependency that a resolver's explanation names."""
-        dependencies = self.pyproject.data.get("project", {}).get("dependencies", [])
-        for index, text in enumerate(dependencies):
-            name = re.match(r"[A-Za-z0-9._-]+", str(text))
-            if name and names_dependency(explanation, canonicalize_name(name[0])):
-                return self.pyproject.where(("project", "dependencies", index))
-        return self.pyproject.where(("project", "dependencies"))
 
 
 def read_settings(project: Path) -> Settings:

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.bundle import build_own_wheel, project_requirement
+from lls_provider.project.places import dependency_named_in
 from lls_provider.wheels.loading import load_distributions
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _NO_TESTS = 5  # pytest's exit status when it collected none
+_FAILED = 1
 _INTERRUPTED = 2
 _NOT_ENDED = -1  # our own status: the process ended with 0 before pytest did
 # a test or a conftest.py can end the process with 0; this reports that pytest itself ended.
@@ -96,7 +98,9 @@ def run_tests(
         before_tests()
         status = _pytest(environment.python, settings.root, arguments, stdout)
         if status != 0:
-            raise _failed(settings, status, environment.python)
+            raise _not_loaded(settings, server, status, environment.python) or _failed(
+                settings, status, environment.python
+            )
     return 0
 
 
@@ -118,6 +122,28 @@ def _pytest(python: Path, root: Path, arguments: Sequence[str], stdout: int | No
         os.set_blocking(read_end, False)  # a process that a test left running may hold it open
         ended = stream.read(1)
     return status if ended or status else _NOT_ENDED
+
+
+def _not_loaded(
+    settings: Settings, server: Distribution, status: int, python: Path
+) -> SdkError | None:
+    """The error of a provider that does not load, which is why its tests fail; None if it does."""
+    if status not in (_FAILED, _INTERRUPTED):
+        return None
+    from lls_provider.project.load_failure import load_problem
+    from lls_provider.runtime.preflight.probe_client import probe
+
+    failure = probe(python, settings.module, provider_type=settings.provider_type).failure
+    if failure is None:
+        return None
+    problem = load_problem(settings, server, failure)
+    return SdkError(
+        Code.TESTS_FAILED,
+        f"{settings.name} cannot be tested",
+        why=problem.what,
+        where=problem.where,
+        resolution=problem.resolution,
+    )
 
 
 def _failed(settings: Settings, status: int, python: Path) -> SdkError:
@@ -269,14 +295,19 @@ def provider_environment(
     sources = uv_sources(settings.root, settings.pyproject.data)
     with scratch("own-wheel") as directory:
         wheel = build_own_wheel(settings, directory, python, progress)
-        closure = resolve(
-            [project_requirement(wheel, settings.root if sources else None), *extra],
-            distribution=distribution,
-            interpreter=python,
-            base=settings.root,
-            doing=doing,
-            progress=progress,
-        )
+        try:
+            closure = resolve(
+                [project_requirement(wheel, settings.root if sources else None), *extra],
+                distribution=distribution,
+                interpreter=python,
+                base=settings.root,
+                doing=doing,
+                progress=progress,
+            )
+        except SdkError as error:
+            if error.code is Code.RESOLUTION_FAILED:
+                error.where = dependency_named_in(settings, error.why)
+            raise
         wheels = fetch(closure.packages, interpreter=python, base=settings.root, progress=progress)
         with layered_environment(
             distribution, wheels, doing=doing, progress=progress

@@ -172,6 +172,7 @@ def uv_error(message: str, status: int, doing: str) -> SdkError:
             f"No set of packages satisfies everything, found while {doing}",
             why=why,
             resolution=cause_of(message)
+            or _not_found(why)
             or "Change the requirement that the explanation names in the project's "
             "dependencies; or build for another --distribution; or, when a bound is wrong "
             "upstream, replace it with --override 'NAME==VERSION'."
@@ -183,6 +184,16 @@ def uv_error(message: str, status: int, doing: str) -> SdkError:
         why=why,
         resolution=cause_of(message) or "Correct what uv reports above.",
     )
+
+
+def _not_found(why: str) -> str | None:
+    """What to do about a package that no index has at all; None if all exist."""
+    for name in uv_messages.not_found_names(why):
+        return (
+            f"Check the spelling of '{name}'. If an index or a directory of your own has it, name "
+            "that: UV_INDEX=URL or UV_FIND_LINKS=DIR."
+        )
+    return None
 
 
 def without_logins(text: str) -> str:

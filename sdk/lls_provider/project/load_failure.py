@@ -1,0 +1,33 @@
+"""Describes a provider that does not load beside a server, alike in `check` and `test`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lls_provider.errors import Code, Problem
+from lls_provider.project.places import in_source
+
+if TYPE_CHECKING:
+    from lls_provider.project.settings import Settings
+    from lls_provider.runtime.preflight.probe_client import ProbeFailure
+    from lls_provider.wheels.distribution import Distribution
+
+CORRECT = "Correct the provider; the cause is shown above."
+
+
+def load_problem(settings: Settings, server: Distribution, failure: ProbeFailure) -> Problem:
+    """The failure of a probe at its place in the project's source tree.
+
+    A failure that no file of the project takes part in is at the setting ``module``.
+    """
+    details, place = in_source(settings, failure.details)
+    what = f"the provider does not load beside {server.label}: {failure.reason}"
+    return Problem(
+        Code.VALIDATION_FAILED,
+        f"{what}\n{details}".rstrip(),
+        place or settings.where("module"),
+        f"Add what provides '{failure.missing_module}' to the dependencies in [project], or "
+        "correct the import."
+        if failure.missing_module and not failure.way
+        else failure.way or CORRECT,
+    )
