@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.errors import Where
-from lls_provider.project.load_failure import CORRECT, load_problem
+from lls_provider.bundle.trial import LoadFailure
+from lls_provider.errors import Code, SdkError, Where
+from lls_provider.project.load_failure import CORRECT, load_problem, located_in_source
 from lls_provider.project.places import dependency_named_in, in_source
 from lls_provider.project.settings import read_settings
 from lls_provider.runtime.preflight.probe_client import ProbeFailure
@@ -67,6 +68,25 @@ def test_an_installed_file_is_that_of_the_source_tree(project: Path, layout: str
     shown, place = in_source(read_settings(project), text)
     assert place == Where(file=str(base / "acme_more.py"), line=7)
     assert shown == text.replace(f"{INSTALLED}/acme", f"{base}/acme")
+
+
+def test_a_trial_that_fails_is_moved_to_the_source_tree(project: Path) -> None:
+    settings = read_settings(project)
+    source = project / "src" / "acme_echo" / "provider.py"
+    why = 'bad\n  File "acme_echo/provider.py", line 3, in f\n  File "/usr/lib/json.py", line 4'
+    detail: object = LoadFailure(ProbeFailure("import", "bad"), ())
+    for known, place in ((detail, Where(file=str(source), line=3)), (None, Where(file="x"))):
+        with pytest.raises(SdkError) as caught, located_in_source(settings):
+            raise SdkError(
+                Code.VALIDATION_FAILED,
+                "it does not load",
+                why=why,
+                where=Where(file="x"),
+                resolution="Correct it.",
+                detail=known,
+            )
+        assert caught.value.where == place
+        assert (str(source) in caught.value.why) is (known is detail)
 
 
 def test_what_does_not_load_is_at_its_line_and_else_at_the_module(project: Path) -> None:

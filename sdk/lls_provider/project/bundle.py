@@ -13,6 +13,7 @@ from lls_provider.bundle.bundle import BundleOptions
 from lls_provider.bundle.lock import LockMode
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
+from lls_provider.project.load_failure import located_in_source
 from lls_provider.project.places import dependency_named_in
 from lls_provider.project.pyproject import FILE
 
@@ -103,17 +104,18 @@ def bundle_project(
         result = None
         with reporting_damage(pair for it in collected.values() for pair in it.fetched):
             if trial is not None and servers:
-                result = try_provider(
-                    servers,
-                    [wheel.path, *collected[machine].wheels],
-                    package,
-                    trial,
-                    machine=machine,
-                    overrides=options.overrides,
-                    read=(wheel, *collected[machine].read),
-                    where=settings.where("module"),
-                    progress=progress,
-                )
+                with located_in_source(settings):
+                    result = try_provider(
+                        servers,
+                        [wheel.path, *collected[machine].wheels],
+                        package,
+                        trial,
+                        machine=machine,
+                        overrides=options.overrides,
+                        read=(wheel, *collected[machine].read),
+                        where=settings.where("module"),
+                        progress=progress,
+                    )
             bundles = assemble_each(request, collected, outs, package, result, progress)
         locking.write(request, found, progress, backend)
         return bundles

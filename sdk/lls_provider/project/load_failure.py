@@ -1,10 +1,12 @@
-"""Describes a provider that does not load beside a server, alike in `check` and `test`."""
+"""Describes a project's provider that does not load, alike in `check`, `test` and `build`."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lls_provider.errors import Code, Problem
+from lls_provider.errors import Code, Problem, SdkError
 from lls_provider.project.places import in_source
 
 if TYPE_CHECKING:
@@ -31,3 +33,17 @@ def load_problem(settings: Settings, server: Distribution, failure: ProbeFailure
         if failure.missing_module and not failure.way
         else failure.way or CORRECT,
     )
+
+
+@contextlib.contextmanager
+def located_in_source(settings: Settings) -> Iterator[None]:
+    """Move the error of a trial, if it is a provider that does not load, to the source tree."""
+    from lls_provider.bundle.trial import LoadFailure
+
+    try:
+        yield
+    except SdkError as error:
+        if isinstance(error.detail, LoadFailure):
+            error.why, place = in_source(settings, error.why)
+            error.where = place or error.where
+        raise

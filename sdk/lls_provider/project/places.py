@@ -30,7 +30,10 @@ _DEPENDENCIES: tuple[tuple[str, ...], ...] = (
     ("dependency-groups", "test"),
     ("project", "optional-dependencies", "test"),
 )
-_FRAME = re.compile(r'File "(?P<file>[^"\n]*/site-packages/(?P<path>[^"\n]+))", line (?P<line>\d+)')
+# a trial leaves its directory out, so that its paths begin as those of a wheel
+_FRAME = re.compile(
+    r'File "(?P<file>(?:[^"\n]*/site-packages/)?(?P<path>[^/"\n][^"\n]*))", line (?P<line>\d+)'
+)
 
 
 def dependency_named_in(settings: Settings, explanation: str) -> Where:
