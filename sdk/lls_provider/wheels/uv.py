@@ -175,7 +175,7 @@ def uv_error(message: str, status: int, doing: str) -> SdkError:
             or _not_found(why)
             or "Change the requirement that the explanation names in the project's "
             "dependencies; or build for another --distribution; or, when a bound is wrong "
-            "upstream, replace it with --override 'NAME==VERSION'."
+            "upstream, build with --override 'NAME==VERSION'."
             + python_hint(why),
         )
     return SdkError(
