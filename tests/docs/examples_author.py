@@ -42,8 +42,8 @@ from lls_provider.wheels.lock import (
     read_lock_file,
 )
 from lls_provider.wheels.missing_python import unsuitable_python
-from lls_provider.wheels.pep517 import unpack_sdist
 from lls_provider.wheels.reproducible import repack
+from lls_provider.wheels.sdist import unpack_sdist
 from lls_provider.wheels.uv import uv_error
 
 EXAMPLES: Examples = {}

@@ -252,6 +252,24 @@ def test_the_variable_names_one_too(
     assert find_interpreter(explicit=str(on_path / "python3.18")).version == (3, 18, 4)
 
 
+@pytest.mark.parametrize("minimum", [FUTURE, (3, 12)])
+def test_the_variable_serves_a_version_that_is_asked_for(
+    bare_machine: Path, monkeypatch: pytest.MonkeyPatch, minimum: tuple[int, int]
+) -> None:
+    """As for an image, which names the version that it was built for."""
+    told = answering(bare_machine / "mine" / "python")
+    monkeypatch.setenv("LLS_PROVIDER_PYTHON", str(told))
+    assert find_interpreter(minimum=minimum, explicit="3.18").path == told
+
+
+def test_another_version_than_the_variables_is_searched(
+    bare_machine: Path, on_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = answering(on_path / "python3.19", LATER)
+    monkeypatch.setenv("LLS_PROVIDER_PYTHON", str(answering(bare_machine / "mine" / "python")))
+    assert find_interpreter(minimum=FUTURE, explicit="3.19").path == later
+
+
 def test_without_any_the_error_says_what_was_tried_and_what_to_do(on_path: Path) -> None:
     answering(on_path / "python3.18")
     error = refusal(LATER)

@@ -76,11 +76,17 @@ def find_interpreter(
     LLS_PROVIDER_PYTHON names the one to use. ``exactly`` requires that minor version. Raises
     SdkError PYTHON_MISSING, with the reason why each candidate was refused.
     """
-    named = explicit or os.environ.get(VARIABLE)
+    variable = os.environ.get(VARIABLE)
+    named = explicit or variable
     by_variable = bool(named and not explicit)
     asked = None
     if named and (version := _as_version(named)):
         asked, named, exactly = named, None, version
+        # who asks for a version, such as an image's, gets the Python of the variable if it fits
+        if explicit and variable and not _as_version(variable):
+            found = _judged(variable, minimum, exactly)
+            if isinstance(found, Interpreter):
+                return found
     wanted = _wanted(minimum, exactly)
     if named:
         found = _judged(named, minimum, exactly)

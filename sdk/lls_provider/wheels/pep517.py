@@ -1,8 +1,8 @@
 """Builds wheels with the library `build`: a project's backend (PEP 517) in an environment of uv's.
 
 The backend runs in the Python that the wheel is for. Its output goes to the progress as it comes,
-and the end of it into the error if it fails. A source archive is unpacked first, and nothing that
-it names may leave the directory. Backends follow symbolic links, so links are checked here. A wheel
+and the end of it into the error if it fails. A source archive is unpacked first. Backends follow
+symbolic links, so links are checked here. A wheel
 that is not pure is for this machine only.
 """
 
@@ -13,15 +13,11 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tarfile
 import warnings
-import zipfile
-import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from lzma import LZMAError
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +28,7 @@ from lls_provider.system.cache import locked, scratch, writing
 from lls_provider.system.cache_sections import cache_section
 from lls_provider.wheels.environment import build_environment
 from lls_provider.wheels.reproducible import repack
+from lls_provider.wheels.sdist import unpack_sdist
 from lls_provider.wheels.uv import backend_cause, cause_of, requires_cause, uv_environment, uv_error
 
 if TYPE_CHECKING:
@@ -40,49 +37,6 @@ if TYPE_CHECKING:
     from lls_provider.wheels.environment import BuildEnvironment
     from lls_provider.wheels.interpreter import Interpreter
     from lls_provider.wheels.resolve import LockedPackage
-
-_DAMAGED = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    LZMAError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-)
-
-
-def unpack_sdist(archive: Path, out: Path) -> Path:
-    """Unpack a tar or ``.zip`` archive into ``out``; returns the project's directory.
-
-    Raises SdkError WHEEL_BUILD_FAILED for an archive that is damaged, leads out of its directory
-    or does not have a single directory, NO_SPACE or OUTPUT_UNWRITABLE.
-    """
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as zipped, writing(out):
-                zipped.extractall(out)  # noqa: S202 - it takes away what leads out
-        else:
-            with tarfile.open(archive) as tar, writing(out):
-                tar.extractall(out, filter="data")
-    except (*_DAMAGED, OSError) as error:
-        raise _sdist_error(archive, str(error) or "It ends before its content does.") from error
-    found = list(out.iterdir())
-    if len(found) != 1 or not found[0].is_dir() or found[0].is_symlink():
-        raise _sdist_error(archive, "It does not hold one directory.")
-    return found[0]
-
-
-def _sdist_error(archive: Path, why: str) -> SdkError:
-    return SdkError(
-        Code.WHEEL_BUILD_FAILED,
-        f"{archive.name} cannot be unpacked",
-        why=why,
-        where=Where(file=str(archive)),
-        resolution="Ask its authors for a source archive as PEP 625 specifies, or for a wheel.",
-    )
-
 
 _T = TypeVar("_T")
 _KEPT_LINES = 400  # of a backend's output, for the error

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from lls_provider.errors import Code, SdkError
-from lls_provider.wheels.pep517 import unpack_sdist
+from lls_provider.wheels.sdist import unpack_sdist
+
+
+@pytest.fixture(autouse=True, params=["filters", "no filters"])
+def python(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python whose tarfile has extraction filters, and one before 3.11.4, as Debian 12 has."""
+    if request.param == "no filters":
+        monkeypatch.delattr(tarfile, "data_filter")
+        monkeypatch.delattr(tarfile.TarFile, "extractall")
+
 
 FILES = {"demo-1.0/pyproject.toml": b"[project]\n", "demo-1.0/src/demo.py": b"x = 1\n"}
 
