@@ -85,6 +85,7 @@ def judge(tmp_path: Path, recorder: Recorder) -> Judge:
         config: dict[str, Any] | None,
         given: tuple[str, ...] = (),
         source: str = REFUSES,
+        even_empty: bool = False,
     ) -> None:
         package = tmp_path / "installed" / "acme_echo"
         package.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,12 @@ def judge(tmp_path: Path, recorder: Recorder) -> Judge:
         variables = {"PYTHONPATH": str(package.parent)}
         python = Path(sys.executable)
         require_valid_configs(
-            container, given, python=python, variables=variables, progress=recorder
+            container,
+            given,
+            python=python,
+            variables=variables,
+            even_empty=even_empty,
+            progress=recorder,
         )
 
     return make
@@ -165,8 +171,8 @@ def test_a_config_that_is_needed_and_not_given_is_told(
     with pytest.raises(SdkError) as caught:
         judge(provider({**SCHEMA, "required": ["times"]}), None)
     assert [it.what for it in caught.value.problems] == ["$.times is missing, and required"]
-    assert caught.value.why.startswith("It is empty.")
-    assert "--config" in caught.value.resolution
+    assert caught.value.why == "It is empty. The class needs more:"
+    assert caught.value.resolution == "Give the keys with --config 'acme-echo=JSON'."
 
 
 @pytest.mark.parametrize("schema", [None, b"no schema", {"type": "objekt"}, SCHEMA])

@@ -264,6 +264,26 @@ def test_a_projects_config_is_judged_by_its_class_before_the_server(tmp_path: Pa
 
 
 @pytest.mark.server
+def test_a_key_that_a_project_does_not_give_is_why_its_server_ended(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(SAMPLES / "echo-inference", project)
+    source = project / "src" / "echo_inference" / "config.py"
+    source.write_text(source.read_text().replace('Field(default="", ', "Field("))
+    settings = project / "pyproject.toml"
+    text = settings.read_text()
+    settings.write_text(text.replace('[tool.lls-provider.up.config]\nprefix = "You said: "\n', ""))
+    error, failed = failing([str(project)], UpOptions(server=SERVERS[0]))
+    assert failed == ["server"]
+    assert [it.what for it in error.problems] == ["$.prefix is missing, and required"]
+    assert error.resolution == (
+        "Give the keys in [tool.lls-provider.up.config], or with --config 'echo-inference=JSON'."
+    )
+    # the advice, followed
+    settings.write_text(text)
+    run([str(project)], UpOptions(server=SERVERS[0]))
+
+
+@pytest.mark.server
 def test_a_config_that_does_not_fit_is_told_by_the_server_without_a_schema(
     make_provider: MakeProvider,
 ) -> None:

@@ -199,6 +199,7 @@ def require_valid_configs(
     *,
     python: Path,
     variables: Mapping[str, str],
+    even_empty: bool = False,
     progress: Progress = SILENT,
 ) -> None:
     """Refuse a config that both the config class and its JSON Schema reject.
@@ -208,12 +209,13 @@ def require_valid_configs(
 
     The schema comes from the bundle. A project that was just built for this server has none yet:
     its class is probed with ``python`` and ``variables``, which find the provider. Without a schema
-    nothing is reported. ``given`` are the providers whose config came from --config. Raises
+    nothing is reported. ``given`` are the providers whose config came from --config. A project
+    without a config is judged with ``even_empty`` only: probing its class takes a second. Raises
     SdkError USAGE for such a config, SETTINGS_INVALID for a project's.
     """
     provider, config = container.provider, container.config or {}
-    if not config and provider.settings is not None:
-        return  # probing a project's class takes a second, and the server's own error is clear here
+    if not config and provider.settings is not None and not even_empty:
+        return
     result = ProbeResult()
     schema: Mapping[str, Any] | None
     if BundleTree(provider.bundle).config_schema.is_file():
@@ -269,10 +271,13 @@ def _refused(
     settings = None if by_option else provider.settings
     problems = config_problems(settings, found)
     source = CONFIG_SOURCE if settings is not None else "--config"
+    place = "in [tool.lls-provider.up.config], or " if settings is not None else ""
     return SdkError(
         Code.USAGE if settings is None else Code.SETTINGS_INVALID,
         f"The config of '{provider.provider_id}' does not fit its config class",
-        why=f"{'It is empty' if nothing else f'It comes from {source}'}. The class forbids:",
+        why="It is empty. The class needs more:"
+        if nothing
+        else f"It comes from {source}. The class forbids:",
         where=Where(
             file=settings.pyproject.source if settings is not None else None,
             line=problems[0].where.line,
@@ -283,5 +288,5 @@ def _refused(
         problems=problems,
         resolution=f"Correct the keys in {source}, or the provider's config class."
         if not nothing
-        else "Give the keys with --config ID=JSON.",
+        else f"Give the keys {place}with --config '{provider.provider_id}=JSON'.",
     )

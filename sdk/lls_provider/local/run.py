@@ -334,7 +334,12 @@ class Up:
     def _serve(self, pod: InstalledPod) -> None:
         """Run phase 5; a server that does not list the providers is stopped."""
         self._start_service(pod)
-        server = self._started(pod)
+        try:
+            server = self._started(pod)
+        except SdkError:
+            # a key that is missing is the likely cause, and said in a line
+            self._require_valid_configs(pod, even_empty=True)
+            raise
         try:
             with self._phase("providers", "asking the server for its providers"):
                 self.result.providers = served_providers(server, pod.providers)
@@ -345,16 +350,20 @@ class Up:
     def _preflight(self, pod: InstalledPod) -> bool:
         """Run phase 4; return whether it added providers of the server's own."""
         with self._phase("preflight", "validating the providers"):
-            for container in pod.containers:
-                require_valid_configs(
-                    container,
-                    pod.given,
-                    python=pod.server.environment.python,
-                    variables=self._variables(pod.volume),
-                    progress=self._progress,
-                )
+            self._require_valid_configs(pod)
             # last it says that all is well
             return self._validated(pod)
+
+    def _require_valid_configs(self, pod: InstalledPod, *, even_empty: bool = False) -> None:
+        for container in pod.containers:
+            require_valid_configs(
+                container,
+                pod.given,
+                python=pod.server.environment.python,
+                variables=self._variables(pod.volume),
+                even_empty=even_empty,
+                progress=self._progress,
+            )
 
     def _validated(self, pod: InstalledPod) -> bool:
         """Run preflight; supply missing APIs with the server's own providers where it has them."""
