@@ -181,8 +181,20 @@ def test_a_plain_spec_is_read(plain: Path) -> None:
 def test_a_machine_that_cannot_build_reads(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLS_PROVIDER_PYTHON", "/nonexistent/python")
     result = adopted(plain, options())
-    assert result.notes[0].startswith("Its wheel could not be built here: ")
+    assert result.notes[0].startswith("Its wheel could not be built here: LLS_PROVIDER_PYTHON=")
+    assert "`lls-provider doctor`" in result.notes[0]
     assert table(plain)["api"] == "inference"
+    # the advice, followed
+    monkeypatch.delenv("LLS_PROVIDER_PYTHON")
+    file = plain / "pyproject.toml"
+    file.write_text(file.read_text().replace(result.table, ""))
+    assert not any("could not be built" in it for it in adopted(plain, options()).notes)
+
+
+def test_a_list_of_causes_is_not_begun(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLS_PROVIDER_PYTHON", "3.99")
+    (note, *_) = adopted(plain, options()).notes
+    assert "on this machine. `lls-provider doctor`" in note
 
 
 def test_a_dry_run_writes_nothing(plain: Path) -> None:

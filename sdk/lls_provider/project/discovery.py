@@ -116,7 +116,11 @@ def discover(
         except SdkError as error:
             if error.status is not ExitStatus.ENVIRONMENT:
                 raise
-            return _read(root, options, [f"Its wheel could not be built here: {_short(error)}"])
+            note = (
+                f"Its wheel could not be built here: {_short(error)} `lls-provider doctor` says "
+                "what this machine lacks. Then remove the table and run this command again."
+            )
+            return _read(root, options, [note])
         run = _Run(root, pyproject, wheel, interpreter, lowest, options, progress)
         return run.discovery()
 
@@ -387,4 +391,6 @@ def _no_provider(
 def _short(error: SdkError) -> str:
     """Return an error as one sentence of a note."""
     first = error.why.strip().splitlines()[0] if error.why.strip() else ""
+    if first.endswith(":"):
+        first = ""  # it introduces a list
     return f"{error.what}. {first}".strip()
