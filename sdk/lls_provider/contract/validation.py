@@ -99,7 +99,7 @@ def advice(document: Document) -> list[Problem]:
                 ("spec", "providerType"),
                 f"spec.providerType {shown(provider_type)} has an underscore: an operator that "
                 "enforces the specification's pattern refuses it",
-                f"Consider {meant}.",
+                f"Consider {meant}: change get_provider_spec(), then what names the old type.",
             )
         )
     reason = unloadable(_text(document, ("spec", "api")) or "")
