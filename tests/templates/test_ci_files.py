@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.factories.template_versions import commit
 from tests.templates import pipelines
 from tests.templates.pipelines import GITHUB, GITLAB, TEKTON, TEKTON_RUN, Job, load
 
@@ -15,6 +17,7 @@ from lls_provider.project.scaffold import scaffold
 from lls_provider.project.settings import read_settings
 from lls_provider.project.template_apis import template_apis
 
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Read = Callable[[Path, Mapping[str, str]], Iterator[Job]]
 
 FILES = {
@@ -96,7 +99,28 @@ def test_what_installs_the_sdk_is_a_setting(tmp_path: Path, index: str) -> None:
     readme = (made.path / "README.md").read_text()
     option = f" --index-url {index}" if index else ""
     assert f'\npip install{option} "{sdk}"\n' in readme
+    assert "--update" not in readme
     assert f'ARG LLS_PROVIDER_SDK="{sdk}"\n' in (made.path / "Containerfile").read_text()
+
+
+def test_the_readme_says_how_the_sdk_comes_from_elsewhere(cli: Cli, tmp_path: Path) -> None:
+    """Its command is followed: no file asks an index for the SDK afterwards."""
+    made = scaffold(tmp_path / "made", {"name": "acme"})
+    commit(made.path)
+    (line,) = (
+        it
+        for it in (made.path / "README.md").read_text().splitlines()
+        if it.startswith("lls-provider new ")
+    )
+    words = shlex.split(line)[1:]
+    done = cli(*words, cwd=made.path)
+    assert done.returncode == 0, done.stderr
+    address = words[-1].removeprefix("sdk=")
+    assert address.startswith("lls-provider-sdk @ git+https://")
+    for name in (*FILES["all"] - {TEKTON_RUN}, "README.md", "Containerfile"):
+        text = (made.path / name).read_text()
+        assert address in text, name
+        assert "lls-provider-sdk~=" not in text, name
 
 
 def test_every_system_lints_tests_builds_and_pushes(project: Path) -> None:
