@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests.docs.site import environment
 from tests.docs.test_pages import FENCE, ROOT
+from tests.docs.test_tutorial import Session
+from tests.docs.transcripts import Command, matches, normal, steps
 from tests.factories.template_versions import commit, git, make_first_project
 
 pytestmark = pytest.mark.slow
@@ -75,3 +77,16 @@ def test_a_project_is_updated_as_the_page_says(tmp_path: Path) -> None:
             assert git(project, "status", "--porcelain") == ""
     assert (project / "src" / "acme_echo" / "mine.py").exists()
     assert 'vendor = "Acme Corporation"' in (project / "pyproject.toml").read_text()
+
+
+@pytest.mark.network
+@pytest.mark.server
+def test_a_published_provider_is_packaged_as_the_page_shows(tmp_path: Path) -> None:
+    text = (HOW_TO / "package-a-published-provider.md").read_text("utf-8")
+    page, _, _ = text.partition("## When the provider does not fit the server")
+    session = Session(tmp_path)
+    commands = [it for it in steps(page) if isinstance(it, Command)]
+    assert [it.line.split()[1] for it in commands] == ["build", "check", "up"]
+    for step in commands:
+        output = session.run(step.line, tmp_path)
+        assert matches(step.output, output), f"{step.line}\n{normal(output)}"
