@@ -163,6 +163,16 @@ def test_the_readers_of_this_test_find_what_is_wrong(tmp_path: Path) -> None:
         parse(zipapp)
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md", "docs/tutorial.md"])
+def test_what_the_machine_needs_comes_before_the_first_command(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    first, second = list(command_lines(text))[:2]
+    assert first[1] == "doctor"
+    before, _, _ = text.partition(f"lls-provider {second[1]} {second[2]}")
+    assert "\nuv python install 3.12\n" in before
+    assert "#when-pip-works-and-uv-does-not" in before
+
+
 def test_every_command_is_shown_in_use() -> None:
     used = {
         words[1]
