@@ -19,6 +19,14 @@ def _rows(page: str) -> list[tuple[str, list[str]]]:
     return [(line.split("|")[1].strip(), MODULE.findall(line)) for line in lines]
 
 
+ABBREVIATION = re.compile(r"\bCRs?\b")
+GENERATED = {"commands.md", "python-signatures.md", "schemas.md"}
+PAGES = sorted(
+    it
+    for it in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+    if it.name not in GENERATED and ABBREVIATION.search(re.sub(r"`[^`\n]*`", "", it.read_text()))
+)
+
 TERMS = [(term, modules) for term, modules in _rows("docs/glossary.md") if modules]
 QUESTIONS = [(text, found) for text, found in _rows("CONTRIBUTING.md") if text.endswith("?")]
 
@@ -43,3 +51,12 @@ def test_a_term_has_one_entry() -> None:
     terms = [term for term, _ in _rows("docs/glossary.md") if term != "term"]
     assert len(terms) > 40
     assert sorted(set(terms)) == sorted(terms)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda it: it.name)
+def test_a_page_says_what_a_cr_is_where_it_first_speaks_of_one(path: Path) -> None:
+    text = re.sub(r"`[^`\n]*`", "", path.read_text("utf-8"))
+    first = ABBREVIATION.search(text)
+    assert first is not None
+    before = text[max(0, first.start() - 60) : first.start()]
+    assert re.search(r"custom resource(\]\([^)]*\))?(, | \()$", before), before
