@@ -18,7 +18,7 @@ SHOWN = [
     ("tutorial.md", 0, INLINE),
     ("reference/settings.md", 0, INLINE),
     ("how-to/try-in-a-real-server.md", 0, GUARD),
-    ("how-to/try-in-a-real-server.md", 1, REMOTE),
+    ("how-to/try-in-a-real-server.md", 2, REMOTE),
 ]
 
 
