@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from tests.cli.terminal import CTRL_C, CTRL_D, DOWN, ENTER, UP, Terminal
 
+from lls_provider.cli.asking import index_of
+from lls_provider.project.answers import name_problem
 from lls_provider.project.template_apis import template_apis
 
 pytestmark = pytest.mark.slow
@@ -34,21 +36,21 @@ def terminal(
     return Terminal("new", *arguments, cwd=cwd, columns=columns, environment=environment)
 
 
-def test_choices_are_made_with_the_arrow_keys_and_texts_are_edited(tmp_path: Path) -> None:
+def test_choices_are_made_with_the_arrow_keys_and_texts_are_typed(tmp_path: Path) -> None:
     with terminal(tmp_path, "acme-echo") as screen:
-        screen.until("its type and providerId come from it: acme-echo")
+        screen.until("its type and providerId come from it: [Enter: acme-echo]")
         screen.type(ENTER)
         seen = screen.until(template_apis()[APIS[-1]].about)
-        assert "the API that it implements (arrow keys, then Enter)" in seen
+        assert "the API that it implements (arrow keys or first letters, then Enter)" in seen
         assert "> inference" in seen
         screen.type(DOWN * APIS.index("safety") + ENTER)
         screen.until("> inline")
         screen.type(ENTER)
-        screen.until("vendor: the organisation that makes it: Acme")
-        screen.type(" Söhne" + ENTER)
-        screen.until("in one sentence: Inline safety provider acme-echo")
+        screen.until("vendor: the organisation that makes it: [Enter: Acme]")
+        screen.type("Söhne" + ENTER)  # nothing has to be deleted first
+        screen.until("in one sentence: [Enter: Inline safety provider acme-echo]")
         screen.type(ENTER)
-        screen.until("maintainer: a contact e-mail address, or nothing:")
+        screen.until("maintainer: a contact e-mail address, or nothing: [Enter: nothing]")
         screen.type("nobody" + ENTER)
         screen.until("maintainer cannot be 'nobody'")  # and nothing is lost: it goes on
         screen.type("@acme.example" + ENTER)
@@ -63,7 +65,7 @@ def test_choices_are_made_with_the_arrow_keys_and_texts_are_edited(tmp_path: Pat
         "name": "acme-echo",
         "api": "safety",
         "kind": "inline",
-        "vendor": "Acme Söhne",
+        "vendor": "Söhne",
         "description": "Inline safety provider acme-echo",
         "maintainer": "nobody@acme.example",
         "license": "proprietary",
@@ -71,6 +73,63 @@ def test_choices_are_made_with_the_arrow_keys_and_texts_are_edited(tmp_path: Pat
         "sdk": "",
         "sdk_index": "",
     }
+
+
+def test_letters_find_a_choice_and_its_name_alone_stays(tmp_path: Path) -> None:
+    given = ("name=acme", "vendor=A", "description=d", "maintainer=", "license=MIT")
+    with terminal(tmp_path, "acme", *given) as screen:
+        screen.until(APIS[-1])
+        screen.type("file_" + UP + "xsaf")  # an arrow key ends a word; no api has an x
+        screen.until("> safety")
+        screen.type(ENTER)
+        screen.until("? api: safety\r\n")
+        screen.until("> inline")
+        screen.type("R")
+        screen.until("> remote")
+        screen.type(ENTER)
+        screen.until("? kind: remote\r\n")
+        screen.type("gitlab" + ENTER)
+        screen.until("? ci: gitlab\r\n")
+        assert screen.status() == 0
+    assert [answers(tmp_path / "acme")[key] for key in ("api", "kind", "ci")] == [
+        "safety",
+        "remote",
+        "gitlab",
+    ]
+
+
+def test_a_name_that_is_in_use_here_is_refused_at_its_question(tmp_path: Path) -> None:
+    for name in ("acme-echo", "acme-echo-2"):
+        (tmp_path / name / "precious").mkdir(parents=True)
+    given = ("api=safety", "kind=inline", "vendor=A", "description=d", "maintainer=", "license=MIT")
+    with terminal(tmp_path, *given, "ci=none") as screen:
+        screen.until("come from it:")
+        screen.type(ENTER)
+        screen.until("acme-echo is not empty; acme-echo-3 is free\r\n")
+        screen.until("come from it:")
+        screen.type("\x7f" * len("acme-echo") + "acme-echo-3" + ENTER)
+        assert screen.status() == 0
+    assert answers(tmp_path / "acme-echo-3")["name"] == "acme-echo-3"
+
+
+def test_a_long_problem_is_whole_in_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    with terminal(tmp_path, "acme", columns=80) as screen:
+        screen.until("come from it:")
+        screen.type("My Guard" + ENTER)
+        screen.until(name_problem("My Guard") or "")
+        screen.until("My Guard")  # there to be corrected
+        screen.type(CTRL_C)
+        assert screen.status() == 130
+
+
+@pytest.mark.parametrize(
+    ("letters", "found"), [("f", "files"), ("FILE_", "file_processors"), ("ile", None), ("", "x")]
+)
+def test_letters_find_the_first_value_that_begins_with_them(
+    letters: str, found: str | None
+) -> None:
+    values = ("x", "files", "file_processors")
+    assert index_of(values, letters) == (None if found is None else values.index(found))
 
 
 def test_what_is_given_is_not_asked(tmp_path: Path) -> None:
@@ -93,8 +152,8 @@ def test_what_is_given_is_not_asked(tmp_path: Path) -> None:
 )
 def test_a_question_can_be_left(tmp_path: Path, keys: str, status: int, words: str) -> None:
     with terminal(tmp_path, "acme", "name=acme", "api=inference", "kind=remote") as screen:
-        screen.until("vendor: the organisation that makes it: Acme")
-        screen.type("\x7f" * 4 + keys)  # only an empty line can be ended
+        screen.until("vendor: the organisation that makes it: [Enter: Acme]")
+        screen.type(keys)
         assert screen.status() == status
         assert words in screen.text
         assert "Traceback" not in screen.text

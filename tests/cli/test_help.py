@@ -12,7 +12,7 @@ import pytest
 
 from lls_provider import __version__
 from lls_provider.cli.group import _RUNTIME_COMMANDS, COMMANDS
-from lls_provider.project.answers import ANSWERS
+from lls_provider.project.answers import ANSWERS, UNASKED
 from lls_provider.project.template_apis import template_apis
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -51,6 +51,8 @@ def test_the_help_of_new_lists_every_answer_and_every_api(cli: Cli) -> None:
     lists = text[text.index("\nAnswers:") : text.index("\nOptions:")]
     listed = re.findall(r"^  ([a-z_]+) +\S", lists, re.MULTILINE)
     assert listed == [*ANSWERS, *template_apis()]
+    unasked = lists[lists.index("\nAnswers that are never asked for:") : lists.index("\nAPIs,")]
+    assert set(re.findall(r"^  ([a-z_]+) +\S", unasked, re.MULTILINE)) == UNASKED
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])

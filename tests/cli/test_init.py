@@ -85,7 +85,12 @@ def test_the_result_as_data(cli: Cli, several: Path) -> None:
 def test_the_next_commands_can_be_copied(cli: Cli, several: Path) -> None:
     done = cli("init", "--static", "--provider-type", "inline::acme-files", cwd=several)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("Next:\n  lls-provider check .\n  lls-provider up --check .\n")
+    assert done.stdout.endswith(
+        "Next:\n"
+        "  lls-provider check .\n"
+        "  lls-provider build --base scratch --output oci:image .\n"
+        "  lls-provider up --check .\n"
+    )
 
 
 def test_several_without_a_terminal_are_listed(cli: Cli, several: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ def test_it_says_what_to_do_next(cli: Cli, tmp_path: Path) -> None:
         "Next:",
         "  lls-provider test 'my echo'",
         "  lls-provider check 'my echo'",
+        "  lls-provider build --base scratch --output oci:image 'my echo'",
         "  lls-provider up --check 'my echo'",
     ]
 
@@ -32,6 +34,21 @@ def test_without_a_folder_the_name_is_the_folder(cli: Cli, tmp_path: Path) -> No
     done = cli("new", "name=acme-echo", "--no-input", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "acme-echo" / "pyproject.toml").is_file()
+
+
+@pytest.mark.parametrize("words", [("name=acme-echo",), ("acme-echo",), (".",), ("a=b/acme",)])
+def test_a_directory_with_content_is_refused_at_once_with_one_that_is_free(
+    cli: Cli, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    for name in ("acme-echo", "a=b/acme"):
+        (tmp_path / name / "precious").mkdir(parents=True)
+    refused = cli("new", *words, cwd=tmp_path)  # its input is empty: a question would fail
+    assert refused.returncode == 1, refused.stderr
+    assert "is not empty" in refused.stderr
+    advice = re.search(r"`lls-provider (.+)`", refused.stderr)
+    assert advice is not None, refused.stderr
+    done = cli(*shlex.split(advice[1]), "--no-input", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_questions_without_a_terminal_say_how_to_answer(cli: Cli, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lls_provider.contract.models import PROVIDER_ID_LIMIT
 from lls_provider.errors import Code, SdkError
 from lls_provider.project.answers import Question, complete_answers, parse_answers
+from lls_provider.project.template_apis import template_apis
 
 DEFAULTS = {
     "name": "acme-echo",
@@ -57,6 +58,19 @@ def test_only_what_is_open_is_asked() -> None:
     assert answers["description"] == "Inline safety provider acme-echo"
     assert asked[0].problem("Acme") is not None
     assert asked[0].problem("acme") is None
+
+
+def test_the_kinds_are_in_one_order_and_the_usual_one_is_the_default() -> None:
+    asked: dict[str, Question] = {}
+
+    def ask(question: Question) -> str:
+        asked[question.key] = question
+        return question.default
+
+    for api, it in template_apis().items():
+        complete_answers({"api": api}, ask, DEFAULTS)
+        assert list(asked["kind"].choices) == ["remote", "inline"], api
+        assert asked["kind"].default == it.kinds[0]
 
 
 def test_every_choice_is_explained() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_result
+from lls_provider.cli.next_commands import next_commands
 from lls_provider.cli.options import (
     completed_by,
     distribution_option,
@@ -142,6 +142,5 @@ def describe(adopted: AdoptedProject) -> str:
         lines += [f"  - {one_line(note)}" for note in adopted.notes]
     if not adopted.dry:
         lines += ["", "Next:"]
-        for arguments in (["check"], ["up", "--check"]):
-            lines.append(f"  {shlex.join(['lls-provider', *arguments, str(adopted.path)])}")
+        lines += [f"  {it}" for it in next_commands(adopted.path, "check", "build", "up")]
     return "\n".join(lines)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, console, show_result
+from lls_provider.cli.next_commands import next_commands
 from lls_provider.cli.options import completed_by, dry_run_option, output_options
-from lls_provider.project.answers import ANSWERS, parse_answers
+from lls_provider.project.answers import ANSWERS, UNASKED, parse_answers
 from lls_provider.project.template_apis import template_apis
 from lls_provider.untrusted import one_line
 
@@ -25,8 +26,8 @@ _HELP = """Scaffold a provider project in DIR (default: a directory of the provi
 With --update DIR (default: here) is a project that this command made: what a later template
 changes is merged into it with git.
 
-Each answer that is not given as KEY=VALUE is asked for, with the arrow keys where there is a
-terminal; with --no-input it takes its default.
+An answer that is not given as KEY=VALUE is asked for, with the arrow keys where there is a
+terminal; with --no-input it takes its default. Some are never asked for.
 """
 
 
@@ -37,7 +38,9 @@ class _Command(click.Command):
         """Write the description, then the two lists."""
         super().format_help_text(ctx, formatter)
         with formatter.section("Answers"):
-            formatter.write_dl(list(ANSWERS.items()))
+            formatter.write_dl([it for it in ANSWERS.items() if it[0] not in UNASKED])
+        with formatter.section("Answers that are never asked for"):
+            formatter.write_dl([it for it in ANSWERS.items() if it[0] in UNASKED])
         with formatter.section("APIs, each with remote and inline implementations"):
             formatter.write_dl([(name, it.explanation) for name, it in template_apis().items()])
 
@@ -68,7 +71,7 @@ def command(
     from lls_provider.cli.asking import asker
     from lls_provider.project.scaffold import scaffold
 
-    if directory is not None and "=" in str(directory) and not directory.exists():
+    if directory is not None and _is_answer(str(directory)) and not directory.exists():
         directory, answers = None, (str(directory), *answers)
     if update:
         _update(directory or Path(), answers, no_input=no_input, dry_run=dry_run)
@@ -80,16 +83,18 @@ def command(
         dry=dry_run,
         progress=console(),
     )
-    commands = [
-        shlex.join(["lls-provider", *arguments, str(made.path)])
-        for arguments in (["test"], ["check"], ["up", "--check"])
-    ]
+    commands = next_commands(made.path, "test", "check", "build", "up")
     show_result(
         "new/1",
         lambda: {**made.to_document(), "next": [] if dry_run else commands},
         lambda: "\n".join(_made(made, commands)),
         verbatim=True,  # commands to copy
     )
+
+
+def _is_answer(text: str) -> bool:
+    key, equals, _ = text.partition("=")
+    return bool(equals) and "/" not in key
 
 
 def _made(made: ScaffoldedProject, commands: list[str]) -> Iterator[str]:

@@ -54,8 +54,9 @@ _ABOUT = {
         "none": "no files for CI",
     },
 }
-# the template's defaults are for nearly everybody
-_UNASKED = {"sdk", "sdk_index"}
+UNASKED = {"sdk", "sdk_index"}
+"""The answers that no question asks for: the template's defaults are for nearly everybody."""
+
 _OPTIONAL = {"maintainer", "sdk_index"}
 _LIMIT = 200  # characters of a text; it becomes one line of a file
 _EMAIL = r"[^@\s<>\"]+@[^@\s<>\"]+"
@@ -66,17 +67,24 @@ _TAKEN = {"llama_stack", "llama_stack_api", "ogx", "ogx_api", "pydantic", "pytes
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question for an answer that was not given; ``choices`` explains each answer, by answer."""
+    """A question for an answer that was not given.
+
+    ``choices`` explains each answer, by answer. ``also`` says what else is wrong with an answer
+    that is valid by itself.
+    """
 
     key: str
     text: str
     default: str
     choices: Mapping[str, str] = field(default_factory=dict)
+    also: Callable[[str], str | None] | None = None
 
     def problem(self, answer: str) -> str | None:
         """Return what is wrong with an answer, in one sentence; None if it is valid."""
         found = _problem(self.key, answer)
-        return found.what if found else None
+        if found is not None:
+            return found.what
+        return self.also(answer) if self.also is not None else None
 
 
 Ask = Callable[[Question], str]
@@ -98,11 +106,16 @@ def parse_answers(texts: Iterable[str]) -> dict[str, str]:
 
 
 def complete_answers(
-    given: Mapping[str, str], ask: Ask | None, defaults: Mapping[str, str]
+    given: Mapping[str, str],
+    ask: Ask | None,
+    defaults: Mapping[str, str],
+    *,
+    also: Mapping[str, Callable[[str], str | None]] = {},
 ) -> dict[str, str]:
     """Return all answers in order, checked; a missing one is asked for or takes its default.
 
-    ``defaults`` are the template's. Raises SdkError USAGE with every wrong answer.
+    ``defaults`` are the template's. ``also`` has what a question checks beside the answer itself,
+    by key (`Question.also`). Raises SdkError USAGE with every wrong answer.
     """
     _refuse([*_unknown(given), *(found for it in given.items() if (found := _problem(*it)))])
     answers: dict[str, str] = {}
@@ -110,9 +123,9 @@ def complete_answers(
         if key in given:
             answers[key] = given[key]
             continue
-        question = _question(key, answers, defaults)
+        question = _question(key, answers, defaults, also.get(key))
         # a single choice needs no question
-        may_ask = ask is not None and key not in _UNASKED and len(question.choices) != 1
+        may_ask = ask is not None and key not in UNASKED and len(question.choices) != 1
         answers[key] = ask(question) if ask is not None and may_ask else question.default
         _refuse([found] if (found := _problem(key, answers[key])) else [])
     return answers
@@ -157,17 +170,23 @@ def _refuse(problems: Sequence[Problem]) -> None:
         )
 
 
-def _question(key: str, answers: Mapping[str, str], defaults: Mapping[str, str]) -> Question:
+def _question(
+    key: str,
+    answers: Mapping[str, str],
+    defaults: Mapping[str, str],
+    also: Callable[[str], str | None] | None,
+) -> Question:
     offered = choices(key)
     default = next(iter(offered), None) or defaults.get(key, "")
     if key == "kind":
         kinds = template_apis()[answers["api"]].kinds
         default = kinds[0]
-        offered = {kind: offered[kind] for kind in kinds}
+        # one order for every API: who has learned it may answer without looking
+        offered = {kind: about for kind, about in offered.items() if kind in kinds}
     elif key == "description":
         kind = answers["kind"].capitalize()
         default = f"{kind} {answers['api']} provider {answers['name']}"
-    return Question(key, ANSWERS[key], default, offered)
+    return Question(key, ANSWERS[key], default, offered, also)
 
 
 def _unknown(given: Mapping[str, str]) -> list[Problem]:

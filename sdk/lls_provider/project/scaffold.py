@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,12 +63,17 @@ def scaffold(
     unknown or wrong answers, TARGET_EXISTS when the directory is not empty, NO_SPACE or
     OUTPUT_UNWRITABLE, and what ``ask`` raises; no files remain then.
     """
+    # before the first question: what was answered would be lost
     if directory is not None:
         _require_empty(directory)
+    elif "name" in answers and name_problem(answers["name"]) is None:
+        _require_empty(Path(answers["name"]))
     template = TemplateVersions.shipped().current
     context = template.context
     suggested = _suggested_name(directory) if directory is not None else None
-    found = complete_answers(answers, ask, {**context, "name": suggested or context["name"]})
+    defaults = {**context, "name": suggested or context["name"]}
+    also = {"name": _occupied_name} if directory is None else {}
+    found = complete_answers(answers, ask, defaults, also=also)
     target = directory if directory is not None else Path(found["name"])
     _require_empty(target)
     if progress is not None and not dry:
@@ -82,18 +90,43 @@ def scaffold(
 
 
 def _require_empty(directory: Path) -> None:
+    occupied = _occupied(directory)
+    if occupied is None:
+        return
+    free = _free_beside(directory)
+    # a relative path with '=' would be read as an answer
+    shown = shlex.quote(str(free.absolute() if "=" in str(free) else free))
+    raise SdkError(
+        Code.TARGET_EXISTS,
+        occupied,
+        why="A new project is only written where nothing could be lost.",
+        where=Where(file=str(directory)),
+        resolution=f"Name a directory that does not exist or is empty: `lls-provider new {shown}`.",
+    )
+
+
+def _occupied_name(name: str) -> str | None:
+    """Return why no project can be made in a directory of this name, here; None if one can."""
+    occupied = _occupied(Path(name))
+    return f"{occupied}; {_free_beside(Path(name))} is free" if occupied else None
+
+
+def _occupied(directory: Path) -> str | None:
+    """Return what is in the way. Raises SdkError OUTPUT_UNWRITABLE if that cannot be read."""
     from lls_provider.system.files import wrapping_write_errors
 
     with wrapping_write_errors(directory, _WHAT):
         if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
-            return
-    raise SdkError(
-        Code.TARGET_EXISTS,
-        f"{directory} is not empty" if directory.is_dir() else f"{directory} is a file",
-        why="A new project is only written where nothing could be lost.",
-        where=Where(file=str(directory)),
-        resolution="Name a directory that does not exist or is empty.",
-    )
+            return None
+        return f"{directory} is not empty" if directory.is_dir() else f"{directory} is a file"
+
+
+def _free_beside(directory: Path) -> Path:
+    """Return a path near ``directory`` where nothing is: acme-echo-2 for acme-echo."""
+    if directory.name in ("", ".."):  # the working directory, or one above it
+        directory = directory / "acme-echo"
+    numbered = (directory.with_name(f"{directory.name}-{it}") for it in itertools.count(2))
+    return next(it for it in itertools.chain([directory], numbered) if not os.path.lexists(it))
 
 
 def _place(rendered: Path, target: Path) -> None:
