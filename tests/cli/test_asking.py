@@ -37,7 +37,7 @@ def terminal(
 
 
 def test_choices_are_made_with_the_arrow_keys_and_texts_are_typed(tmp_path: Path) -> None:
-    with terminal(tmp_path, "acme-echo") as screen:
+    with terminal(tmp_path, "acme-echo", columns=120) as screen:
         screen.until("its type and providerId come from it: [Enter: acme-echo]")
         screen.type(ENTER)
         seen = screen.until(template_apis()[APIS[-1]].about)
@@ -114,7 +114,7 @@ def test_a_name_that_is_in_use_here_is_refused_at_its_question(tmp_path: Path) -
 
 def test_a_long_problem_is_whole_in_a_terminal_of_80_columns(tmp_path: Path) -> None:
     with terminal(tmp_path, "acme", columns=80) as screen:
-        screen.until("come from it:")
+        screen.until("[Enter: acme]")
         screen.type("My Guard" + ENTER)
         screen.until(name_problem("My Guard") or "")
         screen.until("My Guard")  # there to be corrected

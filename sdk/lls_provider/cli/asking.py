@@ -72,7 +72,10 @@ def _ask_on_terminal(question: Question, refused: str | None) -> str:
     else:
         # a default that is there as text would be in the way of who types another
         prompt = questionary.text(
-            message, default=refused or "", instruction=_hint(question), **options
+            # questionary sets a second space before an instruction
+            f"{message}: {_hint(question)}",
+            default=refused or "",
+            **options,
         )
     try:
         answer = str(prompt.unsafe_ask()).strip() or question.default
