@@ -75,7 +75,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CallReply]]:
     assert given == [], "a call was not made"
 
 
-def _error(code: Code, what: str, _log: str, *, why: str) -> SdkError:
+def _error(code: Code, what: str, _log: str, *, why: str, **_more: object) -> SdkError:
     return SdkError(code, what, why=why, resolution="Look.")
 
 

@@ -46,7 +46,41 @@ def test_a_provider_that_raises_is_named_with_its_place(server: str) -> None:
     error = error_of("bad_call", server)
     assert error.where.provider == "acme"
     assert f"{OVERLAY}/bad_call/provider.py, line 2" in error.why
-    assert error.resolution == "Correct provider 'acme' at the place shown."
+    assert error.resolution == "Correct provider 'acme' at bad_call/provider.py, line 2."
+
+
+def test_the_place_is_the_providers_own_and_not_that_of_a_library_that_it_calls() -> None:
+    log = f"""\
+Traceback (most recent call last):
+  File "/opt/server/lib/resolver.py", line 9, in instantiate
+    return await method(config, deps)
+  File "{OVERLAY}/my_guard/safety.py", line 15, in get_provider_impl
+    return Guard(config.blockd)
+  File "{OVERLAY}/pydantic/main.py", line 1110, in __getattr__
+    raise AttributeError(name)
+AttributeError: 'Config' object has no attribute 'blockd'
+"""
+    suspects = LogDiagnosis(OVERLAY, {"my_guard": "my-guard", "other": "other"})
+    error = suspects.error(Code.SERVER_FAILED, "The server ended", log)
+    assert error.where.provider == "my-guard"
+    assert error.why.startswith(
+        "AttributeError: 'Config' object has no attribute 'blockd'\n"
+        f"  at {OVERLAY}/my_guard/safety.py, line 15, in get_provider_impl\n"
+        f"  raised at {OVERLAY}/pydantic/main.py, line 1110, in __getattr__\n"
+    )
+    assert error.resolution == "Correct provider 'my-guard' at my_guard/safety.py, line 15."
+
+
+def test_without_a_frame_of_its_own_the_providers_package_is_what_fails() -> None:
+    log = f"""\
+Traceback (most recent call last):
+  File "{OVERLAY}/helper/loop.py", line 3, in run
+    raise ValueError("no")
+ValueError: no
+"""
+    error = LogDiagnosis(OVERLAY, {"acme": "acme"}).error(Code.SERVER_FAILED, "It ended", log)
+    assert f"at {OVERLAY}/helper/loop.py, line 3" in error.why
+    assert "a package that it brings fails at the place shown" in error.resolution
 
 
 @BOTH

@@ -17,6 +17,7 @@ from lls_provider.local.log_diagnosis import LogDiagnosis
 from lls_provider.local.plan import CallReply
 from lls_provider.local.sample_calls import SentCall, require_expected, sent_calls
 from lls_provider.project.sample_call import SampleCall
+from lls_provider.project.settings import read_settings
 
 if TYPE_CHECKING:
     from lls_provider.local.server import Server
@@ -64,6 +65,50 @@ def test_the_status_is_told_first() -> None:
     error = refused(CallReply(500, "Hello"), expect_text="Bye")
 
     assert error.what == "GET /x returned status 500, not 200"
+
+
+def test_an_unexpected_reply_of_a_running_server_is_the_providers_or_the_settings(
+    tmp_path: Path,
+) -> None:
+    package = tmp_path / "acme"
+    package.mkdir()
+    (package / "provider.py").touch()
+    file = tmp_path / "pyproject.toml"
+
+    def refused_as_written(reply: CallReply) -> SdkError:
+        (call,) = read_settings(tmp_path).up.calls
+        with pytest.raises(SdkError) as caught:
+            require_expected(server("INFO all is well"), SentCall(call, reply, 0))
+        error = caught.value
+        assert "ends the process" not in error.why
+        assert "  | INFO all is well" in error.why
+        assert "--keep" not in error.resolution
+        assert error.resolution.endswith(f"at {error.where.position}.")
+        return error
+
+    file.write_text(
+        '[project]\nname = "acme"\nversion = "1"\n[tool.lls-provider]\napi = "inference"\n'
+        'provider-type = "remote::acme"\nmodule = "acme"\nvendor = "Acme"\n'
+        '[tool.lls-provider.up.call]\npath = "/v1/x"\nexpect-text = "Hello"\n'
+    )
+    error = refused_as_written(CallReply(200, "Bye"))
+    assert (error.where.file, error.where.line) == (str(file), 11)
+    assert "`expect-text`" in error.resolution
+    file.write_text(file.read_text().replace('"Hello"', '"Bye"'))  # as it says
+    (call,) = read_settings(tmp_path).up.calls
+    require_expected(server(), SentCall(call, CallReply(200, "Bye"), 0))
+
+    error = refused_as_written(CallReply(404, "no model x"))
+    assert error.where.line == 9  # it has no expect-status
+    assert "what the call sends, or `expect-status`" in error.resolution
+    file.write_text(f"{file.read_text()}expect-status = 404\n")
+    (call,) = read_settings(tmp_path).up.calls
+    require_expected(server(), SentCall(call, CallReply(404, "Bye"), 0))
+    assert refused_as_written(CallReply(200, "Bye")).where.line == 12  # its expect-status
+
+
+def test_an_unexpected_reply_to_the_command_lines_call_names_the_option() -> None:
+    assert refused(CallReply(404, "no")).resolution.endswith("or the call after --call.")
 
 
 class Clock:

@@ -51,6 +51,9 @@ class TracebackFrame:
     line: int
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}" + (f", in {self.name}" if self.name else "")
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedCause:
@@ -97,24 +100,31 @@ class LoggedCause:
         inner = [frame for frame in self.frames if not frame.file.startswith("<frozen ")]
         return inner[-1] if inner else None
 
-    def module_below(self, directory: Path) -> str | None:
-        """Return the module of the innermost frame below ``directory``: ``acme.adapter``."""
+    def frames_below(self, directory: Path) -> Iterator[tuple[TracebackFrame, str]]:
+        """Yield the frames below ``directory``, innermost first, with modules: ``acme.adapter``."""
         for frame in reversed(self.frames):
             path = Path(frame.file)
             if path.is_relative_to(directory):
                 parts = list(path.relative_to(directory).with_suffix("").parts)
                 if parts[-1] == "__init__":
                     parts.pop()
-                return ".".join(parts)
-        return None
+                yield frame, ".".join(parts)
 
-    def text(self) -> str:
-        """Return the reason and the position as text."""
-        place = self.place
-        if place is None:
-            return self.reason
-        within = f", in {place.name}" if place.name else ""
-        return f"{self.reason}\n  at {place.file}, line {place.line}{within}"
+    def module_below(self, directory: Path) -> str | None:
+        """Return the module of the innermost frame below ``directory``: ``acme.adapter``."""
+        return next((module for _, module in self.frames_below(directory)), None)
+
+    def text(self, own: TracebackFrame | None = None) -> str:
+        """Return the reason and the position as text; ``own`` is the provider's own frame.
+
+        A library that the provider calls is the innermost position, but not the one to correct.
+        """
+        lines = [self.reason]
+        if own is not None:
+            lines.append(f"  at {own}")
+        if self.place is not None and self.place != own:
+            lines.append(f"  {'raised at' if own else 'at'} {self.place}")
+        return "\n".join(lines)
 
 
 def true_cause(log: str) -> LoggedCause | None:
@@ -257,6 +267,7 @@ _SILENT = (
     "The server's log names no error. A provider that ends the process while it starts, with "
     "sys.exit() for example, leaves none."
 )
+_NOWHERE = Where()
 _LOG_HEADING = "The end of the server's log:"
 
 
@@ -279,23 +290,44 @@ class LogDiagnosis:
 
     def provider_of(self, cause: LoggedCause) -> str | None:
         """Return the provider whose code raised the cause, if the frames show it."""
-        module = cause.module_below(self.overlay)
-        if module is None:
-            return None
-        for name, provider_id in self.modules.items():
-            if module == name or module.startswith(f"{name}."):
-                return provider_id
+        own = self._own_frame(cause)
+        if own is not None:
+            return own[1]
         # a dependency: with one provider it is that provider's
-        return next(iter(self.modules.values())) if len(self.modules) == 1 else None
+        is_below = cause.module_below(self.overlay) is not None
+        return next(iter(self.modules.values())) if is_below and len(self.modules) == 1 else None
+
+    def _own_frame(self, cause: LoggedCause) -> tuple[TracebackFrame, str] | None:
+        """Return the innermost frame in a provider's own package, and that provider."""
+        for frame, module in cause.frames_below(self.overlay):
+            for name, provider_id in self.modules.items():
+                if module == name or module.startswith(f"{name}."):
+                    return frame, provider_id
+        return None
 
     def error(
-        self, code: Code, what: str, log: str, *, why: str = "", kept: bool = False
+        self,
+        code: Code,
+        what: str,
+        log: str,
+        *,
+        why: str = "",
+        kept: bool = False,
+        where: Where = _NOWHERE,
+        running: str = "",
     ) -> SdkError:
         """Return the error for ``what``, with the true cause in ``log`` and the end of the log.
 
-        For a full disk it is NO_SPACE, regardless of ``code``.
+        For a full disk it is NO_SPACE, regardless of ``code``. If the server goes on, ``running``
+        is the resolution for a log without a cause, and ``where`` the place that it is about.
         """
         cause = true_cause(log)
+        if cause is None and running:
+            end = log_end(log) if log.strip() else ""
+            paragraphs = [text for text in (why, end) if text]
+            return SdkError(
+                code, what, why="\n\n".join(paragraphs), where=where, resolution=running
+            )
         if cause is None:
             missing = _SILENT if log.strip() else "The server wrote nothing to its log."
             end = log_end(log) if log.strip() else ""
@@ -307,9 +339,11 @@ class LogDiagnosis:
                 "configuration that is kept.",
             )
         provider = self.provider_of(cause)
+        own = self._own_frame(cause)
+        frame = own[0] if own is not None else None
         if any(sign in cause.reason for sign in _NO_SPACE):
             code = Code.NO_SPACE
-        paragraphs = [why, cause.text(), log_end(log)]
+        paragraphs = [why, cause.text(frame), log_end(log)]
         return SdkError(
             code,
             what,
@@ -324,7 +358,7 @@ class LogDiagnosis:
         advice = (
             self._extra(cause, provider)
             or self._of_server(cause)
-            or _resolution(cause, provider, code, kept=kept)
+            or _resolution(cause, provider, code, kept=kept, place=self._place(cause))
         )
         if not self.supplied or code is Code.NO_SPACE or cause.module_below(self.overlay):
             return advice
@@ -333,6 +367,13 @@ class LogDiagnosis:
             "added it because the spec needs that API; give one of your own with --base-config "
             "FILE."
         )
+
+    def _place(self, cause: LoggedCause) -> str:
+        """Return where in its package a provider is to be corrected; "" without such a frame."""
+        own = self._own_frame(cause)
+        if own is None:
+            return ""
+        return f"{Path(own[0].file).relative_to(self.overlay)}, line {own[0].line}"
 
     def _of_server(self, cause: LoggedCause) -> str:
         """Return the resolution if a module that the server itself imports is missing; else ""."""
@@ -416,7 +457,9 @@ def log_end(log: str) -> str:
     return f"{_LOG_HEADING}\n" + textwrap.indent(last_lines(log), "  | ", lambda _line: True)
 
 
-def _resolution(cause: LoggedCause, provider: str | None, code: Code, *, kept: bool) -> str:
+def _resolution(
+    cause: LoggedCause, provider: str | None, code: Code, *, kept: bool, place: str
+) -> str:
     who = f"provider '{provider}'" if provider else "the provider that imports it"
     if code is Code.NO_SPACE:
         return "Free space, or set TMPDIR to a directory on a larger file system."
@@ -430,8 +473,10 @@ def _resolution(cause: LoggedCause, provider: str | None, code: Code, *, kept: b
             "Correct the configuration that it is about: --config or [tool.lls-provider.up.config]"
             " for a provider, --base-config for the rest."
         )
+    if provider is not None and place:
+        return f"Correct provider '{provider}' at {place}."
     if provider is not None:
-        return f"Correct provider '{provider}' at the place shown."
+        return f"Correct provider '{provider}': a package that it brings fails at the place shown."
     if kept:
         return "Read the whole log in the directory that is kept, and correct what it names."
     return "Correct what the cause names; --keep keeps the whole log and the configuration."

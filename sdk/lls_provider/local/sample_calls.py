@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.errors import Code, SdkError
+from lls_provider.errors import Code, SdkError, Where
 from lls_provider.local.call import send
 from lls_provider.local.plan import shown_body
 from lls_provider.progress import SILENT, Progress
@@ -63,11 +63,27 @@ def require_expected(server: Server, sent: SentCall) -> None:
     if not lack:
         return
     within = f" within {sent.call.within:g} s" if sent.call.within else ""
+    where, resolution = _correction(sent.call, sent.reply)
     raise server.suspects.error(
         Code.CALL_FAILED,
         f"{sent.call.name} {lack}{within}",
         server.log_text(sent.log_start),
         why=f"The {'last ' if within else ''}reply: {shown_body(sent.reply.body)}",
+        where=where,
+        running=resolution,
+    )
+
+
+def _correction(call: SampleCall, reply: CallReply) -> tuple[Where, str]:
+    """Return the place of what the call expects, and how to correct that or the provider."""
+    if not call.places:  # the command line's, which expects the status 200
+        return Where(), "Correct the provider, whose answer this is, or the call after --call."
+    is_status = reply.status != call.expect_status
+    key = "expect-status" if is_status else "expect-text"
+    where = call.places.get((key,), call.places.get((), Where()))
+    sent = "what the call sends, or " if is_status else ""
+    return where, (
+        f"Correct the provider, whose answer this is, or {sent}`{key}` at {where.position}."
     )
 
 
@@ -118,4 +134,10 @@ def _reply(server: Server, call: SampleCall, log_start: int, *, timeout: float) 
         if error.code is not Code.CALL_FAILED:
             raise
         log = server.log_text(log_start)
-        raise server.suspects.error(error.code, error.what, log, why=error.why) from error
+        raise server.suspects.error(
+            error.code,
+            error.what,
+            log,
+            why=error.why,
+            running=f"Correct the provider, which has to answer within {timeout:g} seconds.",
+        ) from error

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 READY_TIMEOUT = 180.0
 """Seconds; both servers need 4 to 7, on a busy machine and with many providers far more."""
 
+_NOT_READY = (
+    "Correct what the end of the log shows it waiting for, such as a service or a model that a "
+    "provider loads while it starts."
+)
 # variables that the user set for other servers, projects or Pods
 _FOREIGN = ("LLAMA_STACK_", "OGX_", "LLS_", "PYTHON", "VIRTUAL_ENV", "XDG_")
 _LOG_LIMIT = 4 * 1024 * 1024  # bytes at the end of a log that are read
@@ -144,7 +148,7 @@ class Server:
             if is_healthy(self.port) and group_listens(process.pid, self.port):
                 return
             if time.monotonic() > deadline:
-                raise self.failure(f"was not ready within {timeout:g} seconds")
+                raise self.failure(f"was not ready within {timeout:g} seconds", running=_NOT_READY)
 
     def require_alive(self) -> None:
         """Raise the error of `failure` if it has ended."""
@@ -179,16 +183,21 @@ class Server:
         except OSError:
             return ""
 
-    def failure(self, what: str) -> SdkError:
+    def failure(self, what: str, *, running: str = "") -> SdkError:
         """Return the error for a server that ``what``: its true cause, then the end of the log.
 
+        ``running`` is what to do about one that goes on, if its log names no cause.
         SERVER_FAILED, or PORT_TAKEN or NO_SPACE if the log shows that.
         """
         log = self.log_text()
         if port_in_use(log):
             return port_taken(self.port)
         return self.suspects.error(
-            Code.SERVER_FAILED, f"The server {self.label} {what}", log, kept=self._workspace.keep
+            Code.SERVER_FAILED,
+            f"The server {self.label} {what}",
+            log,
+            kept=self._workspace.keep,
+            running=running,
         )
 
     def _running(self) -> subprocess.Popen[bytes]:

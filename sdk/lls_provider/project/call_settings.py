@@ -7,10 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from lls_provider.contract.schema import shown
-from lls_provider.errors import Code
+from lls_provider.errors import Code, Where
 from lls_provider.project.named_files import named_file
 from lls_provider.project.pyproject import KeyRule, TableReader
-from lls_provider.project.sample_call import REPLY_FIELD, SampleCall, texts_with_reply_fields
+from lls_provider.project.sample_call import (
+    REPLY_FIELD,
+    SampleCall,
+    Steps,
+    texts_with_reply_fields,
+)
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -73,8 +78,11 @@ def _within(table: TableReader) -> float:
 
 
 def _placed(call: SampleCall, table: TableReader, number: int) -> SampleCall:
-    """Return the call with the positions of its reply fields, which must be of earlier calls."""
-    places = {}
+    """Return the call with its positions; its reply fields must be of earlier calls."""
+    expected = [(key,) for key in ("expect-status", "expect-text") if key in table.table]
+    places: dict[Steps, Where] = {
+        steps: table.project.where((*table.path, *steps)) for steps in ((), *expected)
+    }
     for steps, text in texts_with_reply_fields(call):
         places[steps] = table.project.where((*table.path, *steps))
         for match in REPLY_FIELD.finditer(text):

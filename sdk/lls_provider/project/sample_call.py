@@ -28,7 +28,8 @@ class SampleCall:
     ``body`` is sent as JSON. ``form`` and ``files`` make it a multipart form instead, as file
     processors take it. The reply must have ``expect_status`` and hold ``expect_text``, at the
     latest ``within`` seconds from the first of repeated requests; with 0 it is sent once.
-    ``places`` has the positions of the texts with reply fields.
+    ``places`` has the positions of the texts with reply fields, of ``expect-status`` and
+    ``expect-text``, and with no steps that of the call; it is empty for the command line's.
     """
 
     method: str
