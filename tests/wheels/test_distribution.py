@@ -96,11 +96,40 @@ def test_a_version_that_is_not_there_is_told() -> None:
     error = refused("llama-stack==9.9")
     assert error.code is Code.RESOLUTION_FAILED
     assert "llama-stack==9.9" in error.why
-    assert "the requirement after --distribution; the newest for Python 3." in error.resolution
-    assert "dependencies" not in error.resolution
+    assert error.resolution.startswith("Correct 'llama-stack==9.9'; the newest for Python 3.")
+    assert error.resolution.endswith(" is llama-stack==0.7.3.")
+    assert "--" not in error.resolution  # `up` and `check` name a server with different options
+    load_distribution("llama-stack==0.7.3")
 
 
-@pytest.mark.parametrize("spec", ["llama-stack=0.7.3", "", "not a requirement", "--help", "-r x"])
+def test_a_server_for_another_python_says_which_and_nothing_else(
+    offer: Any, make_wheel: Any
+) -> None:
+    offer(make_wheel("ogx", "1.5.0", fields=["Requires-Python: >=3.99"]), make_wheel("ogx", "0.2"))
+    error = refused("ogx==1.5.0")
+    assert (
+        error.resolution == "Name a Python that ogx==1.5.0 supports (Python >=3.99): --python 3.99."
+    )
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_misspelt_server_is_recognised() -> None:
+    assert refused("lama-stack==0.7.3").resolution == (
+        "Write llama-stack==0.7.3 in place of 'lama-stack==0.7.3'."
+    )
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize("joint", ["=", " = ", " ", "@", ":", "-", ""])
+def test_a_version_without_the_right_operator_is_recognised(joint: str) -> None:
+    error = refused(f"llama-stack{joint}0.7.3")
+    assert error.code is Code.DISTRIBUTION_INVALID
+    assert error.what.endswith("did you mean 'llama-stack==0.7.3'?")
+    assert error.resolution == "Write 'llama-stack==0.7.3'."
+    assert load_distribution("llama-stack==0.7.3").pins["llama-stack"] == "0.7.3"
+
+
+@pytest.mark.parametrize("spec", ["", "not a requirement", "--help", "-r x"])
 def test_what_is_no_requirement_is_refused(spec: str) -> None:
     error = refused(spec)
     assert error.code is Code.DISTRIBUTION_INVALID

@@ -85,7 +85,7 @@ def test_a_python_for_which_it_does_not_hold_is_refused() -> None:
     with pytest.raises(SdkError) as caught:
         load_distribution("profile:ogx-1.5.0", python="3.11")
     assert caught.value.code is Code.USAGE
-    assert "--distribution 'ogx==1.5.0'" in caught.value.resolution
+    assert "the server 'ogx==1.5.0'" in caught.value.resolution
 
 
 def test_it_goes_with_the_newer_python_of_another_distribution() -> None:

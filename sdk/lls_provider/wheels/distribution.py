@@ -335,7 +335,7 @@ class _Reader:
                 self._no_version(line, "NAME")
             else:
                 what = f"{_shown(line)}: {reason}"
-                self.invalid.append(self._problem(line, what, _replacement(line.content)))
+                self.invalid.append(self._problem(line, what, pin_meant(line.content)))
             return
         name = canonicalize_name(requirement.name)
         if requirement.url:
@@ -403,7 +403,8 @@ def _is_location(content: str) -> bool:
     return content.startswith((".", "/")) or re.match(r"[a-z+]+:", content) is not None
 
 
-def _replacement(content: str) -> str:
+def pin_meant(content: str) -> str:
+    """The pin that a line in another tool's form means, such as ``ogx=1.5.0``; else empty."""
     for pattern in _OTHERS:
         if (found := pattern.fullmatch(content)) and (version := _version(found["version"])):
             return f"{found['name']}=={version}"

@@ -5,6 +5,7 @@ One image can be for several distributions (contract decision 3).
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.errors import Code, SdkError, Where, nearest_word
 from lls_provider.progress import SILENT, Progress
 from lls_provider.untrusted import one_line
 from lls_provider.wheels import servers
@@ -24,12 +26,17 @@ from lls_provider.wheels.distribution import (
     freeze_pins,
     looks_like_path,
     names_locations,
+    pin_meant,
     read_freeze,
     requirements_in,
 )
 from lls_provider.wheels.interpreter import OLDEST, Interpreter, find_interpreter, read_installed
 from lls_provider.wheels.uv import cause_of, python_hint, run_uv
-from lls_provider.wheels.uv_messages import yanked
+from lls_provider.wheels.uv_messages import (
+    not_found_names,
+    required_python,
+    yanked,
+)
 
 if TYPE_CHECKING:
     from lls_provider.wheels.interpreter import Interpreter
@@ -66,6 +73,8 @@ def load_distribution(
         raise _unusable(spec, str(error)) from error
     if Path(spec).is_file():
         raise _ambiguous(spec)
+    if _meant(spec):  # 'ogx-1.5.0' is a name, and 'ogx@1.5.0' a name with a URL
+        raise _unusable(spec, "It has a version, but no '==' before it.")
     line = servers.line_named(requirement.name)
     interpreter = _interpreter(line, python, at_least)
     if known is not None:
@@ -182,7 +191,7 @@ def _resolve(
         )
     except SdkError as error:
         if error.code is Code.RESOLUTION_FAILED and cause_of(error.why) is None:
-            error.resolution = _correction(wanted, interpreter, file) + python_hint(error.why)
+            error.resolution = _correction(wanted, interpreter, file, error.why)
         raise
     for warning in withdrawn:
         progress.warn(warning)
@@ -201,17 +210,33 @@ def _resolved(out: str, spec: str) -> dict[str, str]:
     return pins
 
 
-def _correction(wanted: Sequence[str], interpreter: Interpreter, file: Path | None) -> str:
-    """What to do about a distribution that does not resolve: correct the user's requirement."""
+def _correction(
+    wanted: Sequence[str], interpreter: Interpreter, file: Path | None, why: str
+) -> str:
+    """What to do about a distribution that does not resolve, from uv's explanation.
+
+    It names no option: the requirement may come from any command's option or from a project.
+    """
     from lls_provider.wheels.resolve import newest_version
 
     if file is not None:
-        return f"Correct the requirements in {file.name}, or name another --distribution."
-    name = Requirement(wanted[0]).name
-    newest = newest_version(name, interpreter=interpreter)
+        return f"Correct the requirements in {file.name}, or name another server." + python_hint(
+            why
+        )
+    requirement = Requirement(wanted[0])
+    name = canonicalize_name(requirement.name)
     version = ".".join(map(str, interpreter.minor))
+    if required := required_python(why, name):
+        lowest = re.search(r">=\s*(3\.\d+)", required)
+        option = f"--python {lowest[1]}" if lowest else "--python VERSION"
+        return f"Name a Python that {requirement} supports ({required}): {option}."
+    lines = [line.name for line in servers.LINES]
+    meant = nearest_word(name, lines) if name in not_found_names(why) else None
+    if meant and name not in lines:
+        return f"Write {meant}{requirement.specifier} in place of '{wanted[0]}'."
+    newest = newest_version(name, interpreter=interpreter)
     newest_note = f"; the newest for Python {version} is {name}=={newest}" if newest else ""
-    return f"Correct the requirement after --distribution{newest_note}."
+    return f"Correct '{wanted[0]}'{newest_note}." + python_hint(why)
 
 
 def _from_profile(
@@ -224,8 +249,8 @@ def _from_profile(
             Code.USAGE,
             f"{spec} does not hold for {interpreter}",
             why=f"The same packages were found for these Pythons only: {profile}.",
-            resolution="Name one of them with --python, or "
-            f"--distribution '{profile.requirement}'.",
+            resolution="Name one of them with --python, or name the server "
+            f"'{profile.requirement}' in place of the profile.",
         )
     progress.note(f"{spec}: {len(profile.pins)} packages, taken on {profile.taken.isoformat()}")
     return Distribution(
@@ -283,7 +308,27 @@ def _ambiguous(spec: str) -> SdkError:
     )
 
 
+def _meant(spec: str) -> str:
+    """The requirement that was meant; empty if that is unknown.
+
+    A server's name may also be joined to its version, as in ``ogx@1.5.0`` and ``ogx-1.5.0``.
+    """
+    text = re.sub(r"\s*=\s*", "=", spec.strip())
+    for line in servers.LINES:
+        joined = re.fullmatch(rf"{line.name}[@: -]?v?(\d\S*)", text.lower())
+        if joined and (meant := pin_meant(f"{line.name}={joined[1]}")):
+            return meant
+    return pin_meant(text)
+
+
 def _unusable(spec: str, why: str) -> SdkError:
+    if meant := _meant(spec):
+        return SdkError(
+            Code.DISTRIBUTION_INVALID,
+            f"Cannot use the distribution '{spec}': did you mean '{meant}'?",
+            why=why,
+            resolution=f"Write '{meant}'.",
+        )
     return SdkError(
         Code.DISTRIBUTION_INVALID,
         f"Cannot use the distribution '{spec}'",

@@ -269,8 +269,8 @@ def _with_extras(question: _Question, progress: Progress) -> Lock:
             f"{server.label} does not say what {name}[{missing[name]}] needs",
             why=f"It has {name} {server.pins[name]} by name and version only, and no index has "
             f"that version. What its extra {missing[name]} requires is in its metadata.",
-            resolution="Name the server's environment (--distribution python:PATH) or image "
-            f"(--distribution docker://REF), which have it; or depend on {name} without the extra, "
+            resolution="Name the server's environment (python:PATH) or image (docker://REF) "
+            f"as the server, which has it; or depend on {name} without the extra, "
             "and on what the extra requires by name.",
         ) from error
 

@@ -174,7 +174,7 @@ def uv_error(message: str, status: int, doing: str) -> SdkError:
             resolution=cause_of(message)
             or _not_found(why)
             or "Change the requirement that the explanation names in the project's "
-            "dependencies; or build for another --distribution; or, when a bound is wrong "
+            "dependencies; or build for another server; or, when a bound is wrong "
             "upstream, build with --override 'NAME==VERSION'."
             + python_hint(why),
         )
