@@ -164,3 +164,16 @@ def test_a_command_that_takes_no_provider_file_names_the_one_that_does(
     assert caught.value.code is Code.USAGE
     assert f"lls-provider compat {path}" in caught.value.resolution
     assert resolve_targets([str(path)]).sources  # the advice
+
+
+@pytest.mark.parametrize(("make", "prefix"), [(project, ""), (bundle, ""), (layout, "oci:")])
+def test_a_misspelt_directory_is_recognised(
+    make: Callable[[Path], Path], prefix: str, tmp_path: Path
+) -> None:
+    path = make(tmp_path / "my-guard")
+    (tmp_path / "my-gard2").mkdir()  # nearer, but nothing is in it
+    with pytest.raises(SdkError) as caught:
+        resolve_source(f"{prefix}{tmp_path / 'my-gard'}")
+    assert caught.value.what.endswith(f"; did you mean '{path}'?")
+    assert caught.value.resolution == f"Name {prefix}{path}."
+    resolve_source(f"{prefix}{path}")

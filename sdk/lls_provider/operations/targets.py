@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 from lls_provider.bundle.assemble import on_this_machine
 from lls_provider.bundle.bundle import is_bundle
 from lls_provider.contract.names import SPEC_FILE
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.errors import Code, SdkError, Where, nearest_word
 from lls_provider.image.bundle_image import unpack
 from lls_provider.image.inspect.distribution import load_distributions
 from lls_provider.image.transports.layout import is_layout, parse_reference
-from lls_provider.image.transports.registry import reference
-from lls_provider.image.transports.transport import is_transport_name, local_file, read_image
+from lls_provider.image.transports.transport import (
+    is_transport_name,
+    local_file,
+    names_registry,
+    read_image,
+)
 from lls_provider.operations.provider_file import (
     located_in,
     read_provider_file,
@@ -202,26 +206,34 @@ def _require_there(path: Path, text: str) -> None:
     if path.is_dir():
         return
     found = "It is not a directory." if path.exists() else ""
+    prefix = _LAYOUT_PREFIX if text.startswith(_LAYOUT_PREFIX) else ""
+    meant = _meant(path, is_layout if prefix else _is_target)
     raise SdkError(
         Code.FILE_MISSING,
-        f"There is no directory {path}",
+        f"There is no directory {path}" + (f"; did you mean '{meant}'?" if meant else ""),
         why=found or (f"The target was {text}." if text != str(path) else ""),
         where=Where(file=str(path)),
-        resolution=f"Name an image in a registry docker://{text}."
-        if _is_registry(text)
+        resolution=f"Name {prefix}{meant}."
+        if meant is not None
+        else f"Name an image in a registry docker://{text}."
+        if names_registry(text)
         else "Name an existing project or bundle directory, or an image: oci:DIR, "
         "oci-archive:FILE, docker-archive:FILE, docker-daemon:REF or docker://REF.",
     )
 
 
-def _is_registry(text: str) -> bool:
-    """Whether a path that does not exist looks like an image name with a registry's host."""
-    if text.startswith((".", "/")):
-        return False
+def _meant(path: Path, fits: Callable[[Path], bool]) -> Path | None:
+    """The directory beside a missing one that fits and has nearly its name."""
     try:
-        return reference.parse(text).registry == text.partition("/")[0]
-    except SdkError:
-        return False
+        names = [it.name for it in path.parent.iterdir() if fits(it)]
+    except OSError:
+        return None
+    name = nearest_word(path.name, names, cutoff=0.7)
+    return None if name is None else path.with_name(name)
+
+
+def _is_target(path: Path) -> bool:
+    return is_layout(path) or is_bundle(path) or (path / _PROJECT_FILE).is_file()
 
 
 def bundle_of(

@@ -116,6 +116,62 @@ def test_other_places_are_a_usage_error(text: str) -> None:
         assert "skopeo copy" in caught.value.resolution
 
 
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("{}/x", ["oci:", "oci-archive:", "bundle:"]),
+        ("./no-such-thing/x", ["oci:", "oci-archive:", "bundle:"]),
+        ("{}/x.tar", ["oci-archive:", "docker-archive:"]),
+        ("127.0.0.1:5055/acme/guard:0.2.0", ["docker://"]),
+        ("quay.io/acme/guard", ["docker://"]),
+        ("localhost/guard", ["docker://"]),
+    ],
+)
+def test_an_output_without_a_transport_gets_those_that_fit_it(
+    text: str, kinds: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = text.format(tmp_path)
+    with pytest.raises(SdkError) as caught:
+        parse_output(text)
+    advice = caught.value.resolution.partition(" From and")[0]
+    *others, last = (f"{kind}{text}" for kind in kinds)
+    listed = f"{', '.join(others)} or {last}" if others else last
+    assert advice == f"Say what kind of place it is: {listed}."
+    for place in (*others, last):
+        parse_output(place)
+
+
+def test_a_base_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(SdkError) as caught:
+        read_base(f"{tmp_path}/x")
+    assert f"it is: oci:{tmp_path}/x or oci-archive:{tmp_path}/x." in caught.value.resolution
+
+
+def test_a_name_that_may_be_anything_gets_every_kind() -> None:
+    with pytest.raises(SdkError) as caught:
+        parse_output("guard:1")
+    listed = "oci:guard:1, docker-daemon:guard:1 or docker://REGISTRY/guard:1."
+    assert f"it is: {listed}" in caught.value.resolution
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("oci-arhive:{}/x", "oci-archive:{}/x"),
+        ("bundles:{}/x", "bundle:{}/x"),
+        ("docker:quay.io/acme/x", "docker://quay.io/acme/x"),
+        ("docker:/quay.io/acme/x", "docker://quay.io/acme/x"),
+    ],
+)
+def test_a_misspelt_transport_is_recognised(text: str, meant: str, tmp_path: Path) -> None:
+    with pytest.raises(SdkError) as caught:
+        parse_output(text.format(tmp_path))
+    meant = meant.format(tmp_path)
+    assert caught.value.resolution.startswith(f"Write '{meant}'. ")
+    parse_output(meant)
+
+
 def test_a_registry_is_named_as_skopeo_names_it() -> None:
     assert str(parse_output("docker://quay.io/acme/echo")) == "docker://quay.io/acme/echo:latest"
     assert str(parse_output("docker://python:3.12")) == "docker://docker.io/library/python:3.12"

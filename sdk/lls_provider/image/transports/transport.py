@@ -118,7 +118,7 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
             return archive.OciArchive(path, tag or DEFAULT_TAG, progress)
         layout.writable_layout(path)
         return OciLayout(path, tag or DEFAULT_TAG, progress)
-    raise _unknown("--output", text, f"{_PLACES}, or {_BUNDLE}DIR")
+    raise _unknown("--output", text, f"{_PLACES}, or {_BUNDLE}DIR", (*_PREFIXES, _BUNDLE))
 
 
 def require_index_sinks(outputs: Sequence[Output]) -> None:
@@ -266,14 +266,44 @@ def _docker_archive(place: str) -> tuple[Path, Reference | None]:
     return Path(file), reference.tagged(name) if name else None
 
 
-def _unknown(what: str, text: str, known: str) -> SdkError:
-    kind, colon, _ = text.partition(":")
-    meant = nearest_word(kind + colon, _PREFIXES) if colon else None
-    hint = f" Did you mean '{meant}'?" if meant else ""
+def names_registry(text: str) -> bool:
+    """Whether a text without a transport looks like an image name with a registry's host."""
+    if text.startswith((".", "/", "~")):
+        return False
+    try:
+        return reference.parse(text).registry == text.partition("/")[0]
+    except SdkError:
+        return False
+
+
+def _unknown(what: str, text: str, known: str, kinds: Sequence[str] = _PREFIXES) -> SdkError:
     return SdkError(
         Code.USAGE,
         f"{what} {text!r:.200} is not a place this version knows",
-        why=f"It takes {known}.{hint}",
-        resolution=f"Say what kind of place it is, such as docker://{text} or oci:{text}. From and "
-        "to elsewhere images are copied with skopeo: `skopeo copy SOURCE oci:DIR`.",
+        why=f"It takes {known}.",
+        resolution=_kind_of_place(text, kinds)
+        + " From and to elsewhere images are copied with skopeo: `skopeo copy SOURCE oci:DIR`.",
     )
+
+
+def _kind_of_place(text: str, kinds: Sequence[str]) -> str:
+    """Say which transports of ``kinds`` fit a text that names none."""
+    kind, colon, place = text.partition(":")
+    if not text:
+        return "Write one of these."
+    if text in kinds:
+        return f"Write the {'name' if text in (_REGISTRY, _DAEMON) else 'path'} after it."
+    meant = nearest_word(kind + colon, kinds) if colon and "/" not in kind else None
+    if meant:
+        return f"Write '{meant}{place.lstrip('/') if meant == _REGISTRY else place}'."
+    if names_registry(text):
+        fitting: Sequence[str] = (_REGISTRY,)
+    elif Path(text).is_file() or text.endswith(".tar"):
+        fitting = (_OCI_ARCHIVE, _DOCKER_ARCHIVE)
+    elif text.startswith((".", "/", "~")) or Path(text).is_dir():
+        fitting = (_OCI, _OCI_ARCHIVE, _BUNDLE)
+    else:
+        fitting = (_OCI, _DAEMON, f"{_REGISTRY}REGISTRY/")
+    found = [f"{it}{text}" for it in fitting if it in kinds or it.startswith(_REGISTRY)]
+    *others, last = found
+    return f"Say what kind of place it is: {', '.join(others)}{' or ' if others else ''}{last}."
