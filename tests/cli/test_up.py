@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from tests import results
 
 from lls_provider.cli.group import group
+from lls_provider.cli.up import no_call
 from lls_provider.errors import Code, SdkError
 from lls_provider.local import run
 from lls_provider.local.plan import CallReply
@@ -98,6 +99,30 @@ def test_text_has_each_call_with_its_reply(project: Path, replies: list[CallRepl
         "GET /v1/batches/file-1 -> 200",
         '  {"status": "completed"}',
     ]
+
+
+def test_nothing_called_is_said_and_the_advice_works(
+    project: Path, replies: list[CallReply]
+) -> None:
+    said = "so nothing was called. Name one with --call 'METHOD PATH [JSON]', or with [tool."
+    file = project / "pyproject.toml"
+    with_calls = file.read_text()
+    file.write_text(with_calls.replace(CALLS, ""))
+    done = up(project, "--check")
+    assert done.exit_code == 0
+    assert said in done.stderr
+    assert "nothing was called" not in up(project, "--check", "--format", "json").stdout
+    assert "nothing was called" not in up(project).stderr  # there is a curl line to copy
+
+    replies += [FILE]
+    assert "nothing was called" not in up(project, "--check", "--call", "GET /v1/files").stderr
+    file.write_text(with_calls)
+    replies += [FILE, DONE]
+    assert "nothing was called" not in up(project, "--check").stderr
+
+
+def test_an_image_has_no_settings_for_a_call() -> None:
+    assert no_call(has_project=False).endswith("Name one with --call 'METHOD PATH [JSON]'.")
 
 
 def test_json_has_the_last_reply_and_all(project: Path, replies: list[CallReply]) -> None:

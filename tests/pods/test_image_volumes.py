@@ -153,7 +153,7 @@ def test_an_ogxserver_with_a_provider_that_fails_ends_with_the_message(
     )
     # the message is the last of the container: the server has not been started
     assert message.rpartition("\nResolution: ")[2] == (
-        "Correct the provider where the traceback points to, and build its image again.\n"
+        "Run the provider on another server, one that has the safety API.\n"
     )
 
 

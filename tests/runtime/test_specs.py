@@ -216,6 +216,20 @@ def test_one_that_raises_keeps_its_traceback(tmp_path: Path) -> None:
     assert "where the traceback points to" in resolution
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        'raise ImportError("x needs the safety API, which this server (ogx_api) does not have.")',
+        "class Api: pass\ndef get_provider_spec():\n    return Api.safety\n",
+    ],
+)
+def test_an_api_that_the_server_lacks_is_no_fault_of_the_provider(
+    tmp_path: Path, source: str
+) -> None:
+    _, _, resolution = refused(tmp_path, source)
+    assert resolution == "Run the provider on another server, one that has the safety API."
+
+
 REMOTE = "async def get_adapter_impl(config, deps)"
 INLINE = "async def get_provider_impl(config, deps)"
 

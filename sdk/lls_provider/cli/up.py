@@ -150,9 +150,20 @@ def command(
                 _show_document(up, failure)
         if not current().is_json:
             show(up.result.text())
+        if check and not up.result.calls:
+            show(no_call(has_project=bool(up.projects)), err=True)
         if not check:
             _say_how(up)
             up.stay()
+
+
+def no_call(*, has_project: bool) -> str:
+    """Say that nothing was called, and how to name a call."""
+    table = ", or with [tool.lls-provider.up.call] in pyproject.toml" if has_project else ""
+    return (
+        "No sample call is set, so nothing was called. "
+        f"Name one with --call 'METHOD PATH [JSON]'{table}."
+    )
 
 
 def _show_document(up: Up, failure: SdkError | None) -> None:

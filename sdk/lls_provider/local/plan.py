@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.bundle.bundle import read_bundle
-from lls_provider.errors import Code, SdkError
+from lls_provider.contract.models import provider_id_from_name
+from lls_provider.errors import Code, SdkError, nearest_word
 from lls_provider.image.bundle_image import PREFIX
 from lls_provider.image.transports.transport import is_transport_name, read_image
 from lls_provider.operations.phase_commands import Installation, fits_argument, in_order
@@ -62,7 +63,8 @@ class InspectedSource:
 
     ``image`` is the image of a target that is one, opened once: its tag may move later.
     ``distributions`` and ``python_tag`` are those that a bundle was built for, or a project's
-    settings; ``python_tag`` is None if any Python will do.
+    settings; ``python_tag`` is None if any Python will do. ``provider_id`` and ``api`` are None
+    for an image without such labels.
     """
 
     target: ProviderSource
@@ -70,6 +72,8 @@ class InspectedSource:
     distributions: tuple[str, ...] = ()
     python_tag: str | None = None
     image: Image | None = None
+    provider_id: str | None = None
+    api: str | None = None
 
 
 def inspect_source(
@@ -81,12 +85,24 @@ def inspect_source(
     """
     if target.kind is SourceKind.PROJECT:
         settings = read_settings(target.path)
-        return InspectedSource(target, settings, settings.distributions)
+        return InspectedSource(
+            target,
+            settings,
+            settings.distributions,
+            provider_id=provider_id_from_name(settings.name),
+            api=settings.api,
+        )
     if target.kind is SourceKind.BUNDLE:
-        manifest = read_bundle(target.path).manifest
-        if manifest is None:
-            return InspectedSource(target)
-        return InspectedSource(target, None, manifest.distributions, manifest.target.python_tag)
+        bundle = read_bundle(target.path)
+        manifest = bundle.manifest
+        return InspectedSource(
+            target,
+            None,
+            manifest.distributions if manifest is not None else (),
+            manifest.target.python_tag if manifest is not None else None,
+            provider_id=bundle.provider_id,
+            api=bundle.metadata.api,
+        )
     try:
         image = read_image(target.text, insecure=options.insecure, progress=progress)
     except SdkError as error:
@@ -100,6 +116,8 @@ def inspect_source(
         tuple(name for name in distributions if name),
         image.labels.get(f"{PREFIX}.target.python"),
         image,
+        target.entry.provider_id if target.entry else image.labels.get(f"{PREFIX}.id"),
+        image.labels.get(f"{PREFIX}.api"),
     )
 
 
@@ -242,8 +260,10 @@ def assign_configs(
             raise _unassigned("--config does not say which provider it is for", provider_ids)
         chosen = provider_ids[0] if identifier is None else identifier
         if chosen not in provider_ids:
+            meant = nearest_word(chosen, provider_ids)
+            hint = f"; did you mean '{meant}'?" if meant else ""
             raise _unassigned(
-                f"--config names a provider that no target has: {chosen}", provider_ids
+                f"--config names a provider that no target has: {chosen}{hint}", provider_ids
             )
         assigned[chosen] = config
     return assigned

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lls_provider.bundle.bundle import read_bundle
 from lls_provider.contract.names import VolumeTree
 from lls_provider.errors import Code, SdkError
-from lls_provider.local import base_config, plan
+from lls_provider.local import base_config, early_checks, plan
 from lls_provider.local.bundles import TargetBundles
 from lls_provider.local.call import free_port, require_free
 from lls_provider.local.environment import PreparedServer, prepare_server
@@ -102,11 +102,13 @@ class Up:
         with contextlib.ExitStack() as stack:
             if self.options.port is not None:
                 require_free(self.options.port)
+            early_checks.require_distinct(self._targets)
             self._candidates = tuple(
                 plan.inspect_source(target, self.options, self._progress)
                 for target in self._targets
             )
             self._choose()
+            early_checks.require_known_ids(self._candidates, self.options)
             stack.enter_context(self._workspace)
             self._stack = stack.pop_all()
         return self
@@ -149,7 +151,7 @@ class Up:
         context ends.
         """
         prepared = self._prepared_server or self._prepared()
-        providers = self._bundles.providers(self._candidates, prepared.distribution)
+        providers = self._built(prepared)
         self._checked_first(self._installed(providers, prepared))
         return self.result
 
@@ -165,7 +167,7 @@ class Up:
         self.result, self._unconfirmed = UpResult(self.result.server), None
         self._reconsider(changed)
         prepared = self._prepared_server or self._prepared()
-        providers = self._bundles.providers(self._candidates, prepared.distribution)
+        providers = self._built(prepared)
         serve = self._checked_first if self._server is None else self._started_first
         self.stop()
         serve(self._installed(providers, prepared))
@@ -270,6 +272,12 @@ class Up:
         self.result.server = prepared.distribution.label
         self._prepared_server = prepared
         return prepared
+
+    def _built(self, server: PreparedServer) -> tuple[PlannedProvider, ...]:
+        early_checks.require_apis(
+            self._candidates, server.environment, by_option=self.options.server is not None
+        )
+        return self._bundles.providers(self._candidates, server.distribution)
 
     def _installed(
         self, providers: Sequence[PlannedProvider], server: PreparedServer

@@ -6,8 +6,12 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from lls_provider.project.template import TemplateVersions
+
+if TYPE_CHECKING:
+    from lls_provider.wheels.servers import ServerLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +37,18 @@ def template_apis() -> Mapping[str, TemplateApi]:
             name: TemplateApi(it["about"], tuple(it["kinds"]), tuple(it["servers"]))
             for name, it in listed.items()
         }
+    )
+
+
+def servers_with(api: str, *, besides: ServerLine | None = None) -> tuple[str, ...]:
+    """The servers, as requirements, that have an API; those of the line ``besides`` are left out.
+
+    Empty for an API that the template does not implement.
+    """
+    found = template_apis().get(api)
+    names: Mapping[str, str] = TemplateVersions.shipped().current.context["_servers"]
+    return tuple(
+        names[it]
+        for it in (found.servers if found is not None else ())
+        if besides is None or it != besides.name
     )

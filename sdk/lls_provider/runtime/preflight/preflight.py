@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ if TYPE_CHECKING:
     from lls_provider.runtime.install.conflict import Candidate, Demand
     from lls_provider.runtime.install.shadowing import InstalledModules, ServerModules
     from lls_provider.runtime.volume.installed import ProviderRecord
+
+# as the project template says it, and as Python does for `Api.safety`
+_LACKING_API = re.compile(
+    r"needs the (\w+) API, which this server .*does not have"
+    r"|AttributeError: type object 'Api' has no attribute '(\w+)'"
+)
 
 
 HIDDEN = "A module of the provider would hide one of the server"
@@ -373,6 +380,9 @@ def resolution(failure: ProbeFailure, module: str, *, installed: bool = True) ->
         return f"Define get_provider_spec() in {package}/provider.py."
     if failure.kind == "invalid":
         return "Correct what get_provider_spec() returns, or provider_type in the configuration."
+    if (lacking := _LACKING_API.search(failure.reason)) is not None:
+        api = lacking[1] or lacking[2]
+        return f"Run the provider on another server, one that has the {api} API."
     return "Correct the provider where the traceback points to, and build its image again."
 
 
