@@ -82,6 +82,9 @@ def test_an_id_that_is_not_known_yet_is_left_to_later(tmp_path: Path) -> None:
     require_known_ids([source, image], UpOptions(configs=(("x", {}),)))
 
 
+GIVEN = UpOptions(server="ogx==1.0")
+
+
 def server(path: Path, name: str, *apis: str) -> Environment:
     line = line_named(name)
     assert line is not None
@@ -101,7 +104,7 @@ def test_an_api_that_the_server_lacks_is_told_with_the_servers_that_have_it(
     source = inspected(project(tmp_path / "my-guard"))
     ogx = server(tmp_path / "ogx", "ogx", "inference", "files")
     with pytest.raises(SdkError) as caught:
-        require_apis([source], ogx, by_option=True)
+        require_apis([source], ogx, GIVEN)
     error = caught.value
     assert error.code is Code.USAGE
     assert error.what.endswith("needs the API 'safety', which ogx==1.0 does not have")
@@ -109,12 +112,12 @@ def test_an_api_that_the_server_lacks_is_told_with_the_servers_that_have_it(
     assert error.resolution == (
         "Run it on a server that has this API: --server 'llama-stack==0.7.3'."
     )
-    require_apis([source], server(tmp_path / "ls", "llama-stack", "safety"), by_option=True)
+    require_apis([source], server(tmp_path / "ls", "llama-stack", "safety"), GIVEN)
 
 
 def test_a_server_whose_apis_cannot_be_read_is_left_to_preflight(tmp_path: Path) -> None:
     source = inspected(project(tmp_path / "my-guard"))
-    require_apis([source], server(tmp_path / "none", "ogx"), by_option=True)
+    require_apis([source], server(tmp_path / "none", "ogx"), GIVEN)
     broken = server(tmp_path / "broken", "ogx", "x")
     next((tmp_path / "broken").rglob("datatypes.py")).write_text("class Api(:\n")
-    require_apis([source], broken, by_option=True)
+    require_apis([source], broken, GIVEN)

@@ -59,7 +59,7 @@ def require_known_ids(sources: Sequence[InspectedSource], options: UpOptions) ->
 
 
 def require_apis(
-    sources: Sequence[InspectedSource], environment: Environment, *, by_option: bool
+    sources: Sequence[InspectedSource], environment: Environment, options: UpOptions
 ) -> None:
     """Raise SdkError for a target whose API the server lacks, with the servers that have it.
 
@@ -74,7 +74,7 @@ def require_apis(
         label = environment.distribution.label
         has_it = " or ".join(f"--server '{it}'" for it in servers_with(source.api, besides=line))
         raise SdkError(
-            Code.USAGE if by_option else Code.SETTINGS_INVALID,
+            Code.USAGE if options.server is not None else Code.SETTINGS_INVALID,
             f"{source.target.label} needs the API '{source.api}', which {label} does not have",
             why=f"It has {', '.join(sorted(apis))}.",
             where=source.settings.where("api") if source.settings is not None else Where(),

@@ -104,8 +104,7 @@ class Up:
                 require_free(self.options.port)
             early_checks.require_distinct(self._targets)
             self._candidates = tuple(
-                plan.inspect_source(target, self.options, self._progress)
-                for target in self._targets
+                plan.inspect_source(it, self.options, self._progress) for it in self._targets
             )
             self._choose()
             early_checks.require_known_ids(self._candidates, self.options)
@@ -205,7 +204,7 @@ class Up:
 
     @property
     def _settings(self) -> list[Settings]:
-        return [item.settings for item in self._candidates if item.settings is not None]
+        return [it.settings for it in self._candidates if it.settings is not None]
 
     def _choose(self) -> None:
         """Choose the server and the base configuration; refuse what contradicts itself."""
@@ -274,9 +273,7 @@ class Up:
         return prepared
 
     def _built(self, server: PreparedServer) -> tuple[PlannedProvider, ...]:
-        early_checks.require_apis(
-            self._candidates, server.environment, by_option=self.options.server is not None
-        )
+        early_checks.require_apis(self._candidates, server.environment, self.options)
         return self._bundles.providers(self._candidates, server.distribution)
 
     def _installed(
