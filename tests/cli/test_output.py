@@ -138,7 +138,7 @@ def test_quiet_and_verbose_exclude_each_other(cli: Cli) -> None:
         (["new", "x", "--no-input", "vender=acme"], "'vendor'"),
         (["install", "--provder-id", "x"], "'--provider-id'"),
         (["build", "--package", "x==1", "--api", "infrence", "--output", "oci:x"], "'inference'"),
-        (["build", "--output", "ocii:x"], "'oci:'"),
+        (["build", "--output", "ocii:x"], "'oci:x'"),
     ],
 )
 def test_what_was_meant_is_suggested(

@@ -168,7 +168,7 @@ def test_a_misspelt_transport_is_recognised(text: str, meant: str, tmp_path: Pat
     with pytest.raises(SdkError) as caught:
         parse_output(text.format(tmp_path))
     meant = meant.format(tmp_path)
-    assert caught.value.resolution.startswith(f"Write '{meant}'. ")
+    assert caught.value.resolution.startswith(f"Did you mean '{meant}'? ")
     parse_output(meant)
 
 

@@ -295,7 +295,7 @@ def _kind_of_place(text: str, kinds: Sequence[str]) -> str:
         return f"Write the {'name' if text in (_REGISTRY, _DAEMON) else 'path'} after it."
     meant = nearest_word(kind + colon, kinds) if colon and "/" not in kind else None
     if meant:
-        return f"Write '{meant}{place.lstrip('/') if meant == _REGISTRY else place}'."
+        return f"Did you mean '{meant}{place.lstrip('/') if meant == _REGISTRY else place}'?"
     if names_registry(text):
         fitting: Sequence[str] = (_REGISTRY,)
     elif Path(text).is_file() or text.endswith(".tar"):
