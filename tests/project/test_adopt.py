@@ -327,6 +327,21 @@ def test_without_metadata_there_is_no_provider(plain: Path) -> None:
     assert "project is missing" in error.what
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "project = 1\n",
+        "tool = 1\n",
+        "[[tool]]\n",
+        '[project]\nname = 3\nurls = { a = "http://[b" }\nauthors = 1\n',
+        '[tool.uv.workspace]\nmembers = ["a**"]\n',
+    ],
+)
+def test_a_table_of_another_type_is_an_error_of_the_file(plain: Path, text: str) -> None:
+    (plain / "pyproject.toml").write_text(text)
+    assert refused(plain).code is Code.SETTINGS_INVALID
+
+
 def test_a_directory_without_a_project_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path).code is Code.PROJECT_INVALID
 

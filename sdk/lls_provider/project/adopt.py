@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from lls_provider.contract.schema import shown
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.project.discovery import Discovery, DiscoveryOptions, discover
+from lls_provider.project.discovery import GIVEN, Discovery, DiscoveryOptions, discover
 from lls_provider.project.modules import provider_modules
 from lls_provider.project.pyproject import (
     FILE,
@@ -27,6 +27,8 @@ from lls_provider.project.pyproject import (
     load_pyproject,
     metadata_rule,
     parse_pyproject,
+    table_at,
+    value_at,
 )
 from lls_provider.project.settings import TABLE, missing_table, settings_of
 from lls_provider.project.table_writer import table_text, with_table
@@ -128,20 +130,27 @@ def _require_adoptable(path: Path, pyproject: PyProject) -> None:
 
 def _members(path: Path, pyproject: PyProject) -> list[str]:
     """Return the members of a workspace without a project at its root that have a provider."""
-    data: Any = pyproject.data
-    if "project" in data:
+    if "project" in pyproject.data:
         return []
-    for step in ("tool", "uv", "workspace", "members"):
-        data = data.get(step) if isinstance(data, dict) else None
+    data = value_at(pyproject.data, "tool", "uv", "workspace", "members")
     patterns = [it for it in data if isinstance(it, str)] if isinstance(data, list) else []
     found = {
         place.relative_to(path).as_posix()
         for pattern in patterns
-        if pattern and not Path(pattern).is_absolute() and ".." not in Path(pattern).parts
-        for place in path.glob(pattern)
+        for place in _matches(path, pattern)
         if (place / FILE).is_file() and provider_modules(place)
     }
     return sorted(found)
+
+
+def _matches(path: Path, pattern: str) -> list[Path]:
+    """Return what a pattern finds below ``path``; nothing for one that leads out of it."""
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        return []
+    try:
+        return list(path.glob(pattern))
+    except (ValueError, IndexError):  # no pattern of Python's, as an empty one; uv reports it
+        return []
 
 
 def _settings(
@@ -175,23 +184,29 @@ def _vendor(
 ) -> tuple[str, str]:
     """Return the organisation and where it was found."""
     if given:
-        return given, "given on the command line"
-    data = pyproject.data
-    project = data.get("project", {})
-    urls = project.get("urls", {}) if isinstance(project, dict) else {}
-    for url in urls.values() if isinstance(urls, dict) else ():
-        parts = urlsplit(str(url))
-        owner = parts.path.strip("/").partition("/")[0]
-        if parts.hostname in _FORGES and owner:
+        return given, GIVEN
+    project = table_at(pyproject.data, "project")
+    for url in table_at(project, "urls").values():
+        if owner := _repository_owner(str(url)):
             return owner, "the owner of its repository"
     if found.vendor:
         return found.vendor, "its author or maintainer"
-    for person in (project.get("authors") or []) if isinstance(project, dict) else ():
+    authors = project.get("authors")
+    for person in authors if isinstance(authors, list) else ():
         if isinstance(person, dict) and isinstance(person.get("name"), str):
             return person["name"], "its author"
-    poetry = data.get("tool", {}).get("poetry", {})
-    name = project.get("name") or (poetry.get("name") if isinstance(poetry, dict) else None)
+    name = project.get("name") or value_at(pyproject.data, "tool", "poetry", "name")
     return str(name or path.absolute().name), "nothing names an organisation: the project's name"
+
+
+def _repository_owner(url: str) -> str:
+    """Return the owner in the address of a repository on a forge; empty for any other address."""
+    try:
+        parts = urlsplit(url)
+        on_forge = parts.hostname in _FORGES
+    except ValueError:
+        return ""
+    return parts.path.strip("/").partition("/")[0] if on_forge else ""
 
 
 def _notes(found: Discovery, settings: Sequence[AdoptedSetting]) -> Iterator[str]:
@@ -199,7 +214,7 @@ def _notes(found: Discovery, settings: Sequence[AdoptedSetting]) -> Iterator[str
     yield from found.notes
     values = {it.key: it for it in settings}
     vendor = values["vendor"]
-    if vendor.how != "given on the command line":
+    if vendor.how != GIVEN:
         yield f"vendor is {shown(vendor.value)} ({vendor.how}): correct it if that is wrong."
     if "distribution" not in values:
         yield (

@@ -15,7 +15,7 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.load_failure import located_in_source
 from lls_provider.project.places import dependency_named_in
-from lls_provider.project.pyproject import FILE
+from lls_provider.project.pyproject import FILE, table_at
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import Bundle, PrefetchedWheels
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lls_provider.runtime.wheelfile.wheel import Wheel
     from lls_provider.wheels.interpreter import Interpreter
     from lls_provider.wheels.lock import LockFile
+
+_UV = ("tool", "uv")
 
 
 def bundle_project(
@@ -231,7 +233,10 @@ def uv_sources(root: Path, pyproject: Mapping[str, Any]) -> dict[str, Any]:
     (https://docs.astral.sh/uv/concepts/projects/workspaces/). Without them a member's name would be
     looked up in the index, where anyone can own it.
     """
-    return {**_table(_workspace(root), "sources"), **_table(pyproject, "sources")}
+    return {
+        **table_at(_workspace(root), *_UV, "sources"),
+        **table_at(pyproject, *_UV, "sources"),
+    }
 
 
 def _workspace(root: Path) -> Mapping[str, Any]:
@@ -241,14 +246,6 @@ def _workspace(root: Path) -> Mapping[str, Any]:
             found = tomllib.loads((directory / FILE).read_text("utf-8"))
         except (OSError, ValueError):
             continue  # uv reports what is wrong with it
-        if "workspace" in _table(found):
+        if "workspace" in table_at(found, *_UV):
             return found
     return {}
-
-
-def _table(pyproject: Mapping[str, Any], key: str | None = None) -> Mapping[str, Any]:
-    """Return the table ``[tool.uv]``, or one in it; empty if there is none."""
-    found: Any = pyproject
-    for step in ("tool", "uv", *([key] if key else [])):
-        found = found.get(step) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}

@@ -26,7 +26,7 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.project.bundle import project_requirement, uv_sources
 from lls_provider.project.modules import find_module, provider_modules
 from lls_provider.system.cache import scratch
-from lls_provider.wheels.interpreter import find_interpreter, lowest_minor
+from lls_provider.wheels.interpreter import find_interpreter
 from lls_provider.wheels.loading import load_distributions
 from lls_provider.wheels.resolve import newest_version
 from lls_provider.wheels.servers import LINES, line_named, read_profiles
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from lls_provider.wheels.loading import Loader
 
 Choose = Callable[[Sequence[StaticSpec]], StaticSpec]
+GIVEN = "given on the command line"
+"""How what the caller knew was found."""
 _SPEC = (
     "servers import PACKAGE.provider and call its get_provider_spec() (contract section 1), which "
     "returns api, provider_type, module and config_class."
@@ -62,8 +64,8 @@ class DiscoveryOptions:
 class Discovery:
     """What was found: the spec and how, the servers that loaded it, and what was not found out.
 
-    ``wheel`` declares vendor and description if it could be built. ``schema`` is that of the
-    config class. ``notes`` are sentences for the author.
+    ``vendor`` is the author or maintainer that the wheel names, if it could be built. ``schema`` is
+    that of the config class. ``notes`` are sentences for the author.
     """
 
     spec: StaticSpec
@@ -108,8 +110,7 @@ def discover(
     """
     if options.static:
         return _read(root, options, ["Nothing was run (--static)."])
-    requires = str(pyproject.data.get("project", {}).get("requires-python", ""))
-    lowest = lowest_minor(requires)
+    lowest = pyproject.lowest_python
     with scratch("init") as directory:
         try:
             wheel, interpreter = _wheel(root, directory, options.python, lowest, progress)
@@ -190,7 +191,7 @@ class _Run:
         servers = found.loaded.get(spec, [])
         return Discovery(
             spec,
-            found.specs.get(spec, "given on the command line"),
+            found.specs.get(spec, GIVEN),
             tuple(servers or candidates[:1]),
             bool(servers),
             static_spec.declared_vendor(own),
@@ -360,7 +361,7 @@ def _read(root: Path, options: DiscoveryOptions, notes: Sequence[str]) -> Discov
     spec = _chosen(found, root, options)
     return Discovery(
         spec,
-        found.specs.get(spec, "given on the command line"),
+        found.specs.get(spec, GIVEN),
         options.distributions,
         notes=tuple(notes),
     )

@@ -59,6 +59,13 @@ class PyProject:
     data: Mapping[str, Any]
     positions: Mapping[tuple[Step, ...], TomlPosition]
 
+    @property
+    def lowest_python(self) -> tuple[int, int]:
+        """The lowest Python that ``requires-python`` of ``[project]`` allows."""
+        from lls_provider.wheels.interpreter import lowest_minor
+
+        return lowest_minor(str(value_at(self.data, "project", "requires-python") or ""))
+
     def where(self, path: tuple[Step, ...], *, key: bool = False) -> Where:
         """Return the position of the value (or of the ``key``) at ``path``, else of the nearest
         table.
@@ -69,6 +76,20 @@ class PyProject:
             place = self.positions.get(path)
         mark = place.key if key else place.value
         return Where(file=self.source, line=mark.line, column=mark.column)
+
+
+def value_at(data: Mapping[str, Any], *keys: str) -> Any:
+    """Return the value at a path of keys; None if there is none, or no table on the way to it."""
+    found: Any = data
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def table_at(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """Return the table at a path of keys; an empty one if there is none."""
+    found = value_at(data, *keys)
+    return found if isinstance(found, dict) else {}
 
 
 def load_pyproject(project: Path) -> PyProject:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lls_provider.contract.schema import nearest, shown
-from lls_provider.errors import Code
-from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, looks_like_path
-
-if TYPE_CHECKING:
-    from lls_provider.project.pyproject import PyProject
-    from lls_provider.project.sample_call import SampleCall
-
-import keyword
-from collections.abc import Mapping
-
 from packaging.requirements import InvalidRequirement
 
-from lls_provider.errors import SdkError, Where
+from lls_provider.contract.schema import nearest, shown
+from lls_provider.errors import Code, SdkError, Where
 from lls_provider.project.call_settings import read_calls
 from lls_provider.project.modules import find_module, holds_provider, provider_modules
 from lls_provider.project.named_files import named_file
@@ -32,8 +24,14 @@ from lls_provider.project.pyproject import (
     TableReader,
     load_pyproject,
     metadata_rule,
+    table_at,
+    value_at,
 )
 from lls_provider.runtime.wheelfile.wheel import parse_requirement
+from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, looks_like_path
+
+if TYPE_CHECKING:
+    from lls_provider.project.sample_call import SampleCall
 
 TABLE = ("tool", "lls-provider")
 _EXAMPLE = """\
@@ -85,11 +83,8 @@ class Settings:
 
     @property
     def lowest_python(self) -> tuple[int, int]:
-        """The lowest Python that ``requires-python`` of ``[project]`` allows."""
-        from lls_provider.wheels.interpreter import lowest_minor
-
-        project = self.pyproject.data.get("project", {})
-        return lowest_minor(str(project.get("requires-python", "")))
+        """The lowest Python that the project allows."""
+        return self.pyproject.lowest_python
 
     def where(self, key: str) -> Where:
         """Return the position of a key of ``[tool.lls-provider]``."""
@@ -110,7 +105,7 @@ def settings_of(project: Path, pyproject: PyProject) -> Settings:
     if (error := missing_table(project, pyproject)) is not None:
         raise error
     top = TableReader(pyproject, (), dict(pyproject.data), [])
-    own = TableReader(pyproject, TABLE, pyproject.data["tool"]["lls-provider"], top.problems)
+    own = TableReader(pyproject, TABLE, value_at(pyproject.data, *TABLE), top.problems)
     settings = _settings(project, top, own)
     if top.problems:
         raise _refusal(top)
@@ -126,17 +121,16 @@ class TableMissing:
 
 def missing_table(project: Path, pyproject: PyProject) -> SdkError | None:
     """Return the error of a project without ``[tool.lls-provider]``; None if it has the table."""
-    tool = pyproject.data.get("tool")
-    tool = tool if isinstance(tool, dict) else {}
-    if isinstance(tool.get("lls-provider"), dict):
+    if isinstance(value_at(pyproject.data, *TABLE), dict):
         return None
-    meant = nearest("lls-provider", [name for name in tool if name != "lls-provider"])
+    parent, name = TABLE
+    meant = nearest(name, [it for it in table_at(pyproject.data, parent) if it != name])
     return SdkError(
         Code.SETTINGS_INVALID,
         "pyproject.toml has no table [tool.lls-provider]",
         why="It reports the API, the type and the module of the provider."
         + (f"\nThere is [tool.{meant}]: did you mean that?" if meant else ""),
-        where=pyproject.where(("tool", meant)) if meant else Where(file=pyproject.source),
+        where=pyproject.where((parent, meant)) if meant else Where(file=pyproject.source),
         resolution=f"Rename it to [{'.'.join(TABLE)}]."
         if meant
         else f"Let `{shlex.join(['lls-provider', 'init', str(project)])}` find these and write the "
@@ -184,8 +178,7 @@ def _settings(root: Path, top: TableReader, own: TableReader) -> Settings:
 
 def _metadata(top: TableReader) -> TableReader:
     """Return ``[project]``, or ``[tool.poetry]`` of a project that has only that (Poetry 1)."""
-    tool = top.table.get("tool")
-    poetry = tool.get("poetry") if isinstance(tool, dict) else None
+    poetry = value_at(top.table, "tool", "poetry")
     if "project" not in top.table and isinstance(poetry, dict):
         # its dependencies have another form, which its build backend reads
         table = {key: value for key, value in poetry.items() if key != "dependencies"}
@@ -278,8 +271,8 @@ def _test_requirements(top: TableReader, project: TableReader) -> tuple[str, ...
     from packaging.dependency_groups import resolve_dependency_groups
     from packaging.requirements import InvalidRequirement
 
-    groups = top.table.get("dependency-groups")
-    if isinstance(groups, dict) and "test" in groups:
+    groups = table_at(top.table, "dependency-groups")
+    if "test" in groups:
         try:
             return tuple(str(it) for it in resolve_dependency_groups(groups, "test"))
         except (ValueError, TypeError, LookupError, InvalidRequirement) as error:
@@ -291,8 +284,7 @@ def _test_requirements(top: TableReader, project: TableReader) -> tuple[str, ...
                 "test",
             )
         return ()
-    extras = project.table.get("optional-dependencies")
-    found = extras.get("test") if isinstance(extras, dict) else None
+    found = value_at(project.table, "optional-dependencies", "test")
     return tuple(it for it in found if isinstance(it, str)) if isinstance(found, list) else ()
 
 
@@ -300,10 +292,10 @@ def _other_requirements(top: TableReader, project: TableReader) -> dict[str, tup
     """Return the requirements of other groups and extras, by ``group NAME`` or ``extra NAME``."""
     found: dict[str, tuple[str, ...]] = {}
     for kind, table in (
-        ("group", top.table.get("dependency-groups")),
-        ("extra", project.table.get("optional-dependencies")),
+        ("group", table_at(top.table, "dependency-groups")),
+        ("extra", table_at(project.table, "optional-dependencies")),
     ):
-        for name, items in table.items() if isinstance(table, dict) else ():
+        for name, items in table.items():
             if name != "test" and isinstance(items, list):
                 found[f"{kind} {name}"] = tuple(it for it in items if isinstance(it, str))
     return found

@@ -27,34 +27,32 @@ def table_text(title: Sequence[str], values: Mapping[str, str | Sequence[str]]) 
 def with_table(pyproject: PyProject, data: bytes, table: str) -> bytes:
     """Return the file's content with a table at its end, in the file's own line ends.
 
-    Raises SdkError SETTINGS_INVALID if TOML does not allow a table there, as after ``tool = {}``.
+    Raises SdkError SETTINGS_INVALID if TOML does not allow a table there, as after ``tool = {}`` or
+    ``[[tool]]``.
     """
     line_end = b"\r\n" if b"\r\n" in data else b"\n"
     first = b"" if not data or data.endswith(b"\n") else line_end
     blank = line_end if data.strip() else b""
     added = data + first + blank + table.encode().replace(b"\n", line_end)
+    # what stands at the end of TOML changes nothing before it, but for a list of tables
     try:
-        after, new = tomllib.loads(added.decode()), tomllib.loads(table)
+        after = tomllib.loads(added.decode())
     except tomllib.TOMLDecodeError as error:
-        raise SdkError(
-            Code.SETTINGS_INVALID,
-            f"{Path(pyproject.source).name} cannot hold {table.splitlines()[0]}",
-            why=f"{error}: its parent is not written as tables.",
-            where=pyproject.where(("tool",)),
-            resolution="Write each part of [tool] as a table of its own, [tool.NAME], or remove "
-            "the value that is in the table's place.",
-        ) from error
-    assert _merged(dict(pyproject.data), new) == after  # noqa: S101 - nothing else has changed
+        raise _refusal(pyproject, table, str(error)) from error
+    if not isinstance(after["tool"], dict):
+        raise _refusal(pyproject, table, "It would belong to the last table of a list")
     return added
 
 
-def _merged(one: dict[str, object], other: Mapping[str, object]) -> dict[str, object]:
-    found = dict(one)
-    for key, value in other.items():
-        there = found.get(key)
-        both = isinstance(there, dict) and isinstance(value, dict)
-        found[key] = _merged(there, value) if both else value  # type: ignore[arg-type]
-    return found
+def _refusal(pyproject: PyProject, table: str, why: str) -> SdkError:
+    return SdkError(
+        Code.SETTINGS_INVALID,
+        f"{Path(pyproject.source).name} cannot hold {table.splitlines()[0]}",
+        why=f"{why}: its parent is not written as tables.",
+        where=pyproject.where(("tool",)),
+        resolution="Write each part of [tool] as a table of its own, [tool.NAME], or remove "
+        "the value that is in the table's place.",
+    )
 
 
 def _quoted(text: str) -> str:

@@ -16,7 +16,8 @@ from lls_provider.contract.schema import shown
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress, counted
 from lls_provider.project.answers import ANSWERS, complete_answers
-from lls_provider.project.pyproject import load_pyproject
+from lls_provider.project.pyproject import load_pyproject, value_at
+from lls_provider.project.settings import TABLE
 from lls_provider.project.template import TemplateVersions, render
 from lls_provider.project.tree_merge import CommittedProject, TreeMerge
 from lls_provider.system.cache import scratch
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from lls_provider.project.answers import Ask
     from lls_provider.project.pyproject import PyProject
 
-TABLE = ("tool", "lls-provider", "template")
+_TABLE = (*TABLE, "template")
 _RESTORE = (
     "Restore the table from the project's history (`git log -p -- pyproject.toml` has it). A "
     "project that `lls-provider new` did not make has no template: make one beside it, and copy "
@@ -142,10 +143,8 @@ def update_project(
 
 def _recorded(pyproject: PyProject) -> tuple[int, dict[str, str]]:
     """Return the version and the answers that a project records. Raises TEMPLATE_UNKNOWN."""
-    table: Any = pyproject.data
-    for step in TABLE:
-        table = table.get(step) if isinstance(table, dict) else None
-    title = f"[{'.'.join(TABLE)}]"
+    table = value_at(pyproject.data, *_TABLE)
+    title = f"[{'.'.join(_TABLE)}]"
     if not isinstance(table, dict):
         raise SdkError(
             Code.TEMPLATE_UNKNOWN,
@@ -166,8 +165,8 @@ def _wrong(pyproject: PyProject, key: str, why: str) -> SdkError:
     return SdkError(
         Code.TEMPLATE_UNKNOWN,
         f"{pyproject.source} does not say which template the project was made from",
-        why=f"In [{'.'.join(TABLE)}] {why}.",
-        where=pyproject.where((*TABLE, key)),
+        why=f"In [{'.'.join(_TABLE)}] {why}.",
+        where=pyproject.where((*_TABLE, key)),
         resolution=_RESTORE,
     )
 
@@ -176,7 +175,7 @@ def _later(pyproject: PyProject, version: int, current: int) -> SdkError:
     return SdkError(
         Code.TEMPLATE_UNKNOWN,
         f"The project was made from version {version} of the template, and this SDK has {current}",
-        where=pyproject.where((*TABLE, "version")),
+        where=pyproject.where((*_TABLE, "version")),
         resolution="Install a later lls-provider-sdk, such as with "
         "`python -m pip install --upgrade lls-provider-sdk`.",
     )
@@ -188,6 +187,6 @@ def _unknown(pyproject: PyProject, version: int, versions: TemplateVersions) -> 
         Code.TEMPLATE_UNKNOWN,
         f"There is no version {version} of the template",
         why=f"There are: {', '.join(map(str, known))}.",
-        where=pyproject.where((*TABLE, "version")),
+        where=pyproject.where((*_TABLE, "version")),
         resolution=_RESTORE,
     )
