@@ -18,6 +18,7 @@ from tests.factories.template_versions import (
     LINES,
     commit,
     git,
+    make_first_project,
     make_project,
     readme,
     tree,
@@ -477,6 +478,39 @@ def test_an_unknown_origin_is_refused(
         git(project, "checkout", "HEAD~1", "--", "pyproject.toml")
         commit(project)
         assert conflicts(update(project, versions)) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "text"), [("name", "../../../outside"), ("api", "files/.."), ("license", "../x")]
+)
+def test_a_recorded_answer_leads_to_no_file_outside_of_the_project(
+    versions: TemplateVersions, tmp_path: Path, key: str, text: str
+) -> None:
+    recorded = complete(versions)
+    project = make_project(versions, 3, tmp_path, recorded)
+    file = project / "pyproject.toml"
+    line = f'\n{key} = "{recorded[key]}"'
+    before, _, after = file.read_text().rpartition(line)
+    file.write_text(f'{before}\n{key} = "{text}"{after}')
+    commit(project)
+    error = refused(project, versions, {key: recorded[key]})  # the new answer is a good one
+    assert error.code is Code.TEMPLATE_UNKNOWN
+    assert f"the answer {key} is '{text}'" in error.why
+    assert error.where.line == before.count("\n") + 2
+
+
+def test_a_recorded_value_that_is_no_answer_is_not_rendered(tmp_path: Path) -> None:
+    project = make_first_project(tmp_path)
+    file = project / "pyproject.toml"
+    table = "[tool.lls-provider.template.answers]\n"
+    assert table in file.read_text()
+    outside = tmp_path / "outside"
+    file.write_text(
+        file.read_text().replace(table, f'{table}__package = "{"../" * 20}{outside}"\n')
+    )
+    commit(project)
+    update_project(project, dry=True)
+    assert not outside.exists()
 
 
 def test_a_wrong_answer_is_refused(project: Path, versions: TemplateVersions) -> None:

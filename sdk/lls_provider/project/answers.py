@@ -81,7 +81,7 @@ class Question:
 
     def problem(self, answer: str) -> str | None:
         """Return what is wrong with an answer, in one sentence; None if it is valid."""
-        found = _problem(self.key, answer)
+        found = answer_problem(self.key, answer)
         if found is not None:
             return found.what
         return self.also(answer) if self.also is not None else None
@@ -117,7 +117,7 @@ def complete_answers(
     ``defaults`` are the template's. ``also`` has what a question checks beside the answer itself,
     by key (`Question.also`). Raises SdkError USAGE with every wrong answer.
     """
-    _refuse([*_unknown(given), *(found for it in given.items() if (found := _problem(*it)))])
+    _refuse([*_unknown(given), *(found for it in given.items() if (found := answer_problem(*it)))])
     answers: dict[str, str] = {}
     for key in ANSWERS:
         if key in given:
@@ -127,7 +127,7 @@ def complete_answers(
         # a single choice needs no question
         may_ask = ask is not None and key not in UNASKED and len(question.choices) != 1
         answers[key] = ask(question) if ask is not None and may_ask else question.default
-        _refuse([found] if (found := _problem(key, answers[key])) else [])
+        _refuse([found] if (found := answer_problem(key, answers[key])) else [])
     return answers
 
 
@@ -200,7 +200,8 @@ def _unknown(given: Mapping[str, str]) -> list[Problem]:
     return found
 
 
-def _problem(key: str, text: str) -> Problem | None:
+def answer_problem(key: str, text: str) -> Problem | None:
+    """Return what is wrong with an answer, and what to do; None if it is valid."""
     if offered := tuple(choices(key)):
         if text in offered:
             return None

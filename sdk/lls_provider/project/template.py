@@ -23,8 +23,8 @@ TEMPLATE = "templates/provider"
 RECORDED = "templates/recorded"
 CONTEXT = "cookiecutter.json"
 
-# the template derives other values from these; they hold no special characters
-_IDENTIFIERS = ("name", "api", "kind", "license", "ci")
+IDENTIFIERS = ("name", "api", "kind", "license", "ci")
+"""The answers that the template derives other values from, names of files among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +85,20 @@ def _read(directory: Path) -> Template:
 def render(template: Template, answers: Mapping[str, str], directory: Path) -> Path:
     """Render a project with cookiecutter into a new directory below ``directory``.
 
-    The user's configuration is not read and no hook is run. Derived values come from answers that
-    hold no special characters, and the others are added afterwards: braces in an answer are never
-    a template.
+    The user's configuration is not read and no hook is run. Derived values, whose keys begin with
+    an underscore, come from answers that hold no special characters, and from nothing else: they
+    are names of files. The other answers are added afterwards: braces in an answer are never a
+    template.
     """
     from cookiecutter.generate import generate_files
     from cookiecutter.prompt import prompt_for_config
 
-    plain = {key: answers[key] for key in _IDENTIFIERS if key in answers}
+    given = {key: text for key, text in answers.items() if not key.startswith("_")}
+    plain = {key: given[key] for key in IDENTIFIERS if key in given}
     derived = prompt_for_config({"cookiecutter": {**template.context, **plain}}, no_input=True)
     rendered = generate_files(
         repo_dir=str(template.directory),
-        context={"cookiecutter": {**derived, **answers}},
+        context={"cookiecutter": {**derived, **given}},
         output_dir=str(directory),
         accept_hooks=False,
     )

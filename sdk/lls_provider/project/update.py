@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from lls_provider.contract.schema import shown
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress, counted
-from lls_provider.project.answers import ANSWERS, complete_answers
+from lls_provider.project.answers import ANSWERS, answer_problem, complete_answers
 from lls_provider.project.pyproject import load_pyproject, value_at
 from lls_provider.project.settings import TABLE
-from lls_provider.project.template import TemplateVersions, render
+from lls_provider.project.template import IDENTIFIERS, Template, TemplateVersions, render
 from lls_provider.project.tree_merge import CommittedProject, TreeMerge
 from lls_provider.system.cache import scratch
 
@@ -126,6 +126,7 @@ def update_project(
     with scratch("update") as temporary, versions.opened(version) as made_from:
         if made_from is None:
             raise _unknown(pyproject, version, versions)
+        _require_known(pyproject, made_from, recorded)
         for name in ("before", "after", "merge"):
             (temporary / name).mkdir()
         merge = project.merge(
@@ -155,18 +156,29 @@ def _recorded(pyproject: PyProject) -> tuple[int, dict[str, str]]:
         )
     version, answers = table.get("version"), table.get("answers")
     if not isinstance(version, int) or isinstance(version, bool):
-        raise _wrong(pyproject, "version", f"version is {shown(version)}, not a number")
+        raise _wrong(pyproject, f"version is {shown(version)}, not a number", "version")
     if not isinstance(answers, dict) or not all(isinstance(it, str) for it in answers.values()):
-        raise _wrong(pyproject, "answers", "answers is not a table of texts")
+        raise _wrong(pyproject, "answers is not a table of texts", "answers")
     return version, answers
 
 
-def _wrong(pyproject: PyProject, key: str, why: str) -> SdkError:
+def _require_known(pyproject: PyProject, template: Template, recorded: Mapping[str, str]) -> None:
+    """Refuse recorded answers that become names of files, and that this version does not take."""
+    for key in IDENTIFIERS:
+        text, offered = recorded.get(key), template.context.get(key)
+        if text is None or (isinstance(offered, list) and text in offered):
+            continue
+        if isinstance(offered, list) or answer_problem(key, text) is not None:
+            why = f"the answer {key} is {shown(text)}, which that template does not take"
+            raise _wrong(pyproject, why, "answers", key)
+
+
+def _wrong(pyproject: PyProject, why: str, *keys: str) -> SdkError:
     return SdkError(
         Code.TEMPLATE_UNKNOWN,
         f"{pyproject.source} does not say which template the project was made from",
         why=f"In [{'.'.join(_TABLE)}] {why}.",
-        where=pyproject.where((*_TABLE, key)),
+        where=pyproject.where((*_TABLE, *keys)),
         resolution=_RESTORE,
     )
 
