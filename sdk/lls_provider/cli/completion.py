@@ -6,6 +6,7 @@ import click
 
 from lls_provider.cli.boundary import EXIT_STATUSES, show_result
 from lls_provider.cli.options import Choice, output_options
+from lls_provider.cli.shells import SHELLS, script
 
 
 @click.command(
@@ -13,7 +14,7 @@ from lls_provider.cli.options import Choice, output_options
     epilog="Example: lls-provider completion bash > "
     "~/.local/share/bash-completion/completions/lls-provider\n\n" + EXIT_STATUSES,
 )
-@click.argument("shell", metavar="SHELL", type=Choice(("bash", "zsh", "fish")))
+@click.argument("shell", metavar="SHELL", type=Choice(tuple(SHELLS)))
 @output_options()
 def command(shell: str) -> None:
     """Show the script that completes the commands, options and values in SHELL.
@@ -26,8 +27,6 @@ def command(shell: str) -> None:
     fish, in ~/.config/fish/config.fish:
       lls-provider completion fish | source
     """
-    from lls_provider.cli.shells import script
-
     text = script(shell)
     document = {"shell": shell, "script": text}
     show_result("completion/1", lambda: document, lambda: text.rstrip("\n"), verbatim=True)

@@ -13,6 +13,8 @@ from lls_provider.cli.boundary import EXIT_STATUSES, console, current, show, sho
 from lls_provider.cli.command_group import SuggestingGroup
 from lls_provider.cli.options import Choice, output_options
 from lls_provider.cli.output import xml_text
+from lls_provider.conformance.process import TIME_LIMIT
+from lls_provider.conformance.vectors import ROLES
 from lls_provider.progress import counted
 from lls_provider.untrusted import bounded, escaped, one_line
 
@@ -66,7 +68,7 @@ def command() -> None:
 @click.option(
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
-    default=60.0,
+    default=TIME_LIMIT,
     show_default=True,
     metavar="SECONDS",
     help="How long one run of a command may take.",
@@ -100,7 +102,6 @@ def run(
     """
     from lls_provider.conformance.runner import run_conformance
     from lls_provider.conformance.template import parse_template
-    from lls_provider.conformance.vectors import ROLES
     from lls_provider.system.files import output_file
 
     templates = [
@@ -132,14 +133,14 @@ def run(
     "--role",
     "roles",
     multiple=True,
-    type=Choice(("installer", "merger", "preflight", "operator", "checker")),
+    type=Choice(ROLES),
     help="Only the vectors of this role (repeatable).",
 )
 @output_options()
 def list_command(roles: tuple[str, ...]) -> None:
     """List the vectors by requirement, each with the ID that --select takes."""
     from lls_provider.conformance.derived_cases import all_cases
-    from lls_provider.conformance.vectors import ROLES, contract_version, requirements
+    from lls_provider.conformance.vectors import contract_version, requirements
 
     cases = all_cases(roles or ROLES)
     found = [

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+TIME_LIMIT = 60.0
+"""Seconds that one run of an implementation may take, unless the caller says otherwise."""
 OUTPUT_LIMIT = 1 << 20
 """Bytes of stdout and of stderr that are kept; a command that writes more is ended."""
 _TICK = 0.05  # seconds between two looks at a process that writes nothing

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lls_provider.conformance.derived_cases import all_cases
 from lls_provider.conformance.harness import run_case
+from lls_provider.conformance.process import TIME_LIMIT
 from lls_provider.conformance.report import CaseResult, ConformanceReport
 from lls_provider.conformance.vectors import contract_version, requirements
 from lls_provider.errors import Code, SdkError
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from lls_provider.conformance.template import CommandTemplate
 
 _REPORTED = 50  # vectors, after which the number is shown
-TIME_LIMIT = 60.0
-"""Seconds that one run of an implementation may take."""
 
 
 def selected(cases: Sequence[ConformanceCase], patterns: Sequence[str]) -> list[ConformanceCase]:
