@@ -27,11 +27,10 @@ from lls_provider.project.pyproject import (
     load_pyproject,
     metadata_rule,
     parse_pyproject,
-    table_at,
-    value_at,
 )
 from lls_provider.project.settings import TABLE, missing_table, settings_of
 from lls_provider.project.table_writer import table_text, with_table
+from lls_provider.project.toml_values import table_at, value_at
 from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, looks_like_path
 
 _FORGES = ("github.com", "gitlab.com", "codeberg.org", "bitbucket.org")

@@ -15,7 +15,8 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.load_failure import located_in_source
 from lls_provider.project.places import dependency_named_in
-from lls_provider.project.pyproject import FILE, table_at
+from lls_provider.project.pyproject import FILE
+from lls_provider.project.toml_values import table_at
 
 if TYPE_CHECKING:
     from lls_provider.bundle.bundle import Bundle, PrefetchedWheels

@@ -19,6 +19,7 @@ from typing import Any
 
 from lls_provider.contract.schema import load_schema, nearest, shown
 from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.project.toml_values import value_at
 
 FILE = "pyproject.toml"
 Step = str | int
@@ -76,20 +77,6 @@ class PyProject:
             place = self.positions.get(path)
         mark = place.key if key else place.value
         return Where(file=self.source, line=mark.line, column=mark.column)
-
-
-def value_at(data: Mapping[str, Any], *keys: str) -> Any:
-    """Return the value at a path of keys; None if there is none, or no table on the way to it."""
-    found: Any = data
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
-
-
-def table_at(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """Return the table at a path of keys; an empty one if there is none."""
-    found = value_at(data, *keys)
-    return found if isinstance(found, dict) else {}
 
 
 def load_pyproject(project: Path) -> PyProject:

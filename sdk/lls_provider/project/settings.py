@@ -24,9 +24,8 @@ from lls_provider.project.pyproject import (
     TableReader,
     load_pyproject,
     metadata_rule,
-    table_at,
-    value_at,
 )
+from lls_provider.project.toml_values import table_at, value_at
 from lls_provider.runtime.wheelfile.wheel import parse_requirement
 from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, looks_like_path
 

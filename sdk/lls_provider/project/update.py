@@ -16,9 +16,10 @@ from lls_provider.contract.schema import shown
 from lls_provider.errors import Code, Problem, SdkError, Where
 from lls_provider.progress import SILENT, Progress, counted
 from lls_provider.project.answers import ANSWERS, answer_problem, complete_answers
-from lls_provider.project.pyproject import load_pyproject, value_at
+from lls_provider.project.pyproject import load_pyproject
 from lls_provider.project.settings import TABLE
 from lls_provider.project.template import IDENTIFIERS, Template, TemplateVersions, render
+from lls_provider.project.toml_values import value_at
 from lls_provider.project.tree_merge import CommittedProject, TreeMerge
 from lls_provider.system.cache import scratch
 
