@@ -85,7 +85,6 @@ def judge(tmp_path: Path, recorder: Recorder) -> Judge:
         config: dict[str, Any] | None,
         given: tuple[str, ...] = (),
         source: str = REFUSES,
-        even_empty: bool = False,
     ) -> None:
         package = tmp_path / "installed" / "acme_echo"
         package.mkdir(parents=True, exist_ok=True)
@@ -99,7 +98,6 @@ def judge(tmp_path: Path, recorder: Recorder) -> Judge:
             given,
             python=python,
             variables=variables,
-            even_empty=even_empty,
             progress=recorder,
         )
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lls_provider.bundle.trial import LoadFailure
+from lls_provider.bundle.trial import CORRECT_PROVIDER, LoadFailure
 from lls_provider.errors import Code, SdkError, Where
-from lls_provider.project.load_failure import CORRECT, load_problem, located_in_source
+from lls_provider.project.load_failure import load_problem, located_in_source
 from lls_provider.project.places import dependency_named_in, in_source
 from lls_provider.project.settings import read_settings
 from lls_provider.runtime.preflight.probe_client import ProbeFailure
@@ -96,7 +96,7 @@ def test_what_does_not_load_is_at_its_line_and_else_at_the_module(project: Path)
     source = project / "src" / "acme_echo" / "provider.py"
     assert problem.where == Where(file=str(source), line=3)
     assert INSTALLED not in problem.what
-    assert problem.resolution == CORRECT
+    assert problem.resolution == CORRECT_PROVIDER
     other = f'ModuleNotFoundError\n  File "{INSTALLED}/dep.py", line 3, in <module>\n'
     failure = ProbeFailure("import", "No module named 'cowsay'", other, missing_module="cowsay")
     problem = load_problem(settings, SERVER, failure)

@@ -19,8 +19,7 @@ from pathlib import Path
 
 from lls_provider.project.scaffold import scaffold
 from lls_provider.project.settings import read_settings
-from lls_provider.project.template import TemplateVersions
-from lls_provider.project.template_apis import template_apis
+from lls_provider.project.template_apis import servers_with, template_apis
 from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.loading import load_distributions
 
@@ -70,8 +69,7 @@ class Cell:
     @property
     def servers(self) -> tuple[str, ...]:
         """The requirements of the servers that have the API."""
-        known = TemplateVersions.shipped().current.context["_servers"]
-        return tuple(known[line] for line in template_apis()[self.api].servers)
+        return servers_with(self.api)
 
     def project(self, directory: Path) -> Path:
         """Make its project below a directory."""

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 # a Python needs these variables of this machine to start; the others could leak into an image
 _KEPT = ("PATH", "LD_LIBRARY_PATH")
 _FIXED = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "TZ": "UTC"}
+CORRECT_PROVIDER = "Correct the provider; the cause is shown above."
+"""What to do about a provider that does not load, if nothing more is known."""
 
 
 class TrialProcess(NamedTuple):
@@ -429,4 +431,4 @@ def load_resolution(
         return (
             f"Add what provides '{missing}' to the provider's dependencies, or correct the import."
         )
-    return failure.way or "Correct the provider; the cause is shown above."
+    return failure.way or CORRECT_PROVIDER

@@ -193,13 +193,20 @@ def supply_missing_apis(
     return None if found.unknown or found.listed else found
 
 
+def gives_no_config(container: InitContainer) -> bool:
+    """Whether a project gives no config.
+
+    Probing its class for keys that it requires takes a second: that is for when its server ends.
+    """
+    return not container.config and container.provider.settings is not None
+
+
 def require_valid_configs(
     container: InitContainer,
     given: Collection[str],
     *,
     python: Path,
     variables: Mapping[str, str],
-    even_empty: bool = False,
     progress: Progress = SILENT,
 ) -> None:
     """Refuse a config that both the config class and its JSON Schema reject.
@@ -209,13 +216,10 @@ def require_valid_configs(
 
     The schema comes from the bundle. A project that was just built for this server has none yet:
     its class is probed with ``python`` and ``variables``, which find the provider. Without a schema
-    nothing is reported. ``given`` are the providers whose config came from --config. A project
-    without a config is judged with ``even_empty`` only: probing its class takes a second. Raises
+    nothing is reported. ``given`` are the providers whose config came from --config. Raises
     SdkError USAGE for such a config, SETTINGS_INVALID for a project's.
     """
     provider, config = container.provider, container.config or {}
-    if not config and provider.settings is not None and not even_empty:
-        return
     result = ProbeResult()
     schema: Mapping[str, Any] | None
     if BundleTree(provider.bundle).config_schema.is_file():

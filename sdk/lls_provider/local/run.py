@@ -24,6 +24,7 @@ from lls_provider.local.log_diagnosis import LogDiagnosis
 from lls_provider.local.phases import (
     RUN_CONFIG,
     Runtime,
+    gives_no_config,
     require_valid_configs,
     supply_missing_apis,
 )
@@ -341,9 +342,9 @@ class Up:
         self._start_service(pod)
         try:
             server = self._started(pod)
-        except SdkError:
-            # a key that is missing is the likely cause, and said in a line
-            self._require_valid_configs(pod, even_empty=True)
+        except SdkError as error:
+            if error.code is Code.SERVER_FAILED:  # a key that is missing may be why
+                self._require_valid_configs(pod, missing=True)
             raise
         try:
             with self._phase("providers", "asking the server for its providers"):
@@ -359,16 +360,16 @@ class Up:
             # last it says that all is well
             return self._validated(pod)
 
-    def _require_valid_configs(self, pod: InstalledPod, *, even_empty: bool = False) -> None:
+    def _require_valid_configs(self, pod: InstalledPod, *, missing: bool = False) -> None:
         for container in pod.containers:
-            require_valid_configs(
-                container,
-                pod.given,
-                python=pod.server.environment.python,
-                variables=self._variables(pod.volume),
-                even_empty=even_empty,
-                progress=self._progress,
-            )
+            if gives_no_config(container) == missing:
+                require_valid_configs(
+                    container,
+                    pod.given,
+                    python=pod.server.environment.python,
+                    variables=self._variables(pod.volume),
+                    progress=self._progress,
+                )
 
     def _validated(self, pod: InstalledPod) -> bool:
         """Run preflight; supply missing APIs with the server's own providers where it has them."""

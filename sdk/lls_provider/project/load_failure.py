@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from lls_provider.runtime.preflight.probe_client import ProbeFailure
     from lls_provider.wheels.distribution import Distribution
 
-CORRECT = "Correct the provider; the cause is shown above."
-
 
 def load_problem(settings: Settings, server: Distribution, failure: ProbeFailure) -> Problem:
     """The failure of a probe at its place in the project's source tree.
 
     A failure that no file of the project takes part in is at the setting ``module``.
     """
+    from lls_provider.bundle.trial import CORRECT_PROVIDER
+
     details, place = in_source(settings, failure.details)
     what = f"the provider does not load beside {server.label}: {failure.reason}"
     return Problem(
@@ -31,7 +31,7 @@ def load_problem(settings: Settings, server: Distribution, failure: ProbeFailure
         f"Add what provides '{failure.missing_module}' to the dependencies in [project], or "
         "correct the import."
         if failure.missing_module and not failure.way
-        else failure.way or CORRECT,
+        else failure.way or CORRECT_PROVIDER,
     )
 
 

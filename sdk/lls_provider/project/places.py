@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from lls_provider.errors import Code, Problem, Step, Where
 from lls_provider.project.modules import find_module
+from lls_provider.project.toml_values import value_at
 from lls_provider.wheels.uv_messages import names_dependency, not_found_names
 
 if TYPE_CHECKING:
@@ -54,10 +55,8 @@ def dependency_named_in(settings: Settings, explanation: str) -> Where:
 
 def _dependencies(settings: Settings) -> Iterator[tuple[str, tuple[Step, ...]]]:
     for path in _DEPENDENCIES:
-        table: object = settings.pyproject.data
-        for key in path:
-            table = table.get(key) if isinstance(table, dict) else None
-        for index, text in enumerate(table if isinstance(table, list) else ()):
+        listed = value_at(settings.pyproject.data, *path)
+        for index, text in enumerate(listed if isinstance(listed, list) else ()):
             if name := re.match(r"[A-Za-z0-9._-]+", str(text)):
                 yield canonicalize_name(name[0]), (*path, index)
 

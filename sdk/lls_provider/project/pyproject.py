@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from lls_provider.contract.schema import load_schema, nearest, shown
-from lls_provider.errors import Code, Problem, SdkError, Where
+from lls_provider.errors import Code, Problem, SdkError, Step, Where
 from lls_provider.project.toml_values import value_at
 
 FILE = "pyproject.toml"
-Step = str | int
 KeyPath = tuple[Step, ...]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from lls_provider.contract.schema import nearest, shown
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.errors import Code, SdkError, Step, Where
 from lls_provider.untrusted import bounded
 
-Steps = tuple[str | int, ...]
+Steps = tuple[Step, ...]
 """Where a text is in a call, such as ``("body", "chunks", 0, "content")``."""
 
 REPLY_FIELD = re.compile(r"\$\{replies\.(?P<steps>[^{}]*)\}")

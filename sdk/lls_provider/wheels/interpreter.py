@@ -83,7 +83,7 @@ def find_interpreter(
     if named and (version := _as_version(named)):
         asked, named, exactly = named, None, version
         # who asks for a version, such as an image's, gets the Python of the variable if it fits
-        if explicit and variable and not _as_version(variable):
+        if explicit and variable:
             found = _judged(variable, minimum, exactly)
             if isinstance(found, Interpreter):
                 return found

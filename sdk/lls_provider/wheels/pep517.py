@@ -2,8 +2,7 @@
 
 The backend runs in the Python that the wheel is for. Its output goes to the progress as it comes,
 and the end of it into the error if it fails. A source archive is unpacked first. Backends follow
-symbolic links, so links are checked here. A wheel
-that is not pure is for this machine only.
+symbolic links, so links are checked here. A wheel that is not pure is for this machine only.
 """
 
 from __future__ import annotations
