@@ -208,7 +208,7 @@ def test_what_the_server_imports_next_has_to_be_there_too(tried: Any, provider: 
             ),
         ),
         (
-            "import os\nos.closerange(3, 99)\n" + PROVIDER,
+            "import os\nos.closerange(3, 100_000)\n" + PROVIDER,
             MODULE,
             "loading it closed file descriptors that it did not open",
             (
