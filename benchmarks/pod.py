@@ -204,7 +204,7 @@ def main() -> None:
     with (
         measure.scratch(arguments) as scratch,
         registry(scratch) as host,
-        podman_storage(engine("podman"), driver="overlay") as podman,
+        podman_storage(engine("podman"), in_memory=False) as podman,
     ):
         _push_images(host, scratch)
         pods = Pods(podman, host, scratch)

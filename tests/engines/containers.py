@@ -57,24 +57,28 @@ class Engine:
 
 
 @contextlib.contextmanager
-def podman_storage(
-    podman: str, *, driver: str = "vfs", in_memory: bool = False
-) -> Iterator[Engine]:
-    """podman with an empty storage.
+def podman_storage(podman: str, *, in_memory: bool = True) -> Iterator[Engine]:
+    """podman with an empty storage, which shares layers where it can.
 
-    The driver overlay shares layers. It does not work on a file system that is an overlay itself,
-    such as that of a container, but does ``in_memory``, where one may be mounted.
+    The driver overlay shares them; vfs copies an image for each container. overlay needs root, and
+    does not work on a file system that is an overlay itself, such as that of a container, but does
+    ``in_memory``, where one may be mounted.
     """
     with _short_folder() as folder, _mounted_memory(folder, wanted=in_memory):
         (folder / "containers.conf").write_text(_CONTAINERS_CONF)
-        engine = Engine(
-            (
-                *(podman, "--root", str(folder / "storage"), "--runroot", str(folder / "run")),
-                *("--storage-driver", driver),
-            ),
-            (("CONTAINERS_CONF", str(folder / "containers.conf")),),
-        )
-        yield engine
+        overlay, vfs = (_podman(podman, folder, driver) for driver in ("overlay", "vfs"))
+        yield vfs if overlay.run("info", status=None).returncode else overlay
+
+
+def _podman(podman: str, folder: Path, driver: str) -> Engine:
+    storage = folder / driver
+    return Engine(
+        (
+            *(podman, "--root", str(storage / "storage"), "--runroot", str(storage / "run")),
+            *("--storage-driver", driver),
+        ),
+        (("CONTAINERS_CONF", str(folder / "containers.conf")),),
+    )
 
 
 @contextlib.contextmanager

@@ -249,14 +249,16 @@ def test_a_config_that_a_stored_schema_forbids_is_told_before_the_server(
 
 
 @pytest.mark.server
-def test_a_projects_config_is_judged_by_its_class_before_the_server(tmp_path: Path) -> None:
+def test_the_key_of_a_projects_config_that_its_class_refuses_is_why_its_server_ended(
+    tmp_path: Path,
+) -> None:
     project = tmp_path / "project"
     shutil.copytree(SAMPLES / "echo-inference", project)
     settings = project / "pyproject.toml"
     text = settings.read_text()
     settings.write_text(text.replace('prefix = "You said: "', "prefix = 3"))
     error, failed = failing([str(project)], UpOptions(server=SERVERS[0]))
-    assert failed == ["preflight"]
+    assert failed == ["server"]
     assert error.code is Code.SETTINGS_INVALID
     (problem,) = error.problems
     assert problem.what == "$.prefix must be of type string, not integer"

@@ -8,19 +8,21 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.engines import containers
 from uv import find_uv_bin
 
 from lls_provider.image.bundle_image import unpack
 from lls_provider.image.transports.layout import read_layout
 from lls_provider.project.scaffold import scaffold
 from lls_provider.wheels.interpreter import find_interpreter
+
+if TYPE_CHECKING:
+    from tests.engines import containers
 
 Engine = Callable[[str], str]
 
@@ -68,16 +70,6 @@ def sdk(sdk_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Sdk:
     return Sdk(wheels, environment / "bin" / "lls-provider")
 
 
-@pytest.fixture(scope="module")
-def storage(engine: Engine) -> Iterator[containers.Engine]:
-    """podman with a storage that shares layers, where that is possible."""
-    engine("runc")
-    in_memory = not os.geteuid()
-    driver = "overlay" if in_memory else "vfs"
-    with containers.podman_storage(engine("podman"), driver=driver, in_memory=in_memory) as started:
-        yield started
-
-
 def files(root: Path) -> dict[str, tuple[int, bytes]]:
     """Content and mode of every file, and the modes of directories."""
     return {
@@ -100,7 +92,7 @@ def settings(layout: Path, variables: set[str]) -> dict[str, Any]:
 def test_the_image_has_the_tree_the_user_and_the_entry_point_of_build(
     tmp_path: Path,
     sdk: Sdk,
-    storage: containers.Engine,
+    podman: containers.Engine,
     python_base: Path,
     shared_cache: Path,
 ) -> None:
@@ -122,19 +114,19 @@ def test_the_image_has_the_tree_the_user_and_the_entry_point_of_build(
     }
     here = " ".join(f"{name}={it}" for name, it in variables.items())
     (tmp_path / "Containerfile").write_text(
-        f"FROM {storage.run('pull', '--quiet', base).stdout.strip()}\nENV {here}\n"
+        f"FROM {podman.run('pull', '--quiet', base).stdout.strip()}\nENV {here}\n"
     )
     local = ("--file", tmp_path / "Containerfile", tmp_path / "ours")
-    storage.run("build", "--tag", "localhost/base:1", *local)
+    podman.run("build", "--tag", "localhost/base:1", *local)
     mounts = [f"{tmp_path}/pip.conf:/etc/pip.conf:ro", f"{sdk.wheels}:{sdk.wheels}:ro"]
     mounts += [f"{it}:{it}" for it in (shared_cache, uv_cache)]
-    storage.run(
+    podman.run(
         *("build", "--network", "none", "--build-arg", "BASE=localhost/base:1"),
         *(word for it in mounts for word in ("--volume", it)),
         *("--tag", "localhost/echo:1", project),
     )
     archive = tmp_path / "theirs.tar"
-    storage.run(
+    podman.run(
         "save", "--quiet", "--format", "oci-archive", "--output", archive, "localhost/echo:1"
     )
     with tarfile.open(archive) as packed:

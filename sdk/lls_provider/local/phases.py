@@ -193,12 +193,12 @@ def supply_missing_apis(
     return None if found.unknown or found.listed else found
 
 
-def gives_no_config(container: InitContainer) -> bool:
-    """Whether a project gives no config.
+def has_schema(container: InitContainer) -> bool:
+    """Whether the provider's bundle has the JSON Schema of its config.
 
-    Probing its class for keys that it requires takes a second: that is for when its server ends.
+    That of a project has none. Probing its class takes seconds: that is for when its server ends.
     """
-    return not container.config and container.provider.settings is not None
+    return BundleTree(container.provider.bundle).config_schema.is_file()
 
 
 def require_valid_configs(
@@ -222,7 +222,7 @@ def require_valid_configs(
     provider, config = container.provider, container.config or {}
     result = ProbeResult()
     schema: Mapping[str, Any] | None
-    if BundleTree(provider.bundle).config_schema.is_file():
+    if has_schema(container):
         schema = _stored_schema(provider)
     elif provider.settings is not None:
         result = _ask(provider, config, python, variables)

@@ -24,7 +24,7 @@ from lls_provider.local.log_diagnosis import LogDiagnosis
 from lls_provider.local.phases import (
     RUN_CONFIG,
     Runtime,
-    gives_no_config,
+    has_schema,
     require_valid_configs,
     supply_missing_apis,
 )
@@ -343,8 +343,8 @@ class Up:
         try:
             server = self._started(pod)
         except SdkError as error:
-            if error.code is Code.SERVER_FAILED:  # a key that is missing may be why
-                self._require_valid_configs(pod, missing=True)
+            if error.code is Code.SERVER_FAILED:  # a project's config may be why
+                self._require_valid_configs(pod, probe=True)
             raise
         try:
             with self._phase("providers", "asking the server for its providers"):
@@ -360,9 +360,9 @@ class Up:
             # last it says that all is well
             return self._validated(pod)
 
-    def _require_valid_configs(self, pod: InstalledPod, *, missing: bool = False) -> None:
+    def _require_valid_configs(self, pod: InstalledPod, *, probe: bool = False) -> None:
         for container in pod.containers:
-            if gives_no_config(container) == missing:
+            if has_schema(container) != probe:
                 require_valid_configs(
                     container,
                     pod.given,
