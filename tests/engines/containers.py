@@ -99,7 +99,7 @@ def docker_daemon(dockerd: str, docker: str, *more: str) -> Iterator[Engine]:
 
     ``more`` joins its command line.
     """
-    with _short_folder() as folder:
+    with _short_folder() as folder, _mounted_memory(folder, wanted=True):
         socket = folder / "docker.sock"
         command = [
             *(dockerd, "--host", f"unix://{socket}", "--pidfile", str(folder / "pid")),
