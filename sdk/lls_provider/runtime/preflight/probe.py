@@ -68,6 +68,7 @@ _UNREADABLE = ProbeError("call", "what it says of itself changes while it is rea
 
 def main() -> None:
     """Answer each request in turn."""
+    gc.disable()  # what is imported stays; 1.10 times as long without (benchmarks/tricks.py)
     wire = _Wire(int(sys.argv[1]), int(sys.argv[2]))
     requests = json.loads(sys.argv[3])
     sys.argv[:] = [sys.argv[0]]
@@ -151,13 +152,11 @@ def _moved(descriptor: int) -> int:
 
 def _await_order(setup: dict[str, Any]) -> Any:
     sys.dont_write_bytecode = not setup["keep"]
-    gc.disable()  # what is imported stays; 1.10 times as long without (benchmarks/tricks.py)
     for name in setup["first"]:
         try:
             importlib.import_module(name)
         except BaseException:  # noqa: BLE001, S112 - what needs it will report it
             continue
-    gc.enable()
     sys.dont_write_bytecode = True
     with open(setup["from"], encoding="ascii") as stream:  # noqa: PTH123 - a descriptor
         order = json.loads(stream.read())
