@@ -24,6 +24,8 @@ from tests.engines.pythonbase import write_base
 
 from lls_provider.bundle.zipapp import zipapp_bytes
 from lls_provider.system.cache import cache_root
+from lls_provider.wheels.distribution import load_distribution
+from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.interpreter import Interpreter
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 ROOT = measure.HERE.parent
 PACKAGE = Path("sdk", "lls_provider")
+SAMPLE = ROOT / "samples" / "echo-inference"
+SERVER = "llama-stack==0.7.3"
+_CLI = (sys.executable, "-m", "lls_provider.cli")
 _BASE = "with"
 
 
@@ -135,10 +140,13 @@ TRICKS = (
             ),
         ),
     ),
-    Trick(
-        "probe without gc",
-        "build beside a server",
-        (("runtime/preflight/probe.py", "    gc.disable()  #", "    pass  #"),),
+    *(
+        Trick(
+            f"no gc, {command}",
+            command,
+            (("runtime/preflight/probe.py", "    gc.disable()  #", "    pass  #"),),
+        )
+        for command in ("build beside a server", "preflight")
     ),
     Trick(
         "facts of images",
@@ -218,6 +226,13 @@ def edit(path: Path, text: str, new: str) -> None:
     path.write_text(source.replace(text, new), "utf-8")
 
 
+def _zipapp(checkout: Path) -> Path:
+    """The runtime of a checkout, as bundles have it."""
+    path = checkout / "lls-provider.pyz"
+    path.write_bytes(zipapp_bytes(checkout / PACKAGE, checkout / "contract" / "schemas"))
+    return path
+
+
 def _assemble(python: Path, out: Path) -> None:
     """Make the bundle of the large closure."""
     wheels = sorted(measure.closure(CLOSURE, python).glob("*.whl"))
@@ -232,6 +247,7 @@ class Commands:
         self.scratch = scratch
         self.python = python
         self._projects: dict[str, Path] = {}
+        self._served: Path | None = None
 
     def way(self, command: str, checkout: Path) -> Callable[[], Run]:
         """The command, run with the code of ``checkout``."""
@@ -239,11 +255,12 @@ class Commands:
             return self._installing(checkout, again=command == "rerun")
         if command == "assemble":
             return self._assembling(checkout)
+        if command == "preflight":
+            return self._validating(checkout)
         return self._building(command, checkout)
 
     def _installing(self, checkout: Path, *, again: bool) -> Callable[[], Run]:
-        zipapp = checkout / "lls-provider.pyz"
-        zipapp.write_bytes(zipapp_bytes(checkout / PACKAGE, checkout / "contract" / "schemas"))
+        zipapp = _zipapp(checkout)
         root = measure.empty(self.scratch / f"volume-{checkout.name}")
         command = measure.install_command(self.python, self._bundle(), root)
         command[command.index(self._bundle() / "lls-provider.pyz")] = zipapp
@@ -254,6 +271,19 @@ class Commands:
             return measure.run(command)
 
         return run
+
+    def _validating(self, checkout: Path) -> Callable[[], Run]:
+        """Preflight of a sample beside its server, on the volume that `up` leaves."""
+        zipapp, server = _zipapp(checkout), ensure_environment(load_distribution(SERVER))
+        if self._served is None:
+            command = [*_CLI, "up", str(SAMPLE), "--server", SERVER, "--check", "--keep"]
+            environment = {**os.environ, "TMPDIR": str(measure.empty(self.scratch / "served"))}
+            subprocess.run(command, check=True, env=environment)
+            (self._served,) = (self.scratch / "served").glob("*/volume")
+        root = self._served
+        command = [str(server.python), "-I", "-S", str(zipapp), "preflight", "--root", str(root)]
+        command += ["--run-yaml", str(root / "config" / "run.yaml")]
+        return lambda: measure.run(command)
 
     def _bundle(self) -> Path:
         source = self.scratch / "lls-provider"
@@ -299,7 +329,7 @@ class Commands:
             project = provider(self.scratch / kind.replace(" ", "-"), needed)
             if kind == "build on a base":
                 write_base(self.scratch / "base", self.python)
-            command = [sys.executable, "-m", "lls_provider.cli", "build", str(project)]
+            command = [*_CLI, "build", str(project)]
             command += ["--base", "scratch", "--python", str(self.python), "--lock"]
             command += ["--output", f"oci:{self.scratch / 'locked'}"]
             subprocess.run(command, check=True)
