@@ -24,9 +24,9 @@ from tests.engines.pythonbase import write_base
 
 from lls_provider.bundle.zipapp import zipapp_bytes
 from lls_provider.system.cache import cache_root
-from lls_provider.wheels.distribution import load_distribution
 from lls_provider.wheels.environment import ensure_environment
 from lls_provider.wheels.interpreter import Interpreter
+from lls_provider.wheels.loading import load_distribution
 
 if TYPE_CHECKING:
     from benchmarks.measure import Run

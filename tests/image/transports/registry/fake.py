@@ -329,9 +329,17 @@ class CuttingProxy:
             self.cuts = list(cuts)
 
     def _run(self, target: Callable[..., None], *args: Any) -> threading.Thread:
-        thread = threading.Thread(target=target, args=args, daemon=True)
+        running = threading.Event()
+
+        def run() -> None:
+            running.set()
+            target(*args)
+
+        thread = threading.Thread(target=run, daemon=True)
         self._threads.append(thread)
         thread.start()
+        # coverage traces it now: Python refuses that to two threads that begin at one moment
+        running.wait()
         return thread
 
     def _accept(self) -> None:
