@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from lls_provider.bundle.image_names import DAEMON
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import counted
 from lls_provider.system.cache import writing
@@ -62,7 +63,7 @@ def lock_label(label: str, base: Path | None = None) -> str:
     only the last part is kept.
     """
     kind, path = re.fullmatch(r"((?:[a-z-]+:)?)(.*)", label, re.DOTALL).groups()  # type: ignore[union-attr]
-    if "/" not in path or "://" in label or kind == "docker-daemon:":
+    if "/" not in path or "://" in label or kind == DAEMON:
         return label
     if base is not None and not path.startswith("~"):
         relative = os.path.relpath(path, base)

@@ -13,14 +13,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lls_provider.bundle.image_names import DOCKER_ARCHIVE, OCI, OCI_ARCHIVE, TRANSPORTS
+
 if TYPE_CHECKING:
     import click
 
-_PREFIXES = ("oci:", "oci-archive:", "docker-archive:", "docker-daemon:", "docker://")
-_FILE_PREFIXES = ("oci-archive:", "docker-archive:")
 _PROVIDER_FILES = (".yaml", ".yml")
 _INDEX_LIMIT = 4 << 20  # bytes of an index.json
-_TAG = "org.opencontainers.image.ref.name"
 
 
 def targets(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -35,10 +34,11 @@ def images(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> lis
 
 def distributions(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Profiles that ship with the SDK, images, and files with requirements."""
+    from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX
     from lls_provider.wheels.servers import PROFILE_PREFIX, read_profiles
 
     profiles = [f"{PROFILE_PREFIX}{profile.name}" for profile in read_profiles()]
-    found = [*profiles, "python:", *_images(incomplete), *_paths(incomplete, (".txt",))]
+    found = [*profiles, ENVIRONMENT_PREFIX, *_images(incomplete), *_paths(incomplete, (".txt",))]
     return _fitting(found, incomplete)
 
 
@@ -74,18 +74,18 @@ def needing_commands(_ctx: click.Context, _param: click.Parameter, incomplete: s
 
 
 def _images(incomplete: str) -> Iterator[str]:
-    yield from _PREFIXES
-    if incomplete.startswith("oci:"):
-        place = incomplete.removeprefix("oci:")
+    yield from TRANSPORTS
+    if incomplete.startswith(OCI):
+        place = incomplete.removeprefix(OCI)
         for path in _paths(place):
-            yield f"oci:{path}"
+            yield f"{OCI}{path}"
         # a layout is complete as it is, and with each of its tags
         for path in {place.rstrip("/"), *(it.rstrip("/") for it in _paths(place))}:
             yield from _tagged(path)
         directory, colon, _tag = place.rpartition(":")
         if colon:
             yield from _tagged(directory)
-    for prefix in _FILE_PREFIXES:
+    for prefix in (OCI_ARCHIVE, DOCKER_ARCHIVE):
         if incomplete.startswith(prefix):
             for path in _paths(incomplete.removeprefix(prefix), (".tar", ".tar.gz", "")):
                 yield f"{prefix}{path}"
@@ -93,16 +93,18 @@ def _images(incomplete: str) -> Iterator[str]:
 
 def _tagged(path: str) -> Iterator[str]:
     """A layout by its directory, and each of its images by tag; nothing for other directories."""
+    from lls_provider.image.image import REF_NAME
+
     try:
         with (Path(path) / "index.json").open("rb") as stream:
             entries = json.loads(stream.read(_INDEX_LIMIT)).get("manifests", [])
-        names = [(entry.get("annotations") or {}).get(_TAG) for entry in entries]
+        names = [(entry.get("annotations") or {}).get(REF_NAME) for entry in entries]
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return
-    yield f"oci:{path}"
+    yield f"{OCI}{path}"
     for name in names:
         if isinstance(name, str):
-            yield f"oci:{path}:{name}"
+            yield f"{OCI}{path}:{name}"
 
 
 def _paths(incomplete: str, endings: tuple[str, ...] = ()) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lls_provider.bundle.image_names import SCRATCH
 from lls_provider.errors import Code, SdkError
 from lls_provider.operations.images import Written, several
 from lls_provider.progress import SILENT, Progress
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from lls_provider.image.transports.transport import Output
     from lls_provider.project.settings import Settings
     from lls_provider.wheels.distribution import Distribution
-
-_SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +103,9 @@ class BuildRequest:
     def chosen_base(self, source: str | Settings) -> str:
         """Return the requested base, else the project's."""
         if not self.outputs:
-            return _SCRATCH  # of a lock alone
+            return SCRATCH  # of a lock alone
         if self.base is not None or isinstance(source, str) or source.base is None:
-            return self.base or _SCRATCH
+            return self.base or SCRATCH
         return source.base
 
 
@@ -301,7 +300,7 @@ def make_images(
     options: BundleOptions,
     bases: Mapping[str, Image | None],
     *,
-    base_name: str = _SCRATCH,
+    base_name: str = SCRATCH,
     request: BuildRequest = BuildRequest(),
     fitting: bool = True,
     meanwhile: Callable[[], object] = lambda: None,

@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from lls_provider.bundle.image_names import DAEMON, REGISTRY
 from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, ExitStatus, SdkError
 from lls_provider.progress import SILENT, Progress, shown_size
@@ -40,7 +41,7 @@ class CommandNeeds:
 
 _PROJECT = ("python", "uv", "index", "cache")
 _RESOLVING = (*_PROJECT, "temporary")
-_IMAGES = {"docker://": ("registry",), "docker-daemon:": ("daemon",)}
+_IMAGES = {REGISTRY: ("registry",), DAEMON: ("daemon",)}
 NEEDS: Mapping[str, CommandNeeds] = {
     "new": CommandNeeds(("temporary",), {"--update": ("git",)}, "new projects"),
     "init": CommandNeeds(
@@ -49,7 +50,7 @@ NEEDS: Mapping[str, CommandNeeds] = {
     "check": CommandNeeds(("temporary",), {"a project": _PROJECT, **_IMAGES}, "images and bundles"),
     "test": CommandNeeds(_RESOLVING),
     "build": CommandNeeds(_RESOLVING, _IMAGES, "bases and servers in files"),
-    "push": CommandNeeds(("registry",), {"docker-daemon:": ("daemon",)}, "images in files"),
+    "push": CommandNeeds(("registry",), {DAEMON: ("daemon",)}, "images in files"),
     "inspect": CommandNeeds((), _IMAGES, "images in files"),
     "compat": CommandNeeds(
         ("temporary",), {"a project or --distribution": _PROJECT, **_IMAGES}, "images and bundles"

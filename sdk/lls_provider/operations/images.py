@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lls_provider.bundle.image_names import REGISTRY
 from lls_provider.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from lls_provider.image.image import Image, JsonObject
     from lls_provider.image.manifest import Content
-
-_REGISTRY = "docker://"
 
 # label names without their prefix, with the key in the document
 _TEXTS = {
@@ -89,7 +88,7 @@ def push(
     from lls_provider.image.transports.registry.reference import tagged
     from lls_provider.image.transports.transport import find_image
 
-    targets = [tagged(text.removeprefix(_REGISTRY)) for text in several(references)]
+    targets = [tagged(text.removeprefix(REGISTRY)) for text in several(references)]
     content = (
         image
         if isinstance(image, Image)
@@ -100,11 +99,11 @@ def push(
         if dry_run:
             progress.step(f"asking {target.registry} which layers it has")
             lacking = preview.bytes_to_push(content, target, insecure=insecure, progress=progress)
-            written.append(Written(f"{_REGISTRY}{target}", content.digest, lacking))
+            written.append(Written(f"{REGISTRY}{target}", content.digest, lacking))
             continue
         progress.step(f"pushing to {target}")
         digest = transfer.push(content, target, insecure=insecure, progress=progress)
-        written.append(Written(f"{_REGISTRY}{target}", digest))
+        written.append(Written(f"{REGISTRY}{target}", digest))
     return PushResult(tuple(written), dry_run)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lls_provider.bundle.assemble import on_this_machine
 from lls_provider.bundle.bundle import is_bundle
+from lls_provider.bundle.image_names import OCI, REGISTRY
 from lls_provider.contract.names import SPEC_FILE
 from lls_provider.errors import Code, SdkError, Where, nearest_word
 from lls_provider.image.bundle_image import unpack
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 
 _PROJECT_FILE = "pyproject.toml"
-_LAYOUT_PREFIX = "oci:"
-_REGISTRY_PREFIX = "docker://"
 _FILE_SUFFIXES = (".yaml", ".yml")
 
 
@@ -88,7 +87,7 @@ class Targets:
     def server_images(self) -> tuple[str, ...]:
         """The image of that server as a distribution is named, if the file has one."""
         image = self.server.image if self.server is not None else None
-        return () if image is None else (_REGISTRY_PREFIX + image,)
+        return () if image is None else (REGISTRY + image,)
 
     def located(self, error: SdkError) -> SdkError:
         """An error about the server's image, with the server's place in the provider file."""
@@ -115,7 +114,7 @@ def resolve_targets(texts: Sequence[str]) -> Targets:
     require_providers(file)
     return Targets(
         tuple(
-            ProviderSource(_REGISTRY_PREFIX + entry.image, SourceKind.IMAGE, entry=entry)
+            ProviderSource(REGISTRY + entry.image, SourceKind.IMAGE, entry=entry)
             for entry in file.providers
         ),
         file,
@@ -181,7 +180,7 @@ def _require_image(text: str) -> None:
     path = local_file(text)
     if path is None:
         return
-    if text.startswith(_LAYOUT_PREFIX):
+    if text.startswith(OCI):
         _require_there(path, text)
         if not is_layout(path):
             raise SdkError(
@@ -206,7 +205,7 @@ def _require_there(path: Path, text: str) -> None:
     if path.is_dir():
         return
     found = "It is not a directory." if path.exists() else ""
-    prefix = _LAYOUT_PREFIX if text.startswith(_LAYOUT_PREFIX) else ""
+    prefix = OCI if text.startswith(OCI) else ""
     meant = _meant(path, is_layout if prefix else _is_target)
     raise SdkError(
         Code.FILE_MISSING,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from lls_provider.bundle.image_names import FILES
 from lls_provider.contract.schema import shown
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
@@ -34,7 +35,7 @@ from lls_provider.project.toml_values import table_at, value_at
 from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, looks_like_path
 
 _FORGES = ("github.com", "gitlab.com", "codeberg.org", "bitbucket.org")
-_PATHS = (ENVIRONMENT_PREFIX, "oci:", "oci-archive:", "docker-archive:")
+_PATHS = (ENVIRONMENT_PREFIX, *FILES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import InvalidRequirement
 
+from lls_provider.bundle.image_names import DAEMON, FILES
 from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.project.call_settings import read_calls
@@ -358,16 +359,9 @@ def _refusal(top: TableReader) -> SdkError:
     )
 
 
-# as skopeo writes them
-_FILES = ("oci:", "oci-archive:", "docker-archive:")
-
-
-_DAEMON = "docker-daemon:"
-
-
 def rooted_base(root: Path, text: str) -> str:
     """Return a base image with its path relative to the working directory."""
-    return _rooted(root, text, _FILES) or text
+    return _rooted(root, text, FILES) or text
 
 
 def rooted_distribution(root: Path, text: str) -> str:
@@ -375,10 +369,10 @@ def rooted_distribution(root: Path, text: str) -> str:
 
     A file's path then contains ``/``, so it cannot be taken for a requirement.
     """
-    found = _rooted(root, text, (ENVIRONMENT_PREFIX, *_FILES))
+    found = _rooted(root, text, (ENVIRONMENT_PREFIX, *FILES))
     if found is not None:
         return found
-    if text.startswith(_DAEMON):
+    if text.startswith(DAEMON):
         return text
     if looks_like_path(text) or (root / text).is_file():
         return _joined(root, text)

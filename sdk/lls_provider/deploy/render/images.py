@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lls_provider.bundle.image_names import REGISTRY
 from lls_provider.contract.models import ProviderPackage
 from lls_provider.errors import Code, SdkError
 from lls_provider.image.inspect.configuration import image_variables
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from lls_provider.image.manifest import Content
     from lls_provider.operations.provider_file import ProviderEntry, ProviderFile
 
-_REGISTRY = "docker://"
 _AT_ONCE = 8  # registries answer several requests at a time
 
 _Named = TypeVar("_Named")
@@ -72,7 +72,7 @@ def read_images(
     def content(image: str) -> tuple[str, Content]:
         named = reference.parse(image)
         progress.step(f"reading {named}")
-        found = find_image(f"{_REGISTRY}{named}", insecure=insecure, progress=progress).whole()
+        found = find_image(f"{REGISTRY}{named}", insecure=insecure, progress=progress).whole()
         # the tag stays, so that a reader sees which version the digest is
         return (f"{image.partition('@')[0]}@{found.digest}" if pin else image), found
 

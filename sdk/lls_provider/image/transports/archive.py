@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lls_provider.bundle.image_names import DOCKER_ARCHIVE, OCI_ARCHIVE
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.image import (
     CONFIG_TYPE,
@@ -74,7 +75,7 @@ class OciArchive:
     progress: Progress = SILENT
 
     def __str__(self) -> str:
-        return f"oci-archive:{self.path}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
+        return f"{OCI_ARCHIVE}{self.path}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
 
     def write(self, content: Content) -> str:
         """Write ``content``; returns its digest. Raises what `write_archive` raises."""
@@ -92,7 +93,7 @@ class DockerArchive:
     progress: Progress = SILENT
 
     def __str__(self) -> str:
-        return f"docker-archive:{self.path}" + (f":{self.reference}" if self.reference else "")
+        return f"{DOCKER_ARCHIVE}{self.path}" + (f":{self.reference}" if self.reference else "")
 
     def write(self, content: Content) -> str:
         """Write an image; returns its ID, the digest that identifies it in a daemon.

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from lls_provider.bundle.image_names import DAEMON
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.manifest import layers_size, one_image
 from lls_provider.image.tar import CHUNK
@@ -174,7 +175,7 @@ class DaemonOutput:
     progress: Progress = SILENT
 
     def __str__(self) -> str:
-        return f"docker-daemon:{self.reference}"
+        return f"{DAEMON}{self.reference}"
 
     def write(self, content: Content) -> str:
         """Load an image and return its ID in the daemon.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from lls_provider.bundle.image_names import OCI
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.image.image import (
     BLOBS,
@@ -276,7 +277,7 @@ def parse_reference(text: str) -> tuple[Path, str | None]:
     As in skopeo, the tag, which may be a full name, begins after the first colon. An existing path
     with a colon is still a path.
     """
-    rest = text.removeprefix("oci:")
+    rest = text.removeprefix(OCI)
     directory, _, tag = rest.partition(":")
     if Path(rest).exists():
         return Path(rest), None

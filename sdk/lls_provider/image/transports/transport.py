@@ -9,6 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from lls_provider.bundle.image_names import (
+    DAEMON,
+    DOCKER_ARCHIVE,
+    OCI,
+    OCI_ARCHIVE,
+    REGISTRY,
+    SCRATCH,
+    TRANSPORTS,
+)
 from lls_provider.errors import Code, SdkError, nearest_word
 from lls_provider.image.transports.registry import reference
 from lls_provider.image.transports.registry.reference import DEFAULT_TAG
@@ -23,14 +32,7 @@ if TYPE_CHECKING:
     from lls_provider.image.transports.registry.reference import Reference
     from lls_provider.progress import Progress
 
-SCRATCH = "scratch"
-_OCI = "oci:"
-_OCI_ARCHIVE = "oci-archive:"
-_DOCKER_ARCHIVE = "docker-archive:"
-_REGISTRY = "docker://"
-_DAEMON = "docker-daemon:"
 _BUNDLE = "bundle:"  # not skopeo's: a directory with the bundle itself
-_PREFIXES = (_REGISTRY, _DAEMON, _OCI, _OCI_ARCHIVE, _DOCKER_ARCHIVE)
 _PLACES = (
     "docker://REGISTRY/NAME[:TAG], docker-daemon:NAME[:TAG], oci:DIR[:TAG], "
     "oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME[:TAG]]"
@@ -54,7 +56,7 @@ class OciLayout:
     progress: Progress = SILENT
 
     def __str__(self) -> str:
-        return f"{_OCI}{self.directory}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
+        return f"{OCI}{self.directory}" + ("" if self.tag == DEFAULT_TAG else f":{self.tag}")
 
     def write(self, content: Content) -> str:
         """Write ``content`` there; returns its digest. Raises what `write_layout` raises."""
@@ -74,7 +76,7 @@ class RegistryTag:
     progress: Progress = SILENT
 
     def __str__(self) -> str:
-        return f"{_REGISTRY}{self.reference}"
+        return f"{REGISTRY}{self.reference}"
 
     def write(self, content: Content) -> str:
         """Push ``content``; returns its digest. Raises what `push` raises."""
@@ -89,14 +91,14 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
     ``insecure`` accepts a registry without TLS. Raises SdkError USAGE for another kind of place,
     TARGET_EXISTS, DAEMON_FAILED.
     """
-    if text.startswith(_REGISTRY):
-        return RegistryTag(reference.tagged(text.removeprefix(_REGISTRY)), insecure, progress)
-    if text.startswith(_DAEMON) and text != _DAEMON:
+    if text.startswith(REGISTRY):
+        return RegistryTag(reference.tagged(text.removeprefix(REGISTRY)), insecure, progress)
+    if text.startswith(DAEMON) and text != DAEMON:
         from lls_provider.image.transports.daemon import Daemon, DaemonOutput
 
         with Daemon.connect():  # a daemon that does not answer is reported before any work
             pass
-        return DaemonOutput(reference.tagged(text.removeprefix(_DAEMON)), progress)
+        return DaemonOutput(reference.tagged(text.removeprefix(DAEMON)), progress)
     kind, colon, place = text.partition(":")
     prefix = kind + colon
     if place and prefix == _BUNDLE:
@@ -105,20 +107,20 @@ def parse_output(text: str, *, insecure: bool = False, progress: Progress = SILE
 
         require_empty(Path(place))
         return BundleDirectory(Path(place))
-    if place and prefix in (_OCI, _OCI_ARCHIVE, _DOCKER_ARCHIVE):
+    if place and prefix in (OCI, OCI_ARCHIVE, DOCKER_ARCHIVE):
         from lls_provider.image.transports import archive, layout
 
-        if prefix == _DOCKER_ARCHIVE:
+        if prefix == DOCKER_ARCHIVE:
             file, name = _docker_archive(place)
             archive.writable_archive(file)
             return archive.DockerArchive(file, name, progress)
         path, tag = layout.parse_reference(place)
-        if prefix == _OCI_ARCHIVE:
+        if prefix == OCI_ARCHIVE:
             archive.writable_archive(path)
             return archive.OciArchive(path, tag or DEFAULT_TAG, progress)
         layout.writable_layout(path)
         return OciLayout(path, tag or DEFAULT_TAG, progress)
-    raise _unknown("--output", text, f"{_PLACES}, or {_BUNDLE}DIR", (*_PREFIXES, _BUNDLE))
+    raise _unknown("--output", text, f"{_PLACES}, or {_BUNDLE}DIR", (*TRANSPORTS, _BUNDLE))
 
 
 def require_index_sinks(outputs: Sequence[Output]) -> None:
@@ -161,7 +163,7 @@ def read_base(
 
 def recorded_base_name(text: str) -> str:
     """Return the name of the image in a registry; empty if it is in none."""
-    return str(reference.parse(text.removeprefix(_REGISTRY))) if text.startswith(_REGISTRY) else ""
+    return str(reference.parse(text.removeprefix(REGISTRY))) if text.startswith(REGISTRY) else ""
 
 
 def read_image(
@@ -195,7 +197,7 @@ def find_image(text: str, *, insecure: bool = False, progress: Progress = SILENT
 
 def is_transport_name(text: str) -> bool:
     """Whether ``text`` begins with the name of a transport."""
-    return text.startswith(_PREFIXES)
+    return text.startswith(TRANSPORTS)
 
 
 def find_transport(
@@ -209,8 +211,8 @@ def find_transport(
     kind, path, name = _place(text)
     if isinstance(path, Path):
         tag = str(name) if name is not None else None
-        return _find_layout(path, tag) if kind == _OCI else _find_archive(path, tag)
-    if kind == _DAEMON:
+        return _find_layout(path, tag) if kind == OCI else _find_archive(path, tag)
+    if kind == DAEMON:
         from lls_provider.image.transports.daemon import find_daemon
 
         progress.step(f"reading {path} out of the daemon")
@@ -247,13 +249,13 @@ def local_file(text: str) -> Path | None:
 
 def _place(text: str) -> tuple[str, Path | Reference, str | Reference | None]:
     """Split a place into its transport, its path or reference, and the image's name in a file."""
-    kind = next((it for it in _PREFIXES if text.startswith(it)), "")
+    kind = next((it for it in TRANSPORTS if text.startswith(it)), "")
     place = text.removeprefix(kind)
     if not place or not kind:
         raise _unknown("The image", text, _PLACES)
-    if kind in (_REGISTRY, _DAEMON):
+    if kind in (REGISTRY, DAEMON):
         return kind, reference.parse(place), None
-    if kind == _DOCKER_ARCHIVE:
+    if kind == DOCKER_ARCHIVE:
         return kind, *_docker_archive(place)
     from lls_provider.image.transports.layout import parse_reference
 
@@ -276,7 +278,7 @@ def names_registry(text: str) -> bool:
         return False
 
 
-def _unknown(what: str, text: str, known: str, kinds: Sequence[str] = _PREFIXES) -> SdkError:
+def _unknown(what: str, text: str, known: str, kinds: Sequence[str] = TRANSPORTS) -> SdkError:
     return SdkError(
         Code.USAGE,
         f"{what} {text!r:.200} is not a place this version knows",
@@ -292,18 +294,18 @@ def _kind_of_place(text: str, kinds: Sequence[str]) -> str:
     if not text:
         return "Write one of these."
     if text in kinds:
-        return f"Write the {'name' if text in (_REGISTRY, _DAEMON) else 'path'} after it."
+        return f"Write the {'name' if text in (REGISTRY, DAEMON) else 'path'} after it."
     meant = nearest_word(kind + colon, kinds) if colon and "/" not in kind else None
     if meant:
-        return f"Did you mean '{meant}{place.lstrip('/') if meant == _REGISTRY else place}'?"
+        return f"Did you mean '{meant}{place.lstrip('/') if meant == REGISTRY else place}'?"
     if names_registry(text):
-        fitting: Sequence[str] = (_REGISTRY,)
+        fitting: Sequence[str] = (REGISTRY,)
     elif Path(text).is_file() or text.endswith(".tar"):
-        fitting = (_OCI_ARCHIVE, _DOCKER_ARCHIVE)
+        fitting = (OCI_ARCHIVE, DOCKER_ARCHIVE)
     elif text.startswith((".", "/", "~")) or Path(text).is_dir():
-        fitting = (_OCI, _OCI_ARCHIVE, _BUNDLE)
+        fitting = (OCI, OCI_ARCHIVE, _BUNDLE)
     else:
-        fitting = (_OCI, _DAEMON, f"{_REGISTRY}REGISTRY/")
-    found = [f"{it}{text}" for it in fitting if it in kinds or it.startswith(_REGISTRY)]
+        fitting = (OCI, DAEMON, f"{REGISTRY}REGISTRY/")
+    found = [f"{it}{text}" for it in fitting if it in kinds or it.startswith(REGISTRY)]
     *others, last = found
     return f"Say what kind of place it is: {', '.join(others)}{' or ' if others else ''}{last}."
