@@ -20,7 +20,8 @@ from lls_provider.errors import Code, SdkError
 from lls_provider.runtime.messages import wheel_error
 from lls_provider.runtime.wheelfile.contents import Headers
 
-_SUFFIXES = ("/provider.py", "/provider/__init__.py")
+ENTRIES = ("provider.py", "provider/__init__.py")
+"""What the file of a provider's module may be called in its package."""
 _SOURCE_LIMIT = 4 << 20
 _SPEC_FUNCTION = "get_provider_spec"
 _KINDS = {
@@ -78,9 +79,9 @@ def _sources(archive: zipfile.ZipFile) -> dict[str, str]:
     """The member that is the module ``provider`` of each package, the outermost first."""
     found = {}
     for name in archive.namelist():
-        for suffix in _SUFFIXES:
-            parts = name.removesuffix(suffix).split("/")
-            if name.endswith(suffix) and all(part.isidentifier() for part in parts):
+        for entry in ENTRIES:
+            parts = name.removesuffix(f"/{entry}").split("/")
+            if name.endswith(f"/{entry}") and all(part.isidentifier() for part in parts):
                 found[".".join(parts)] = name
     return {it: found[it] for it in sorted(found, key=lambda module: (module.count("."), module))}
 

@@ -28,13 +28,13 @@ from lls_provider.operations.provider_file import (
     require_providers,
 )
 from lls_provider.progress import SILENT, Progress
+from lls_provider.project.pyproject import FILE
 
 if TYPE_CHECKING:
     from lls_provider.operations.provider_file import ProviderEntry, ProviderFile, ServerEntry
     from lls_provider.wheels.distribution import Distribution
 
 
-_PROJECT_FILE = "pyproject.toml"
 _FILE_SUFFIXES = (".yaml", ".yml")
 
 
@@ -160,7 +160,7 @@ def resolve_source(text: str) -> ProviderSource:
     _require_there(path, text)
     if is_bundle(path):
         return ProviderSource(text, SourceKind.BUNDLE, path)
-    if (path / _PROJECT_FILE).is_file():
+    if (path / FILE).is_file():
         return ProviderSource(text, SourceKind.PROJECT, path)
     raise SdkError(
         Code.PROJECT_INVALID,
@@ -168,7 +168,7 @@ def resolve_source(text: str) -> ProviderSource:
         why="Looked for:\n"
         f"  {path / 'oci-layout'} (an OCI layout)\n"
         f"  {path / SPEC_FILE} (a bundle)\n"
-        f"  {path / _PROJECT_FILE} (a project)",
+        f"  {path / FILE} (a project)",
         where=Where(file=str(path)),
         resolution="Name a project, a bundle directory or an image; "
         "`lls-provider new DIR` makes a project.",
@@ -232,7 +232,7 @@ def _meant(path: Path, fits: Callable[[Path], bool]) -> Path | None:
 
 
 def _is_target(path: Path) -> bool:
-    return is_layout(path) or is_bundle(path) or (path / _PROJECT_FILE).is_file()
+    return is_layout(path) or is_bundle(path) or (path / FILE).is_file()
 
 
 def bundle_of(

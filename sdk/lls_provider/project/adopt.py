@@ -29,7 +29,7 @@ from lls_provider.project.pyproject import (
     metadata_rule,
     parse_pyproject,
 )
-from lls_provider.project.settings import TABLE, missing_table, settings_of
+from lls_provider.project.settings import EXAMPLE_DISTRIBUTION, TABLE, missing_table, settings_of
 from lls_provider.project.table_writer import table_text, with_table
 from lls_provider.project.toml_values import table_at, value_at
 from lls_provider.wheels.distribution import ENVIRONMENT_PREFIX, looks_like_path
@@ -218,7 +218,7 @@ def _notes(found: Discovery, settings: Sequence[AdoptedSetting]) -> Iterator[str
         yield f"vendor is {shown(vendor.value)} ({vendor.how}): correct it if that is wrong."
     if "distribution" not in values:
         yield (
-            'No server is known: add one, such as distribution = ["llama-stack==0.7.3"], or the '
+            f"No server is known: add one, such as {EXAMPLE_DISTRIBUTION}, or the "
             "image will bundle everything that the provider requires."
         )
     elif not found.loaded:

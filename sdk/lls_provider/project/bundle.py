@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from lls_provider.bundle.assemble import writable_target
 from lls_provider.bundle.bundle import BundleOptions
 from lls_provider.bundle.lock import LockMode
+from lls_provider.bundle.static_spec import ENTRIES
 from lls_provider.errors import Code, SdkError
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.load_failure import located_in_source
+from lls_provider.project.modules import ignoring_rule
 from lls_provider.project.places import dependency_named_in
 from lls_provider.project.pyproject import FILE
 from lls_provider.project.toml_values import table_at
@@ -164,8 +166,7 @@ def build_own_wheel(
         )
     )
     package = settings.module.replace(".", "/")
-    entries = {f"{package}/provider.py", f"{package}/provider/__init__.py"}
-    if not entries & {file.path for file in wheel.files}:
+    if not {f"{package}/{entry}" for entry in ENTRIES} & {file.path for file in wheel.files}:
         raise SdkError(
             Code.MODULE_MISSING,
             f"The wheel of {settings.name} does not hold {package}/provider.py",
@@ -181,8 +182,6 @@ def build_own_wheel(
 
 def _ignored(settings: Settings, package: str) -> str:
     """Return the resolution if a line of .gitignore hides the provider from the build backend."""
-    from lls_provider.project.modules import ignoring_rule
-
     found = next(
         (
             (path, line)

@@ -16,7 +16,7 @@ from lls_provider.progress import SILENT, Progress
 from lls_provider.project.bundle import project_metadata
 from lls_provider.project.load_failure import load_problem
 from lls_provider.project.places import CORRECT_CONFIG, config_problems
-from lls_provider.project.settings import read_settings
+from lls_provider.project.settings import EXAMPLE_DISTRIBUTION, TABLE, read_settings
 from lls_provider.wheels.loading import load_distributions
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 # the setting that each field of the metadata comes from
 _SOURCES = {
     "metadata.version": ("project", "version"),
-    "spec.providerType": ("tool", "lls-provider", "provider-type"),
-    "spec.api": ("tool", "lls-provider", "api"),
+    "spec.providerType": (*TABLE, "provider-type"),
+    "spec.api": (*TABLE, "api"),
 }
 
 
@@ -70,8 +70,8 @@ def check_project(
             "spec",
             Code.SETTINGS_INVALID,
             "no distribution is named, so get_provider_spec() was not called",
-            where=settings.pyproject.where(("tool", "lls-provider")),
-            resolution='Add distribution = ["llama-stack==0.7.3"] to [tool.lls-provider].',
+            where=settings.pyproject.where(TABLE),
+            resolution=f"Add {EXAMPLE_DISTRIBUTION} to [tool.lls-provider].",
         )
     for server in servers:
         _spec(settings, server, findings, progress)
@@ -108,7 +108,7 @@ def _sample_call(settings: Settings, findings: Findings) -> None:
         "sample-call",
         Code.SETTINGS_INVALID,
         "no sample call, so `lls-provider up --check` cannot show that the provider works",
-        where=settings.pyproject.where(("tool", "lls-provider")),
+        where=settings.pyproject.where(TABLE),
         resolution="Add [tool.lls-provider.up.call] with a path, and a body or a form.",
     )
 

@@ -24,7 +24,7 @@ from lls_provider.bundle.static_spec import StaticSpec
 from lls_provider.errors import Code, ExitStatus, SdkError, Where
 from lls_provider.progress import SILENT, Progress
 from lls_provider.project.bundle import project_requirement, uv_sources
-from lls_provider.project.modules import find_module, provider_modules
+from lls_provider.project.modules import find_module, provider_file, provider_modules
 from lls_provider.system.cache import scratch
 from lls_provider.wheels.interpreter import find_interpreter
 from lls_provider.wheels.loading import load_distributions
@@ -352,8 +352,8 @@ def _read(root: Path, options: DiscoveryOptions, notes: Sequence[str]) -> Discov
     for module in (flags.module,) if flags.module else modules:
         directory = find_module(root, module)
         assert directory is not None  # noqa: S101 - it was found above
-        file = directory / "provider.py"
-        file = file if file.is_file() else directory / "provider" / "__init__.py"
+        file = provider_file(directory)
+        assert file is not None  # noqa: S101
         specs, more = static_spec.specs_of_source(module, file.read_bytes())
         found.add(specs, f"read in {file.relative_to(root)}")
         if more:

@@ -6,16 +6,17 @@ A .gitignore may hide a module from build backends: `ignoring_rule` finds that l
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from lls_provider.bundle.static_spec import ENTRIES
+from lls_provider.errors import SdkError
 from lls_provider.system.cache import scratch
+from lls_provider.system.git import git
 from lls_provider.wheels.pep517 import NO_SOURCE, is_link_loop
 
 _DEPTH = 5
 _NOT_SOURCE = NO_SOURCE | {"test", "tests"}
-_ENTRY = "provider.py"
 
 
 def find_module(root: Path, module: str) -> Path | None:
@@ -32,17 +33,17 @@ def find_module(root: Path, module: str) -> Path | None:
     return None
 
 
-def holds_provider(package: Path) -> bool:
-    """Whether a package has the module that servers import (contract section 1)."""
-    entry = package / _ENTRY
-    return entry.is_file() or (package / "provider" / "__init__.py").is_file()
+def provider_file(package: Path) -> Path | None:
+    """The file of the module that servers import (contract section 1); None if it is not there."""
+    files = (package / entry for entry in ENTRIES)
+    return next((it for it in files if it.is_file()), None)
 
 
 def provider_modules(root: Path) -> list[str]:
     """The packages of a source tree that have a ``provider.py``, as import paths."""
     found = set()
     for directory in _directories(root):
-        if directory != root and holds_provider(directory):
+        if directory != root and provider_file(directory) is not None:
             found.add(".".join(_import_path(root, directory)))
     return sorted(found)
 
@@ -108,18 +109,17 @@ def ignoring_rule(root: Path, path: str) -> str | None:
     .gitignore in any directory. Raises what `scratch` raises.
     """
     with scratch("git") as directory:
-        git = ["git", f"--git-dir={directory}", f"--work-tree={root.absolute()}"]
+        place = (f"--git-dir={directory}", f"--work-tree={root.absolute()}")
+        doing = "looking for the rule that ignores a file"
         try:
-            subprocess.run([*git, "init", "--quiet"], capture_output=True, check=True, timeout=60)
-            done = subprocess.run(
-                [*git, "check-ignore", "--no-index", "--verbose", "-z", "--stdin"],
-                input=path.encode(),
-                cwd=root,
-                capture_output=True,
-                check=True,
-                timeout=60,
+            git(*place, "init", "--quiet", directory=root, doing=doing)
+            found = git(
+                *(*place, "check-ignore", "--no-index", "--verbose", "-z", "--stdin"),
+                directory=root,
+                doing=doing,
+                stdin=path.encode(),
             )
-        except (OSError, subprocess.SubprocessError):
+        except SdkError:
             return None
-    source, line, pattern, _, *_ = done.stdout.decode(errors="replace").split("\0")
+    source, line, pattern, _, *_ = found.decode(errors="replace").split("\0")
     return f"{source}:{line}: {pattern}"

@@ -16,7 +16,7 @@ from lls_provider.bundle.image_names import DAEMON, FILES
 from lls_provider.contract.schema import nearest, shown
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.project.call_settings import read_calls
-from lls_provider.project.modules import find_module, holds_provider, provider_modules
+from lls_provider.project.modules import find_module, provider_file, provider_modules
 from lls_provider.project.named_files import named_file
 from lls_provider.project.pyproject import (
     FILE,
@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     from lls_provider.project.sample_call import SampleCall
 
 TABLE = ("tool", "lls-provider")
-_EXAMPLE = """\
+EXAMPLE_DISTRIBUTION = 'distribution = ["llama-stack==0.7.3"]'
+_EXAMPLE = f"""\
 [tool.lls-provider]
 api = "inference"
 provider-type = "remote::acme-echo"
 module = "acme_echo"
 vendor = "Acme"
-distribution = ["llama-stack==0.7.3"]"""
+{EXAMPLE_DISTRIBUTION}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,7 @@ def _module(root: Path, own: TableReader) -> str | None:
             "Rename the package.",
             "module",
         )
-    elif package is None or not holds_provider(package):
+    elif package is None or provider_file(package) is None:
         found = provider_modules(root)
         own.report(
             Code.MODULE_MISSING,

@@ -20,17 +20,16 @@ from packaging.utils import canonicalize_name
 
 from lls_provider.errors import Code, SdkError, Where
 from lls_provider.progress import SILENT, Progress
-from lls_provider.project.bundle import build_own_wheel, project_requirement
+from lls_provider.project.bundle import build_own_wheel, project_requirement, uv_sources
 from lls_provider.project.places import dependency_named_in
+from lls_provider.project.settings import EXAMPLE_DISTRIBUTION, TABLE
 from lls_provider.wheels.loading import load_distributions
 
 if TYPE_CHECKING:
-    from lls_provider.progress import Progress
     from lls_provider.project.settings import Settings
     from lls_provider.wheels.distribution import Distribution
     from lls_provider.wheels.environment import Environment
     from lls_provider.wheels.loading import Loader
-
 
 _NO_TESTS = 5  # pytest's exit status when it collected none
 _FAILED = 1
@@ -75,15 +74,14 @@ def run_tests(
     none, SETTINGS_INVALID when no distribution is named anywhere, and what building, resolving and
     installing raise.
     """
-
     named = distribution or next(iter(settings.distributions), None)
     if named is None:
         raise SdkError(
             Code.SETTINGS_INVALID,
             "No distribution to test against",
             why="The tests need the packages of the server that will load the provider.",
-            where=settings.pyproject.where(("tool", "lls-provider")),
-            resolution='Add distribution = ["llama-stack==0.7.3"] to [tool.lls-provider], or give '
+            where=settings.pyproject.where(TABLE),
+            resolution=f"Add {EXAMPLE_DISTRIBUTION} to [tool.lls-provider], or give "
             "--distribution.",
         )
     (server,) = load(
@@ -147,7 +145,6 @@ def _not_loaded(
 
 
 def _failed(settings: Settings, status: int, python: Path) -> SdkError:
-
     if status == _NOT_ENDED:
         return SdkError(
             Code.TESTS_FAILED,
@@ -284,7 +281,6 @@ def provider_environment(
     ``[tool.uv.sources]`` uv builds it again, since only the directory has them. Raises SdkError as
     building and resolving do.
     """
-    from lls_provider.project.bundle import uv_sources
     from lls_provider.system.cache import scratch
     from lls_provider.wheels.environment import layered_environment
     from lls_provider.wheels.fetch import fetch
