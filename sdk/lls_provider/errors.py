@@ -316,12 +316,19 @@ class SdkError(Exception):
         )
 
 
-def nearest_word(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The word in ``known`` that was probably meant; ``cutoff`` is how alike they are (0 to 1)."""
+def nearest_word(word: str, known: Iterable[str]) -> str | None:
+    """The word in ``known`` that was probably meant; case, hyphens and underscores do not count."""
     import difflib  # most runs name nothing that is unknown
 
-    near = difflib.get_close_matches(word, list(known), 1, cutoff)
-    return near[0] if near else None
+    plain: dict[str, str] = {}
+    for name in known:
+        plain.setdefault(_plain(name), name)
+    near = difflib.get_close_matches(_plain(word), plain, 1, cutoff=0.7)
+    return plain[near[0]] if near else None
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "")
 
 
 def _no_constant(name: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from lls_provider.contract.schema import nearest
+from lls_provider.errors import nearest_word
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -215,6 +215,6 @@ def _types(names: str | list[str], value: object) -> str:
 
 
 def _suggestion(word: str, known: list[str]) -> str:
-    if meant := nearest(word, known):
+    if meant := nearest_word(word, known):
         return f": did you mean '{meant}'?"
     return f"; it has {', '.join(known)}" if known else ""

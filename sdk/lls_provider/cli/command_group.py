@@ -22,7 +22,7 @@ class SuggestingGroup(click.Group):
         """Find the command; suggest the nearest name for one that does not exist."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            meant = nearest_word(args[0].lower(), known)
+            meant = nearest_word(args[0], known)
             hint = f" Did you mean '{meant}'?" if meant else ""
             raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -90,7 +90,7 @@ class Choice(click.Choice[str]):
         try:
             return super().convert(value, param, ctx)
         except click.UsageError as error:
-            if not (meant := nearest_word(str(value).lower(), self.choices)):
+            if not (meant := nearest_word(str(value), self.choices)):
                 raise
             text = f"{error.message.rstrip('.')}. Did you mean '{meant}'?"
             raise click.BadParameter(text, ctx, param) from error

@@ -176,19 +176,6 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The name in ``known`` that was probably meant."""
-    plain = {_plain(name): name for name in reversed(known)}
-    if _plain(word) in plain:
-        return plain[_plain(word)]
-    close = nearest_word(_plain(word), plain, cutoff=0.7)
-    return None if close is None else plain[close]
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("_", "").replace("-", "")
-
-
 class _Walk:
     """One walk over a document's value and the schema beside it."""
 
@@ -268,7 +255,7 @@ class _Walk:
     def _unknown(self, key: str, known: list[str], path: tuple[Step, ...]) -> None:
         what = f"unknown key {shown(key)} in {self._in(path[:-1])}"
         resolution = self.hint(key)
-        meant = nearest(key, known)
+        meant = nearest_word(key, known)
         if resolution is None and meant is not None:
             what += f"; did you mean '{meant}'?"
             resolution = f"Rename it to '{meant}'."
@@ -292,7 +279,7 @@ class _Walk:
             what += f", expected {shown(schema['const'])}"
             resolution = f"Write {schema['const']}, if this is the right file."
         elif "enum" in schema:
-            meant = nearest(str(value), schema["enum"])
+            meant = nearest_word(str(value), schema["enum"])
             what += f", expected {about}" + (f"; did you mean '{meant}'?" if meant else "")
             resolution = f"Write one of {', '.join(schema['enum'])}."
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lls_provider.bundle.image_names import SCRATCH
-from lls_provider.errors import Code, SdkError
+from lls_provider.errors import Code, SdkError, nearest_word
 from lls_provider.operations.images import Written, several
 from lls_provider.progress import SILENT, Progress
 from lls_provider.wheels.uv_settings import Indexes, using
@@ -441,11 +441,11 @@ def _built(bundle: Bundle, image: Image) -> BuiltImage:
 
 def _require_api(api: str) -> None:
     from lls_provider.contract.names import APIS
-    from lls_provider.contract.schema import nearest, shown
+    from lls_provider.contract.schema import shown
 
     if api in APIS:
         return
-    meant = nearest(api, APIS)
+    meant = nearest_word(api, APIS)
     raise SdkError(
         Code.USAGE,
         f"There is no API {shown(api)}" + (f"; did you mean '{meant}'?" if meant else ""),

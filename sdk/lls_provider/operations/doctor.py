@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from lls_provider.bundle.image_names import DAEMON, REGISTRY
-from lls_provider.contract.schema import nearest, shown
-from lls_provider.errors import Code, ExitStatus, SdkError
+from lls_provider.contract.schema import shown
+from lls_provider.errors import Code, ExitStatus, SdkError, nearest_word
 from lls_provider.progress import SILENT, Progress, shown_size
 
 
@@ -145,7 +145,7 @@ def doctor(commands: Iterable[str] = (), *, progress: Progress = SILENT) -> Heal
     wanted = tuple(commands) or tuple(NEEDS)
     for name in wanted:
         if name not in NEEDS:
-            meant = nearest(name, tuple(NEEDS))
+            meant = nearest_word(name, NEEDS)
             raise SdkError(
                 Code.USAGE,
                 f"{shown(name)} is no command that needs something of this machine"

@@ -227,7 +227,7 @@ def _meant(path: Path, fits: Callable[[Path], bool]) -> Path | None:
         names = [it.name for it in path.parent.iterdir() if fits(it)]
     except OSError:
         return None
-    name = nearest_word(path.name, names, cutoff=0.7)
+    name = nearest_word(path.name, names)
     return None if name is None else path.with_name(name)
 
 

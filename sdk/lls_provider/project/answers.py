@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from lls_provider.contract.models import provider_id_from_name, provider_id_problem
-from lls_provider.contract.schema import nearest, shown
-from lls_provider.errors import Code, Problem, SdkError
+from lls_provider.contract.schema import shown
+from lls_provider.errors import Code, Problem, SdkError, nearest_word
 from lls_provider.project.pyproject import metadata_rule
 from lls_provider.project.template_apis import template_apis
 
@@ -193,7 +193,7 @@ def _unknown(given: Mapping[str, str]) -> list[Problem]:
     found = []
     for key in given:
         if key not in ANSWERS:
-            meant = nearest(key, list(ANSWERS))
+            meant = nearest_word(key, ANSWERS)
             what = f"unknown answer {shown(key)}" + (f"; did you mean '{meant}'?" if meant else "")
             known = "".join(f"\n  {name}: {text}" for name, text in ANSWERS.items())
             found.append(Problem(Code.USAGE, what, resolution=f"The answers are:{known}"))
@@ -205,7 +205,7 @@ def answer_problem(key: str, text: str) -> Problem | None:
     if offered := tuple(choices(key)):
         if text in offered:
             return None
-        meant = nearest(text, offered)
+        meant = nearest_word(text, offered)
         what = f"{key} cannot be {shown(text)}" + (f"; did you mean '{meant}'?" if meant else "")
         return Problem(Code.USAGE, what, resolution=f"Use one of {', '.join(offered)}.")
     if key == "name":

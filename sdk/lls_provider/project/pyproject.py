@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lls_provider.contract.schema import load_schema, nearest, shown
-from lls_provider.errors import Code, Problem, SdkError, Step, Where
+from lls_provider.contract.schema import load_schema, shown
+from lls_provider.errors import Code, Problem, SdkError, Step, Where, nearest_word
 from lls_provider.project.toml_values import value_at
 
 FILE = "pyproject.toml"
@@ -252,7 +252,7 @@ class TableReader:
         for key in self.table:
             if key in self.requested:
                 continue
-            meant = nearest(key, [name for name in self.requested if name not in self.table])
+            meant = nearest_word(key, [name for name in self.requested if name not in self.table])
             self.report(
                 Code.FIELD_UNKNOWN,
                 f"unknown key {shown(key)} in {self.title}"
@@ -288,7 +288,7 @@ class TableReader:
     def _keeps(self, rule: KeyRule, value: str, key: str) -> bool:
         if rule.allows(value):
             return True
-        meant = nearest(value, rule.choices) if rule.choices else None
+        meant = nearest_word(value, rule.choices) if rule.choices else None
         self.report(
             Code.FIELD_VALUE,
             f"{key} in {self.title} is {shown(value)}, expected {rule.about}"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lls_provider.contract.schema import nearest, shown
-from lls_provider.errors import Code, SdkError, Step, Where
+from lls_provider.contract.schema import shown
+from lls_provider.errors import Code, SdkError, Step, Where, nearest_word
 from lls_provider.untrusted import bounded
 
 Steps = tuple[Step, ...]
@@ -133,7 +133,7 @@ def _absent(
     number: int, first: str, steps: Sequence[str], index: int, value: Any, where: Where
 ) -> SdkError:
     known = list(_fields(value))
-    meant = nearest(steps[index], known) if isinstance(value, Mapping) else None
+    meant = nearest_word(steps[index], known) if isinstance(value, Mapping) else None
     above = ".".join(steps[:index])
     place = f"its field {above}" if above else "it"
     if isinstance(value, list):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from packaging.requirements import InvalidRequirement
 
 from lls_provider.bundle.image_names import DAEMON, FILES
-from lls_provider.contract.schema import nearest, shown
-from lls_provider.errors import Code, SdkError, Where
+from lls_provider.contract.schema import shown
+from lls_provider.errors import Code, SdkError, Where, nearest_word
 from lls_provider.project.call_settings import read_calls
 from lls_provider.project.modules import find_module, provider_file, provider_modules
 from lls_provider.project.named_files import named_file
@@ -125,7 +125,7 @@ def missing_table(project: Path, pyproject: PyProject) -> SdkError | None:
     if isinstance(value_at(pyproject.data, *TABLE), dict):
         return None
     parent, name = TABLE
-    meant = nearest(name, [it for it in table_at(pyproject.data, parent) if it != name])
+    meant = nearest_word(name, [it for it in table_at(pyproject.data, parent) if it != name])
     return SdkError(
         Code.SETTINGS_INVALID,
         "pyproject.toml has no table [tool.lls-provider]",
