@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests import results
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import CTRL_D, DOWN, ENTER, Terminal
 from tests.factories.environments import make_environment
 from tests.factories.layouts import write_layout
 
@@ -107,6 +107,21 @@ def test_several_on_a_terminal_are_asked_about(several: Path) -> None:
 
 
 @pytest.mark.slow
+def test_several_are_chosen_with_the_arrow_keys(several: Path) -> None:
+    words = ("init", several, "--static")
+    with Terminal(*words, cwd=Path.cwd(), environment={"TERM": "xterm-256color"}) as screen:
+        screen.until("> files inline::acme-files (acme_echo)")
+        screen.type(DOWN + ENTER)
+        assert screen.status() == 0
+    assert 'api = "safety"' in (several / "pyproject.toml").read_text()
+
+
+def test_without_an_answer_the_options_are_named(several: Path) -> None:
+    status, shown = answered(CTRL_D, "init", several, "--static")
+    assert status == 2
+    assert "Name it with --module, --api or --provider-type." in shown
+
+
 @pytest.mark.parametrize(
     "words", [("up", "--check"), ("build", "--output", "oci:image"), ("check",), ("test",)]
 )

@@ -43,9 +43,13 @@ def _until_valid(ask: Callable[[Question, str | None], str]) -> Ask:
     return asked
 
 
+def somebody_answers() -> bool:
+    """Whether there is a terminal to ask on."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def _is_capable() -> bool:
-    terminal = sys.stdin.isatty() and sys.stderr.isatty()
-    return terminal and os.environ.get("TERM", "") not in _NO_CURSOR
+    return somebody_answers() and os.environ.get("TERM", "") not in _NO_CURSOR
 
 
 def _ask_on_terminal(question: Question, refused: str | None) -> str:
@@ -157,5 +161,5 @@ def _refuse_end(question: Question) -> NoReturn:
         Code.USAGE,
         f"No answer to '{question.key}'",
         why="The input ended.",
-        resolution="Give answers as key=value, with --no-input for the other defaults.",
+        resolution=question.instead,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lls_provider.cli.asking import asker, somebody_answers
 from lls_provider.cli.boundary import EXIT_STATUSES, console, show, show_result
 from lls_provider.cli.next_commands import next_commands
 from lls_provider.cli.options import (
@@ -26,7 +26,7 @@ from lls_provider.untrusted import one_line
 if TYPE_CHECKING:
     from lls_provider.bundle.static_spec import StaticSpec
     from lls_provider.project.adopt import AdoptedProject
-    from lls_provider.project.discovery import Choose, DiscoveryOptions
+    from lls_provider.project.discovery import DiscoveryOptions
 
 
 @click.command(
@@ -87,7 +87,7 @@ def _options(*, insecure: bool = False, **values: Any) -> DiscoveryOptions:
     from lls_provider.project.discovery import DiscoveryOptions
 
     load = functools.partial(load_distributions, insecure=insecure)
-    return DiscoveryOptions(choose=chooser(), load=load, **values)
+    return DiscoveryOptions(choose=_choose if somebody_answers() else None, load=load, **values)
 
 
 def _adopted(
@@ -103,7 +103,7 @@ def offer(path: Path, servers: Sequence[str] = (), *, insecure: bool = False) ->
 
     Raises what `adopt_project` raises.
     """
-    if chooser() is None:
+    if not somebody_answers():
         return
     from lls_provider.project.pyproject import load_pyproject
     from lls_provider.project.settings import TableMissing, missing_table
@@ -117,17 +117,19 @@ def offer(path: Path, servers: Sequence[str] = (), *, insecure: bool = False) ->
         show(describe(_adopted(path, options)), err=True)
 
 
-def chooser() -> Choose | None:
-    """Return what asks which provider is meant; None where nobody can answer."""
-    return _choose if sys.stdin.isatty() and sys.stderr.isatty() else None
-
-
 def _choose(specs: Sequence[StaticSpec]) -> StaticSpec:
-    show("An image carries one of these providers:", err=True)
-    for number, spec in enumerate(specs, 1):
-        show(f"  {number}) {spec.api} {spec.provider_type} ({spec.module})", err=True)
-    number = click.prompt("Which one", type=click.IntRange(1, len(specs)), err=True)
-    return specs[number - 1]
+    """Ask which of several providers the image carries."""
+    from lls_provider.project.answers import Question
+
+    named = {one_line(f"{it.api} {it.provider_type} ({it.module})"): it for it in specs}
+    question = Question(
+        "provider",
+        "the one that the image carries",
+        next(iter(named)),
+        dict.fromkeys(named, ""),
+        instead="Name it with --module, --api or --provider-type.",
+    )
+    return named[asker()(question)]
 
 
 def describe(adopted: AdoptedProject) -> str:

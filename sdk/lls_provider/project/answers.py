@@ -10,7 +10,7 @@ import contextlib
 import keyword
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -70,7 +70,7 @@ class Question:
     """A question for an answer that was not given.
 
     ``choices`` explains each answer, by answer. ``also`` says what else is wrong with an answer
-    that is valid by itself.
+    that is valid by itself. ``instead`` is how to answer without being asked.
     """
 
     key: str
@@ -78,10 +78,11 @@ class Question:
     default: str
     choices: Mapping[str, str] = field(default_factory=dict)
     also: Callable[[str], str | None] | None = None
+    instead: str = "Give answers as key=value, with --no-input for the other defaults."
 
     def problem(self, answer: str) -> str | None:
         """Return what is wrong with an answer, in one sentence; None if it is valid."""
-        found = answer_problem(self.key, answer)
+        found = answer_problem(self.key, answer, self.choices)
         if found is not None:
             return found.what
         return self.also(answer) if self.also is not None else None
@@ -200,9 +201,12 @@ def _unknown(given: Mapping[str, str]) -> list[Problem]:
     return found
 
 
-def answer_problem(key: str, text: str) -> Problem | None:
-    """Return what is wrong with an answer, and what to do; None if it is valid."""
-    if offered := tuple(choices(key)):
+def answer_problem(key: str, text: str, offered: Collection[str] | None = None) -> Problem | None:
+    """Return what is wrong with an answer, and what to do; None if it is valid.
+
+    ``offered`` are the choices (default: all that there are for ``key``).
+    """
+    if offered := choices(key) if offered is None else offered:
         if text in offered:
             return None
         meant = nearest_word(text, offered)
