@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lls_provider.conformance.vectors import vector_files
+from lls_provider.conformance.vectors import image_of, vector_files
+from lls_provider.conformance.volume_state import BASE_CONFIG, METADATA, PACKAGES, RUN_YAML
 from lls_provider.contract.document import dump
+from lls_provider.contract.models import init_container
 from lls_provider.contract.names import API_VERSION, CRD_CONFIG_FILE, IMAGE_ROOT, SPEC_FILE
 
 ANY_FAILURE = "failure"
@@ -85,7 +87,7 @@ class CaseRun:
     source: SourceImage | None = None
     providers: Mapping[str, Any] | None = None  # of the CR, for an operator
     documents: Mapping[str, bytes] = field(default_factory=dict)  # by placeholder, in place of both
-    run_yaml: str = "config/run.yaml"
+    run_yaml: str = RUN_YAML
     expect: Expectation = field(default_factory=Expectation)
 
 
@@ -137,11 +139,11 @@ def _before(vector: Mapping[str, Any]) -> dict[str, str | bytes]:
     if unknown := set(vector) - _VECTOR_KEYS:
         raise TypeError(f"{vector['name']}: {unknown}")
     files: dict[str, str | bytes] = {}
-    for key, path in (("base", "base-config/run.yaml"), ("run_yaml", "config/run.yaml")):
+    for key, path in (("base", BASE_CONFIG), ("run_yaml", RUN_YAML)):
         if key in vector:
             files[path] = vector[key]
     for path, text in vector.get("modules", {}).items():
-        files[f"external-providers/python-packages/{path}"] = text
+        files[f"{PACKAGES}/{path}"] = text
     for entry in vector.get("installed", ()):
         files |= _installed(**entry)
     files.update(vector.get("before", {}))
@@ -170,7 +172,7 @@ def _installed(
             "wheelPath": f"{IMAGE_ROOT}/packages/{module}-1.0.0-py3-none-any.whl",
         },
     }
-    place = f"external-providers/metadata/{directory or providerId}"
+    place = f"{METADATA}/{directory or providerId}"
     return {
         f"{place}/{SPEC_FILE}": dump(metadata),
         f"{place}/{CRD_CONFIG_FILE}": dump({"providerId": providerId, "api": api, **crd_config}),
@@ -194,6 +196,6 @@ def completed(run: CaseRun) -> CaseRun:
     """The run with the image and the container that follow from its provider."""
     return replace(
         run,
-        image=run.image or f"registry.example.com/{run.provider}:1.0",
-        container=run.container or f"install-provider-{run.provider}",
+        image=run.image or image_of(run.provider),
+        container=run.container or init_container(run.provider),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from packaging.utils import canonicalize_name
+
 from lls_provider.conformance.cases import (
     ANY_FAILURE,
     CaseRun,
@@ -23,6 +25,9 @@ from lls_provider.conformance.vectors import (
     conflict_vectors,
     document_vectors,
 )
+from lls_provider.conformance.volume_state import BASE_CONFIG, METADATA, PACKAGES, RUN_YAML
+from lls_provider.contract.models import init_container
+from lls_provider.contract.names import CRD_CONFIG_FILE, SPEC_FILE
 
 _UNKNOWN = "field-unknown"  # what a reader in a Pod passes over (contract/README.md)
 
@@ -50,7 +55,7 @@ def _conflict_cases() -> Iterator[ConformanceCase]:
             name, version = text.split("==")
             lines = [f"Name: {name}", f"Version: {version}"]
             lines += [f"Requires-Dist: {it}" for it in requires]
-            place = f"external-providers/python-packages/{name}-{version}.dist-info/METADATA"
+            place = f"{PACKAGES}/{name}-{version}.dist-info/METADATA"
             before[place] = "\n".join(lines) + "\n"
         runs = [_conflict_run(vector, it, index) for index, it in enumerate(vector.images)]
         runs[-1] = replace(runs[-1], expect=_conflict_expectation(vector))
@@ -87,7 +92,7 @@ def _conflict_expectation(vector: ConflictVector) -> Expectation:
         {
             "providerId": vector.new.provider,
             "image": vector.new.image,
-            "initContainerName": f"install-provider-{vector.new.provider}",
+            "initContainerName": init_container(vector.new.provider),
         },
         sorted(set(details) - {""}),
     )
@@ -100,8 +105,6 @@ def _versions_after(vector: ConflictVector) -> dict[str, str]:
     Of the earlier images a vector says no more than that they can be installed: what they bring is
     there unless the volume had it, in a version that satisfies.
     """
-    from packaging.utils import canonicalize_name
-
     versions: dict[str, str] = {}
     for text in vector.strangers:
         name, version = text.split("==")
@@ -119,8 +122,6 @@ def _versions_after(vector: ConflictVector) -> dict[str, str]:
 
 def _switched(vector: ConflictVector, index: int) -> Sequence[str]:
     """What an earlier image replaces: the vectors with several say it by what they keep."""
-    from packaging.utils import canonicalize_name
-
     keep: Mapping[str, str] = vector.expect.get("keep", {})
     own = [text.split("==") for text in vector.images[index].packages]
     return [canonicalize_name(name) for name, version in own if keep.get(name) == version]
@@ -152,7 +153,7 @@ spec:
   api: inference
   wheelPath: /lls-provider/packages/acme_echo-1.2.0-py3-none-any.whl
 """
-_PLACE = "external-providers/metadata/acme-echo"
+_PLACE = f"{METADATA}/acme-echo"
 
 
 def _crd_config_cases() -> Iterator[ConformanceCase]:
@@ -160,11 +161,11 @@ def _crd_config_cases() -> Iterator[ConformanceCase]:
         if vector.schema != "crd-config" or not _refused(vector):
             continue
         before: dict[str, str | bytes] = {
-            "base-config/run.yaml": "providers: {}\n",
-            f"{_PLACE}/lls-provider-spec.yaml": _METADATA,
-            f"{_PLACE}/crd-config.yaml": vector.data,
+            BASE_CONFIG: "providers: {}\n",
+            f"{_PLACE}/{SPEC_FILE}": _METADATA,
+            f"{_PLACE}/{CRD_CONFIG_FILE}": vector.data,
         }
-        expect = Expectation(status=1, files={"config/run.yaml": None})
+        expect = Expectation(status=1, files={RUN_YAML: None})
         yield _of_document("merger", vector, "merger-yaml", before, CaseRun(expect=expect))
 
 
@@ -176,11 +177,11 @@ def _base_cases() -> Iterator[ConformanceCase]:
     for vector in document_vectors():
         if vector.schema is not None or any(it["code"] == "yaml-limit" for it in vector.errors):
             continue
-        before: dict[str, str | bytes] = {"base-config/run.yaml": vector.data}
+        before: dict[str, str | bytes] = {BASE_CONFIG: vector.data}
         if vector.errors:
-            expect = Expectation(status=1, files={"config/run.yaml": None})
+            expect = Expectation(status=1, files={RUN_YAML: None})
         elif isinstance(vector.value, dict):
-            expect = Expectation(documents={"config/run.yaml": vector.value})
+            expect = Expectation(documents={RUN_YAML: vector.value})
         else:
             continue
         yield _of_document("merger", vector, "merger-yaml", before, CaseRun(expect=expect))

@@ -18,7 +18,7 @@ from lls_provider.conformance.documents import custom_resource, provider_file
 from lls_provider.conformance.images import write_image
 from lls_provider.conformance.judge import Difference, Observed, differences
 from lls_provider.conformance.process import CommandResult, run_command
-from lls_provider.conformance.volume_state import read_volume
+from lls_provider.conformance.volume_state import BASE_CONFIG, read_volume
 from lls_provider.system.files import wrapping_write_errors
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Harness:
             "order": str(run.order),
             "python_tag": run.python or "cp312",
             "termination_log": str(log),
-            "base": str(root / "base-config" / "run.yaml"),
+            "base": str(root / BASE_CONFIG),
             "run_yaml": str(root / run.run_yaml),
             "cr": str(resource),
             "provider_file": str(file),

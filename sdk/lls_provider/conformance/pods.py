@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lls_provider.conformance.volume_state import PACKAGES
 from lls_provider.contract.document import load
 from lls_provider.contract.models import INIT_CONTAINER_PREFIX
 from lls_provider.contract.names import VOLUME_ROOT
 from lls_provider.errors import SdkError
 
-_PACKAGES = f"{VOLUME_ROOT}/external-providers/python-packages"
+_PACKAGES = f"{VOLUME_ROOT}/{PACKAGES}"
 
 
 def pod_differences(expected: Mapping[str, Any], text: str) -> Iterator[tuple[str, str]]:

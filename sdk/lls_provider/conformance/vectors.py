@@ -52,6 +52,11 @@ class DocumentVector:
         return f"{self.file}: {self.name}"
 
 
+def image_of(provider: str) -> str:
+    """The reference of a provider's image where a vector names none."""
+    return f"registry.example.com/{provider}:1.0"
+
+
 @dataclass(frozen=True, slots=True)
 class ConflictImage:
     """A provider image of a conflict vector; None for what it does not say."""
@@ -69,7 +74,7 @@ class ConflictImage:
     @property
     def image(self) -> str:
         """The image's reference."""
-        return f"registry.example.com/{self.provider}:1.0"
+        return image_of(self.provider)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
+from lls_provider.contract.names import CRD_CONFIG_FILE, SPEC_FILE, VolumeTree
 from lls_provider.untrusted import one_line
 
 ENTRIES_LIMIT = 5_000
 FILE_LIMIT = 1 << 20
 _DEPTH_LIMIT = 40
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-_PACKAGES = "external-providers/python-packages/"
+# the paths that vectors name, relative to the volume
+_TREE = VolumeTree(Path())
+PACKAGES = _TREE.python_packages.as_posix()
+METADATA = _TREE.metadata.as_posix()
+BASE_CONFIG = _TREE.base_config.as_posix()
+RUN_YAML = (_TREE.config / "run.yaml").as_posix()
 _PUBLIC = re.compile(
-    r"external-providers/("
-    r"python-packages/.*|installed-packages\.txt|"
-    r"metadata/[^/]+/(lls-provider-spec|crd-config)\.yaml)"
+    rf"{PACKAGES}/.*|{re.escape(_TREE.installed_packages.as_posix())}|"
+    rf"{METADATA}/[^/]+/({re.escape(SPEC_FILE)}|{re.escape(CRD_CONFIG_FILE)})"
 )
 
 
@@ -50,10 +57,9 @@ class VolumeState:
         """The versions of the distributions in python-packages, by their normalised name."""
         found: dict[str, str] = {}
         for path in sorted(self.files):
-            match = re.fullmatch(rf"{_PACKAGES}([^/]+?)-([^/-]+)\.dist-info/METADATA", path)
+            match = re.fullmatch(rf"{PACKAGES}/([^/]+?)-([^/-]+)\.dist-info/METADATA", path)
             if match:
-                name = re.sub(r"[-_.]+", "-", match[1]).lower()
-                version = match[2]
+                name, version = canonicalize_name(match[1]), match[2]
                 found[name] = f"{found[name]} and {version}" if name in found else version
         return dict(sorted(found.items()))
 
