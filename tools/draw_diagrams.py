@@ -37,15 +37,14 @@ def box(
     text = list(lines)
     step = size + 5
     top = y + (height - step * len(text)) / 2 + size
-    rows = "".join(
-        f'<text x="{x + width / 2:g}" y="{top + step * place:g}" text-anchor="middle" fill="#fff" '
-        f'font-size="{size if place == 0 else size - 2}"'
-        f"{' font-weight=' + chr(34) + '600' + chr(34) if place == 0 else ''}>{escape(line)}</text>"
-        for place, line in enumerate(text)
-    )
-    return (
-        f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" fill="{colour}"/>' + rows
-    )
+    rows = [f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" fill="{colour}"/>']
+    for place, line in enumerate(text):
+        style = f'font-size="{size}" font-weight="600"' if place == 0 else f'font-size="{size - 2}"'
+        rows.append(
+            f'<text x="{x + width / 2:g}" y="{top + step * place:g}" text-anchor="middle" '
+            f'fill="#fff" {style}>{escape(line)}</text>'
+        )
+    return "".join(rows)
 
 
 def label(x: float, y: float, text: str, *, anchor: str = "middle", size: int = 13) -> Shape:
@@ -106,54 +105,70 @@ def five_phases() -> str:
     return svg("The five phases of a Pod's start", 560, 478, shapes)
 
 
+Content = tuple[str, tuple[str, str]]
+"""The colour of a box, and its lines."""
+
+
+def _conflict(
+    title: str,
+    providers: tuple[Content, Content],
+    versions: tuple[Content, Content],
+    arrows: Iterable[Shape],
+) -> str:
+    """Two providers, and below them the installed version and that of the second image."""
+    shapes = [
+        box(20 + 300 * column, y, 220, 58, colour, lines)
+        for y, row in ((20, providers), (132, versions))
+        for column, (colour, lines) in enumerate(row)
+    ]
+    return svg(title, 560, 210, (*shapes, *arrows))
+
+
 def conflict_keep() -> str:
     """Two providers that are satisfied by one version."""
-    return svg(
+    return _conflict(
         "The installed version satisfies everyone: it is kept",
-        560,
-        210,
         (
-            box(20, 20, 220, 58, BLUE, ("acme-alpha", "needs requests>=2.28")),
-            box(320, 20, 220, 58, BLUE, ("acme-beta", "needs requests>=2.30")),
-            box(20, 132, 220, 58, GREEN, ("requests 2.31.0", "installed, and kept")),
-            box(320, 132, 220, 58, GREY, ("requests 2.32.0", "in the second image, left out")),
-            arrow(130, 80, 130, 128),
-            arrow(320, 62, 236, 128),
+            (BLUE, ("acme-alpha", "needs requests>=2.28")),
+            (BLUE, ("acme-beta", "needs requests>=2.30")),
         ),
+        (
+            (GREEN, ("requests 2.31.0", "installed, and kept")),
+            (GREY, ("requests 2.32.0", "in the second image, left out")),
+        ),
+        (arrow(130, 80, 130, 128), arrow(320, 62, 236, 128)),
     )
 
 
 def conflict_replace() -> str:
     """The second image's version satisfies both."""
-    return svg(
+    return _conflict(
         "The new version satisfies everyone: it replaces the installed one",
-        560,
-        210,
         (
-            box(20, 20, 220, 58, BLUE, ("acme-alpha", "needs requests>=2.28")),
-            box(320, 20, 220, 58, BLUE, ("acme-beta", "needs requests>=2.32")),
-            box(20, 132, 220, 58, GREY, ("requests 2.31.0", "installed, replaced")),
-            box(320, 132, 220, 58, GREEN, ("requests 2.32.0", "new, satisfies both")),
-            arrow(240, 62, 324, 128),
-            arrow(430, 80, 430, 128),
+            (BLUE, ("acme-alpha", "needs requests>=2.28")),
+            (BLUE, ("acme-beta", "needs requests>=2.32")),
         ),
+        (
+            (GREY, ("requests 2.31.0", "installed, replaced")),
+            (GREEN, ("requests 2.32.0", "new, satisfies both")),
+        ),
+        (arrow(240, 62, 324, 128), arrow(430, 80, 430, 128)),
     )
 
 
 def conflict_refuse() -> str:
     """No version satisfies both."""
-    return svg(
+    return _conflict(
         "Neither version satisfies everyone: the second provider is refused",
-        560,
-        210,
         (
-            box(20, 20, 220, 58, BLUE, ("acme-alpha", "needs requests==2.28.0")),
-            box(320, 20, 220, 58, RED, ("acme-beta", "needs requests==2.31.0")),
-            box(20, 132, 220, 58, GREEN, ("requests 2.28.0", "installed, stays as it is")),
-            box(320, 132, 220, 58, GREY, ("requests 2.31.0", "in the second image, not written")),
-            arrow(130, 80, 130, 128),
-            arrow(430, 80, 430, 128),
+            (BLUE, ("acme-alpha", "needs requests==2.28.0")),
+            (RED, ("acme-beta", "needs requests==2.31.0")),
         ),
+        (
+            (GREEN, ("requests 2.28.0", "installed, stays as it is")),
+            (GREY, ("requests 2.31.0", "in the second image, not written")),
+        ),
+        (arrow(130, 80, 130, 128), arrow(430, 80, 430, 128)),
     )
 
 

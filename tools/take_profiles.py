@@ -51,7 +51,7 @@ def take(text: str) -> None:
         "modules": modules(text),
     }
     path = Path(__file__).parents[1] / PROFILES_DIRECTORY / f"{profile['name']}.json"
-    path.write_text(json.dumps(profile, indent=1) + "\n")
+    path.write_text(json.dumps(profile, indent=1) + "\n", "utf-8")
     print(f"{path.name}: {len(pins)} packages")
 
 

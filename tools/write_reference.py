@@ -128,9 +128,9 @@ def signatures() -> str:
 
 def _class(name: str, kind: type) -> str:
     text = _said(kind) + "\n"
-    rows = [f"| `{field}` | `{annotation}` |" for field, annotation in _fields(kind)]
+    rows = [f"| `{field}` | `{annotation}` |\n" for field, annotation in _fields(kind)]
     if rows:
-        text += "\n| field | type |\n|---|---|\n" + _joined(rows)
+        text += "\n| field | type |\n|---|---|\n" + "".join(rows)
     if issubclass(kind, Enum):
         members = textwrap.fill(" ".join(member.name for member in kind), 80)
         return f"{text}\nMembers:\n\n```text\n{members}\n```\n"
@@ -143,10 +143,6 @@ def _class(name: str, kind: type) -> str:
             function: Any = getattr(value, "__func__", value)
             text += f"\n{_code(f'{name}.{method}', function)}\n{_said(function)}\n"
     return text
-
-
-def _joined(rows: list[str]) -> str:
-    return "".join(f"{row}\n" for row in rows)
 
 
 def _fields(kind: type) -> Iterator[tuple[str, str]]:
@@ -180,25 +176,24 @@ def _code(name: str, function: Callable[..., object]) -> str:
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
-    stars = "*" * (parameter.kind is parameter.VAR_POSITIONAL)
-    stars = "**" if parameter.kind is parameter.VAR_KEYWORD else stars
+    many = {inspect.Parameter.VAR_POSITIONAL.name: "*", inspect.Parameter.VAR_KEYWORD.name: "**"}
+    stars = many.get(parameter.kind.name, "")
     text = f"{stars}{parameter.name}: {_shown(parameter.annotation)}"
     default = parameter.default
     if default is parameter.empty:
         return text
+    if isinstance(default, Enum):
+        return f"{text} = {default}"
     plain = default is None or isinstance(default, (str, int, float, tuple))
-    shown = repr(default) if plain and not isinstance(default, Enum) else "…"
-    return f"{text} = {shown if not isinstance(default, Enum) else default}"
+    return f"{text} = {repr(default) if plain else '…'}"
 
 
 def _shown(annotation: object) -> str:
     if annotation is inspect.Signature.empty:
         return "object"
-    return (
-        annotation
-        if isinstance(annotation, str)
-        else getattr(annotation, "__name__", str(annotation))
-    )
+    if isinstance(annotation, str):
+        return annotation
+    return str(getattr(annotation, "__name__", annotation))
 
 
 PAGES: dict[str, Callable[[], str]] = {
