@@ -34,7 +34,6 @@ from lls_provider.system.cache import cache_root
 from lls_provider.wheels.environment import Environment, ensure_environment
 from lls_provider.wheels.loading import load_distribution
 
-SERVER = "llama-stack==0.7.3"
 BASE = (
     "version: 2\ndistro_name: benchmark\nproviders: {}\nregistered_resources: {}\n"
     "server: {host: 127.0.0.1}\n"
@@ -82,7 +81,7 @@ class Provider:
     def bundle(self) -> Path:
         """Its bundle for this machine, made once."""
         directory = cache_root() / "benchmarks" / f"{self.module}-{self.package}"
-        options = BundleOptions([SERVER], overrides=self.overrides)
+        options = BundleOptions([measure.SERVER], overrides=self.overrides)
         if directory.is_dir():
             return directory
         if not self.needs:
@@ -132,7 +131,7 @@ def main() -> None:
     parser.add_argument("--provider", choices=PROVIDERS, default="fms", help="default: %(default)s")
     arguments = parser.parse_args()
     provider = PROVIDERS[arguments.provider]
-    environment = ensure_environment(load_distribution(SERVER, python=arguments.python))
+    environment = ensure_environment(load_distribution(measure.SERVER, python=arguments.python))
     bundle = provider.bundle()
     with measure.scratch(arguments) as scratch:
         source = Path(shutil.copytree(bundle, scratch / "lls-provider"))
@@ -172,7 +171,7 @@ def _show(
     document = {
         "machine": machine,
         "load after": os.getloadavg(),
-        "server": SERVER,
+        "server": measure.SERVER,
         "package": PROVIDERS[arguments.provider].package,
         "totals": totals,
         "phases": phases,

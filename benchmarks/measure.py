@@ -30,6 +30,8 @@ from lls_provider.wheels.interpreter import Interpreter, find_interpreter
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "build" / "benchmarks"
 PYTHON = (3, 12)
+SERVER = "llama-stack==0.7.3"
+SAMPLE = HERE.parent / "samples" / "echo-inference"
 _TMPFS = Path("/dev/shm")  # noqa: S108 - a file system in memory on every Linux
 
 

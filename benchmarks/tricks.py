@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import measure
+from benchmarks.images import command as command_line
 from benchmarks.images import provider
 from benchmarks.install import CLOSURE
 from tests.engines.pythonbase import write_base
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 ROOT = measure.HERE.parent
 PACKAGE = Path("sdk", "lls_provider")
-SAMPLE = ROOT / "samples" / "echo-inference"
-SERVER = "llama-stack==0.7.3"
-_CLI = (sys.executable, "-m", "lls_provider.cli")
 _BASE = "with"
 
 
@@ -274,9 +272,10 @@ class Commands:
 
     def _validating(self, checkout: Path) -> Callable[[], Run]:
         """Preflight of a sample beside its server, on the volume that `up` leaves."""
-        zipapp, server = _zipapp(checkout), ensure_environment(load_distribution(SERVER))
+        zipapp, server = _zipapp(checkout), ensure_environment(load_distribution(measure.SERVER))
         if self._served is None:
-            command = [*_CLI, "up", str(SAMPLE), "--server", SERVER, "--check", "--keep"]
+            command = [str(command_line()), "up", str(measure.SAMPLE), "--check", "--keep"]
+            command += ["--server", measure.SERVER]
             environment = {**os.environ, "TMPDIR": str(measure.empty(self.scratch / "served"))}
             subprocess.run(command, check=True, env=environment)
             (self._served,) = (self.scratch / "served").glob("*/volume")
@@ -329,7 +328,7 @@ class Commands:
             project = provider(self.scratch / kind.replace(" ", "-"), needed)
             if kind == "build on a base":
                 write_base(self.scratch / "base", self.python)
-            command = [*_CLI, "build", str(project)]
+            command = [str(command_line()), "build", str(project)]
             command += ["--base", "scratch", "--python", str(self.python), "--lock"]
             command += ["--output", f"oci:{self.scratch / 'locked'}"]
             subprocess.run(command, check=True)

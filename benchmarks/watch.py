@@ -21,8 +21,6 @@ from lls_provider.local.call import parse_call, send
 from lls_provider.wheels.interpreter import find_interpreter
 
 TARGETS = {"seconds beyond the server's start": 2.0}
-_SAMPLE = Path(__file__).parents[1] / "samples" / "echo-inference"
-_SERVER = "llama-stack==0.7.3"
 _ANSWER = "self.config.prefix + last_user_text"
 _CALL = parse_call(
     'POST /v1/chat/completions {"model": "echo-inference/echo", '
@@ -39,7 +37,7 @@ def main() -> None:
     before = measure.machine(find_interpreter())
     with measure.scratch(arguments) as scratch:
         project = scratch / "project"
-        shutil.copytree(_SAMPLE, project)
+        shutil.copytree(measure.SAMPLE, project)
         pairs = _changes(project, arguments.repetitions)
     beyond = [served - start for served, start in pairs]
     for served, start in pairs:
@@ -55,7 +53,7 @@ def _changes(project: Path, repetitions: int) -> list[tuple[float, float]]:
     source = project / "src" / "echo_inference" / "inference.py"
     original = source.read_text("utf-8")
     process = subprocess.Popen(
-        [command(), "up", "--watch", project, "--server", _SERVER],
+        [command(), "up", "--watch", project, "--server", measure.SERVER],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
