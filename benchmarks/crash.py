@@ -36,13 +36,18 @@ _FILES = 120  # of each dependency, so that writing packages takes long enough t
 
 @dataclass
 class Case:
-    """What is installed before, the run that is killed, what runs again, and the result."""
+    """What is installed before, the run that is killed, what runs again, and the result.
+
+    A run that nobody kills takes ``seconds``, and ``staging_seconds`` of them while it stages.
+    """
 
     name: str
     start: Path
     struck: Sequence[str]
     after: Sequence[Sequence[str]]
     wanted: Tree
+    staging_seconds: float
+    seconds: float
 
 
 class Bench:
@@ -94,29 +99,46 @@ class Bench:
     def kill(self, case: Case, choice: random.Random, root: Path) -> str:
         """Run the case's command and kill it; return how it ended."""
         shutil.copytree(case.start, root, symlinks=True)
-        staging = root / "external-providers" / ".staging"
         from_staging = choice.random() < 0.75
         everything = choice.random() < 0.5
         share = choice.random()
-        process = subprocess.Popen(
-            self.command(case.struck, root),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        process = self._begin(case.struck, root)
         if from_staging:
-            while process.poll() is None and not staging.exists():
-                pass
-            time.sleep(share * 0.15)
+            _wait_for_staging(process, root)
+            time.sleep(share * case.staging_seconds)
         else:
-            time.sleep(share * 0.6)
+            time.sleep(share * case.seconds)
         # as a container ends: all processes at once; or as the kernel picks one
         with contextlib.suppress(ProcessLookupError):
             (os.killpg if everything else os.kill)(process.pid, signal.SIGKILL)
         status = process.wait()
         if status == 0:
             return "had ended"
-        return "killed while staging" if staging.exists() else "killed before or after"
+        return "killed while staging" if _staging(root).exists() else "killed before or after"
+
+    def _begin(self, argv: Sequence[str], root: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.command(argv, root),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _time(self, argv: Sequence[str], start: Path) -> tuple[float, float]:
+        """The seconds that a run on a copy of ``start`` stages, and those until it ends."""
+        root = self._folder / "timed"
+        shutil.copytree(start, root, symlinks=True)
+        began = time.perf_counter()
+        process = self._begin(argv, root)
+        _wait_for_staging(process, root)
+        staging_began = time.perf_counter()
+        while process.poll() is None and _staging(root).exists():
+            pass
+        staging_ended = time.perf_counter()
+        assert process.wait() == 0
+        seconds = time.perf_counter() - began
+        shutil.rmtree(root)
+        return staging_ended - staging_began, seconds
 
     def _case(
         self,
@@ -132,7 +154,16 @@ class Bench:
             self.must(argv, start)
         for argv in clean:
             self.must(argv, wanted)
-        return Case(name, start, struck, after, tree_of(wanted))
+        return Case(name, start, struck, after, tree_of(wanted), *self._time(struck, start))
+
+
+def _staging(root: Path) -> Path:
+    return root / "external-providers" / ".staging"
+
+
+def _wait_for_staging(process: subprocess.Popen[bytes], root: Path) -> None:
+    while process.poll() is None and not _staging(root).exists():
+        pass
 
 
 def main() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from lls_provider.runtime.process.exit_guard import (
     guarded,
     termination_log_argument,
 )
-from lls_provider.runtime.process.workers import may_fork, run_jobs
+from lls_provider.runtime.process.workers import may_fork
 
 WAYS = ["raise SystemExit(0)", "import sys; sys.exit()", "exit(0)", "import os; os._exit(0)"]
 
@@ -122,32 +121,29 @@ def test_the_way_out_is_given_back(capfd: pytest.CaptureFixture[str]) -> None:
     assert "SystemExit(1) was raised there" in capfd.readouterr().err
 
 
-def test_where_a_library_has_threads_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_a_library_has_threads_nothing_is_forked() -> None:
     """Threads that C code started are none of Python's: `threading` does not count them."""
-    import _thread
+    code = """\
+import _thread, os, threading
+from lls_provider.runtime.process.workers import may_fork, run_jobs
 
-    release, started = threading.Lock(), threading.Lock()
-    release.acquire()
-    started.acquire()
+def forbidden():
+    raise AssertionError("it was forked")
 
-    def wait() -> None:
-        started.release()
-        release.acquire()
-
-    def forbidden() -> int:
-        raise AssertionError("it was forked")
-
-    _thread.start_new_thread(wait, ())
-    started.acquire()
-    try:
-        assert threading.active_count() == 1
-        assert not may_fork()
-        monkeypatch.setattr(os, "fork", forbidden)
-        done: list[int] = []
-        run_jobs(5, done.append, workers=2, doing="testing")
-        assert done == [0, 1, 2, 3, 4]
-    finally:
-        release.release()
+assert may_fork()
+release = threading.Lock()
+release.acquire()
+_thread.start_new_thread(release.acquire, ())
+assert threading.active_count() == 1
+assert not may_fork()
+os.fork = forbidden
+done = []
+run_jobs(5, done.append, workers=2, doing="testing")
+assert done == [0, 1, 2, 3, 4]
+"""
+    # in a process of its own: this one has the threads of whatever ran in it before
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_where_the_system_tells_no_threads_nothing_is_forked(

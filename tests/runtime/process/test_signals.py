@@ -177,6 +177,7 @@ def test_a_worker_looks_whether_its_parent_lives(parent: str, status: int) -> No
         signal.raise_signal(signal.SIGALRM)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         assert signal.getitimer(signal.ITIMER_REAL)[1] > 0
+        os._exit(0)  # as workers end: Python's own end would leave the timer without a handler
     """
     done = subprocess.run([sys.executable, "-c", BEGIN + dedent(script)], timeout=120)
     assert done.returncode == status
