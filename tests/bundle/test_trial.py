@@ -134,7 +134,7 @@ def test_a_module_of_another_server_is_known_as_that(
     assert told.startswith(
         "The provider imports llama_stack_api, and ogx==1.5.0 is not a llama-stack"
     )
-    assert "Build it beside a llama-stack that has it, with --distribution" in told
+    assert "Name a llama-stack that has it with --distribution, or" in told
     assert told.endswith(f"{way}.")
     old = replace(beside, label="old", pins={"llama-stack": "0.2"}, line=line_named("llama-stack"))
     assert "and old does not have that." in load_resolution(

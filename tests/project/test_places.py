@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from lls_provider.project.settings import read_settings
 from lls_provider.runtime.preflight.probe_client import ProbeFailure
 from lls_provider.wheels.distribution import Distribution
 from lls_provider.wheels.interpreter import Interpreter
+from lls_provider.wheels.servers import line_named
 
 SERVER = Distribution("a server", {}, Interpreter(Path("/usr/bin/python3"), (3, 12, 1)), None)
 INSTALLED = "/tmp/lls-provider-env-x/env/lib/python3.12/site-packages"
@@ -102,3 +104,15 @@ def test_what_does_not_load_is_at_its_line_and_else_at_the_module(project: Path)
     problem = load_problem(settings, SERVER, failure)
     assert problem.where == settings.where("module")
     assert problem.resolution.startswith("Add what provides 'cowsay' to the dependencies")
+
+
+def test_a_module_of_another_server_is_known_as_that_in_check_and_test_too(project: Path) -> None:
+    settings = read_settings(project)
+    ogx = replace(SERVER, label="ogx==1.5.0", pins={"ogx": "1.5.0"}, line=line_named("ogx"))
+    failure = ProbeFailure("import", "gone", missing_module="llama_stack.apis.inference")
+    told = load_problem(settings, ogx, failure).resolution
+    assert told.startswith("The provider imports llama_stack, and ogx==1.5.0 is not a llama-stack.")
+    assert "Name a llama-stack that has it with --distribution" in told
+    missing = ProbeFailure("import", "gone", missing_module="ogx.core.gone")
+    told = load_problem(settings, ogx, missing).resolution
+    assert told.startswith("ogx==1.5.0 has ogx without that module: the provider is for another ")

@@ -414,8 +414,8 @@ def load_resolution(
         else:
             alternative = "import each server's package in a `try`, as `lls-provider new` writes it"
         return (
-            f"The provider imports {owner}, and {server.label} {has}. Build it beside a "
-            f"{line.name} that has it, with --distribution, or {alternative}."
+            f"The provider imports {owner}, and {server.label} {has}. Name a {line.name} that has "
+            f"it with --distribution, or {alternative}."
         )
     if published:
         cause = f"The package does not depend on what provides '{missing}'. " if missing else ""
@@ -429,6 +429,7 @@ def load_resolution(
         return f"{way} For its author: {failure.way}" if failure.way else way
     if missing:
         return (
-            f"Add what provides '{missing}' to the provider's dependencies, or correct the import."
+            f"Add what provides '{missing}' to the dependencies in [project], or correct the "
+            "import."
         )
     return failure.way or CORRECT_PROVIDER

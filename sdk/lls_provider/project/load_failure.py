@@ -20,7 +20,7 @@ def load_problem(settings: Settings, server: Distribution, failure: ProbeFailure
 
     A failure that no file of the project takes part in is at the setting ``module``.
     """
-    from lls_provider.bundle.trial import CORRECT_PROVIDER
+    from lls_provider.bundle.trial import load_resolution
 
     details, place = in_source(settings, failure.details)
     what = f"the provider does not load beside {server.label}: {failure.reason}"
@@ -28,10 +28,7 @@ def load_problem(settings: Settings, server: Distribution, failure: ProbeFailure
         Code.VALIDATION_FAILED,
         f"{what}\n{details}".rstrip(),
         place or settings.where("module"),
-        f"Add what provides '{failure.missing_module}' to the dependencies in [project], or "
-        "correct the import."
-        if failure.missing_module and not failure.way
-        else failure.way or CORRECT_PROVIDER,
+        load_resolution(failure, settings.module, server, (), published=False),
     )
 
 
