@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,14 @@ PYTHON = f"/{VENV}/bin/python3"
 _LEFT_OUT = {"__pycache__", "pip", "tests"}
 # the header of a pyc after its magic number (PEP 552): hash-based, not checked; any hash
 _UNCHECKED_HASH = b"\x01\0\0\0" + bytes(8)
+# the server's environment keeps the bytecode, so that only its first import compiles
+_BYTECODE = """\
+import importlib, json, os, sys
+importlib.import_module(sys.argv[1])
+cached = {getattr(it, "__cached__", None) for it in list(sys.modules.values())}
+print()
+print(json.dumps(sorted(it for it in cached if isinstance(it, str) and os.path.exists(it))))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,18 +191,16 @@ def _bytecode(
     Images made by pip have bytecode of everything. Its files are valid without a look at the
     source's time, which a layer here does not keep.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            [environment.python, "-c", f"import {module}"],
-            check=True,
-            capture_output=True,
-            env={**os.environ, "PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""},
-        )
-        below = Path(folder, packages.relative_to("/"))
-        for path in sorted(below.rglob("*.pyc")):
+    done = subprocess.run(
+        [environment.python, "-c", _BYTECODE, module],
+        check=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
+    )
+    for path in map(Path, json.loads(done.stdout.splitlines()[-1])):
+        if path.is_relative_to(packages):
             data = path.read_bytes()
-            source = packages / path.relative_to(below).parent
-            yield source / "__pycache__" / path.name, data[:4] + _UNCHECKED_HASH + data[16:]
+            yield path, data[:4] + _UNCHECKED_HASH + data[16:]
 
 
 def _files(folder: Path) -> Iterator[Path]:

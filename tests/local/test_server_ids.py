@@ -5,14 +5,14 @@ The functions asked are the servers' own, in their own environments.
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
@@ -34,101 +34,14 @@ LINES = ("llama-stack==0.2.22", "llama-stack==0.6.1", "llama-stack==0.7.3", "ogx
 ON_EACH = pytest.mark.parametrize("server", LINES)
 
 ASK = """\
-import importlib, json, sys
+import importlib, json, os, sys, types
+from unittest import mock
+
 module = sys.argv[1]
-core = {name: importlib.import_module(f"{module}.core.{name}") for name in ("resolver", "stack")}
-resolver, replace = core["resolver"], core["stack"].replace_env_vars
+names = ("distribution", "resolver", "stack")
+distribution, resolver, stack = (importlib.import_module(f"{module}.core.{it}") for it in names)
+Api, Spec = resolver.Api, resolver.ProviderSpec
 Provider = importlib.import_module(f"{module}.core.datatypes").Provider
-
-
-class Configuration:
-    providers = {}
-
-
-def used(entries):
-    read = [Provider(**entry) for entry in replace(entries)]
-    Configuration.providers = {"inference": read}
-    spec = {
-        it.provider_type: resolver.ProviderSpec(
-            api="inference", provider_type=it.provider_type, config_class="x"
-        )
-        for it in read
-    }
-    api = resolver.Api.inference
-    found = resolver.validate_and_prepare_providers(Configuration, {api: spec}, set(), {api})
-    return {name: it.provider_type for name, it in found["inner-inference"].items()}
-
-
-print("answer:" + json.dumps([used(entries) for entries in json.load(sys.stdin)]))
-"""
-
-
-def _used(server: str, variables: Mapping[str, str], configurations: list[Any]) -> Any:
-    """Which entries a server uses of each configuration: their types by ID."""
-    return _answer(server, ASK, variables, configurations)
-
-
-def _answer(server: str, script: str, variables: Mapping[str, str], told: Any) -> Any:
-    environment = ensure_environment(load_distribution(server))
-    module = environment.distribution.line
-    assert module is not None
-    done = subprocess.run(
-        [str(environment.python), "-c", script, module.module],
-        input=json.dumps(told),
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.rpartition("answer:")[2])
-
-
-def _entry(written: str | None, kind: str) -> dict[str, str | None]:
-    return {"provider_id": written, "provider_type": f"remote::{kind}"}
-
-
-@pytest.mark.server
-@ON_EACH
-def test_of_two_entries_with_one_id_a_server_uses_the_last(server: str) -> None:
-    configurations = [
-        [_entry(written, "base"), _entry("ollama", "external")]
-        for written in ("ollama", "${env.SET:+ollama}", "${env.UNSET:=ollama}", "${env.ID}")
-    ]
-    used = _used(server, {"SET": "1", "ID": "ollama"}, configurations)
-    assert used == [{"ollama": "remote::external"}] * 4
-
-
-@pytest.mark.server
-@ON_EACH
-def test_an_id_is_read_as_the_server_reads_it(server: str) -> None:
-    variables = {"SET": "mine", "EMPTY": ""}
-    written = [
-        *("ollama", "__disabled__", "", "x-${env.SET}", "${env.lower:+x}", "${env.SET:ollama}"),
-        *(
-            form.format(name)
-            for name in ("SET", "EMPTY", "UNSET")
-            for form in (
-                *("${{env.{}:+ollama}}", "${{env.{}:+}}", "${{env.{}:=ollama}}", "${{env.{}:=}}"),
-                *("a-${{env.{}:+b}}", "${{env.{}:=__disabled__}}", "${{env.{}:+__disabled__}}"),
-            )
-        ),
-        "${env.SET}",
-    ]
-    used = _used(server, variables, [[_entry(text, "x")] for text in written])
-    expected = [resolve_reference(text, variables) for text in written]
-    assert dict(zip(written, used, strict=True)) == {
-        text: ({} if name is None else {name: "remote::x"})
-        for text, name in zip(written, expected, strict=True)
-    }
-
-
-TYPES = """\
-import importlib, json, sys, types
-module = sys.argv[1]
-distribution = importlib.import_module(f"{module}.core.distribution")
-Provider = importlib.import_module(f"{module}.core.datatypes").Provider
-Spec = importlib.import_module(f"{module}.core.resolver").ProviderSpec
 for name in ("one", "two"):
     found = types.ModuleType(f"{name}.provider")
     found.get_provider_spec = lambda name=name: Spec(
@@ -138,44 +51,137 @@ for name in ("one", "two"):
 
 
 class Configuration:
-    providers = {
-        "inference": [
-            Provider(provider_id=it, provider_type="remote::x", module=it if it != "own" else None)
-            for it in json.load(sys.stdin)
-        ]
+    def __init__(self, providers):
+        self.providers = {"inference": providers}
+
+
+def used(entries):
+    read = [Provider(**entry) for entry in stack.replace_env_vars(entries)]
+    spec = {
+        it.provider_type: Spec(api="inference", provider_type=it.provider_type, config_class="x")
+        for it in read
     }
+    api = Api.inference
+    found = resolver.validate_and_prepare_providers(Configuration(read), {api: spec}, set(), {api})
+    return {name: it.provider_type for name, it in found["inner-inference"].items()}
 
 
-api = distribution.Api.inference
-registry = {api: {"remote::x": Spec(api=api, provider_type="remote::x", config_class="own")}}
-found = distribution.get_external_providers_from_module(registry, Configuration, False)
-print("answer:" + json.dumps(found[api]["remote::x"].config_class))
+def kept(entry):
+    return bool(stack.replace_env_vars([entry]))
+
+
+def loaded(modules):
+    providers = [
+        Provider(provider_id=it, provider_type="remote::x", module=it if it != "own" else None)
+        for it in modules
+    ]
+    own = Spec(api=Api.inference, provider_type="remote::x", config_class="own")
+    found = distribution.get_external_providers_from_module(
+        {Api.inference: {"remote::x": own}}, Configuration(providers), False
+    )
+    return found[Api.inference]["remote::x"].config_class
+
+
+def answer(question, told, variables):
+    with mock.patch.dict(os.environ, variables):
+        return globals()[question](told)
+
+
+asked = json.load(sys.stdin)
+print("answers:" + json.dumps({name: [answer(*it) for it in asked[name]] for name in asked}))
 """
+
+
+class Question(NamedTuple):
+    """A function of `ASK`, what it is given, and the variables that it sees."""
+
+    function: str
+    told: Any
+    variables: Mapping[str, str] = {}
+
+
+def _entry(written: str | None, kind: str) -> dict[str, str | None]:
+    return {"provider_id": written, "provider_type": f"remote::{kind}"}
+
+
+ONE_ID = [
+    Question(
+        "used",
+        [_entry(written, "base"), _entry("ollama", "external")],
+        {"SET": "1", "ID": "ollama"},
+    )
+    for written in ("ollama", "${env.SET:+ollama}", "${env.UNSET:=ollama}", "${env.ID}")
+]
+VARIABLES = {"SET": "mine", "EMPTY": ""}
+WRITTEN = [
+    *("ollama", "__disabled__", "", "x-${env.SET}", "${env.lower:+x}", "${env.SET:ollama}"),
+    *(
+        form.format(name)
+        for name in ("SET", "EMPTY", "UNSET")
+        for form in (
+            *("${{env.{}:+ollama}}", "${{env.{}:+}}", "${{env.{}:=ollama}}", "${{env.{}:=}}"),
+            *("a-${{env.{}:+b}}", "${{env.{}:=__disabled__}}", "${{env.{}:+__disabled__}}"),
+        )
+    ),
+    "${env.SET}",
+]
+IDS = [Question("used", [_entry(text, "x")], VARIABLES) for text in WRITTEN]
+DISABLED = ["__disabled__", "${env.X:=__disabled__}", "${env.X:+x}", "", "x", None]
+KEPT = [Question("kept", _entry(text, "x")) for text in DISABLED]
+MODULES = [
+    Question("loaded", modules) for modules in (["own", "one"], ["one", "own"], ["one", "two"])
+]
+
+
+QUESTIONS = {"one id": ONE_ID, "ids": IDS, "disabled": KEPT, "modules": MODULES}
+
+
+@functools.cache
+def _answers(server: str) -> dict[str, list[Any]]:
+    """What a server answers to all questions: its import takes seconds, so it is asked once."""
+    environment = ensure_environment(load_distribution(server))
+    line = environment.distribution.line
+    assert line is not None
+    done = subprocess.run(
+        [str(environment.python), "-c", ASK, line.module],
+        input=json.dumps(QUESTIONS),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answers: dict[str, list[Any]] = json.loads(done.stdout.rpartition("answers:")[2])
+    return answers
+
+
+@pytest.mark.server
+@ON_EACH
+def test_of_two_entries_with_one_id_a_server_uses_the_last(server: str) -> None:
+    assert _answers(server)["one id"] == [{"ollama": "remote::external"}] * len(ONE_ID)
+
+
+@pytest.mark.server
+@ON_EACH
+def test_an_id_is_read_as_the_server_reads_it(server: str) -> None:
+    expected = [resolve_reference(text, VARIABLES) for text in WRITTEN]
+    assert dict(zip(WRITTEN, _answers(server)["ids"], strict=True)) == {
+        text: ({} if name is None else {name: "remote::x"})
+        for text, name in zip(WRITTEN, expected, strict=True)
+    }
 
 
 @pytest.mark.server
 @ON_EACH
 def test_a_server_drops_what_is_disabled_before_it_loads_modules(server: str) -> None:
-    written = ["__disabled__", "${env.X:=__disabled__}", "${env.X:+x}", "", "x", None]
-    ask = (
-        "import importlib, json, sys\n"
-        "replace = importlib.import_module(sys.argv[1] + '.core.stack').replace_env_vars\n"
-        "print('answer:' + json.dumps([len(replace([it])) for it in json.load(sys.stdin)]))\n"
-    )
-    entries = [_entry(text, "x") for text in written]
-    expected = [int(not is_disabled(text, {})) for text in written]
-    assert _answer(server, ask, {}, entries) == expected
-    assert expected == [0, 0, 1, 1, 1, 1]
+    expected = [not is_disabled(text, {}) for text in DISABLED]
+    assert _answers(server)["disabled"] == expected
+    assert expected == [False, False, True, True, True, True]
 
 
 @pytest.mark.server
 @ON_EACH
-@pytest.mark.parametrize(
-    ("entries", "used"),
-    [(["own", "one"], "one"), (["one", "own"], "one"), (["one", "two"], "two")],
-)
-def test_a_server_loads_one_module_for_a_type(server: str, entries: list[str], used: str) -> None:
-    assert _answer(server, TYPES, {}, entries) == used
+def test_a_server_loads_one_module_for_a_type(server: str) -> None:
+    assert _answers(server)["modules"] == ["one", "one", "two"]
 
 
 BASE = """\
