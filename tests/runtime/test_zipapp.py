@@ -175,7 +175,7 @@ def test_confined_as_in_a_cluster_it_installs_all_the_same(
         pytest.skip("unshare, mount or setpriv is not permitted here")
     bundle = make_bundle(requires=["dep"], dependencies=[make_wheel("dep")])
     source = shutil.copytree(bundle, open_folder / "lls-provider")
-    zipapp = zipapp.rename(open_folder / zipapp.name)
+    zipapp = Path(shutil.copy(zipapp, open_folder))  # it may be on another file system
     log = pod.root / "termination-log"
     log.write_text("")
     log.chmod(0o666)

@@ -1,33 +1,19 @@
-"""The seam for faults: every step that changes the volume, counted and struck from outside.
-
-No shipped module knows of it. In a forked process an audit hook sees all that Python does to
-names and directories, and wrappers see what audit hooks miss, the writing of bytes. Each step takes
-one token from a pipe that worker processes inherit, so steps are numbered over all processes;
-the token says whether the fault happens there.
-"""
+"""What faults strike: volumes, the runs on them, and what must hold afterwards."""
 
 from __future__ import annotations
 
-import fcntl
-import gc
-import os
-import posix
 import shutil
-import signal
 import stat
-import struct
 import sys
-import termios
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.runtime.faults import seam
 
 from lls_provider.contract.names import VolumeTree
-from lls_provider.runtime.cli import arguments
 from lls_provider.runtime.merge import read_providers
 from lls_provider.runtime.volume.reconcile import desired_state
 from lls_provider.runtime.volume.volume import Volume, names, recorded_files
@@ -36,149 +22,8 @@ if TYPE_CHECKING:
     MakeBundle = Callable[..., Path]
     MakeWheel = Callable[..., Path]
 
-Strike = Callable[[str], None]
-"""Called at the chosen step with its name; it kills, or raises."""
-
 Tree = dict[str, tuple[int, int, bytes]]
 """Path to mode, mtime in nanoseconds, content (of a link its target)."""
-
-NAMED_STEPS = frozenset(
-    f"os.{name}"
-    for name in ("mkdir", "rename", "remove", "rmdir", "utime", "chmod", "chown", "link")
-) | {"os.symlink", "os.truncate"}
-BYTE_STEPS = ("write", "writev", "pwrite", "pwritev", "posix_fallocate")
-COPY_STEPS = ("sendfile", "copy_file_range", "splice")  # the descriptor written to differs
-EVERY = -1  # in place of a step's number
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_ENOUGH = 20_000  # tokens, fewer than the smallest pipe of Linux with 64 KiB holds
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: its status (negative: the signal), its stderr, the steps it took."""
-
-    status: int
-    stderr: str
-    steps: int
-
-
-def run(
-    argv: Sequence[str],
-    *,
-    step: int | None = None,
-    strike: Strike | None = None,
-    processors: int = 1,
-    environment: Callable[[], None] = lambda: None,
-) -> Outcome:
-    """Run the runtime's command line in a forked process, with ``strike`` at a step (from 0).
-
-    ``environment`` is called in that process first.
-    """
-    tokens_out, tokens_in = os.pipe()
-    stderr_out, stderr_in = os.pipe()
-    tokens = bytearray(_ENOUGH)
-    if step == EVERY:
-        tokens = bytearray(b"\1" * _ENOUGH)
-    elif step is not None:
-        tokens[step] = 1
-    os.write(tokens_in, tokens)
-    gc.freeze()  # or each process copies what it collects
-    child = os.fork()
-    if child == 0:
-        status = 70
-        gc.disable()
-        try:
-            sys.stderr = sys.stdout = os.fdopen(stderr_in, "w")
-            os.sched_getaffinity = lambda _pid: set(range(processors))
-            environment()
-            _leave_unmeasured()
-            _install_seam(tokens_out, os.getpid(), strike or _nothing)
-            status = arguments.main(argv)
-        except BaseException:  # noqa: BLE001 - told to the parent as it is
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    os.close(stderr_in)
-    stderr = b""
-    while data := os.read(stderr_out, 65536):  # ends when workers have ended as well
-        stderr += data
-    _, raw = os.waitpid(child, 0)
-    left = struct.unpack("i", fcntl.ioctl(tokens_out, termios.FIONREAD, b"\0" * 4))[0]
-    for descriptor in (tokens_out, tokens_in, stderr_out):
-        os.close(descriptor)
-    return Outcome(os.waitstatus_to_exitcode(raw), stderr.decode(), _ENOUGH - left)
-
-
-def kill(_step: str) -> None:
-    """Strike as the kernel does that ends a container: all processes, the main one first."""
-    os.kill(_struck(), signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def stop(number: signal.Signals) -> Strike:
-    """Strike as a kubelet that ends a Pod: a signal to the main process."""
-    return lambda _step: os.kill(_struck(), number)
-
-
-def fail(number: int) -> Strike:
-    """Strike as a file system that refuses one call."""
-
-    def strike(step: str) -> None:
-        raise OSError(number, os.strerror(number), step)
-
-    return strike
-
-
-_main_process: int | None = None
-
-
-def _struck() -> int:
-    """The process that runs the installation; never this process's group, which 0 would mean."""
-    assert _main_process, "struck outside of a process with the seam"
-    return _main_process
-
-
-def _nothing(_step: str) -> None:
-    return None
-
-
-def _leave_unmeasured() -> None:
-    """Stop coverage here and in what this process forks: the data it saves are no step of ours."""
-    sys.settrace(None)
-    os._exit = posix._exit
-
-
-def _install_seam(tokens: int, main_process: int, strike: Strike) -> None:
-    global _main_process
-    _main_process = main_process
-
-    def take(step: str) -> None:
-        if os.read(tokens, 1) == b"\1":
-            strike(step)
-
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event in NAMED_STEPS or (event == "open" and _opens_to_write(*args)):
-            take(f"{event} {args[0]}")
-
-    def wrapped(name: str, position: int) -> Callable[..., Any]:
-        real = getattr(os, name)
-
-        def call(*args: Any, **more: Any) -> Any:
-            if stat.S_ISREG(os.fstat(args[position]).st_mode):
-                take(f"os.{name}")
-            return real(*args, **more)
-
-        return call
-
-    for position, steps in ((0, BYTE_STEPS), (1, COPY_STEPS)):
-        for name in steps:
-            if hasattr(os, name):
-                setattr(os, name, wrapped(name, position))
-    sys.addaudithook(hook)
-
-
-def _opens_to_write(path: str | int, _mode: str | None, flags: int) -> bool:
-    return not isinstance(path, int) and bool(flags & _WRITING)  # a descriptor is open already
 
 
 def tree_of(root: Path) -> Tree:
@@ -227,6 +72,7 @@ class Scenario:
     (the first of them is ``struck``). The result must be that of ``clean`` on a new volume.
     """
 
+    runner: seam.Runner
     folder: Path
     before: Sequence[Sequence[str]]
     struck: Sequence[str]
@@ -248,20 +94,21 @@ class Scenario:
 
     def must(self, argv: Sequence[str], root: Path) -> None:
         """Run without a fault; it has to succeed."""
-        outcome = run([*argv, "--root", str(root)], processors=self.processors)
+        run = seam.Run([*argv, "--root", str(root)], processors=self.processors)
+        outcome = self.runner(run)
         assert outcome.status == 0, outcome.stderr
 
-    def strike(self, step: int | None, strike: Strike) -> tuple[Path, Outcome]:
+    def strike(self, step: int | None, strike: seam.Strike) -> tuple[Path, seam.Outcome]:
         """Run on a copy of the volume, with a fault at a step."""
         root = self.folder / "volume"
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(self.start, root, symlinks=True)
         argv = [*self.struck, "--root", str(root)]
-        return root, run(argv, step=step, strike=strike, processors=self.processors)
+        return root, self.runner(seam.Run(argv, step, strike, self.processors))
 
     def steps(self) -> int:
         """The number of steps of the run without a fault."""
-        _, outcome = self.strike(None, _nothing)
+        _, outcome = self.strike(None, seam.nothing)
         assert outcome.status == 0, outcome.stderr
         return outcome.steps
 
@@ -287,11 +134,13 @@ class Scenarios:
 
     NAMES = ("first", "replace", "update", "restore", "arguments", "half-finished", "workers")
 
-    def __init__(self, folder: Path, make_bundle: MakeBundle, make_wheel: MakeWheel) -> None:
+    def __init__(
+        self, runner: seam.Runner, folder: Path, make_bundle: MakeBundle, make_wheel: MakeWheel
+    ) -> None:
         old = make_wheel("dep", "1.0", {"dep.py": "1", "ns/a.py": "1"})
         new = make_wheel("dep", "2.0", {"dep.py": "2", "ns/b.py": "2"})
         third = make_wheel("other", "1.0", {"ns/other.py": ""})
-        self._folder = folder
+        self._runner, self._folder = runner, folder
         self.echo = install(
             "echo",
             make_bundle("echo", requires=["dep"], dependencies=[old], files={"echo/p.py": "1"}),
@@ -310,28 +159,27 @@ class Scenarios:
         source = make_bundle("guard", version="1.1", files={"guard/p.py": "new"})
         self.guard_modest = install("guard", source, 1)
 
-        # what is imported and cached once here is not in each of a thousand processes
-        assert arguments.main([*self.guard, "--root", str(folder / "warm")]) == 0
+        runner.warm([*self.guard, "--root", str(folder / "warm")])
 
     def __call__(self, name: str) -> Scenario:
-        echo, guard = self.echo, self.guard
+        runner, echo, guard = self._runner, self.echo, self.guard
         folder = self._folder / name
         match name:
             case "first":
-                return Scenario(folder, [], echo, [echo], [echo])
+                return Scenario(runner, folder, [], echo, [echo], [echo])
             case "replace":
-                return Scenario(folder, [echo], guard, [guard], [echo, guard])
+                return Scenario(runner, folder, [echo], guard, [guard], [echo, guard])
             case "workers":
-                return Scenario(folder, [], guard, [guard], [guard], processors=3)
+                return Scenario(runner, folder, [], guard, [guard], [guard], processors=3)
             case "update":
                 new = [self.echo_new, guard]
-                return Scenario(folder, [echo, guard], new[0], new, new)
+                return Scenario(runner, folder, [echo, guard], new[0], new, new)
             case "restore":
                 new = [echo, self.guard_modest]
-                return Scenario(folder, [echo, guard], new[1], new[1:], new)
+                return Scenario(runner, folder, [echo, guard], new[1], new[1:], new)
             case "arguments":
                 new = [self.echo_again, guard]
-                return Scenario(folder, [echo, guard], new[0], new[:1], new)
+                return Scenario(runner, folder, [echo, guard], new[0], new[:1], new)
             case "half-finished":
                 return self._half_finished(folder)
         raise ValueError(name)
@@ -341,18 +189,21 @@ class Scenarios:
         first = self("update")
         steps = first.steps()
         for step in range(steps - 1, 0, -1):
-            root, _ = first.strike(step, kill)
+            root, _ = first.strike(step, seam.kill)
             if not check_visible(root) and names(root / "external-providers" / ".staging"):
                 break
-        half = Scenario(folder, [], first.struck, first.after, first.clean)
+        half = Scenario(self._runner, folder, [], first.struck, first.after, first.clean)
         shutil.rmtree(half.start)
         shutil.copytree(root, half.start, symlinks=True)
         return half
 
 
 @pytest.fixture
-def scenarios(tmp_path: Path, make_bundle: MakeBundle, make_wheel: MakeWheel) -> Scenarios:
-    return Scenarios(tmp_path / "scenarios", make_bundle, make_wheel)
+def scenarios(
+    tmp_path: Path, make_bundle: MakeBundle, make_wheel: MakeWheel
+) -> Iterator[Scenarios]:
+    with seam.runner() as runner:
+        yield Scenarios(runner, tmp_path / "scenarios", make_bundle, make_wheel)
 
 
 @pytest.fixture(params=Scenarios.NAMES)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runtime.faults import seam
 
 pytestmark = pytest.mark.slow
 
@@ -26,12 +27,8 @@ def test_the_seam_sees_every_kind_of_step(scenarios: Any, faults: Any, tmp_path:
     seen = tmp_path / "seen"
     seen.mkdir()
 
-    def note(step: str) -> None:
-        if str(seen) not in step:
-            (seen / step.partition(" ")[0]).mkdir(exist_ok=True)
-
     for name in ("replace", "update"):
-        _, outcome = scenarios(name).strike(faults.EVERY, note)
+        _, outcome = scenarios(name).strike(seam.EVERY, seam.Note(seen))
         assert outcome.status == 0
         assert outcome.steps > 100
     names = {f"os.{name}" for name in ("mkdir", "write", "utime", "rename", "remove", "rmdir")}
@@ -42,7 +39,7 @@ def test_a_kill_at_any_step_hides_what_is_half_and_the_rerun_is_clean(
     scenario: Any, faults: Any
 ) -> None:
     for step in range(scenario.steps()):
-        root, outcome = scenario.strike(step, faults.kill)
+        root, outcome = scenario.strike(step, seam.kill)
         assert outcome.status == -signal.SIGKILL
         faults.check_visible(root)
         scenario.finish(root)
@@ -63,7 +60,7 @@ def test_an_error_at_any_step_is_told_and_the_rerun_is_clean(
     written, lost = 0, scenario.steps()
     for step in range(lost):
         for number in ERRORS if ALL else [list(ERRORS)[step % len(ERRORS)]]:
-            root, outcome = scenario.strike(step, faults.fail(number))
+            root, outcome = scenario.strike(step, seam.Fail(number))
             told = outcome.stderr.partition("ERROR: ")[2]
             assert outcome.status == 3, outcome.stderr
             assert told.startswith(ERRORS[number]), outcome.stderr
@@ -92,7 +89,7 @@ def test_a_signal_at_any_step_ends_it_with_its_status_and_nothing_half(
     scenario = scenarios(name)
     for step in range(scenario.steps()):
         # it returns when no process has the other end of stderr any more
-        root, outcome = scenario.strike(step, faults.stop(number))
+        root, outcome = scenario.strike(step, seam.Stop(number))
         assert outcome.status == status, outcome.stderr
         assert "Traceback" not in outcome.stderr
         faults.check_visible(root)
