@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unmeasured
+
 SDK = Path(__file__).parents[2] / "sdk"
 ROOT = "lls_provider"
 

@@ -333,6 +333,7 @@ _DATA = st.recursive(
 )
 
 
+@pytest.mark.unmeasured
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(_DATA)
@@ -454,6 +455,7 @@ def _pairs_node(dumper: yaml.SafeDumper, data: _Pairs) -> yaml.Node:
 _AnyDumper.add_representer(_Pairs, _pairs_node)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(_SERVER_DATA, st.sampled_from([None, True, False]), st.sampled_from([None, '"', "|"]))
@@ -550,9 +552,9 @@ def test_merges_without_a_name_are_told_what_to_do(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("document_bytes", "a: " + "x" * DEFAULT.size),
+        pytest.param(*("document_bytes", "a: " + "x" * DEFAULT.size), marks=pytest.mark.unmeasured),
         ("document_levels", "[" * 65 + "]" * 65),
-        ("document_values", "[" + "1," * 50_000 + "]"),
+        pytest.param(*("document_values", "[" + "1," * 50_000 + "]"), marks=pytest.mark.unmeasured),
         ("document_aliases", "a: &a 1\nb: [" + "*a," * 1_001 + "]"),
         ("document_digits", "a: 1" + "0" * 400),
         ("document_bytes", "a: &a " + "x" * 1100 + "\nb: [" + "*a," * 1_000 + "]"),

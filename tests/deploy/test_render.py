@@ -94,6 +94,7 @@ def path(request: pytest.FixtureRequest, write_file: WriteFile) -> Path:
     return write_file(*FULL, server=FULL_SERVER)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("target", ["pod", "deployment"])
@@ -103,6 +104,7 @@ def test_a_workload_is_valid_for_kubernetes(path: Path, target: str, version: st
         validate_native(manifest, version)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.slow
 @pytest.mark.parametrize("version", [it for it in VERSIONS if it != "1.30"])
 def test_image_volumes_are_valid_for_kubernetes_that_has_them(path: Path, version: str) -> None:
@@ -110,6 +112,7 @@ def test_image_volumes_are_valid_for_kubernetes_that_has_them(path: Path, versio
         validate_native(manifest, version)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["ogxserver", "llamastackdistribution"])
 def test_a_custom_resource_is_valid_for_the_released_operator(path: Path, target: str) -> None:

@@ -22,7 +22,7 @@ from lls_provider.runtime.wheelfile.contents import Headers, parse_entry_points
 from lls_provider.runtime.wheelfile.record import parse_record
 from lls_provider.runtime.wheelfile.wheel import parse_requirement
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 EXECUTIONS = 3_000
 PLAIN = st.recursive(

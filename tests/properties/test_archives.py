@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.factories.images import PACKERS, tar_bytes, write_image
@@ -22,6 +23,8 @@ from lls_provider.image.tar import find_member
 from lls_provider.image.transports.archive import read_archive
 from lls_provider.image.transports.layout import read_layout
 from lls_provider.runtime.wheelfile.archive import open_wheel, read_member, read_members
+
+pytestmark = pytest.mark.unmeasured
 
 contents = st.binary(max_size=40) | st.sampled_from([bytes(5000), b"ab" * 700, os.urandom(1500)])
 parts = st.text(st.sampled_from("abcXé日 .-_+"), min_size=1, max_size=9).filter(

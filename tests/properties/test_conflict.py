@@ -6,12 +6,15 @@ import random
 from collections.abc import Sequence
 from itertools import product
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.properties.conflicts import VERSIONS, Image, Need, Oracle, Package
 
 from lls_provider.runtime.install.conflict import Decision, decide
 from lls_provider.runtime.target_python import TargetPython
+
+pytestmark = pytest.mark.unmeasured
 
 ENVIRONMENTS = TargetPython(12, "x86_64").environments()
 NAMES = "abcd"

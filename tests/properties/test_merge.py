@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,8 @@ from tests.factories.providers import provider_document
 from lls_provider.contract.document import load
 from lls_provider.contract.models import CrdConfig, ProviderPackage
 from lls_provider.runtime.merge import ExternalProvider, merge, merge_documents
+
+pytestmark = pytest.mark.unmeasured
 
 APIS = ["inference", "safety", "vector_io"]
 IDS = ["ollama", "acme", "acme-echo", "x1"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -25,6 +26,9 @@ from lls_provider.runtime.install.conflict import (
     parse_provided,
 )
 from lls_provider.runtime.target_python import TargetPython, parse_python_tag
+
+if TYPE_CHECKING:
+    from lls_provider.conformance.cases import ConformanceCase
 
 MakeBundle = Callable[..., Path]
 MakeWheel = Callable[..., Path]
@@ -105,12 +109,16 @@ def test_the_rule_decides_as_the_vector_says(vector: ConflictVector) -> None:
     assert {name: str(it) for name, it in decision.keep.items()} == expected.get("keep", {})
 
 
+@functools.cache
+def _cases() -> dict[str, ConformanceCase]:
+    return {case.id: case for case in all_cases(["installer"])}
+
+
 @pytest.mark.slow
 @each_vector
 def test_the_runner_expects_what_the_rule_leaves(vector: ConflictVector) -> None:
     decision, tree = _decided(vector)
-    (case,) = [it for it in all_cases(["installer"]) if it.id == f"installer: {vector}"]
-    expect = case.runs[-1].expect
+    expect = _cases()[f"installer: {vector}"].runs[-1].expect
     assert expect.unchanged == bool(decision.conflicts)
     assert expect.packages == (None if decision.conflicts else tree)
 

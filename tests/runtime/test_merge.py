@@ -432,6 +432,7 @@ def test_a_base_that_no_server_reads_is_told_with_its_line(
     assert (error.where.file, error.where.line) == (str(base), line)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.slow
 def test_what_servers_read_survives_with_a_provider_and_passes_preflight(
     pod: Pod, make_bundle: MakeBundle
@@ -468,6 +469,7 @@ def test_a_base_that_is_larger_than_allowed_is_merged_with_the_limit_raised_as_t
     assert preflight(path, root=pod.root)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.slow
 def test_what_a_merge_wrote_at_its_limits_passes_preflight(
     pod: Pod, make_bundle: MakeBundle

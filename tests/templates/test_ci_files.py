@@ -17,6 +17,8 @@ from lls_provider.project.scaffold import scaffold
 from lls_provider.project.settings import read_settings
 from lls_provider.project.template_apis import template_apis
 
+pytestmark = pytest.mark.unmeasured
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Read = Callable[[Path, Mapping[str, str]], Iterator[Job]]
 

@@ -23,7 +23,7 @@ from lls_provider.project.settings import read_settings
 from lls_provider.project.template import TEMPLATE, Template, TemplateVersions, render
 from lls_provider.project.template_apis import template_apis
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unmeasured]
 
 SAMPLES = {"guard-safety": "safety", "text-file-processor": "file_processors"}
 EARLIER = {"echo-inference": 1}

@@ -5,8 +5,8 @@ names and directories, and wrappers see what audit hooks miss, the writing of by
 one token from a pipe that worker processes inherit, so steps are numbered over all processes;
 the token says whether the fault happens there.
 
-The forked process is a child of a small one, which runs this file: to fork the process that tests
-takes several times as long as an installation.
+A small process forks it, which runs this file: a fork of the process that tests copies what half a
+gigabyte of memory needs, for each of some thousand runs.
 """
 
 from __future__ import annotations

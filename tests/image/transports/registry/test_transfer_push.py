@@ -170,6 +170,7 @@ def test_a_wrong_login_is_refused_and_not_shown(
     assert "wr0ng" not in error.render()
 
 
+@pytest.mark.unmeasured
 @pytest.mark.engine
 def test_a_push_that_is_cut_anywhere_succeeds_or_leaves_the_tag_as_it_was(
     make_bundle: MakeBundle, proxy: CuttingProxy, limits: RegistryTimeouts, repository: str
