@@ -132,17 +132,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     Tests with servers and engines start processes, whose lines run in tests that need neither.
     """
-    trace = sys.gettrace()
     with pytest.MonkeyPatch.context() as patch:
         if any(item.get_closest_marker(name) for name in ("network", "server", "engine")):
             patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-        if item.get_closest_marker("unmeasured"):
-            sys.settrace(None)
+        if item.get_closest_marker("unmeasured") is None:
+            return (yield)
+        trace = sys.gettrace()
+        sys.settrace(None)
         try:
             return (yield)
         finally:
-            if trace is not None:
-                sys.settrace(trace)
+            sys.settrace(trace)
 
 
 def pytest_collection_finish() -> None:

@@ -552,9 +552,9 @@ def test_merges_without_a_name_are_told_what_to_do(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        pytest.param(*("document_bytes", "a: " + "x" * DEFAULT.size), marks=pytest.mark.unmeasured),
+        pytest.param("document_bytes", "a: " + "x" * DEFAULT.size, marks=pytest.mark.unmeasured),
         ("document_levels", "[" * 65 + "]" * 65),
-        pytest.param(*("document_values", "[" + "1," * 50_000 + "]"), marks=pytest.mark.unmeasured),
+        pytest.param("document_values", "[" + "1," * 50_000 + "]", marks=pytest.mark.unmeasured),
         ("document_aliases", "a: &a 1\nb: [" + "*a," * 1_001 + "]"),
         ("document_digits", "a: 1" + "0" * 400),
         ("document_bytes", "a: &a " + "x" * 1100 + "\nb: [" + "*a," * 1_000 + "]"),
